@@ -1,0 +1,30 @@
+"""The built-in formats and the evaluators that cross formats.
+
+    fmtharness_formats()    -> JsonFormat
+    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonMatch
+
+The strict evaluator of a format is not here: the core derives it from the Format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluators.duplicate_json_objects import DuplicateJsonObjects
+from evaluators.extras import Extras
+from evaluators.json_format import JsonFormat
+from evaluators.json_match import JsonMatch
+from harness import hookimpl
+from harness.contracts import Evaluator, Format
+
+
+@hookimpl
+def fmtharness_formats() -> Sequence[type[Format]]:
+    """JSON."""
+    return [JsonFormat]
+
+
+@hookimpl
+def fmtharness_evaluators() -> Sequence[type[Evaluator]]:
+    """What no single format's strict evaluator can say."""
+    return [DuplicateJsonObjects, Extras, JsonMatch]

@@ -1,0 +1,238 @@
+"""Says everything that is wrong with a text that should be one strict JSON value.
+
+    diagnose('Sure! {"a": True}')
+    -> Diagnosis(start=6, end=17, problems=(text_before 0:5, python_literal 12:16))
+
+It cuts the text into values and what stands around them, and leaves the inside of each broken
+value to `evaluators.json_recovery`. A text without problems is valid, as the fast reader has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from evaluators.json_labels import Problems
+from evaluators.json_recovery import label_string, walk, word_label, word_message
+from evaluators.json_scanner import (
+    DONE,
+    END,
+    SPACE,
+    WS,
+    Scanner,
+    read,
+    scan_scalar,
+    skip_space,
+)
+from harness.records import Problem
+
+Root = Literal["object", "array", "any"]
+
+_BRACKET: Final = re.compile(r"[{\[]").match
+_FENCE: Final = r"(?:`{3,}+|~{3,}+)(?:[ \t]*+[\w+.#-]++(?=[ \t]*+(?:[\r\n{\[]|\Z)))?"
+_TICKS_BEFORE: Final = re.compile(rf"{_FENCE}|`(?:json[ \t]*+)?\Z")
+_TICKS_AFTER: Final = re.compile(rf"{_FENCE}|(?<=[}}\]])`")
+# In prose, a bracket starts a value only where what follows looks like the inside of one.
+_PLAUSIBLE: Final = re.compile(
+    rf"(?:`|(?<!`)`{{3,}}+[ \t]*+[\w+.#-]*+{WS})([{{\[])"
+    rf"""|(\{{)(?={WS}(?:["'}}“‘]|[A-Za-z_$][\w$]*+{WS}:|/[/*]|\.\.\.|\Z))"""
+    rf"""|(\[)(?={WS}(?:["{{\[\]“]|-?[0-9][0-9.eE+-]*+{WS},|(?:true|false|null|True|False|None)\b|\Z))"""
+).search
+_OBJECT_START: Final = re.compile(rf'\{{(?={WS}(?:["}}]|\Z))').search
+_SEPARATOR: Final = re.compile(rf"{WS},?+{WS}").match
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]++")
+_ESCAPES: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """What is wrong with a text, and where the value stands that it should have been."""
+
+    problems: tuple[Problem, ...]
+    start: int
+    end: int
+    """The first value is text[start:end]; both are 0 where there is none."""
+
+
+def diagnose(
+    text: str,
+    *,
+    root: Root = "object",
+    max_depth: int = 64,
+    unique_keys: bool = True,
+    unicode_scalars: bool = True,
+    first: tuple[int, int | None] | None = None,
+) -> Diagnosis:
+    """All problems of the text, in order; none where it is valid.
+
+    `first` spares reading again: where `read` was tried, and the end of the value that it found.
+    """
+    problems = Problems()
+    begin = _start(text)
+    if begin == 1:
+        problems.add("byte_order_mark", 0, 1)
+    if unicode_scalars and not text.isascii():
+        for match in _SURROGATES.finditer(text):
+            problems.add("lone_surrogate", *match.span())
+    if not text[begin:].strip(SPACE):
+        problems.add("empty", begin, len(text))
+        return Diagnosis(problems.in_order(), 0, 0)
+    roots = []
+    for start, end in _roots(text, begin, problems, max_depth, unique_keys, first):
+        roots.append((start, end))
+        if unicode_scalars:
+            _label_lone_escapes(text, start, end, problems)
+    if not roots:
+        start, end = _scalar_root(text, begin, root, problems)
+        if unicode_scalars:
+            _label_lone_escapes(text, start, end, problems)
+        return Diagnosis(problems.in_order(), start, end)
+    start, end = roots[0]
+    if root != "any" and (text[start] == "{") != (root == "object"):
+        wanted = "an object" if root == "object" else "an array"
+        message = f"the value is {'an array' if root == 'object' else 'an object'}, not {wanted}"
+        problems.add("wrong_root", start, end, message)
+    if len(roots) > 1:
+        message = f"{len(roots)} values stand side by side"
+        problems.add("multiple_roots", roots[1][0], roots[-1][1], message)
+    _label_gaps(text, begin, roots, problems)
+    return Diagnosis(problems.in_order(), start, end)
+
+
+def _start(text: str) -> int:
+    return 1 if text.startswith("\ufeff") else 0
+
+
+def _roots(
+    text: str,
+    begin: int,
+    problems: Problems,
+    max_depth: int,
+    unique_keys: bool,
+    first: tuple[int, int | None] | None,
+) -> Iterator[tuple[int, int]]:
+    """Yield where each object or array side by side starts and ends, labelling their insides."""
+    start = _first_root(text, begin)
+    if start is None:
+        return
+    # Only the first value is worth the fast reader: it alone is likely to be valid.
+    if first is None or first[0] != start:
+        found = read(text, start, max_depth, unique_keys)
+        first = start, found[1] if found else None
+    escapes = "\\" in text
+    end = first[1] or walk(text, start, problems, max_depth, unique_keys, escapes=escapes)
+    yield start, end
+    while end < len(text) and not problems.exhausted:
+        problems.steps += 1
+        follows = _SEPARATOR(text, end)
+        start = follows.end() if follows else end
+        if not _BRACKET(text, start):
+            break
+        end = walk(text, start, problems, max_depth, unique_keys, escapes=escapes)
+        yield start, end
+    if end < len(text):
+        yield from _later_objects(text, end, problems)
+
+
+def _first_root(text: str, begin: int) -> int | None:
+    match = skip_space(text, begin)
+    start = match.end() if match else begin
+    if _BRACKET(text, start):
+        return start
+    plausible = _PLAUSIBLE(text, start)
+    return plausible.start(plausible.lastindex or 0) if plausible else None
+
+
+def _later_objects(text: str, pos: int, problems: Problems) -> Iterator[tuple[int, int]]:
+    """Yield the valid objects in the prose behind the first value."""
+    while not problems.exhausted and (match := _OBJECT_START(text, pos)):
+        problems.steps += 1
+        scanner = Scanner(text, match.start())
+        outcome = scanner.run()
+        pos = scanner.pos
+        if outcome == DONE:
+            yield match.start(), pos
+        elif outcome == END:
+            return
+
+
+def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple[int, int]:
+    """Label a text without any bracket that starts a value, and return where its scalar stands."""
+    match = skip_space(text, begin)
+    start = match.end() if match else begin
+    end = len(text.rstrip(SPACE))
+    outcome, stop = scan_scalar(text, start)
+    label = "" if outcome == END else word_label(text[start:end])
+    if outcome == DONE and stop == end:
+        label = ""
+    elif label not in ("", "unquoted_value"):
+        problems.add(label, start, end, word_message(label, text[start:end]))
+    elif root == "any" and outcome == END:
+        problems.add("truncated", end, end)
+    elif root == "any" and outcome == DONE:
+        problems.add("text_after", stop, end)
+        end = stop
+    elif root == "any" and text[start] == '"':
+        label_string(text, start, end, problems)
+    else:
+        if fence := re.search(_FENCE, text):
+            problems.add("code_fence", *fence.span())
+        problems.add("no_json", start, end)
+        return 0, 0
+    if root != "any":
+        problems.add("wrong_root", start, end, "the value is neither object nor array")
+    return start, end
+
+
+def _label_lone_escapes(text: str, start: int, end: int, problems: Problems) -> None:
+    if text.find("\\u", start, end) < 0:
+        return
+    for match in _ESCAPES.finditer(text, start, end):
+        if match[1]:
+            message = f"{match[1]} is half of a surrogate pair and stands alone"
+            problems.add("lone_surrogate", *match.span(), message)
+
+
+def _label_gaps(text: str, begin: int, roots: list[tuple[int, int]], problems: Problems) -> None:
+    """Label what stands before, between and after the values."""
+    start, end = roots[0]
+    if start == begin and end == len(text):
+        return
+    before = _prose(text, begin, start, _TICKS_BEFORE, SPACE, problems)
+    if before:
+        problems.add("text_before", *before)
+    after = []
+    for start, next_end in roots[1:]:
+        after.append(_prose(text, end, start, _TICKS_AFTER, SPACE + ",", problems))
+        end = next_end
+    after.append(_prose(text, end, len(text), _TICKS_AFTER, SPACE, problems))
+    spans = [span for span in after if span]
+    if spans:
+        problems.add("text_after", spans[0][0], spans[-1][1])
+
+
+def _prose(
+    text: str, start: int, end: int, ticks: re.Pattern[str], blank: str, problems: Problems
+) -> tuple[int, int] | None:
+    """From the first to the last character of text[start:end] that is neither fence nor blank."""
+    if not text[start:end].strip(blank):
+        return None
+    spans = []
+    for match in ticks.finditer(text, start, end):
+        if "code_fence" not in problems:
+            problems.add("code_fence", *match.span())
+        spans.append((start, match.start()))
+        start = match.end()
+    spans.append((start, end))
+    filled = [(first, last) for first, last in spans if text[first:last].strip(blank)]
+    if not filled:
+        return None
+    first, last = filled[0][0], filled[-1][1]
+    piece = text[first:last]
+    return last - len(piece.lstrip(blank)), first + len(piece.rstrip(blank))

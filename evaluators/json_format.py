@@ -1,0 +1,78 @@
+"""JSON as a Format: how to ask for it, render it, parse it strictly, and break it.
+
+JsonFormat().render({"a": 1})    -> '{"a": 1}'
+JsonFormat().parse('{"a": 1,}')  -> Parsed(problems=(Problem("trailing_comma", ..., 7, 8),))
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from evaluators.json_diagnosis import Diagnosis, diagnose
+from evaluators.json_scanner import SPACE, build, has_lone_surrogate, read
+from harness.contracts import Corruption, Options, Parsed, Shape
+
+_ROOTS = {"object": dict, "array": list}
+
+
+class JsonFormat(Options):
+    """Strict JSON (RFC 8259)."""
+
+    name: ClassVar[str] = "json"
+    shapes: ClassVar[frozenset[Shape]] = frozenset({"record", "table", "tree"})
+
+    root: Literal["object", "array", "any"] = "object"
+    """What the root value must be."""
+    max_depth: int = Field(default=64, ge=1)
+    """How many objects and arrays may be open at once."""
+    unique_keys: bool = True
+    """Whether a key that an object repeats is a problem."""
+    unicode_scalars: bool = True
+    """Whether a lone surrogate, raw or escaped, is a problem."""
+
+    def instruction(self, value: Any) -> str:
+        """One sentence that asks for JSON and nothing else."""
+        kind = (
+            "object" if isinstance(value, dict) else "array" if isinstance(value, list) else "value"
+        )
+        return f"Answer with one JSON {kind} and nothing else."
+
+    def render(self, value: Any) -> str:
+        """The value on one line, in Unicode, with a space after each comma and colon."""
+        return json.dumps(value, ensure_ascii=False)
+
+    def parse(self, text: str) -> Parsed:
+        """The whole text as a value, or all problems."""
+        start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(SPACE))
+        found = read(text, start, self.max_depth, self.unique_keys)
+        if (
+            found is not None
+            and (found[1] == len(text) or not text[found[1] :].strip(SPACE))
+            and (self.root == "any" or isinstance(found[0], _ROOTS[self.root]))
+            and not (self.unicode_scalars and has_lone_surrogate(text))
+        ):
+            return Parsed(found[0])
+        problems = self.diagnose(text, (start, found[1] if found else None)).problems
+        return Parsed(problems=problems) if problems else Parsed(build(text))
+
+    def diagnose(self, text: str, first: tuple[int, int | None] | None = None) -> Diagnosis:
+        """All problems, and where the value stands that the text should have been."""
+        return diagnose(
+            text,
+            root=self.root,
+            max_depth=self.max_depth,
+            unique_keys=self.unique_keys,
+            unicode_scalars=self.unicode_scalars,
+            first=first,
+        )
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """Ways to break a rendered text, each named by the label that `parse` gives for it."""
+        return {
+            "trailing_comma": lambda text, rng: text[:-1] + "," + text[-1:],
+            "truncated": lambda text, rng: text[: rng.randrange(1, len(text))],
+        }

@@ -1,0 +1,90 @@
+"""The labels of strict JSON, each with its meaning, and the collector that bounds their number.
+
+LABELS["trailing_comma"] -> "A comma stands before a closing bracket."
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.records import Problem
+
+LABELS: Final[dict[str, str]] = {
+    "empty": "There is no text, or nothing but whitespace.",
+    "no_json": "There is text, but nothing in it reads as a JSON value.",
+    "byte_order_mark": "The text starts with a byte order mark (U+FEFF).",
+    "text_before": "Text stands before the value.",
+    "text_after": "Text stands after the value.",
+    "code_fence": "The value is wrapped in Markdown backticks or a code fence.",
+    "multiple_roots": "More than one value stands side by side.",
+    "wrong_root": "The value is not of the kind that `root` asks for.",
+    "too_deep": "More objects and arrays are open at once than `max_depth` allows.",
+    "truncated": "The value ends before everything it opened is closed.",
+    "duplicate_key": "An object repeats a key, compared after unescaping.",
+    "lone_surrogate": "Half of a surrogate pair stands alone, raw or as a \\u escape.",
+    "trailing_comma": "A comma stands before a closing bracket.",
+    "extra_comma": "A comma has no value or member before it.",
+    "missing_comma": "Two values or members follow each other without a comma.",
+    "missing_colon": "A key is not followed by a colon.",
+    "missing_value": "A colon is not followed by a value.",
+    "mismatched_bracket": "A closing bracket does not match the bracket that is open.",
+    "unquoted_key": "A key has no quotes.",
+    "unquoted_value": "A bare word stands where a value should be.",
+    "single_quotes": "A string is in single quotes.",
+    "smart_quotes": "A string is in typographic quotes.",
+    "unescaped_quote": "A double quote inside a string is not escaped.",
+    "bad_escape": "A backslash starts no escape that JSON knows.",
+    "raw_control_character": "A string holds an unescaped control character, such as a line break.",
+    "python_literal": "True, False or None instead of true, false or null.",
+    "nan_or_infinity": "NaN or Infinity, which JSON's numbers do not have.",
+    "leading_zero": "A number starts with a zero that another digit follows.",
+    "bad_number": "A number is written in a way that JSON does not have.",
+    "comment": "A comment; JSON has none.",
+    "ellipsis": "Dots stand in place of content.",
+    "bad_whitespace": "Whitespace other than space, tab, line feed and carriage return.",
+    "unexpected_character": "Something that none of the other labels describes.",
+}
+"""Every label that strict JSON can give, and its meaning in one line."""
+
+MOST_OF_ONE_LABEL: Final = 20
+"""A text carries every label that applies, but no more problems than this of one label."""
+
+MOST_STEPS: Final = 100_000
+"""After so many mistakes in one text the rest of it is left alone, which bounds the time."""
+
+
+class Problems:
+    """The problems of one text, and how much work went into finding them."""
+
+    __slots__ = ("_counts", "_found", "steps")
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+        self._counts: dict[str, int] = {}
+        self.steps = 0
+        """How many mistakes were recovered from and values looked at."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether so much is wrong that the rest of the text is left alone."""
+        return self.steps >= MOST_STEPS
+
+    def add(self, label: str, start: int, end: int, message: str | None = None) -> None:
+        """Note a problem; without a message, the label's meaning is one."""
+        count = self._counts.get(label, 0)
+        if count < MOST_OF_ONE_LABEL:
+            self._counts[label] = count + 1
+            self._found.append(Problem(label, message or LABELS[label], start, end))
+
+    def full(self, *labels: str) -> bool:
+        """Whether more problems of all these labels would be dropped."""
+        return all(self._counts.get(label, 0) >= MOST_OF_ONE_LABEL for label in labels)
+
+    def __contains__(self, label: str) -> bool:
+        return label in self._counts
+
+    def in_order(self) -> tuple[Problem, ...]:
+        """All of them, by where they stand."""
+        if len(self._found) > 1:
+            self._found.sort(key=lambda problem: (problem.start, problem.end))
+        return tuple(self._found)

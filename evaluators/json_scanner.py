@@ -1,0 +1,367 @@
+"""Reads JSON exactly as RFC 8259 has it: fast where it is valid, to the character where not.
+
+    read('{"a": 1}')                        -> ({"a": 1}, 8)
+    scan = Scanner('{"a": tru}'); scan.run() -> BROKEN, with scan.pos == 9 (the brace)
+
+`read` is the standard library's C scanner with strict hooks. `Scanner` is a pushdown automaton
+without recursion: it knows the first character that no valid value could have there, which is what
+the diagnosis recovers from and what counting objects goes on from. Neither labels anything.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from itertools import accumulate
+from json import JSONDecoder
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any, Final, Literal
+
+SPACE: Final = " \t\n\r"
+WS: Final = r"[ \t\n\r]*+"
+CHARS: Final = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+'
+NUMBER: Final = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+SCALAR: Final = f'(?:"{CHARS}"|{NUMBER}|true|false|null)'
+
+SAFE_DEPTH: Final = 200
+"""Deeper values are built without recursion, so that nobody's stack decides."""
+INT_DIGITS: Final = 20_000
+"""Longer integers are read as Decimal: exact, equal to the int, and linear in their length."""
+_CHUNK: Final = 640  # Python never sets its own limit on the digits of an int lower than this.
+
+# Objects and arrays open at once are states of their stack; what may come next is one of these.
+KEY_OR_END: Final = 0
+KEY: Final = 1
+COLON: Final = 2
+VALUE: Final = 3
+VALUE_OR_END: Final = 4
+AFTER: Final = 5
+
+Outcome = Literal["done", "end", "broken"]
+DONE: Final = "done"
+END: Final = "end"
+BROKEN: Final = "broken"
+
+skip_space: Final = re.compile(WS).match
+_STRINGS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
+_STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
+_NO_LONE_ESCAPE: Final = re.compile(
+    r"[^\\]*+(?:\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])|[^u])[^\\]*+)*+"
+)
+_MEMBERS: Final = re.compile(
+    f'(?:{WS}"{CHARS}"{WS}:{WS}{SCALAR}{WS},)*+'
+    f'(?:{WS}"{CHARS}"{WS}(:){WS}(?:([{{\\[])|{SCALAR}{WS}(}}(?:{WS},)?))?)?'
+).match
+_KEY_PATTERN: Final = re.compile(f'{WS}"({CHARS})"{WS}:{WS}(?:[{{\\[]|{SCALAR}{WS}[,}}]|\\Z)')
+_KEYS: Final = _KEY_PATTERN.findall
+_FIND_KEYS: Final = _KEY_PATTERN.finditer
+_ELEMENTS: Final = re.compile(
+    f"(?:{WS}{SCALAR}{WS},)*+(?:{WS}(?:(\\{{|\\[(?:{WS}\\[)*+)|{SCALAR}{WS}(\\](?:{WS},)?)))?"
+).match
+_STRING_PREFIX: Final = re.compile(f'"{CHARS}').match
+_ESCAPE_PREFIX: Final = re.compile(r"\\(?:u[0-9a-fA-F]{0,3}+)?").match
+_NUMBER_PREFIX: Final = re.compile(
+    r"-?(?:(?:0|[1-9][0-9]*+)(?:\.(?:[0-9]++(?:[eE][+-]?[0-9]*+)?)?|[eE][+-]?[0-9]*+)?)?"
+).match
+_LITERAL_PREFIX: Final = re.compile(r"t(?:r(?:ue?)?)?|f(?:a(?:l(?:se?)?)?)?|n(?:u(?:ll?)?)?").match
+_TOKENS: Final = re.compile(f'[{{}}\\[\\]]|"{CHARS}"(?:{WS}(:))?|[^{SPACE},"\\[\\]{{}}:]+')
+
+
+def integer(digits: str) -> int | Decimal:
+    """The number that a JSON integer means, whatever Python's own limit on digits is."""
+    if len(digits) <= _CHUNK:
+        return int(digits)
+    if len(digits) > INT_DIGITS:
+        return Decimal(digits)
+    value = 0
+    for start in range(digits.startswith("-"), len(digits), _CHUNK):
+        chunk = digits[start : start + _CHUNK]
+        value = value * 10 ** len(chunk) + int(chunk)
+    return -value if digits.startswith("-") else value
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) != len(members):
+        raise ValueError("repeated key")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _scanners(**options: Any) -> dict[bool, Any]:
+    decoder = JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, **options)
+    any_keys = JSONDecoder(parse_constant=_no_constant, **options)
+    return {True: decoder.scan_once, False: any_keys.scan_once}  # type: ignore[attr-defined]
+
+
+_SHORT = _scanners()
+_LONG = _scanners(parse_int=integer)
+
+
+def read(
+    text: str, start: int = 0, max_depth: int = SAFE_DEPTH, unique_keys: bool = True
+) -> tuple[Any, int] | None:
+    """The value that begins at `start` and where it ends, or None.
+
+    None means no more than "not this way": no value is there, or one that breaks a rule, or one
+    that needs more stack than is safe. `start` must be where the first bracket or quote of the
+    text's structure is. Lone surrogates are the caller's business.
+    """
+    limit = max_depth if max_depth < SAFE_DEPTH else SAFE_DEPTH
+    if text.count("{") + text.count("[") > limit and _deepest(text, start) > limit:
+        return None
+    # A shorter text cannot hold an integer that int() refuses.
+    scanner = (_SHORT if len(text) < _CHUNK else _LONG)[unique_keys]
+    try:
+        found: tuple[Any, int] = scanner(text, start)
+    except (ValueError, StopIteration, RecursionError):
+        return None
+    return found
+
+
+def _deepest(text: str, start: int) -> int:
+    """How deep the brackets go; never less than the true depth of the valid part."""
+    brackets = _BRACKETS.findall(_STRINGS.sub("", text[start:]))
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Whether a valid JSON text holds half of a surrogate pair, raw or escaped."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return True
+    if "\\" not in text:
+        return False
+    clean = _NO_LONE_ESCAPE.match(text)
+    return clean is None or clean.end() != len(text)
+
+
+def build(text: str) -> Any:
+    """The value of a text known to be valid, without recursion and whatever the size."""
+    root: list[Any] = []
+    stack: list[Any] = [root]
+    keys: list[str] = []
+    for match in _TOKENS.finditer(text):
+        token = match[0]
+        if match[1]:
+            keys.append(scanstring(token, 1)[0])
+            continue
+        if token in "]}":
+            stack.pop()
+            continue
+        value: Any = [] if token == "[" else {} if token == "{" else _scalar(token)
+        if isinstance(stack[-1], dict):
+            stack[-1][keys.pop()] = value
+        else:
+            stack[-1].append(value)
+        if token in "[{":
+            stack.append(value)
+    return root[0]
+
+
+def _scalar(token: str) -> Any:
+    if token[0] == '"':
+        return scanstring(token, 1)[0]
+    if token in ("true", "false", "null"):
+        return {"true": True, "false": False, "null": None}[token]
+    return integer(token) if token.lstrip("-").isdigit() else float(token)
+
+
+def scan_scalar(text: str, start: int) -> tuple[Outcome, int]:
+    """Whether a string, number or literal stands at `start`, and where it ends or breaks."""
+    first = text[start]
+    if first == '"':
+        match = _STRING_PREFIX(text, start)
+        end = match.end() if match else start
+        if text[end : end + 1] == '"':
+            return DONE, end + 1
+        escape = _ESCAPE_PREFIX(text, end)
+        end = escape.end() if escape else end
+    elif first in "-0123456789":
+        match = _NUMBER_PREFIX(text, start)
+        end = match.end() if match else start
+        if text[end - 1] in "0123456789":
+            return DONE, end
+    else:
+        match = _LITERAL_PREFIX(text, start)
+        end = match.end() if match else start
+        if text[start:end] in ("true", "false", "null"):
+            return DONE, end
+    return (END if end == len(text) else BROKEN), end
+
+
+class Scanner:
+    """Walks one object or array from its first bracket, and stops where it ends or breaks.
+
+    After `run` returned BROKEN, `pos` is the first character that no valid value could have there
+    and `token` is where the scalar around it starts (or `pos`). Set `pos` and `state` to go on.
+    """
+
+    __slots__ = (
+        *("text", "pos", "token", "scalar", "state", "stack", "objects"),
+        *("unique_keys", "escapes", "repeats", "max_depth", "deep_at"),
+    )
+
+    def __init__(
+        self,
+        text: str,
+        start: int,
+        max_depth: int = 1 << 62,
+        *,
+        unique_keys: bool = False,
+        escapes: bool = True,
+    ) -> None:
+        self.text = text
+        self.pos = start
+        self.token = start
+        self.scalar = (start, start)
+        """Where the last scalar taken by itself starts and ends."""
+        self.state = VALUE
+        self.stack: list[set[str] | None] = []
+        """The open containers: an object's keys so far, or None for an array."""
+        self.objects = 0
+        """How many of them are objects."""
+        self.repeats: list[tuple[str, int, int]] = []
+        """Keys that their object already had, and where they stand."""
+        self.unique_keys = unique_keys
+        """Whether to look for repeated keys."""
+        self.escapes = escapes
+        """Whether the text may hold a backslash, so that keys must be unescaped to be compared."""
+        self.max_depth = max_depth
+        self.deep_at: int | None = None
+        """Where the first bracket beyond `max_depth` stands."""
+        self.open(start)
+
+    def open(self, start: int) -> None:
+        """Step into the bracket at `start`."""
+        self.pos = start + 1
+        if len(self.stack) >= self.max_depth and self.deep_at is None:
+            self.deep_at = start
+        if self.text[start] == "{":
+            self.stack.append(set())
+            self.objects += 1
+            self.state = KEY_OR_END
+        else:
+            self.stack.append(None)
+            self.state = VALUE_OR_END
+
+    def close(self) -> None:
+        """Step out of the innermost container."""
+        if self.stack.pop() is not None:
+            self.objects -= 1
+        self.state = AFTER
+
+    def run(self) -> Outcome:
+        """Go on to the end of the root, the end of the text, or the first impossible character."""
+        text, stack = self.text, self.stack
+        while stack:
+            pos, state, keys = self.pos, self.state, stack[-1]
+            # What is well formed is taken a run of members or elements at a time.
+            if keys is None:
+                match = _ELEMENTS(text, pos) if state in (VALUE, VALUE_OR_END) else None
+            else:
+                match = _MEMBERS(text, pos) if state < COLON else None
+            if match is None or (end := match.end()) == pos:
+                outcome = self._token()
+                if outcome != DONE:
+                    return outcome
+                continue
+            self.pos = end
+            if keys is None:
+                opener, closer = match.groups()
+                self.state = VALUE
+            else:
+                colon, opener, closer = match.groups()
+                self.state = VALUE if colon else KEY
+                if self.unique_keys:
+                    names = _KEYS(text, pos, end)
+                    if self.escapes or len(names) > len(fresh := set(names)) or keys & fresh:
+                        self._note_keys(pos, end)
+                    else:
+                        keys |= fresh
+            if opener == "{":
+                self.open(end - 1)
+            elif opener:
+                self._open_arrays(opener, end - len(opener))
+            elif closer:
+                if stack.pop() is not None:
+                    self.objects -= 1
+                if not stack:
+                    self.pos = end - len(closer) + 1
+                elif closer[-1] == ",":
+                    self.state = VALUE if stack[-1] is None else KEY
+                else:
+                    self.state = AFTER
+        return DONE
+
+    def _open_arrays(self, brackets: str, start: int) -> None:
+        depth = len(self.stack)
+        self.stack += [None] * brackets.count("[")
+        self.state = VALUE_OR_END
+        if len(self.stack) > self.max_depth and self.deep_at is None:
+            offsets = [offset for offset, char in enumerate(brackets) if char == "["]
+            self.deep_at = start + offsets[self.max_depth - depth]
+
+    def _note_keys(self, start: int, end: int) -> None:
+        for match in _FIND_KEYS(self.text, start, end):
+            self.note_key(match.start(1) - 1, match.end(1) + 1)
+
+    def note_key(self, start: int, end: int, name: str | None = None) -> None:
+        """Remember the innermost object's key that stands, quotes included, at start:end."""
+        seen = self.stack[-1]
+        if seen is None or not self.unique_keys:
+            return
+        if name is None:
+            name = scanstring(self.text, start + 1, False)[0]
+        if name in seen:
+            self.repeats.append((name, start, end))
+        seen.add(name)
+
+    def _token(self) -> Outcome:
+        """Take one token, or say why there is none."""
+        text = self.text
+        match = skip_space(text, self.pos)
+        pos = match.end() if match else self.pos
+        self.pos = self.token = pos
+        if pos == len(text):
+            return END
+        char, state = text[pos], self.state
+        in_object = self.stack[-1] is not None
+        if state == AFTER:
+            if char == ",":
+                self.pos, self.state = pos + 1, KEY if in_object else VALUE
+            elif char == ("}" if in_object else "]"):
+                self.pos = pos + 1
+                self.close()
+            else:
+                return BROKEN
+        elif state == COLON:
+            if char != ":":
+                return BROKEN
+            self.pos, self.state = pos + 1, VALUE
+        elif (char == "}" and state == KEY_OR_END) or (char == "]" and state == VALUE_OR_END):
+            self.pos = pos + 1
+            self.close()
+        elif state < COLON:
+            if char != '"':
+                return BROKEN
+            outcome, self.pos = scan_scalar(text, pos)
+            if outcome != DONE:
+                return outcome
+            self.note_key(pos, self.pos)
+            self.state = COLON
+        elif char in "{[":
+            self.open(pos)
+        else:
+            outcome, self.pos = scan_scalar(text, pos)
+            if outcome != DONE:
+                return outcome
+            self.scalar = (pos, self.pos)
+            self.state = AFTER
+        return DONE

@@ -1,0 +1,84 @@
+"""Bad outputs: the prompt shows a broken answer and asks for the corrected one.
+
+    This JSON is broken: {"guest": "Ada Lopez", "nights": 4,}
+    Give the corrected version.
+        ->  {"guest": "Ada Lopez", "nights": 4}
+
+Works from the Format's `corruptions` alone. Where the broken text still holds every value, it may
+stand by itself; else it stands as the answer to the task, so the target can always be derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from generators.context import Context, Draft, Wording
+from generators.values import surface
+
+ALONE: Wording = {
+    "train": (
+        "This {format} is broken. Fix it.",
+        "Repair the {format} below.",
+        "Something is wrong with this {format}; give the corrected version.",
+        "Correct this {format}:",
+    ),
+    "eval": (
+        "The following {format} does not parse. Mend it.",
+        "Restore this to well-formed {format}.",
+        "A parser rejected the text here; what is the right {format}?",
+    ),
+}
+AGAIN: Wording = {
+    "train": (
+        "That is not valid. Send the corrected answer.",
+        "Your answer was rejected; fix it.",
+        "Wrong format. Try again.",
+    ),
+    "eval": (
+        "The parser refused this. Do it properly.",
+        "I could not load that, please redo it.",
+        "Malformed. Once more, correctly.",
+    ),
+}
+KEEP: Wording = {
+    "train": ("Keep the values.", "Change no value."),
+    "eval": ("Values remain untouched.", "Leave the content alone."),
+}
+
+
+def break_answer(context: Context, draft: Draft, completion: str) -> str | None:
+    """Turn the Draft into a request to correct a broken answer, and name how it is broken.
+
+    None, and an unchanged Draft, where the Format has no corruption for this text.
+    """
+    corruptions = context.format.corruptions()
+    kinds = sorted(corruptions)
+    context.dice.shuffle(kinds)
+    for kind in kinds:
+        broken = corruptions[kind](completion, context.dice)
+        if broken is None or broken == completion:
+            continue
+        texts = [surface(leaf) for leaf in leaves(draft.value)]
+        holds_all = all(broken.count(text) >= completion.count(text) for text in texts)
+        if holds_all and context.dice.chance(0.7):
+            draft.ask = context.say(ALONE, format=context.format_name)
+            draft.source = broken
+            draft.tail.append(context.say(KEEP))
+        else:
+            draft.retry = broken, context.say(AGAIN)
+        return kind
+    return None
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The keys and scalars of a value."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner)
+    else:
+        yield value

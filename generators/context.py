@@ -1,0 +1,166 @@
+"""What one Example is made with: its split, its dice, its Format, and the wordings it used.
+
+    context.say({"train": ("Use {format}.",), "eval": ("Return {format}.",)}, format="JSON")
+        ->  "Use JSON."      and the wording's id is noted in context.templates
+
+    abilities(JsonFormat())  ->  Abilities(shapes={record, table, tree}, nulls=True, ...)
+
+A family puts its parts into a `Draft`; strictness, temptations and bad outputs then change it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+from generators.dice import Dice
+from generators.schemas import STYLES, Schema, draw_schema, styled
+from generators.values import Scalar, draw
+from harness.contracts import Format, Shape, Split
+from harness.records import Message
+
+Strictness = Literal["easy", "medium", "hard"]
+Wording = Mapping[Split, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a Format can hold, found by rendering and parsing small probes."""
+
+    shapes: frozenset[Shape]
+    styles: Mapping[str, float]
+    """Key styles and their weights."""
+    nulls: bool
+    records: bool
+    """Whether a record can stand alone; else it is a table of one row."""
+    table_in_object: bool
+    """Whether a table's rows stand under a key of a root object; else they are the root."""
+
+
+def abilities(target: Format) -> Abilities:
+    """Ask the Format what it holds, so that nothing here needs to know any format."""
+    shapes = set(target.shapes)
+    rows = [{"a": "x"}, {"a": "y"}]
+    table_in_object = _returns(target, {"rows": rows})
+    if not (table_in_object or _returns(target, rows)):
+        shapes.discard("table")
+    return Abilities(
+        shapes=frozenset(shapes),
+        styles={
+            name: weight
+            for name, weight in STYLES.items()
+            if _returns(target, {styled("two words", name): "x"})
+        }
+        or {"snake": 1.0},
+        nulls=_returns(target, {"a": "x", "b": None}),
+        records=_returns(target, {"a": "x"}),
+        table_in_object=table_in_object,
+    )
+
+
+def _returns(target: Format, probe: Any) -> bool:
+    try:
+        parsed = target.parse(target.render(probe))
+    except Exception:  # a Format may refuse what it cannot hold in its own way
+        return False
+    return parsed.ok and bool(parsed.value == probe)
+
+
+@dataclass(slots=True)
+class Context:
+    """The means to make one Example."""
+
+    split: Split
+    dice: Dice
+    format: Format
+    abilities: Abilities
+    strictness: Strictness
+    templates: list[str] = field(default_factory=list)
+
+    def say(self, wording: Wording, **fields: object) -> str:
+        """One of the split's wordings with its fields filled in; notes which."""
+        template: str = self.dice.choice(wording[self.split])
+        self.templates.append(template_id(template))
+        return template.format(**fields)
+
+    def one_of(self, wording: Wording) -> Wording:
+        """A wording of which one variant is left, for lines that are to look alike."""
+        return {self.split: (self.dice.choice(wording[self.split]),)}
+
+    def style(self) -> str:
+        """A key style that the Format can hold."""
+        return self.dice.weighted(self.abilities.styles)
+
+    def schema(self, low: int, high: int, *, style: str | None = None) -> Schema:
+        """A schema of this split with low to high fields."""
+        return draw_schema(self.split, self.dice, low, high, style or self.style())
+
+    def values(self, schema: Schema) -> dict[str, Scalar]:
+        """A value for each key of the schema."""
+        return {field.key: self.value(field.kind) for field in schema.fields}
+
+    def value(self, kind: str) -> Scalar:
+        """A value of this kind."""
+        return draw(kind, self.split, self.dice)
+
+    def rendered(self, record: Mapping[str, Scalar]) -> str:
+        """A record in the Format."""
+        return self.format.render(record if self.abilities.records else [record])
+
+    def absent(self, schema: Schema) -> str | None:
+        """Now and then, where null is asked for, the key of a value that the source leaves out."""
+        if self.strictness == "hard" and self.abilities.nulls and self.dice.chance(0.3):
+            key: str = self.dice.choice(schema.keys)
+            return key
+        return None
+
+    @property
+    def format_name(self) -> str:
+        """The Format's name as people say it: JSON, YAML, markdown table."""
+        words = self.format.name.split("_")
+        return words[0].upper() if len(words) == 1 else " ".join(words)
+
+
+def template_id(template: str) -> str:
+    """A wording's id: a hash of its words, so that case and punctuation make no new wording."""
+    words = " ".join(re.findall(r"\{?\w+\}?", template.casefold()))
+    if not re.search(r"(?<!\{)\b\w+\b(?!\})", words):  # a layout without words: punctuation counts
+        words = template
+    return sha256(words.encode()).hexdigest()[:10]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A prompt in the making, and the value that answers it."""
+
+    family: str
+    shape: Shape
+    schema: str
+    value: Any
+    ask: str
+    source: str
+    lead: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
+    system: str = ""
+    history: list[Message] = field(default_factory=list)
+    contradicted: bool = False
+    """Whether something in the prompt asks for a breach of the format."""
+    retry: tuple[str, str] | None = None
+    """A broken answer, and what the user says to it."""
+
+    def messages(self) -> tuple[Message, ...]:
+        """The chat up to the answer."""
+        system = [Message("system", self.system)] if self.system else []
+        user = Message("user", lines([*self.lead, self.ask, self.source, *self.tail]))
+        again: list[Message] = []
+        if self.retry:
+            again = [Message("assistant", self.retry[0]), Message("user", self.retry[1])]
+        return (*system, *self.history, user, *again)
+
+
+def lines(parts: Iterable[str]) -> str:
+    """The parts that are not empty, one a line."""
+    return "\n".join(filter(None, parts))

@@ -1,0 +1,60 @@
+"""key_values: loose notes, one fact a line or a slot, become a record.
+
+Make a record with nights, guest.
+guest: Ada Lopez
+nights: 4
+    ->  {"nights": 4, "guest": "Ada Lopez"}
+"""
+
+from __future__ import annotations
+
+from generators.context import Context, Draft, Wording
+from generators.values import surface
+
+ASK: Wording = {
+    "train": (
+        "Make a record with {keys}.",
+        "Structure these notes with the keys {keys}.",
+        "Put the notes into {keys}.",
+        "Here are some notes. Keys: {keys}.",
+        "Tidy this up into {keys}.",
+    ),
+    "eval": (
+        "Convert these lines to the fields {keys}.",
+        "Sort the details below under {keys}.",
+        "The entry should hold {keys}.",
+        "Store this using {keys} as names.",
+    ),
+}
+LINE: Wording = {
+    "train": ("{label}: {value}", "{label} - {value}", "{label} .. {value}", "* {label}: {value}"),
+    "eval": ("{label} = {value}", "{label} -> {value}", "- {label}: {value}", "[{label}] {value}"),
+}
+UNKNOWN: Wording = {
+    "train": ("unknown", "not given", "?"),
+    "eval": ("n/a", "not stated", "no entry"),
+}
+
+
+def make(context: Context) -> Draft:
+    """A record of three to five notes, all written alike, in another order than asked for."""
+    dice = context.dice
+    schema = context.schema(3, 5 if context.strictness == "hard" else 4)
+    value = context.values(schema)
+    absent = context.absent(schema)
+    line = context.one_of(LINE)
+    told = []
+    for field in schema.fields:
+        if field.key != absent:
+            text = surface(value[field.key])
+        elif dice.chance(0.5):
+            text = context.say(UNKNOWN)
+        else:
+            continue
+        told.append(context.say(line, label=field.label, value=text))
+    dice.shuffle(told)
+    if absent:
+        value[absent] = None
+    ask = context.say(ASK, keys=", ".join(schema.keys))
+    source = dice.choice(("\n", "\n", "; ")).join(told)
+    return Draft("key_values", "record", schema.id, value, ask, source)

@@ -1,0 +1,114 @@
+"""list: an enumeration in running text or bullets becomes a list under a key.
+
+List all guests under the key guests.
+Guests: Ada Lopez, Omar Chen and Mei Holm.
+    ->  {"guests": ["Ada Lopez", "Omar Chen", "Mei Holm"]}
+"""
+
+from __future__ import annotations
+
+from generators.context import Context, Draft, Wording
+from generators.ownership import halves
+from generators.schemas import styled
+from generators.values import Scalar, surface
+
+KINDS = {
+    "guests": "person",
+    "speakers": "person",
+    "team members": "person",
+    "drivers": "person",
+    "players": "person",
+    "authors": "person",
+    "winners": "person",
+    "nurses": "person",
+    "cities": "city",
+    "stops": "city",
+    "branches": "city",
+    "destinations": "city",
+    "tour cities": "city",
+    "offices": "city",
+    "countries": "country",
+    "markets": "country",
+    "export countries": "country",
+    "suppliers": "company",
+    "sponsors": "company",
+    "clients": "company",
+    "partner firms": "company",
+    "exhibitors": "company",
+    "products": "product",
+    "spare parts": "product",
+    "shopping list": "product",
+    "lost items": "product",
+    "gifts": "product",
+    "topics": "topic",
+    "courses": "topic",
+    "hobbies": "topic",
+    "skills": "topic",
+    "rooms": "place",
+    "locations": "place",
+    "meeting points": "place",
+    "order ids": "code",
+    "serial numbers": "code",
+    "badges": "code",
+    "ticket ids": "code",
+    "dates": "date",
+    "holidays": "date",
+    "deadlines": "date",
+    "start times": "time",
+    "departures": "time",
+    "addresses": "address",
+    "emails": "email",
+    "recipients": "email",
+    "phone numbers": "phone",
+    "prices": "price",
+    "readings": "price",
+    "bids": "amount",
+    "amounts": "amount",
+    "years": "year",
+    "releases": "version",
+}
+NAMES = halves(KINDS)
+ASK: Wording = {
+    "train": (
+        "List them under the key {key}.",
+        "Collect all entries in a list called {key}.",
+        "Make a list; its key is {key}.",
+        "Put every item into {key}.",
+    ),
+    "eval": (
+        "Gather the entries as {key}.",
+        "One key, {key}, holding the list of all items.",
+        "Everything named here belongs in the list {key}.",
+        "Itemise this under {key}.",
+    ),
+}
+SOURCE: Wording = {
+    "train": ("{label}: {items}.", "These are the {label}: {items}.", "We have {items}."),
+    "eval": ("The {label} are {items}.", "{label} so far - {items}.", "Known {label} = {items}."),
+}
+BULLETS: Wording = {
+    "train": ("* {item}", "{number}. {item}"),
+    "eval": ("- {item}", "({number}) {item}"),
+}
+
+
+def make(context: Context) -> Draft:
+    """A list of two to five values of one kind."""
+    dice = context.dice
+    label = dice.choice(NAMES[context.split])
+    key = styled(label, context.style())
+    size = dice.between(2, 6 if context.strictness == "hard" else 4)
+    items: list[Scalar] = []
+    while len(items) < size:
+        item = context.value(KINDS[label])
+        if item not in items:
+            items.append(item)
+    texts = [surface(item) for item in items]
+    if dice.chance(0.4):
+        bullet = context.one_of(BULLETS)
+        source = "\n".join(
+            context.say(bullet, number=number, item=text) for number, text in enumerate(texts, 1)
+        )
+    else:
+        source = context.say(SOURCE, label=label, items=", ".join(texts))
+    return Draft("list", "tree", f"{label}[]", {key: items}, context.say(ASK, key=key), source)

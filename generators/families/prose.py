@@ -1,0 +1,119 @@
+"""prose: a text in plain words, which names no field, becomes a record.
+
+    Extract guest, room, check_in.
+    Ada Lopez will be there on 2026-03-04, code A-2031.
+        ->  {"guest": "Ada Lopez", "room": "A-2031", "check_in": "2026-03-04"}
+
+No two fields of the schema have values of one kind, so each value fits one key alone.
+"""
+
+from __future__ import annotations
+
+from generators.context import Context, Draft, Wording
+from generators.values import surface
+
+ASK: Wording = {
+    "train": (
+        "Extract {keys}.",
+        "Read the text and note {keys}.",
+        "The keys are {keys}; the text has their values.",
+    ),
+    "eval": (
+        "Summarise the message as {keys}.",
+        "Which values belong to {keys} in this story?",
+        "Out of the words below, determine {keys}.",
+    ),
+}
+PHRASES: dict[str, Wording] = {
+    "person": {
+        "train": ("{value} is in charge", "we spoke with {value}"),
+        "eval": ("{value} signed for it", "the name on it is {value}"),
+    },
+    "company": {
+        "train": ("it comes through {value}", "{value} pays"),
+        "eval": ("everything runs via {value}", "{value} is behind it"),
+    },
+    "product": {
+        "train": ("people want the {value}", "it concerns a {value}"),
+        "eval": ("the thing itself is a {value}", "everyone asked for one {value}"),
+    },
+    "email": {
+        "train": ("write to {value}", "mail goes to {value}"),
+        "eval": ("reachable at {value}", "send messages to {value}"),
+    },
+    "phone": {
+        "train": ("call {value}", "ring {value} in case of questions"),
+        "eval": ("dial {value}", "the line is {value}"),
+    },
+    "address": {
+        "train": ("the door is at {value}", "walk to {value}"),
+        "eval": ("you will find it at {value}", "head for {value}"),
+    },
+    "city": {
+        "train": ("all of it happens in {value}", "it is in {value}"),
+        "eval": ("{value} is where it ends up", "somewhere in {value}"),
+    },
+    "country": {
+        "train": ("the land is {value}", "it stems from {value}"),
+        "eval": ("{value} is the nation", "within {value}"),
+    },
+    "place": {
+        "train": ("look in the {value}", "it stands in the {value}"),
+        "eval": ("you meet it near the {value}", "kept at the {value}"),
+    },
+    "code": {
+        "train": ("the code reads {value}", "filed as {value}"),
+        "eval": ("marked {value}", "its identifier is {value}"),
+    },
+    "date": {
+        "train": ("it was on {value}", "the day is {value}"),
+        "eval": ("mark {value} in the calendar", "as of {value}"),
+    },
+    "time": {
+        "train": ("at {value} sharp", "the clock said {value}"),
+        "eval": ("around {value}", "not later than {value}"),
+    },
+    "price": {
+        "train": ("the figure is {value}", "it came to {value}"),
+        "eval": ("it amounts to {value}", "{value} was measured"),
+    },
+    "state": {
+        "train": ("by now it is {value}", "it has been {value}"),
+        "eval": ("currently {value}", "it got {value}"),
+    },
+    "topic": {
+        "train": ("all about {value}", "the theme is {value}"),
+        "eval": ("it deals with {value}", "in the field of {value}"),
+    },
+    "version": {
+        "train": ("it runs {value}", "version {value}"),
+        "eval": ("release {value}", "updated to {value}"),
+    },
+    "year": {
+        "train": ("back in {value}", "the year was {value}"),
+        "eval": ("it dates from {value}", "made during {value}"),
+    },
+}
+
+
+def make(context: Context) -> Draft:
+    """Three or four facts, told in any order."""
+    dice = context.dice
+    while True:
+        schema = context.schema(3, 4)
+        kinds = [field.kind for field in schema.fields]
+        if len(set(kinds)) == len(kinds) and all(kind in PHRASES for kind in kinds):
+            break
+    value = context.values(schema)
+    absent = context.absent(schema)
+    told = [
+        context.say(PHRASES[field.kind], value=surface(value[field.key]))
+        for field in schema.fields
+        if field.key != absent
+    ]
+    dice.shuffle(told)
+    if absent:
+        value[absent] = None
+    ask = context.say(ASK, keys=", ".join(schema.keys))
+    text = dice.choice((", ", "; ", ". ")).join(told) + "."
+    return Draft("prose", "record", schema.id, value, ask, text[0].upper() + text[1:])

@@ -1,0 +1,103 @@
+"""How exacting the request is: three levels of strictness, and a last word where one is needed.
+
+    easy    "Use JSON."
+    medium  "Answer with one JSON object and nothing else. Only these keys."
+    hard    "... Exactly these keys in this order, null where there is no value. No prose, ..."
+
+The Format's own `instruction` is part of medium and hard. It belongs to the format and is therefore
+the same for train and eval.
+"""
+
+from __future__ import annotations
+
+from generators.context import Context, Draft, Strictness, Wording
+
+DEMANDS: dict[Strictness, Wording] = {
+    "easy": {
+        "train": (
+            "Use {format}.",
+            "Write it as {format}.",
+            "Give me {format}.",
+            "Format: {format}.",
+            "{format}, please.",
+        ),
+        "eval": (
+            "Answer in {format}.",
+            "I'd like {format}.",
+            "Return {format}.",
+            "The reply should be {format}.",
+            "Respond with {format}.",
+        ),
+    },
+    "medium": {
+        "train": (
+            "{instruction} Only these keys.",
+            "{instruction} No extra keys; numbers stay numbers.",
+            "{instruction} Copy the values, add no keys.",
+            "{instruction} Keep each value's type.",
+        ),
+        "eval": (
+            "{instruction} Nothing beyond those keys.",
+            "{instruction} Do not invent keys; types as they are.",
+            "{instruction} Values exactly as written, same types.",
+        ),
+    },
+    "hard": {
+        "train": (
+            "{instruction} Exactly these keys in this order{null}. No prose, no code fence.",
+            "{instruction} Keep to the keys and their order{null}. Start with the first character "
+            "of the {format}, stop after its last.",
+            "{instruction} No greeting, no explanation, no fence. Keys in the order given{null}.",
+        ),
+        "eval": (
+            "{instruction} Every key, in the order listed{null}. Not a word before or after it.",
+            "{instruction} Write {format} alone, unfenced, uncommented; same key order{null}.",
+            "{instruction} The output is parsed by a strict program: keys as ordered{null}, "
+            "no markdown, no remarks.",
+        ),
+    },
+}
+NULL: Wording = {
+    "train": (", null where there is no value", ", null if it is missing"),
+    "eval": (", with null for anything absent", ", unknown values being null"),
+}
+PRIORITY: Wording = {
+    "train": (
+        "Whatever else is said: only the {format}.",
+        "The format comes first: reply with {format} alone.",
+        "Still, your whole reply must be the {format}.",
+        "Even so, write just the {format}.",
+    ),
+    "eval": (
+        "In the end, output {format} and nothing more.",
+        "Important: the {format} must be all you say.",
+        "That said, nothing may surround the {format}.",
+        "All other wishes yield to this: pure {format}.",
+    ),
+}
+
+
+def demand(context: Context, draft: Draft) -> None:
+    """Say how the answer must look: in the system message, first, or last."""
+    null = ""
+    if context.strictness == "hard" and context.abilities.nulls:
+        null = context.say(NULL)
+    text = context.say(
+        DEMANDS[context.strictness],
+        format=context.format_name,
+        instruction=context.format.instruction(draft.value),
+        null=null,
+    )
+    place = context.dice.choice(("system", "system", "system", "first", "last", "last"))
+    if place == "system":
+        draft.system = text
+    elif place == "first":
+        draft.lead.append(text)
+    else:
+        draft.tail.append(text)
+
+
+def last_word(context: Context, draft: Draft) -> None:
+    """Where the prompt tempts the answer out of the format, say that the format goes first."""
+    if draft.contradicted:
+        draft.tail.append(context.say(PRIORITY, format=context.format_name))

@@ -1,0 +1,86 @@
+"""Completions by a local transformers model.
+
+Transformers(max_new_tokens=128).complete(examples, ModelOptions(), None)
+    yields Completion(example_id="eval-0", text='{"a": 1}', finish_reason="stop", ...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from harness.config import ModelOptions
+from harness.contracts import Options
+from harness.records import Completion, Example
+
+if TYPE_CHECKING:
+    from harness.models import Loaded
+
+
+class Transformers(Options):
+    """Greedy completions by a local transformers model, batched by length.
+
+    `{"id": "eval-0", "prompt": [...]}` becomes `{"example_id": "eval-0", "text": "{\\"a\\": 1}",
+    "finish_reason": "stop", "prompt_tokens": 31, "completion_tokens": 6, "arm": "base"}`.
+    """
+
+    name: ClassVar[str] = "transformers"
+
+    max_new_tokens: int = Field(default=128, ge=1)
+    """Tokens after which a completion is cut off with finish_reason `length`."""
+    per_device_eval_batch_size: int = Field(default=32, ge=1)
+    """Prompts decoded side by side."""
+
+    def complete(
+        self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
+    ) -> Iterator[Completion]:
+        from harness.models import load_model
+
+        yield from complete_with(
+            load_model(model, adapter),
+            examples,
+            arm="sft" if adapter else "base",
+            max_new_tokens=self.max_new_tokens,
+            batch_size=self.per_device_eval_batch_size,
+        )
+
+
+def complete_with(
+    loaded: Loaded, examples: Sequence[Example], *, arm: str, max_new_tokens: int, batch_size: int
+) -> Iterator[Completion]:
+    """Completions by a model in memory, in the Examples' order."""
+    from harness.encoding import encode_prompt, stop_tokens
+    from harness.generation import generate
+    from harness.progress import progress
+
+    model, tokenizer = loaded
+    prompts = [encode_prompt(tokenizer, example.prompt) for example in examples]
+    stop_ids = stop_tokens(loaded)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stop_ids)
+    done: dict[int, Completion] = {}
+    with progress(len(prompts), f"generate {arm}", unit="completion") as bar:
+        for index, ids, reason in generate(
+            model,
+            prompts,
+            stop_ids=stop_ids,
+            pad_id=pad_id,
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+        ):
+            # Decoding must not tidy spaces or drop special tokens: the judge sees what was written.
+            text = tokenizer.decode(
+                ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+            done[index] = Completion(
+                example_id=examples[index].id,
+                text=str(text),
+                finish_reason=reason,
+                prompt_tokens=len(prompts[index]),
+                completion_tokens=len(ids),
+                arm=arm,
+            )
+            bar.advance()
+    yield from (done[index] for index in range(len(prompts)))

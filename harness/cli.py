@@ -1,0 +1,242 @@
+"""The command line: each command is a few lines over the stages.
+
+    fmtharness run configs/quick.toml
+    fmtharness eval --evaluator json_strict --completions rows.jsonl --json
+
+Exit codes: 0 done, 1 a gate failed, 2 a user error, 3 something could not be scored.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.config import Config
+    from harness.run_folder import RunFolder
+
+USER_ERROR, UNSCORED, INTERRUPTED = 2, 3, 130
+file = click.Path(path_type=Path, dir_okay=False)
+folder = click.Path(path_type=Path, file_okay=False)
+
+
+class Commands(click.Group):
+    """Renders every intended error as one sentence on standard error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HarnessError as error:
+            for line in str(error).splitlines():
+                click.echo(f"error: {line}", err=True)
+            ctx.exit(USER_ERROR)
+        except KeyboardInterrupt:
+            click.echo("interrupted; the same command goes on where this one ended", err=True)
+            ctx.exit(INTERRUPTED)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use, not of the alphabet
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fmtharness", prog_name="fmtharness")
+def main() -> None:
+    """How often does a small language model break its output format, why, and what cures it?"""
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """CONFIG, --set, --model and --out: what every command over a run's folder takes."""
+
+    @click.argument("config", type=file, required=False)
+    @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
+    @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
+    @click.option("--out", type=folder, help="The run's folder.  [default: outputs/<name>]")
+    @functools.wraps(command)
+    def wrapped(*args: Any, model: str | None, overrides: tuple[str, ...], **kwargs: Any) -> None:
+        if model is not None:
+            overrides = (*overrides, f"model.name={json.dumps(model)}")
+        command(*args, overrides=overrides, **kwargs)
+
+    return wrapped
+
+
+@contextmanager
+def _opened(
+    config: Path | None, overrides: tuple[str, ...], out: Path | None
+) -> Iterator[RunFolder]:
+    """The run's folder; without CONFIG, a folder that has a config keeps its own."""
+    from harness.config import load_config
+    from harness.run_folder import RunFolder, default_folder
+
+    resolved: Config
+    if config is None and out is not None and (out / "config.toml").is_file():
+        resolved = load_config(out / "config.toml", overrides=overrides)
+    else:
+        resolved = load_config(config, overrides=overrides, name=out.name if out else None)
+    with RunFolder.open(out or default_folder(resolved), resolved) as run:
+        yield run
+
+
+@main.command()
+@run_options
+@click.option("--to", type=folder, help="Write the data here instead of into a run's folder.")
+def generate(
+    config: Path | None, overrides: tuple[str, ...], out: Path | None, to: Path | None
+) -> None:
+    """Write train and eval Examples, and the statistics that prove their separation."""
+    from harness import pipeline
+    from harness.config import load_config
+
+    if to is not None:
+        pipeline.write_data(load_config(config, overrides=overrides), to)
+        click.echo(f"wrote {to}")
+        return
+    with _opened(config, overrides, out) as run:
+        pipeline.generate(run)
+        click.echo(f"wrote {run.path / 'data'}")
+
+
+@main.command()
+@run_options
+def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
+    """Fine-tune on the train Examples; goes on from the last checkpoint."""
+    from harness import pipeline
+
+    with _opened(config, overrides, out) as run:
+        pipeline.generate(run)
+        click.echo(f"wrote {pipeline.train(run)}")
+
+
+@main.command("eval")
+@click.argument("config", type=file, required=False)
+@click.option("--evaluator", "evaluators", multiple=True, metavar="NAME[:KEY=VALUE,...]")
+@click.option("--completions", type=file, help="Judge this JSONL of texts; no model is loaded.")
+@click.option("--data", type=file, help="Examples to ask.  [default: data/examples/eval.jsonl]")
+@click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
+@click.option("--adapter", type=folder, help="A peft adapter to put on the model.")
+@click.option("--num-prompts", type=click.IntRange(1), help="Ask only the first of the Examples.")
+@click.option("--max-new-tokens", type=click.IntRange(1), help="Cut completions off here.")
+@click.option("--dump-jsonl", type=file, help="Write prompt, target, text and labels, for reading.")
+@click.option("--verdicts", type=file, help="Write one row per completion and evaluator.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def evaluate(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Judge a model on Examples, or completions that exist already."""
+    from harness.evaluation import evaluate as judge_all
+    from harness.tables import metrics_json, metrics_table
+
+    tally = judge_all(**options)
+    click.echo(json.dumps(metrics_json(tally)) if as_json else metrics_table(tally))
+    ctx.exit(UNSCORED if tally.unscored else 0)
+
+
+@main.command()
+@run_options
+@click.pass_context
+def run(
+    ctx: click.Context, config: Path | None, overrides: tuple[str, ...], out: Path | None
+) -> None:
+    """The whole job: data, the untuned model judged, training, the tuned model judged."""
+    from harness import pipeline
+    from harness.comparison import rates_side_by_side
+
+    with _opened(config, overrides, out) as opened:
+        tallies = pipeline.run_all(opened)
+        base, tuned = pipeline.arm(opened, "base"), pipeline.arm(opened, "sft")
+        click.echo(rates_side_by_side(opened.config.evaluators, base, tuned))
+        click.echo(f"\nrun folder: {opened.path}")
+    ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)
+
+
+@main.command()
+@run_options
+@click.option("--num-prompts", type=click.IntRange(0), default=5, show_default=True)
+@click.option("--out-md", type=file, help="The Markdown file.  [default: compare.md in the folder]")
+def compare(
+    config: Path | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    num_prompts: int,
+    out_md: Path | None,
+) -> None:
+    """Base against adapter on the same Examples: the rates, then before and after of a few.
+
+    Stages of the run that are missing are run first.
+    """
+    from harness import pipeline
+    from harness.comparison import diffs, rates_side_by_side
+    from harness.records import atomic_file
+
+    with _opened(config, overrides, out) as run:
+        pipeline.run_all(run)
+        base, tuned = pipeline.arm(run, "base"), pipeline.arm(run, "sft")
+        examples = list(pipeline.eval_examples(run))
+        target = out_md or run.path / "compare.md"
+        written = [
+            f"# {run.config.name}: base against tuned",
+            rates_side_by_side(run.config.evaluators, base, tuned, markdown=True),
+            "## Before and after",
+            diffs(examples, base, tuned, num_prompts, markdown=True),
+        ]
+        with atomic_file(target) as temporary:
+            temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
+        click.echo(rates_side_by_side(run.config.evaluators, base, tuned))
+        click.echo("\n" + diffs(examples, base, tuned, num_prompts))
+        click.echo(f"\nwrote {target}")
+
+
+@main.command()
+@click.option("--logdir", type=folder, default=Path("outputs/quick/tb"), show_default=True)
+@click.option("--out-png", type=file, help="[default: curves.png beside the logs' folder]")
+def plot(logdir: Path, out_png: Path | None) -> None:
+    """Draw a run's scalars from its TensorBoard logs."""
+    from harness.plot import draw
+
+    target = out_png or logdir.parent / "curves.png"
+    names = draw(logdir, target)
+    click.echo(f"wrote {target}: {len(names)} scalars")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def plugins(as_json: bool) -> None:
+    """List every component: kind, name, distribution, one line."""
+    from harness.plugins import registry
+    from harness.tables import table
+
+    found = [
+        (each.kind.removesuffix("s"), each.name, each.distribution, each.summary)
+        for known in registry().values()
+        for each in known.values()
+    ]
+    headers = ("kind", "name", "distribution", "summary")
+    if as_json:
+        click.echo(json.dumps([dict(zip(headers, row, strict=True)) for row in found]))
+    else:
+        click.echo(table(headers, found))
+
+
+@main.command()
+def models() -> None:
+    """Show the built-in model and the converted models in the cache."""
+    from harness.config import BUILTIN_MODEL
+    from harness.models import BUILTIN_PACKAGE, cache_folder, cached_models
+    from harness.tables import table
+
+    rows = [[path.name, str(path)] for path in cached_models()]
+    click.echo(f"built-in: {BUILTIN_MODEL} (Apache-2.0, from the package {BUILTIN_PACKAGE})")
+    click.echo(f"cache: {cache_folder()}")
+    click.echo(table(("converted", "folder"), rows) if rows else "nothing converted yet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""A run's config: TOML tables in, checked options out, with all faults reported at once.
+
+    [train]
+    learning_rat = 2e-4     ->  hard.toml: [train] has no key 'learning_rat', did you mean ...
+
+The defaults are those of `configs/quick.toml`, so every command works without a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, Field
+
+from harness.contracts import Backend, Evaluator, Generator, Options, Trainer
+from harness.errors import ConfigError, UserError
+from harness.options import check, parse_spec, parse_value
+from harness.plugins import Kind, component, did_you_mean
+
+BUILTIN_MODEL = "smollm2-135m-instruct"
+OUTPUTS = Path("outputs")
+
+
+class RunOptions(Options):
+    """The keys above all tables."""
+
+    name: str
+    """Names the run's folder, `outputs/<name>`; the file's name where it is not set."""
+    seed: int = 0
+
+
+class ModelOptions(Options):
+    """[model]: which weights, and how they are held in memory."""
+
+    name: str = BUILTIN_MODEL
+    """A local folder, a GGUF file, a hub id, or the built-in model."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model."""
+    trust_remote_code: bool = False
+    """Run code that comes with a hub model; never on unless set here."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`, or `auto`: the first GPU where there is one."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """The type that activations and unquantized weights have; auto is bf16 where it is fast."""
+    quantization: Literal["auto", "nf4", "none"] = "auto"
+    """How the base weights are quantized; auto is what the run's trainer trains on, else none."""
+    dequantize: Literal["auto", "never"] = "auto"
+    """Whether NF4 weights are expanded once where memory allows: same numbers, less work."""
+
+
+class DataOptions(Options):
+    """[data]: the keys that every generator shares; the rest are the generator's own."""
+
+    generator: str = "tasks"
+    n_train: int = Field(default=800, ge=1)
+    n_eval: int = Field(default=100, ge=1)
+
+
+class TrainOptions(Options):
+    """[train]: the trainer's name; the rest are the trainer's own keys."""
+
+    trainer: str = "qlora"
+
+
+class EvalOptions(Options):
+    """[eval]: what is generated and who judges; the rest are the backend's own keys."""
+
+    backend: str = "transformers"
+    evaluators: tuple[str, ...] = (
+        "json_strict",
+        "duplicate_json_objects",
+        "extras",
+        "json_match",
+    )
+    """Component specs, such as `json_strict:root=any,max_depth=8`."""
+    num_prompts: int | None = Field(default=None, ge=1)
+    """How many evaluation Examples are asked, from the first; all where it is not set."""
+    dump_jsonl: Path | None = None
+    """Also write prompt, target, completion and labels in one row each, for reading."""
+
+
+class ReportOptions(Options):
+    """[report]: where the views of a run go."""
+
+    tb_logdir: Path | None = None
+    """TensorBoard logs; `tb` in the run's folder where it is not set."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole config, every component built and checked."""
+
+    name: str
+    seed: int
+    model: ModelOptions
+    data: DataOptions
+    generator: Generator
+    train: TrainOptions
+    trainer: Trainer
+    eval: EvalOptions
+    backend: Backend
+    evaluators: tuple[Evaluator, ...]
+    report: ReportOptions
+
+    def tables(self) -> dict[str, Any]:
+        """The resolved config as TOML tables, without what is unset."""
+        tables: dict[str, Any] = {"name": self.name, "seed": self.seed, "model": _dump(self.model)}
+        tables["data"] = _dump(self.data) | _dump(self.generator)
+        tables["train"] = _dump(self.train) | _dump(self.trainer)
+        tables["eval"] = _dump(self.eval) | _dump(self.backend)
+        tables["report"] = _dump(self.report)
+        return tables
+
+    def toml(self) -> str:
+        """The resolved config as TOML text; loading it gives this config again."""
+        return tomli_w.dumps(self.tables())
+
+
+def _dump(options: Any) -> dict[str, Any]:
+    values = options.model_dump(mode="json")
+    return {key: value for key, value in values.items() if value is not None}
+
+
+_Section = tuple[str, type[BaseModel], str, Kind]
+_SECTIONS: tuple[_Section, ...] = (
+    ("data", DataOptions, "generator", "generators"),
+    ("train", TrainOptions, "trainer", "trainers"),
+    ("eval", EvalOptions, "backend", "backends"),
+)
+
+
+def load_config(
+    path: Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    name: str | None = None,
+    trains: bool = True,
+) -> Config:
+    """The config of a TOML file, or the defaults, with `table.key=value` overrides laid over.
+
+    `quantization = "auto"` becomes what the trainer trains on, or none where nothing `trains`.
+    Raises ConfigError with one line per fault, each naming file, table and key.
+    """
+    tables = _read(path) if path else {}
+    source = str(path) if path else "default config"
+    faults = [fault for override in overrides if (fault := _override(tables, override))]
+    known = {"name", "seed", "model", "report", *(section[0] for section in _SECTIONS)}
+    for key in tables.keys() - known:
+        faults.append(f"{source} has no table or key {key!r}{did_you_mean(key, known)}")
+    for key in known - {"name", "seed"}:
+        if not isinstance(tables.setdefault(key, {}), dict):
+            faults.append(f"{source}: {key} is a table, write [{key}]")
+            tables[key] = {}
+    own: dict[str, Any] = {"name": name or (path.stem if path else "quick")}
+    own |= {key: tables[key] for key in ("name", "seed") if key in tables}
+    top, wrong = check(RunOptions, own, source)
+    faults += wrong
+    model, wrong = check(ModelOptions, tables["model"], f"{source}: [model]")
+    faults += wrong
+    report, wrong = check(ReportOptions, tables["report"], f"{source}: [report]")
+    faults += wrong
+    built: dict[str, Any] = {}
+    for table, core, selector, kind in _SECTIONS:
+        built[table], built[selector], wrong = _section(
+            tables[table], core, selector, kind, f"{source}: [{table}]"
+        )
+        faults += wrong
+    evaluators: list[Evaluator] = []
+    for spec in built["eval"].evaluators if built["eval"] else ():
+        evaluator, wrong = _component("evaluators", spec, f"{source}: [eval] evaluators")
+        evaluators.append(evaluator)
+        faults += wrong
+    if faults or top is None or model is None or report is None:
+        raise ConfigError("\n".join(sorted(set(faults))))
+    if model.quantization == "auto":
+        trains_on = getattr(built["trainer"], "quantization", "none") if trains else "none"
+        model = model.model_copy(update={"quantization": trains_on})
+    return Config(
+        **built,
+        name=top.name,
+        seed=top.seed,
+        model=model,
+        evaluators=tuple(evaluators),
+        report=report,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.toml")])
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}){near}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def _override(tables: dict[str, Any], override: str) -> str | None:
+    """Lay one `table.key=value` (or `seed=1`) over the tables; a sentence where it is none."""
+    target, equals, value = override.partition("=")
+    *parents, key = target.strip().split(".")
+    if not equals or not key:
+        return f"--set {override!r} is not table.key=value"
+    place = tables
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            return f"--set {override!r}: {parent} is a value, not a table"
+    place[key] = parse_value(value.strip())
+    return None
+
+
+def _section(
+    table: Mapping[str, Any], core: type[BaseModel], selector: str, kind: Kind, where: str
+) -> tuple[Any, Any, list[str]]:
+    """Split a table between the core's keys and the chosen component's, and check both."""
+    own = {key: value for key, value in table.items() if key in core.model_fields}
+    options, faults = check(core, own, where)
+    chosen = own.get(selector, core.model_fields[selector].default)
+    try:
+        found = component(kind, str(chosen))
+    except UserError as error:
+        return options, None, [*faults, f"{where} {selector}: {error}"]
+    rest = {key: value for key, value in table.items() if key not in core.model_fields}
+    everything = {*core.model_fields, *found.model_fields}
+    for key in rest.keys() - found.model_fields.keys():
+        faults.append(f"{where} has no key {key!r}{did_you_mean(key, everything)}")
+        del rest[key]
+    instance, wrong = check(found, rest, where)
+    return options, instance, faults + wrong
+
+
+def _component(kind: Kind, spec: str, where: str) -> tuple[Any, list[str]]:
+    try:
+        name, table = parse_spec(spec)
+        return check(component(kind, name), table, f"{where}: {name}")
+    except UserError as error:
+        return None, [f"{where}: {error}"]

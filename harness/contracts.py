@@ -1,0 +1,133 @@
+"""What a component must offer: Protocols, one per hook, and the base of their options.
+
+A component is an immutable pydantic model whose fields are its TOML keys, with its name and the
+constants of its contract as ClassVars:
+
+    class NoDigits(Options):
+        name: ClassVar[str] = "no_digits"
+        metric: ClassVar[str] = "digit_free_rate"
+        limit: int = 0
+
+        def evaluate(self, example: Example | None, completion: Completion) -> Verdict: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from harness.records import Completion, Example, Problem, Verdict
+
+if TYPE_CHECKING:
+    from harness.config import ModelOptions
+    from harness.training import TrainingRun
+
+Split = Literal["train", "eval"]
+Shape = Literal["record", "table", "tree"]
+Corruption = Callable[[str, Random], str | None]
+"""Breaks a rendered text, or returns None where the text offers nothing to break that way."""
+
+
+class Options(BaseModel):
+    """Base of a component's options: immutable, no unknown keys, no silent type changes."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """What a strict parser made of a text: a value, or the problems that forbid one."""
+
+    value: Any = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """A metric as two counters summed over Verdicts.
+
+    Besides the keys of `Verdict.counts`, `passed`, `failed` and `scored` (passed + failed) exist.
+    """
+
+    name: str
+    numerator: str
+    denominator: str = "scored"
+
+
+class Format(Protocol):
+    """An output format: how to ask for it, render it, parse it strictly, and break it."""
+
+    name: ClassVar[str]
+    shapes: ClassVar[frozenset[Shape]]
+    """The shapes of value it can hold."""
+
+    def instruction(self, value: Any) -> str:
+        """One sentence that asks for this format, for a value of this shape."""
+
+    def render(self, value: Any) -> str:
+        """The value as text, the way a model should write it."""
+
+    def parse(self, text: str) -> Parsed:
+        """The whole text as a value, or all problems; never raises."""
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """Named ways to break a rendered text; the names are the labels `parse` gives for them."""
+
+
+class Generator(Protocol):
+    """A source of Examples."""
+
+    name: ClassVar[str]
+
+    def generate(self, split: Split, n: int, rng: Random) -> Iterator[Example]:
+        """Yield n Examples; Example i depends on the split, the rng's seed and i alone."""
+
+
+class Evaluator(Protocol):
+    """A judge of Completions: pure, no input or output."""
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    """The name of its headline rate: the share of scored Completions that pass, unless `rates`
+    (a sequence of Rate, optional on the class) says otherwise.
+
+    An evaluator that cannot judge a text without its Example sets `needs_example = True`.
+    """
+
+    def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
+        """Judge one Completion; `example` is None where only the text is known."""
+
+
+class Trainer(Protocol):
+    """A way to fine-tune."""
+
+    name: ClassVar[str]
+
+    def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
+        """Train on the Examples and return the folder of the adapter."""
+
+
+class Backend(Protocol):
+    """A way to produce Completions."""
+
+    name: ClassVar[str]
+
+    def complete(
+        self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
+    ) -> Iterable[Completion]:
+        """Yield one Completion per Example, in their order, by the model with the adapter on it."""
+
+
+def rates_of(evaluator: Evaluator | type[Evaluator]) -> tuple[Rate, ...]:
+    """The evaluator's rates, headline first."""
+    declared: Sequence[Rate] = getattr(evaluator, "rates", ())
+    return tuple(declared) or (Rate(evaluator.metric, "passed"),)

@@ -1,0 +1,40 @@
+"""Every error that fmtharness raises on purpose.
+
+    HarnessError            never raised itself: catch this one
+    ├── UserError           the person can fix it: a file, a key, an option
+    │   ├── ConfigError     a config file, an override or a component's options
+    │   ├── DataError       a data file's content, with the line where it broke
+    │   └── ModelError      a model reference that cannot be resolved or loaded
+    ├── PluginError         a distribution that registers something wrong
+    └── ParityError         training would not see the prompt that generation sees
+
+The command line renders any of them as one sentence, without a traceback, and exits with 2.
+"""
+
+
+class HarnessError(Exception):
+    """The root of the tree; its text is one sentence that names the place and the way out."""
+
+
+class UserError(HarnessError):
+    """Something the person at the keyboard can put right."""
+
+
+class ConfigError(UserError):
+    """A config file, an override or a component's options do not fit."""
+
+
+class DataError(UserError):
+    """A data file is missing, empty, or broken at a line that the message names."""
+
+
+class ModelError(UserError):
+    """A model reference does not lead to a model."""
+
+
+class PluginError(HarnessError):
+    """A plugin failed to import, misspelled a hook, or claims a name that is taken."""
+
+
+class ParityError(HarnessError):
+    """The prompt's token ids in training differ from those at generation."""

@@ -1,0 +1,106 @@
+"""Greedy decoding of many prompts: left padding, batches by length, finished rows leave.
+
+    generate(model, [[1, 4093, 198]], stop_ids={2}, pad_id=2, max_new_tokens=64)
+        yields (0, [504, 1799, ...], "stop")
+
+It reads no generation config, so a hub model's sampling defaults and penalties cannot leak in, and
+only the stop token or the budget ends a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.records import FinishReason
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Generated(NamedTuple):
+    """The new token ids of one prompt, without the stop token."""
+
+    place: int
+    ids: list[int]
+    finish_reason: FinishReason
+
+
+def generate(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    stop_ids: Collection[int],
+    pad_id: int,
+    max_new_tokens: int,
+    batch_size: int,
+) -> Iterator[Generated]:
+    """Yield each prompt's continuation as it finishes, longest prompts first.
+
+    A prompt that leaves no room in the model's context is yielded with the reason `error`.
+    """
+    import torch
+
+    limit = getattr(model.config, "max_position_embeddings", None) or float("inf")
+    fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
+    for index in sorted(set(range(len(prompts))) - set(fits)):
+        yield Generated(index, [], "error")
+    order = sorted(fits, key=lambda index: (-len(prompts[index]), index))
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        budget = int(min(max_new_tokens, limit - len(prompts[batch[0]])))
+        with torch.inference_mode():
+            yield from _decode(model, prompts, batch, set(stop_ids), pad_id, budget)
+
+
+def _decode(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    batch: list[int],
+    stop_ids: set[int],
+    pad_id: int,
+    budget: int,
+) -> Iterator[Generated]:
+    import torch
+    from transformers import DynamicCache
+
+    device = next(model.parameters()).device
+    width = max(len(prompts[index]) for index in batch)
+    padded = [[pad_id] * (width - len(prompts[i])) + list(prompts[i]) for i in batch]
+    masked = [[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in batch]
+    ids = torch.tensor(padded, device=device)
+    mask = torch.tensor(masked, device=device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    written: dict[int, list[int]] = {index: [] for index in batch}
+    rows = list(batch)
+    for step in range(1, budget + 1):
+        logits = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        chosen: torch.Tensor = logits[:, -1].argmax(-1)
+        tokens = chosen.tolist()
+        going = []
+        for place, (index, token) in enumerate(zip(rows, tokens, strict=True)):
+            if token in stop_ids:
+                yield Generated(index, written.pop(index), "stop")
+            else:
+                written[index].append(token)
+                going.append(place)
+        if not going or step == budget:
+            break
+        if len(going) < len(rows):
+            kept = torch.tensor(going, device=device)
+            cache.batch_select_indices(kept)
+            chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
+            rows = [rows[place] for place in going]
+        ids = chosen[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        positions = positions[:, -1:] + 1
+    for index, tokens in written.items():
+        yield Generated(index, tokens, "length")

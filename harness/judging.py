@@ -1,0 +1,108 @@
+"""From Completions to Verdicts, and from Verdicts to Metrics.
+
+judge(evaluators, examples, completions)  yields one Verdict per completion and evaluator
+tally.add(verdict); tally.metrics()       sums them, in constant memory
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from harness.contracts import Evaluator, rates_of
+from harness.errors import UserError
+from harness.records import Completion, Example, Metric, Problem, Verdict
+from harness.statistics import rate
+
+
+def judge(
+    evaluators: Sequence[Evaluator],
+    examples: Mapping[str, Example],
+    completions: Iterable[Completion],
+) -> Iterator[Verdict]:
+    """Yield the Verdicts of each Completion in turn, in the evaluators' order.
+
+    An evaluator that raises, or that lacks the Example it needs, gives an unscored Verdict.
+    """
+    for completion in completions:
+        example = examples.get(completion.example_id)
+        for evaluator in evaluators:
+            yield _judge_one(evaluator, example, completion)
+
+
+def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
+    if example is None and getattr(evaluator, "needs_example", False):
+        return _unscored(evaluator, completion, "there is no Example with this id to compare with")
+    try:
+        return evaluator.evaluate(example, completion)
+    except Exception as error:
+        reason = f"{evaluator.name} raised {type(error).__name__}: {error}"
+        return _unscored(evaluator, completion, reason)
+
+
+def _unscored(evaluator: Evaluator, completion: Completion, reason: str) -> Verdict:
+    problem = Problem("unscored", reason, 0, len(completion.text))
+    return Verdict(
+        id=completion.example_id,
+        evaluator=evaluator.name,
+        passed=None,
+        labels=("unscored",),
+        problems=(problem,),
+    )
+
+
+def distinct(evaluators: Sequence[Evaluator]) -> Sequence[Evaluator]:
+    """The same evaluators; a UserError where two would mix their verdicts under one name."""
+    twice = [name for name, n in Counter(e.name for e in evaluators).items() if n > 1]
+    if twice:
+        raise UserError(f"evaluator {twice[0]!r} is given twice; give each once")
+    return evaluators
+
+
+class Tally:
+    """Sums of Verdicts: per evaluator the counters, the labels and the first unscored reason."""
+
+    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
+        self.evaluators = distinct(evaluators)
+        self.counts: dict[str, Counter[str]] = {e.name: Counter() for e in evaluators}
+        self.labels: dict[str, Counter[str]] = {e.name: Counter() for e in evaluators}
+        self.reason: dict[str, str] = {}
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one Verdict in."""
+        counts = self.counts[verdict.evaluator]
+        if verdict.passed is None:
+            counts["unscored"] += 1
+            self.reason.setdefault(verdict.evaluator, verdict.problems[0].message)
+            return
+        counts.update(verdict.counts)
+        counts["scored"] += 1
+        counts["passed" if verdict.passed else "failed"] += 1
+        self.labels[verdict.evaluator].update(dict.fromkeys(verdict.labels, 1))
+
+    def metrics(self) -> dict[str, list[Metric]]:
+        """Per evaluator its rates, headline first."""
+        return {
+            evaluator.name: [
+                rate(
+                    each.name,
+                    self.counts[evaluator.name][each.numerator],
+                    self.counts[evaluator.name][each.denominator],
+                )
+                for each in rates_of(evaluator)
+            ]
+            for evaluator in self.evaluators
+        }
+
+    @property
+    def unscored(self) -> int:
+        """How many Verdicts are no judgement."""
+        return sum(counts["unscored"] for counts in self.counts.values())
+
+
+def tally(evaluators: Sequence[Evaluator], verdicts: Iterable[Verdict]) -> Tally:
+    """The sums of all the Verdicts."""
+    sums = Tally(evaluators)
+    for verdict in verdicts:
+        sums.add(verdict)
+    return sums

@@ -1,0 +1,75 @@
+"""Checks tables of options against a component's fields, and reports every fault at once.
+
+build("evaluators", "json_strict:root=any,max_depth=8")   -> an instance
+check(Tasks, {"familes": {}}, "quick.toml: [data]")         -> None and
+    ["quick.toml: [data] has no key 'familes', did you mean 'families'?"]
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import ConfigError
+from harness.plugins import Kind, component, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def check(
+    model: type[Model], table: Mapping[str, Any], where: str
+) -> tuple[Model | None, list[str]]:
+    """An instance of `model` with the table's values, or None and one sentence per fault."""
+    try:
+        # JSON mode is strict about types yet lets a TOML array fill a tuple and a string a path.
+        return model.model_validate_json(json.dumps(table, default=str)), []
+    except ValidationError as errors:
+        return None, [_sentence(model, dict(error), where) for error in errors.errors()]
+
+
+def _sentence(model: type[BaseModel], error: dict[str, Any], where: str) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where} has no key {key!r}{did_you_mean(key, model.model_fields)}"
+    if error["type"] == "missing":
+        return f"{where} lacks the key {key!r}"
+    message = error["msg"].removeprefix("Value error, ")
+    if not key:
+        return f"{where}: {message}"
+    return f"{where} {key} = {json.dumps(error['input'], default=str)}: {message}"
+
+
+def parse_value(text: str) -> Any:
+    """A value written as in TOML; what TOML cannot read is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """`name:key=value,key=value` as a name and a table."""
+    name, _, rest = spec.partition(":")
+    table: dict[str, Any] = {}
+    for item in filter(None, rest.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"{spec!r}: {item!r} is not key=value")
+        table[key.strip()] = parse_value(value.strip())
+    return name.strip(), table
+
+
+def build(kind: Kind, spec: str, where: str | None = None) -> Any:
+    """A component with its options, from the way it is written on the command line.
+
+    Raises UserError for an unknown name and ConfigError for options that do not fit.
+    """
+    name, table = parse_spec(spec)
+    instance, faults = check(component(kind, name), table, where or f"{spec!r}: {name}")
+    if instance is None:
+        raise ConfigError("\n".join(faults))
+    return instance

@@ -1,0 +1,216 @@
+"""The stages of a run, each from files to files: data, completions, verdicts, adapter.
+
+    run_all(run)    data -> base completions and verdicts -> adapter -> sft completions and verdicts
+
+A stage whose inputs and files are unchanged is skipped, so the same command goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from harness.comparison import Arm
+from harness.config import Config
+from harness.data_stats import collect_stats, stats_markdown
+from harness.judging import Tally, judge, tally
+from harness.plot import draw
+from harness.progress import say
+from harness.records import (
+    Completion,
+    Example,
+    Verdict,
+    atomic_file,
+    read_records,
+    write_records,
+)
+from harness.run_folder import RunFolder, digest, file_digest
+
+
+def run_all(run: RunFolder) -> dict[str, Tally]:
+    """All stages in order; returns the sums of each arm's Verdicts."""
+    generate(run)
+    before = evaluate(run, "base")
+    train(run)
+    after = evaluate(run, "sft")
+    draw(run.tb_logdir, run.path / "curves.png")
+    return {"base": before, "sft": after}
+
+
+def generate(run: RunFolder) -> None:
+    """Write data/train.jsonl, data/eval.jsonl and the statistics that prove their separation."""
+    config = run.config
+    tables = config.tables()
+    inputs = digest([tables["data"], config.seed, _version("data")])
+    if run.is_current("data", inputs):
+        say(f"data: {run.path / 'data'} is up to date")
+        return
+    began = time.perf_counter()
+    run.record("data", inputs, write_data(config, run.path / "data"), seconds=_since(began))
+    say(f"data: {config.data.n_train} train and {config.data.n_eval} eval Examples")
+
+
+def write_data(config: Config, folder: Path) -> list[Path]:
+    """Write train.jsonl, eval.jsonl, stats.json and stats.md into a folder; returns their paths."""
+    train, held_out = folder / "train.jsonl", folder / "eval.jsonl"
+    write_records(
+        train, config.generator.generate("train", config.data.n_train, Random(config.seed))
+    )
+    write_records(
+        held_out, config.generator.generate("eval", config.data.n_eval, Random(config.seed))
+    )
+    stats = collect_stats(read_records(train, Example), read_records(held_out, Example))
+    stats_json, stats_md = folder / "stats.json", folder / "stats.md"
+    with atomic_file(stats_json) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
+    with atomic_file(stats_md) as temporary:
+        temporary.write_text(stats_markdown(stats), encoding="utf-8")
+    return [train, held_out, stats_json, stats_md]
+
+
+def train(run: RunFolder) -> Path:
+    """Fine-tune on data/train.jsonl and return adapter/."""
+    from harness.training import TrainingRun
+
+    config = run.config
+    tables = config.tables()
+    facts = [tables["train"], tables["model"], config.seed, config.eval.evaluators]
+    data = [file_digest(run.data("train")), file_digest(run.data("eval"))]
+    inputs = digest([*facts, *data, _version("train")])
+    if run.is_current("train", inputs):
+        say(f"train: {run.adapter} is up to date")
+        return run.adapter
+    began = time.perf_counter()
+    training = TrainingRun(
+        run.path,
+        seed=config.seed,
+        model=config.model,
+        tb_logdir=run.tb_logdir,
+        evaluators=config.evaluators,
+        eval_examples=list(read_records(run.data("eval"), Example)),
+        inputs=inputs,
+    )
+    try:
+        adapter = config.trainer.train(list(read_records(run.data("train"), Example)), training)
+    finally:
+        training.close()
+    run.record(
+        "train",
+        inputs,
+        [adapter],
+        seconds=_since(began),
+        certificate=training.certificate,
+        **training.facts,
+    )
+    _free_memory()
+    return adapter
+
+
+def evaluate(run: RunFolder, arm: str) -> Tally:
+    """Generate and judge the arm's completions on the first num_prompts evaluation Examples."""
+    config = run.config
+    examples = list(eval_examples(run))
+    tables = config.tables()
+    asked = {key: tables["eval"][key] for key in tables["eval"] if key != "evaluators"}
+    adapter = run.adapter if arm == "sft" else None
+    made_from = [asked, tables["model"], digest([e.id for e in examples])]
+    made_from += [file_digest(run.data("eval")), adapter and file_digest(adapter)]
+    inputs = digest([*made_from, _version("completions")])
+    path = run.completions(arm)
+    if run.is_current(f"completions/{arm}", inputs):
+        say(f"completions: {path} is up to date")
+    else:
+        began = time.perf_counter()
+        write_records(path, config.backend.complete(examples, config.model, adapter))
+        _free_memory()
+        run.record(f"completions/{arm}", inputs, [path], seconds=_since(began))
+    return _judge_stage(run, arm, examples)
+
+
+def arm(run: RunFolder, name: str) -> Arm:
+    """One arm's completions and verdicts, as its stages wrote them."""
+    return Arm(
+        list(read_records(run.completions(name), Completion)),
+        list(read_records(run.verdicts(name), Verdict)),
+    )
+
+
+def eval_examples(run: RunFolder) -> Iterator[Example]:
+    """The evaluation Examples that are asked."""
+    rows = read_records(run.data("eval"), Example)
+    return itertools.islice(rows, run.config.eval.num_prompts)
+
+
+def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally:
+    config = run.config
+    path = run.verdicts(arm)
+    by_id = {example.id: example for example in examples}
+    specs = config.eval.evaluators
+    inputs = digest([specs, file_digest(run.completions(arm)), digest(list(by_id))])
+    inputs = digest([inputs, file_digest(run.data("eval")), _version("verdicts")])
+    if not run.is_current(f"verdicts/{arm}", inputs):
+        completions = read_records(run.completions(arm), Completion)
+        write_records(path, judge(config.evaluators, by_id, completions))
+        run.record(f"verdicts/{arm}", inputs, [path])
+    if config.eval.dump_jsonl is not None:
+        name = config.eval.dump_jsonl
+        dump(
+            run.path / name.with_name(f"{name.stem}.{arm}{name.suffix}"),
+            by_id,
+            read_records(run.completions(arm), Completion),
+            read_records(path, Verdict),
+        )
+    return tally(config.evaluators, read_records(path, Verdict))
+
+
+def dump(
+    path: Path,
+    examples: dict[str, Example],
+    completions: Iterable[Completion],
+    verdicts: Iterable[Verdict],
+) -> None:
+    """Write one row per completion for reading: prompt, target, text, and labels by evaluator."""
+    labels: dict[str, dict[str, Any]] = {}
+    for verdict in verdicts:
+        seen = {"passed": verdict.passed, "labels": verdict.labels}
+        labels.setdefault(verdict.id, {})[verdict.evaluator] = seen
+    with atomic_file(path) as temporary, temporary.open("wb") as out:
+        for completion in completions:
+            example = examples.get(completion.example_id)
+            row = {
+                "id": completion.example_id,
+                "prompt": example and example.prompt,
+                "target": example and example.completion,
+                "text": completion.text,
+                "finish_reason": completion.finish_reason,
+                "verdicts": labels.get(completion.example_id, {}),
+            }
+            out.write(msgspec.json.encode(row) + b"\n")
+
+
+STAGE_VERSIONS = {"data": 1, "train": 1, "completions": 1, "verdicts": 1}
+"""Raised by hand where a change to the code changes a stage's files."""
+
+
+def _version(stage: str) -> int:
+    return STAGE_VERSIONS[stage]
+
+
+def _since(began: float) -> float:
+    return round(time.perf_counter() - began, 2)
+
+
+def _free_memory() -> None:
+    """Give a stage's model back before the next stage loads its own."""
+    import sys
+
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()

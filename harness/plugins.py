@@ -1,0 +1,160 @@
+"""Finds components: the built-ins by an explicit tuple, outsiders by the entry-point group.
+
+component("evaluators", "json_strict")      -> the class
+build("evaluators", "json_strict:root=any") -> an instance with its options checked
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import pluggy
+
+from harness import hookspecs
+from harness.errors import PluginError, UserError
+from harness.records import Completion, Example, Verdict
+
+Kind = Literal["formats", "generators", "evaluators", "trainers", "backends"]
+KINDS: tuple[Kind, ...] = ("formats", "generators", "evaluators", "trainers", "backends")
+GROUP = "fmtharness"
+DEFAULT_PLUGINS = ("evaluators", "generators", "trainers", "harness.backends")
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """A component class and the distribution that brought it."""
+
+    kind: Kind
+    name: str
+    distribution: str
+    component: Any
+
+    @property
+    def summary(self) -> str:
+        """The first line of the class's docstring."""
+        return (self.component.__doc__ or "").strip().split("\n", 1)[0]
+
+
+def load(
+    entry_points: tuple[importlib.metadata.EntryPoint, ...],
+) -> dict[Kind, dict[str, Registered]]:
+    """Register the default plugins, then the given entry points, and collect their components.
+
+    Raises PluginError naming the distribution where a plugin fails to import, misspells a hook,
+    offers something that is no component, or takes a name that another distribution has.
+    """
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    for name in DEFAULT_PLUGINS:
+        manager.register(importlib.import_module(name), name=f"{GROUP}/{name}")
+    for entry in entry_points:
+        distribution = entry.dist.name if entry.dist else entry.value
+        try:
+            module = entry.load()
+        except Exception as error:
+            raise PluginError(
+                f"plugin {entry.name!r} of {distribution} failed to import "
+                f"({type(error).__name__}: {error}); fix or uninstall {distribution}"
+            ) from error
+        manager.register(module, name=f"{distribution}/{entry.name}")
+        try:
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(
+                f"plugin {entry.name!r} of {distribution} misspells a hook: {error}; "
+                f"the hooks are {', '.join(f'fmtharness_{kind}' for kind in KINDS)}"
+            ) from error
+    found = {kind: _collect(manager, kind) for kind in KINDS}
+    for known in found["formats"].values():
+        judge = strict_evaluator(known.component)
+        _add(found["evaluators"], Registered("evaluators", judge.name, known.distribution, judge))
+    return found
+
+
+def strict_evaluator(format_class: Any) -> Any:
+    """The evaluator `<format>_strict`: a Completion passes where the Format parses all of it.
+
+    It takes the Format's own options.
+    """
+
+    def evaluate(self: Any, example: Example | None, completion: Completion) -> Verdict:
+        problems = self.parse(completion.text).problems
+        return Verdict(
+            id=completion.example_id,
+            evaluator=self.name,
+            passed=not problems,
+            labels=tuple(dict.fromkeys(problem.label for problem in problems)),
+            problems=problems,
+        )
+
+    name = f"{format_class.name}_strict"
+    return type(
+        "".join(part.title() for part in name.split("_")),
+        (format_class,),
+        {
+            "__module__": format_class.__module__,
+            "__doc__": f"Passes where the whole text is one strict {format_class.name} value.",
+            "__annotations__": {"name": ClassVar[str], "metric": ClassVar[str]},
+            "name": name,
+            "metric": "format_success_rate",
+            "evaluate": evaluate,
+        },
+    )
+
+
+def _collect(manager: pluggy.PluginManager, kind: Kind) -> dict[str, Registered]:
+    found: dict[str, Registered] = {}
+    for implementation in getattr(manager.hook, f"fmtharness_{kind}").get_hookimpls():
+        distribution = implementation.plugin_name.split("/", 1)[0]
+        try:
+            components = list(implementation.function())
+            named = [(component.name, component) for component in components]
+        except Exception as error:
+            raise PluginError(
+                f"hook fmtharness_{kind} of {distribution} failed "
+                f"({type(error).__name__}: {error}); it must return classes that have a name"
+            ) from error
+        for name, component in named:
+            _add(found, Registered(kind, name, distribution, component))
+    return found
+
+
+def _add(found: dict[str, Registered], new: Registered) -> None:
+    if old := found.get(new.name):
+        raise PluginError(
+            f"two {new.kind} are called {new.name!r}: {_origin(old.component)} of "
+            f"{old.distribution} and {_origin(new.component)} of {new.distribution}; "
+            f"rename or uninstall one"
+        )
+    found[new.name] = new
+
+
+def _origin(component: Any) -> str:
+    return f"{component.__module__}.{component.__qualname__}"
+
+
+@functools.cache
+def registry() -> dict[Kind, dict[str, Registered]]:
+    """All components of this process, loaded once."""
+    return load(tuple(importlib.metadata.entry_points(group=GROUP)))
+
+
+def component(kind: Kind, name: str) -> Any:
+    """The class registered under `name`; a UserError with the near miss where there is none."""
+    known = registry()[kind]
+    if name in known:
+        return known[name].component
+    raise UserError(
+        f"no {kind.removesuffix('s')} is called {name!r}{did_you_mean(name, known)}; "
+        f"`fmtharness plugins` lists them"
+    )
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """', did you mean ...?' for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

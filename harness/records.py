@@ -1,0 +1,139 @@
+"""The records that pass from stage to stage, one JSON object a line.
+
+    {"id": "train-0", "prompt": [{"role": "user", "content": "..."}], "completion": "{\"a\": 1}",
+     "format": "json", "value": {"a": 1}, "tags": {"family": "extract"}}
+
+Reading is strict: a row of another shape is a `DataError` that names the file and the line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from harness.errors import DataError
+
+type_record = TypeVar("type_record")
+FinishReason = Literal["stop", "length", "error"]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One chat turn."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to ask of a model, with the answer it should give."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    completion: str
+    """The target text, exactly as the model should write it; the stop token is not part of it."""
+    format: str
+    value: Any
+    """What `completion` means as data; a Format's `parse(completion)` gives it back."""
+    tags: dict[str, Any] = {}
+    """family, shape, schema, strictness, hard_negatives and bad_outputs (lists of kinds)."""
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model wrote for one Example."""
+
+    example_id: str
+    text: str
+    """The decoded tokens after the stop token is removed, and nothing else removed."""
+    finish_reason: FinishReason | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    arm: str = "replay"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong with a text; `start` and `end` count its characters, end exclusive."""
+
+    label: str
+    message: str
+    start: int
+    end: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """An evaluator's judgement of one Completion."""
+
+    id: str
+    evaluator: str
+    passed: bool | None
+    """None where the evaluator could not score it; the one problem then says why."""
+    labels: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    counts: dict[str, int] = {}
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """A rate over Verdicts with its Wilson 95% interval; all None where nothing was scored."""
+
+    name: str
+    value: float | None
+    numerator: int
+    denominator: int
+    low: float | None
+    high: float | None
+
+
+def read_records(path: Path, kind: type[type_record]) -> Iterator[type_record]:
+    """Yield the rows of a JSONL file; blank lines are skipped.
+
+    Raises DataError for a missing file, and for the first broken row, with its line number.
+    """
+    decoder = msgspec.json.Decoder(kind)
+    for number, line in numbered_lines(path):
+        try:
+            yield decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}, line {number}: not a {kind.__name__} row: {error}") from error
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number from 1, line) for every line that is not blank."""
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+def write_records(path: Path, records: Iterable[msgspec.Struct]) -> int:
+    """Write one JSON object a line and return how many; the file appears whole or not at all."""
+    encoder = msgspec.json.Encoder()
+    count = 0
+    with atomic_file(path) as temporary, temporary.open("wb") as out:
+        for record in records:
+            out.write(encoder.encode(record) + b"\n")
+            count += 1
+    return count
+
+
+class atomic_file:  # noqa: N801 - reads as a function at its call sites
+    """A context that hands out a temporary path and renames it to `path` on success."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self.temporary.replace(self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)

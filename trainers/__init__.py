@@ -1,0 +1,12 @@
+"""The built-in trainers."""
+
+from collections.abc import Sequence
+
+from harness import hookimpl
+from harness.contracts import Trainer
+from trainers.qlora import QLora
+
+
+@hookimpl
+def fmtharness_trainers() -> Sequence[type[Trainer]]:
+    return [QLora]
