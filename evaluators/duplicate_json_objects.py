@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Final
 
-from evaluators.json_scanner import CHARS, DONE, END, SCALAR, WS, Scanner, read
+from evaluators.json_scanner import CHARS, DONE, END, FLAT_OBJECT, WS, Scanner, read
 from harness.contracts import Options, Rate
 from harness.records import Completion, Example, Problem, Verdict
 
@@ -24,8 +24,7 @@ from harness.records import Completion, Example, Problem, Verdict
 _NEXT_BRACE: Final = re.compile(
     rf'(?:[^{{]++|\{{(?!{WS}(?:["}}]|\Z))|\{{{WS}"{CHARS}"{WS}(?![:]|\Z))*+'
 ).match
-_MEMBER: Final = f'"{CHARS}"{WS}:{WS}{SCALAR}{WS}'
-_FLAT_OBJECT: Final = re.compile(rf"\{{{WS}(?:{_MEMBER}(?:,{WS}{_MEMBER})*+)?+\}}").match
+_FLAT: Final = re.compile(FLAT_OBJECT).match
 
 
 def find_objects(text: str) -> list[tuple[int, int]]:
@@ -55,8 +54,8 @@ def _quick_end(text: str, start: int, *, first: bool) -> int | None:
     if first:
         # Most texts are one object; a second look of this kind could cost the whole text again.
         value = read(text, start, unique_keys=False)
-        return value[1] if value else None
-    flat = _FLAT_OBJECT(text, start)
+        return value[1] if isinstance(value, tuple) else None
+    flat = _FLAT(text, start)
     return flat.end() if flat else None
 
 

@@ -19,7 +19,7 @@ from harness.contracts import Options, Rate
 from harness.records import Completion, Example, Verdict
 
 # What the value itself must be is the strict evaluator's business.
-_FORMAT: Final = JsonFormat(root="any", max_depth=1 << 30, unique_keys=False, unicode_scalars=False)
+_FORMAT: Final = JsonFormat(root="any", unique_keys=False, unicode_scalars=False)
 _OUTSIDE: Final = (
     "byte_order_mark",
     "text_before",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -35,9 +35,10 @@ _BRACKET: Final = re.compile(r"[{\[]").match
 _FENCE: Final = r"(?:`{3,}+|~{3,}+)(?:[ \t]*+[\w+.#-]++(?=[ \t]*+(?:[\r\n{\[]|\Z)))?"
 _TICKS_BEFORE: Final = re.compile(rf"{_FENCE}|`(?:json[ \t]*+)?\Z")
 _TICKS_AFTER: Final = re.compile(rf"{_FENCE}|(?<=[}}\]])`")
-# In prose, a bracket starts a value only where what follows looks like the inside of one.
+# In prose, a bracket starts a value only after a fence, at the start of a line, or where what
+# follows looks like the inside of one.
 _PLAUSIBLE: Final = re.compile(
-    rf"(?:`|(?<!`)`{{3,}}+[ \t]*+[\w+.#-]*+{WS})([{{\[])"
+    rf"(?:`|\n[ \t]*+|(?<!`)`{{3,}}+[ \t]*+[\w+.#-]*+{WS})([{{\[])"
     rf"""|(\{{)(?={WS}(?:["'}}“‘]|[A-Za-z_$][\w$]*+{WS}:|/[/*]|\.\.\.|\Z))"""
     rf"""|(\[)(?={WS}(?:["{{\[\]“]|-?[0-9][0-9.eE+-]*+{WS},|(?:true|false|null|True|False|None)\b|\Z))"""
 ).search
@@ -67,11 +68,11 @@ def diagnose(
     max_depth: int = 64,
     unique_keys: bool = True,
     unicode_scalars: bool = True,
-    first: tuple[int, int | None] | None = None,
+    first: tuple[int, tuple[Any, int] | int] | None = None,
 ) -> Diagnosis:
     """All problems of the text, in order; none where it is valid.
 
-    `first` spares reading again: where `read` was tried, and the end of the value that it found.
+    `first` spares reading again: where `read` was tried already, and what it returned.
     """
     problems = Problems()
     begin = _start(text)
@@ -84,7 +85,7 @@ def diagnose(
         problems.add("empty", begin, len(text))
         return Diagnosis(problems.in_order(), 0, 0)
     roots = []
-    for start, end in _roots(text, begin, problems, max_depth, unique_keys, first):
+    for start, end in _roots(text, begin, problems, root, max_depth, unique_keys, first):
         roots.append((start, end))
         if unicode_scalars:
             _label_lone_escapes(text, start, end, problems)
@@ -113,20 +114,24 @@ def _roots(
     text: str,
     begin: int,
     problems: Problems,
+    root: Root,
     max_depth: int,
     unique_keys: bool,
-    first: tuple[int, int | None] | None,
+    first: tuple[int, tuple[Any, int] | int] | None,
 ) -> Iterator[tuple[int, int]]:
     """Yield where each object or array side by side starts and ends, labelling their insides."""
-    start = _first_root(text, begin)
+    start = _first_root(text, begin, root)
     if start is None:
         return
     # Only the first value is worth the fast reader: it alone is likely to be valid.
     if first is None or first[0] != start:
-        found = read(text, start, max_depth, unique_keys)
-        first = start, found[1] if found else None
+        first = start, read(text, start, max_depth, unique_keys)
     escapes = "\\" in text
-    end = first[1] or walk(text, start, problems, max_depth, unique_keys, escapes=escapes)
+    found = first[1]
+    if isinstance(found, tuple):
+        end = found[1]
+    else:
+        end = walk(text, start, problems, max_depth, unique_keys, checked=found, escapes=escapes)
     yield start, end
     while end < len(text) and not problems.exhausted:
         problems.steps += 1
@@ -140,11 +145,16 @@ def _roots(
         yield from _later_objects(text, end, problems)
 
 
-def _first_root(text: str, begin: int) -> int | None:
+def _first_root(text: str, begin: int, root: Root) -> int | None:
     match = skip_space(text, begin)
     start = match.end() if match else begin
     if _BRACKET(text, start):
         return start
+    if text[start] == '"':
+        # Brackets inside a text that is one string start nothing.
+        outcome, end = scan_scalar(text, start)
+        if (outcome == END and root == "any") or (outcome == DONE and not text[end:].strip(SPACE)):
+            return None
     plausible = _PLAUSIBLE(text, start)
     return plausible.start(plausible.lastindex or 0) if plausible else None
 

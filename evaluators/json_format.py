@@ -1,7 +1,10 @@
 """JSON as a Format: how to ask for it, render it, parse it strictly, and break it.
 
-JsonFormat().render({"a": 1})    -> '{"a": 1}'
-JsonFormat().parse('{"a": 1,}')  -> Parsed(problems=(Problem("trailing_comma", ..., 7, 8),))
+    JsonFormat().render({"a": 1})   -> '{"a": 1}'
+    JsonFormat().parse('{"a": 1,}') -> Parsed(problems=(Problem("trailing_comma", ..., 7, 8),))
+
+What must hold beyond RFC 8259's grammar (the root, the depth, unique keys, no lone surrogates) are
+options. Schemas are not looked at.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from evaluators.json_corruptions import CORRUPTIONS
 from evaluators.json_diagnosis import Diagnosis, diagnose
 from evaluators.json_scanner import SPACE, build, has_lone_surrogate, read
 from harness.contracts import Corruption, Options, Parsed, Shape
@@ -20,7 +24,14 @@ _ROOTS = {"object": dict, "array": list}
 
 
 class JsonFormat(Options):
-    """Strict JSON (RFC 8259)."""
+    """Strict JSON: the whole text is one RFC 8259 value, by default an object.
+
+    parse('{"a": 1}')                -> Parsed(value={"a": 1})
+    parse('```json\\n{"a": 1,}\\n```') -> problems code_fence at 0:7, trailing_comma at 15:16
+
+    A number beyond a float's range is read as infinity, as Python reads it, and an integer of more
+    than 20,000 digits as Decimal.
+    """
 
     name: ClassVar[str] = "json"
     shapes: ClassVar[frozenset[Shape]] = frozenset({"record", "table", "tree"})
@@ -50,16 +61,18 @@ class JsonFormat(Options):
         start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(SPACE))
         found = read(text, start, self.max_depth, self.unique_keys)
         if (
-            found is not None
+            isinstance(found, tuple)
             and (found[1] == len(text) or not text[found[1] :].strip(SPACE))
             and (self.root == "any" or isinstance(found[0], _ROOTS[self.root]))
             and not (self.unicode_scalars and has_lone_surrogate(text))
         ):
             return Parsed(found[0])
-        problems = self.diagnose(text, (start, found[1] if found else None)).problems
+        problems = self.diagnose(text, (start, found)).problems
         return Parsed(problems=problems) if problems else Parsed(build(text))
 
-    def diagnose(self, text: str, first: tuple[int, int | None] | None = None) -> Diagnosis:
+    def diagnose(
+        self, text: str, first: tuple[int, tuple[Any, int] | int] | None = None
+    ) -> Diagnosis:
         """All problems, and where the value stands that the text should have been."""
         return diagnose(
             text,
@@ -71,8 +84,13 @@ class JsonFormat(Options):
         )
 
     def corruptions(self) -> Mapping[str, Corruption]:
-        """Ways to break a rendered text, each named by the label that `parse` gives for it."""
-        return {
-            "trailing_comma": lambda text, rng: text[:-1] + "," + text[-1:],
-            "truncated": lambda text, rng: text[: rng.randrange(1, len(text))],
-        }
+        """Ways to break a rendered object or array; each is named by the label `parse` gives it."""
+        ways = dict(CORRUPTIONS)
+        if not self.unique_keys:
+            del ways["duplicate_key"]
+        if not self.unicode_scalars:
+            del ways["lone_surrogate"]
+        if self.root != "any":
+            wrap = "[{}]" if self.root == "object" else '{{"items": {}}}'
+            ways["wrong_root"] = lambda text, rng: wrap.format(text)
+        return ways

@@ -49,7 +49,7 @@ LABELS: Final[dict[str, str]] = {
 MOST_OF_ONE_LABEL: Final = 20
 """A text carries every label that applies, but no more problems than this of one label."""
 
-MOST_STEPS: Final = 100_000
+MOST_STEPS: Final = 50_000
 """After so many mistakes in one text the rest of it is left alone, which bounds the time."""
 
 

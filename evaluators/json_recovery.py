@@ -67,10 +67,16 @@ def walk(
     max_depth: int,
     unique_keys: bool,
     *,
+    checked: int = 0,
     escapes: bool = True,
 ) -> int:
-    """Diagnose the object or array at `start` and return where it ends."""
-    scanner = Scanner(text, start, max_depth, unique_keys=unique_keys, escapes=escapes)
+    """Diagnose the object or array at `start` and return where it ends.
+
+    `checked` and `escapes` are what the caller knows of the text, as `Scanner` has them.
+    """
+    scanner = Scanner(
+        text, start, max_depth, unique_keys=unique_keys, checked=checked, escapes=escapes
+    )
     outcome = scanner.run()
     while outcome == BROKEN and not problems.exhausted:
         problems.steps += 1
@@ -161,10 +167,10 @@ def _after_value(scanner: Scanner, problems: Problems) -> None:
     text, pos = scanner.text, scanner.pos
     char = text[pos]
     begin, end = scanner.scalar
-    after_string = begin < end and text[begin] == '"' and not text[end:pos].strip(" ")
+    after_string = begin < end == pos and text[begin] == '"'
     in_array = scanner.stack[-1] is None
     next_state = VALUE if in_array else KEY
-    if end == pos and begin < end and text[begin] != '"' and _ONE_WORD(text, pos):
+    if begin < end == pos and text[begin] != '"' and _ONE_WORD(text, pos):
         _take_word(scanner, problems, begin)
     elif after_string and _ONE_WORD(text, pos) and (match := _QUOTED_INSIDE(text, pos)):
         problems.add("unescaped_quote", end - 1, end)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from itertools import accumulate
-from json import JSONDecoder
+from json import JSONDecodeError, JSONDecoder
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final, Literal
 
@@ -49,16 +49,31 @@ _STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
 _NO_LONE_ESCAPE: Final = re.compile(
     r"[^\\]*+(?:\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])|[^u])[^\\]*+)*+"
 )
-_MEMBERS: Final = re.compile(
-    f'(?:{WS}"{CHARS}"{WS}:{WS}{SCALAR}{WS},)*+'
-    f'(?:{WS}"{CHARS}"{WS}(:){WS}(?:([{{\\[])|{SCALAR}{WS}(}}(?:{WS},)?))?)?'
-).match
-_KEY_PATTERN: Final = re.compile(f'{WS}"({CHARS})"{WS}:{WS}(?:[{{\\[]|{SCALAR}{WS}[,}}]|\\Z)')
-_KEYS: Final = _KEY_PATTERN.findall
-_FIND_KEYS: Final = _KEY_PATTERN.finditer
-_ELEMENTS: Final = re.compile(
-    f"(?:{WS}{SCALAR}{WS},)*+(?:{WS}(?:(\\{{|\\[(?:{WS}\\[)*+)|{SCALAR}{WS}(\\](?:{WS},)?)))?"
-).match
+
+
+def _patterns(value: str) -> tuple[Any, Any, Any]:
+    """A run of members, the keys of that run, and a run of elements, with `value` for a value.
+
+    A run ends behind a bracket that opens or closes a container, or where it cannot go on. Its
+    groups are the colon that nothing fits behind, the opening and the closing bracket.
+    """
+    key = f'{WS}"{CHARS}"{WS}'
+    members = f"(?:{key}:{WS}{value}{WS},)*+" + (
+        f"(?:{key}(:){WS}(?:([{{\\[])|{value}{WS}(}}(?:{WS},)?))?)?"
+    )
+    keys = f'{WS}"({CHARS})"{WS}:{WS}(?:{value}{WS}[,}}]|[{{\\[]|\\Z)'
+    elements = f"(?:{WS}{value}{WS},)*+" + (
+        f"(?:{WS}(?:(\\{{|\\[(?:{WS}\\[)*+)|{value}{WS}(\\](?:{WS},)?)))?"
+    )
+    return re.compile(members).match, re.compile(keys), re.compile(elements).match
+
+
+_MEMBER: Final = f'"{CHARS}"{WS}:{WS}{SCALAR}{WS}'
+FLAT_OBJECT: Final = f"\\{{{WS}(?:{_MEMBER}(?:,{WS}{_MEMBER})*+)?+\\}}"
+FLAT_ARRAY: Final = f"\\[{WS}(?:{SCALAR}{WS}(?:,{WS}{SCALAR}{WS})*+)?+\\]"
+_STEPWISE: Final = _patterns(SCALAR)
+# Where no key can repeat, containers that hold only scalars are taken like scalars.
+_IN_LEAPS: Final = _patterns(f"(?:{SCALAR}|{FLAT_OBJECT}|{FLAT_ARRAY})")
 _STRING_PREFIX: Final = re.compile(f'"{CHARS}').match
 _ESCAPE_PREFIX: Final = re.compile(r"\\(?:u[0-9a-fA-F]{0,3}+)?").match
 _NUMBER_PREFIX: Final = re.compile(
@@ -81,11 +96,20 @@ def integer(digits: str) -> int | Decimal:
     return -value if digits.startswith("-") else value
 
 
+class _RepeatedKeyError(ValueError):
+    """An object repeats the key that is the argument."""
+
+
 def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(members)
-    if len(value) != len(members):
-        raise ValueError("repeated key")
-    return value
+    if len(value) == len(members):
+        return value
+    seen = set()
+    for key, _ in members:
+        if key in seen:
+            break
+        seen.add(key)
+    raise _RepeatedKeyError(key)
 
 
 def _no_constant(name: str) -> None:
@@ -104,22 +128,31 @@ _LONG = _scanners(parse_int=integer)
 
 def read(
     text: str, start: int = 0, max_depth: int = SAFE_DEPTH, unique_keys: bool = True
-) -> tuple[Any, int] | None:
-    """The value that begins at `start` and where it ends, or None.
+) -> tuple[Any, int] | int:
+    """The value that begins at `start` and where it ends; or how far the text is known to be good.
 
-    None means no more than "not this way": no value is there, or one that breaks a rule, or one
-    that needs more stack than is safe. `start` must be where the first bracket or quote of the
-    text's structure is. Lone surrogates are the caller's business.
+    A number means no more than "not this way": no value is there, or one that breaks a rule, or one
+    that needs more stack than is safe. Objects that close before that offset are known to repeat no
+    key. `start` must be where the first token of the text's structure is. Lone
+    surrogates are the caller's business.
     """
     limit = max_depth if max_depth < SAFE_DEPTH else SAFE_DEPTH
     if text.count("{") + text.count("[") > limit and _deepest(text, start) > limit:
-        return None
+        return 0
     # A shorter text cannot hold an integer that int() refuses.
     scanner = (_SHORT if len(text) < _CHUNK else _LONG)[unique_keys]
     try:
         found: tuple[Any, int] = scanner(text, start)
-    except (ValueError, StopIteration, RecursionError):
-        return None
+    except JSONDecodeError as error:
+        return error.pos
+    except StopIteration as error:
+        return int(error.value)
+    except _RepeatedKeyError as error:
+        # The object that repeats the key closes behind its second occurrence.
+        key = f'"{error.args[0]}"'
+        return 0 if "\\" in text else text.find(key, text.find(key, start) + 1)
+    except (ValueError, RecursionError):
+        return 0
     return found
 
 
@@ -205,7 +238,7 @@ class Scanner:
 
     __slots__ = (
         *("text", "pos", "token", "scalar", "state", "stack", "objects"),
-        *("unique_keys", "escapes", "repeats", "max_depth", "deep_at"),
+        *("unique_keys", "checked", "escapes", "repeats", "max_depth", "deep_at"),
     )
 
     def __init__(
@@ -215,6 +248,7 @@ class Scanner:
         max_depth: int = 1 << 62,
         *,
         unique_keys: bool = False,
+        checked: int = 0,
         escapes: bool = True,
     ) -> None:
         self.text = text
@@ -231,6 +265,8 @@ class Scanner:
         """Keys that their object already had, and where they stand."""
         self.unique_keys = unique_keys
         """Whether to look for repeated keys."""
+        self.checked = checked if unique_keys else len(text)
+        """Objects that close before this offset repeat no key, or nobody asks."""
         self.escapes = escapes
         """Whether the text may hold a backslash, so that keys must be unescaped to be compared."""
         self.max_depth = max_depth
@@ -262,12 +298,18 @@ class Scanner:
         text, stack = self.text, self.stack
         while stack:
             pos, state, keys = self.pos, self.state, stack[-1]
+            leap = pos < self.checked and len(stack) < self.max_depth
+            members, names_of, elements = _IN_LEAPS if leap else _STEPWISE
+            stop = self.checked if leap else len(text)
             # What is well formed is taken a run of members or elements at a time.
             if keys is None:
-                match = _ELEMENTS(text, pos) if state in (VALUE, VALUE_OR_END) else None
+                match = elements(text, pos, stop) if state in (VALUE, VALUE_OR_END) else None
             else:
-                match = _MEMBERS(text, pos) if state < COLON else None
+                match = members(text, pos, stop) if state < COLON else None
             if match is None or (end := match.end()) == pos:
+                if leap and match:
+                    self.checked = 0
+                    continue
                 outcome = self._token()
                 if outcome != DONE:
                     return outcome
@@ -279,10 +321,11 @@ class Scanner:
             else:
                 colon, opener, closer = match.groups()
                 self.state = VALUE if colon else KEY
-                if self.unique_keys:
-                    names = _KEYS(text, pos, end)
+                if self.unique_keys and not (closer and leap):
+                    names = names_of.findall(text, pos, end)
                     if self.escapes or len(names) > len(fresh := set(names)) or keys & fresh:
-                        self._note_keys(pos, end)
+                        for found in names_of.finditer(text, pos, end):
+                            self.note_key(found.start(1) - 1, found.end(1) + 1)
                     else:
                         keys |= fresh
             if opener == "{":
@@ -308,17 +351,15 @@ class Scanner:
             offsets = [offset for offset, char in enumerate(brackets) if char == "["]
             self.deep_at = start + offsets[self.max_depth - depth]
 
-    def _note_keys(self, start: int, end: int) -> None:
-        for match in _FIND_KEYS(self.text, start, end):
-            self.note_key(match.start(1) - 1, match.end(1) + 1)
-
     def note_key(self, start: int, end: int, name: str | None = None) -> None:
         """Remember the innermost object's key that stands, quotes included, at start:end."""
         seen = self.stack[-1]
         if seen is None or not self.unique_keys:
             return
         if name is None:
-            name = scanstring(self.text, start + 1, False)[0]
+            name = self.text[start + 1 : end - 1]
+            if "\\" in name:
+                name = scanstring(self.text, start + 1, False)[0]
         if name in seen:
             self.repeats.append((name, start, end))
         seen.add(name)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from generators.dice import Dice
 from generators.schemas import STYLES, Schema, draw_schema, styled
-from generators.values import Scalar, draw
+from generators.values import Scalar, draw, surface
 from harness.contracts import Format, Shape, Split
 from harness.records import Message
 
@@ -78,6 +78,8 @@ class Context:
     format: Format
     abilities: Abilities
     strictness: Strictness
+    quoted: bool = False
+    """Whether the source puts its texts into double quotes."""
     templates: list[str] = field(default_factory=list)
 
     def say(self, wording: Wording, **fields: object) -> str:
@@ -105,6 +107,11 @@ class Context:
     def value(self, kind: str) -> Scalar:
         """A value of this kind."""
         return draw(kind, self.split, self.dice)
+
+    def written(self, value: Scalar) -> str:
+        """The value as the source writes it."""
+        text = surface(value)
+        return f'"{text}"' if self.quoted and isinstance(value, str) and '"' not in text else text
 
     def rendered(self, record: Mapping[str, Scalar]) -> str:
         """A record in the Format."""

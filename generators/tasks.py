@@ -48,6 +48,8 @@ class Tasks(Options):
     """How often a training prompt shows a broken answer and asks for the corrected one."""
     fix_bad_output_prob_eval: Probability = 0.0
     """The same for evaluation prompts."""
+    quote_prob: Probability = 0.3
+    """How often a source quotes its texts, so that they can be copied token by token."""
     train_strictness: Level = "mixed"
     """How exacting training requests are; `mixed` draws one of the three for each Example."""
     eval_strictness: Level = "hard"
@@ -130,7 +132,8 @@ class Tasks(Options):
             )
         strictness: Strictness = dice.choice(LEVELS) if level == "mixed" else level
         tempted, broken = dice.chance(tempting), dice.chance(breaking)
-        context = Context(split, dice, target, can, strictness)
+        quoted = dice.chance(self.quote_prob)
+        context = Context(split, dice, target, can, strictness, quoted)
 
         draft = FAMILIES[dice.weighted(weights)].make(context)
         completion = target.render(draft.value)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UserError
 
 if TYPE_CHECKING:
     from harness.config import Config
@@ -74,14 +74,16 @@ def _opened(
 ) -> Iterator[RunFolder]:
     """The run's folder; without CONFIG, a folder that has a config keeps its own."""
     from harness.config import load_config
+    from harness.progress import say
     from harness.run_folder import RunFolder, default_folder
 
-    resolved: Config
-    if config is None and out is not None and (out / "config.toml").is_file():
-        resolved = load_config(out / "config.toml", overrides=overrides)
-    else:
-        resolved = load_config(config, overrides=overrides, name=out.name if out else None)
-    with RunFolder.open(out or default_folder(resolved), resolved) as run:
+    resolved: Config = load_config(config, overrides=overrides, name=out.name if out else None)
+    where = out or default_folder(resolved)
+    kept = where / "config.toml"
+    if config is None and kept.is_file():
+        say(f"config: {kept}")
+        resolved = load_config(kept, overrides=overrides)
+    with RunFolder.open(where, resolved) as run:
         yield run
 
 
@@ -95,6 +97,8 @@ def generate(
     from harness import pipeline
     from harness.config import load_config
 
+    if to is not None and out is not None:
+        raise UserError("--to and --out exclude each other: data alone, or a run's folder")
     if to is not None:
         pipeline.write_data(load_config(config, overrides=overrides), to)
         click.echo(f"wrote {to}")

@@ -3,19 +3,20 @@
     [train]
     learning_rat = 2e-4     ->  hard.toml: [train] has no key 'learning_rat', did you mean ...
 
-The defaults are those of `configs/quick.toml`, so every command works without a file.
+Without a file the preset `configs/quick.toml` is taken, so every command works bare.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from harness.contracts import Backend, Evaluator, Generator, Options, Trainer
 from harness.errors import ConfigError, UserError
@@ -24,6 +25,7 @@ from harness.plugins import Kind, component, did_you_mean
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
 OUTPUTS = Path("outputs")
+QUICK = Path(__file__).parents[1] / "configs" / "quick.toml"
 
 
 class RunOptions(Options):
@@ -32,6 +34,13 @@ class RunOptions(Options):
     name: str
     """Names the run's folder, `outputs/<name>`; the file's name where it is not set."""
     seed: int = 0
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str) -> str:
+        if name in ("", ".", "..") or set(name) & set("/\\"):
+            raise ValueError("the name of a folder is due; --out takes a path")
+        return name
 
 
 class ModelOptions(Options):
@@ -141,13 +150,14 @@ def load_config(
     name: str | None = None,
     trains: bool = True,
 ) -> Config:
-    """The config of a TOML file, or the defaults, with `table.key=value` overrides laid over.
+    """The config of a TOML file, or of the quick preset, with `table.key=value` laid over it.
 
     `quantization = "auto"` becomes what the trainer trains on, or none where nothing `trains`.
     Raises ConfigError with one line per fault, each naming file, table and key.
     """
-    tables = _read(path) if path else {}
-    source = str(path) if path else "default config"
+    path = path or QUICK
+    tables = _read(path)
+    source = str(path)
     faults = [fault for override in overrides if (fault := _override(tables, override))]
     known = {"name", "seed", "model", "report", *(section[0] for section in _SECTIONS)}
     for key in tables.keys() - known:
@@ -156,7 +166,7 @@ def load_config(
         if not isinstance(tables.setdefault(key, {}), dict):
             faults.append(f"{source}: {key} is a table, write [{key}]")
             tables[key] = {}
-    own: dict[str, Any] = {"name": name or (path.stem if path else "quick")}
+    own: dict[str, Any] = {"name": name or path.stem}
     own |= {key: tables[key] for key in ("name", "seed") if key in tables}
     top, wrong = check(RunOptions, own, source)
     faults += wrong
@@ -175,6 +185,9 @@ def load_config(
         evaluator, wrong = _component("evaluators", spec, f"{source}: [eval] evaluators")
         evaluators.append(evaluator)
         faults += wrong
+    names = Counter(each.name for each in evaluators if each is not None)
+    twice = [each for each, count in names.items() if count > 1]
+    faults += [f"{source}: [eval] evaluators: {each!r} is given twice" for each in twice]
     if faults or top is None or model is None or report is None:
         raise ConfigError("\n".join(sorted(set(faults))))
     if model.quantization == "auto":
@@ -192,7 +205,7 @@ def load_config(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.toml")])
         raise ConfigError(f"{path}: cannot be read ({error.strerror}){near}") from error

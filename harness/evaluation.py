@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
@@ -24,6 +23,7 @@ from harness.records import (
     Example,
     FinishReason,
     Verdict,
+    decode,
     numbered_lines,
     read_records,
     write_records,
@@ -60,8 +60,8 @@ def evaluate(
 ) -> Tally:
     """Judge, write what was asked for, and return the sums.
 
-    Raises UserError for options that exclude each other, and DataError for a file's broken line
-    before anything is written.
+    Raises UserError for options that exclude each other, and DataError for a file's broken line,
+    and where no completion is an answer to one of the Examples; nothing is written then.
     """
     if completions is not None and (model or adapter or max_new_tokens):
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
@@ -79,13 +79,13 @@ def evaluate(
                 )
     judged: Iterator[Completion]
     if completions is not None:
-        examples = {e.id: e for e in read_records(data, Example)} if data else {}
-        judged = iter(itertools.islice(read_completions(completions), num_prompts))
+        examples = _by_id(read_records(data, Example), data) if data else {}
+        rows = itertools.islice(read_completions(completions), num_prompts)
+        judged = _answers(rows, completions, examples, data)
     else:
-        asked = list(itertools.islice(_examples(data), num_prompts))
-        if not asked:
-            raise DataError(f"{data}: there is no Example in it")
-        examples = {e.id: e for e in asked}
+        wanted = num_prompts or resolved.eval.num_prompts
+        examples = _by_id(itertools.islice(_examples(data), wanted), data)
+        asked = list(examples.values())
         judged = _complete(resolved, asked, model, adapter, max_new_tokens)
     return _judged(chosen, examples, judged, verdicts, dump_jsonl)
 
@@ -98,13 +98,39 @@ def _config(path: Path | None, adapter: Path | None, overrides: Sequence[str]) -
 
 
 def _examples(data: Path | None) -> Iterator[Example]:
-    """The Examples of a file; the committed ones without one, made anew where those are absent."""
-    if data is not None:
-        return read_records(data, Example)
-    if (EXAMPLES / "eval.jsonl").is_file():
-        return read_records(EXAMPLES / "eval.jsonl", Example)
-    made = load_config()
-    return iter(made.generator.generate("eval", 32, Random(made.seed)))
+    """The Examples of a file, or the committed ones."""
+    return read_records(data or EXAMPLES / "eval.jsonl", Example)
+
+
+def _by_id(examples: Iterable[Example], path: Path | None) -> dict[str, Example]:
+    known: dict[str, Example] = {}
+    for example in examples:
+        if example.id in known:
+            raise DataError(f"{path}: two Examples have the id {example.id!r}; ids must be unique")
+        known[example.id] = example
+    if not known:
+        raise DataError(f"{path}: there is no Example in it")
+    return known
+
+
+def _answers(
+    completions: Iterable[Completion],
+    path: Path,
+    examples: Mapping[str, Example],
+    data: Path | None,
+) -> Iterator[Completion]:
+    """The same completions; a DataError after the last where there is none, or none fits."""
+    last, fits = None, data is None
+    for last in completions:
+        fits = fits or last.example_id in examples
+        yield last
+    if last is None:
+        raise DataError(f"{path}: there is no completion in it")
+    if not fits:
+        raise DataError(
+            f"{path}: no row's id ({last.example_id!r}, ...) is an Example's id in {data} "
+            f"({next(iter(examples))!r}, ...); a row without id or example_id has its line number"
+        )
 
 
 def read_completions(path: Path) -> Iterator[Completion]:
@@ -115,8 +141,8 @@ def read_completions(path: Path) -> Iterator[Completion]:
     decoder = msgspec.json.Decoder(Row)
     for number, line in numbered_lines(path):
         try:
-            row = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            row = decode(decoder, line)
+        except ValueError as error:
             raise DataError(
                 f"{path}, line {number}: not a completion: {error}; a row needs at least "
                 f'{{"text": "..."}}'
@@ -180,5 +206,5 @@ def _judged(
         for _ in counted():
             pass
     if dump_jsonl is not None:
-        dump(dump_jsonl, examples, kept, written)
+        dump(dump_jsonl, examples, kept, written, evaluators=len(evaluators))
     return sums

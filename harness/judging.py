@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from harness.contracts import Evaluator, rates_of
-from harness.errors import UserError
+from harness.contracts import Evaluator, Rate, rates_of
+from harness.errors import PluginError, UserError
 from harness.records import Completion, Example, Metric, Problem, Verdict
 from harness.statistics import rate
 
@@ -22,7 +22,8 @@ def judge(
 ) -> Iterator[Verdict]:
     """Yield the Verdicts of each Completion in turn, in the evaluators' order.
 
-    An evaluator that raises, or that lacks the Example it needs, gives an unscored Verdict.
+    An evaluator that raises, that returns no Verdict of its own on this Completion, or that lacks
+    the Example it needs, gives an unscored Verdict.
     """
     for completion in completions:
         example = examples.get(completion.example_id)
@@ -34,10 +35,15 @@ def _judge_one(evaluator: Evaluator, example: Example | None, completion: Comple
     if example is None and getattr(evaluator, "needs_example", False):
         return _unscored(evaluator, completion, "there is no Example with this id to compare with")
     try:
-        return evaluator.evaluate(example, completion)
+        verdict = evaluator.evaluate(example, completion)
     except Exception as error:
         reason = f"{evaluator.name} raised {type(error).__name__}: {error}"
         return _unscored(evaluator, completion, reason)
+    own = (evaluator.name, completion.example_id)
+    if not isinstance(verdict, Verdict) or (verdict.evaluator, verdict.id) != own:
+        reason = f"{evaluator.name} returned {verdict!r:.200} and not its Verdict on {own[1]!r}"
+        return _unscored(evaluator, completion, reason)
+    return verdict
 
 
 def _unscored(evaluator: Evaluator, completion: Completion, reason: str) -> Verdict:
@@ -73,7 +79,8 @@ class Tally:
         counts = self.counts[verdict.evaluator]
         if verdict.passed is None:
             counts["unscored"] += 1
-            self.reason.setdefault(verdict.evaluator, verdict.problems[0].message)
+            reasons = [problem.message for problem in verdict.problems] or ["it gave no reason"]
+            self.reason.setdefault(verdict.evaluator, reasons[0])
             return
         counts.update(verdict.counts)
         counts["scored"] += 1
@@ -81,18 +88,24 @@ class Tally:
         self.labels[verdict.evaluator].update(dict.fromkeys(verdict.labels, 1))
 
     def metrics(self) -> dict[str, list[Metric]]:
-        """Per evaluator its rates, headline first."""
+        """Per evaluator its rates, headline first.
+
+        Raises PluginError where a rate's numerator is no part of its denominator.
+        """
         return {
-            evaluator.name: [
-                rate(
-                    each.name,
-                    self.counts[evaluator.name][each.numerator],
-                    self.counts[evaluator.name][each.denominator],
-                )
-                for each in rates_of(evaluator)
-            ]
+            evaluator.name: [self._rate(evaluator.name, each) for each in rates_of(evaluator)]
             for evaluator in self.evaluators
         }
+
+    def _rate(self, evaluator: str, each: Rate) -> Metric:
+        counts = self.counts[evaluator]
+        numerator, denominator = counts[each.numerator], counts[each.denominator]
+        if not 0 <= numerator <= denominator:
+            raise PluginError(
+                f"evaluator {evaluator!r}: {each.name} is {each.numerator} / {each.denominator} = "
+                f"{numerator} / {denominator}, which is no share; count part of the denominator"
+            )
+        return rate(each.name, numerator, denominator)
 
     @property
     def unscored(self) -> int:

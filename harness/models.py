@@ -242,13 +242,17 @@ def _may_dequantize(options: ModelOptions, model: Any, device: torch.device) -> 
 def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
+    from harness.lora_linear import fuse
+
     if not (adapter / "adapter_config.json").is_file():
         raise ModelError(f"adapter {str(adapter)!r}: the folder holds no adapter_config.json")
     try:
-        return PeftModel.from_pretrained(model, str(adapter))
+        adapted = PeftModel.from_pretrained(model, str(adapter))
     except (ValueError, RuntimeError, OSError) as error:
         said = str(error).strip().splitlines()[0]
         raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {said}") from error
+    fuse(adapted)
+    return adapted
 
 
 def _device(name: str) -> torch.device:

@@ -8,6 +8,7 @@ check(Tasks, {"familes": {}}, "quick.toml: [data]")         -> None and
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from harness.errors import ConfigError
 from harness.plugins import Kind, component, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
+_COMMA = re.compile(r",(?![^\[]*\])")
+"""A comma outside of brackets, so that an option's value may be an array."""
 
 
 def check(
@@ -55,11 +58,13 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     """`name:key=value,key=value` as a name and a table."""
     name, _, rest = spec.partition(":")
     table: dict[str, Any] = {}
-    for item in filter(None, rest.split(",")):
-        key, equals, value = item.partition("=")
-        if not equals:
+    for item in filter(None, _COMMA.split(rest)):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not key:
             raise ConfigError(f"{spec!r}: {item!r} is not key=value")
-        table[key.strip()] = parse_value(value.strip())
+        if key in table:
+            raise ConfigError(f"{spec!r} gives {key!r} twice")
+        table[key] = parse_value(value)
     return name.strip(), table
 
 

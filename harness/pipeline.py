@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import gc
 import itertools
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import msgspec
 
 from harness.comparison import Arm
 from harness.config import Config
 from harness.data_stats import collect_stats, stats_markdown
+from harness.errors import DataError
 from harness.judging import Tally, judge, tally
 from harness.plot import draw
 from harness.progress import say
@@ -28,6 +29,7 @@ from harness.records import (
     Example,
     Verdict,
     atomic_file,
+    encode,
     read_records,
     write_records,
 )
@@ -40,8 +42,24 @@ def run_all(run: RunFolder) -> dict[str, Tally]:
     before = evaluate(run, "base")
     train(run)
     after = evaluate(run, "sft")
-    draw(run.tb_logdir, run.path / "curves.png")
+    _draw_curves(run)
     return {"base": before, "sft": after}
+
+
+def _draw_curves(run: RunFolder) -> None:
+    """Draw curves.png; TensorBoard's logs are written anew where they are gone or went elsewhere.
+
+    A trainer that logs nothing leaves nothing to draw.
+    """
+    metrics = run.path / "metrics.jsonl"
+    if metrics.is_file() and not any(run.tb_logdir.rglob("*tfevents*")):
+        from harness.scalars import Scalars
+
+        Scalars(metrics, run.tb_logdir, keep_until=sys.maxsize).close()
+    try:
+        draw(run.tb_logdir, run.path / "curves.png")
+    except DataError as error:
+        say(f"curves: {error}")
 
 
 def generate(run: RunFolder) -> None:
@@ -81,7 +99,7 @@ def train(run: RunFolder) -> Path:
 
     config = run.config
     tables = config.tables()
-    facts = [tables["train"], tables["model"], config.seed, config.eval.evaluators]
+    facts = [tables["train"], tables["model"], config.seed]
     data = [file_digest(run.data("train")), file_digest(run.data("eval"))]
     inputs = digest([*facts, *data, _version("train")])
     if run.is_current("train", inputs):
@@ -118,7 +136,8 @@ def evaluate(run: RunFolder, arm: str) -> Tally:
     config = run.config
     examples = list(eval_examples(run))
     tables = config.tables()
-    asked = {key: tables["eval"][key] for key in tables["eval"] if key != "evaluators"}
+    not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the ids stand for num_prompts
+    asked = {key: value for key, value in tables["eval"].items() if key not in not_asked}
     adapter = run.adapter if arm == "sft" else None
     made_from = [asked, tables["model"], digest([e.id for e in examples])]
     made_from += [file_digest(run.data("eval")), adapter and file_digest(adapter)]
@@ -166,6 +185,7 @@ def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally
             by_id,
             read_records(run.completions(arm), Completion),
             read_records(path, Verdict),
+            evaluators=len(config.evaluators),
         )
     return tally(config.evaluators, read_records(path, Verdict))
 
@@ -175,12 +195,14 @@ def dump(
     examples: dict[str, Example],
     completions: Iterable[Completion],
     verdicts: Iterable[Verdict],
+    *,
+    evaluators: int,
 ) -> None:
-    """Write one row per completion for reading: prompt, target, text, and labels by evaluator."""
-    labels: dict[str, dict[str, Any]] = {}
-    for verdict in verdicts:
-        seen = {"passed": verdict.passed, "labels": verdict.labels}
-        labels.setdefault(verdict.id, {})[verdict.evaluator] = seen
+    """Write one row per completion for reading: prompt, target, text, and labels by evaluator.
+
+    The verdicts stand in the completions' order, as many for each as there are evaluators.
+    """
+    in_turn = iter(verdicts)
     with atomic_file(path) as temporary, temporary.open("wb") as out:
         for completion in completions:
             example = examples.get(completion.example_id)
@@ -190,9 +212,12 @@ def dump(
                 "target": example and example.completion,
                 "text": completion.text,
                 "finish_reason": completion.finish_reason,
-                "verdicts": labels.get(completion.example_id, {}),
+                "verdicts": {
+                    verdict.evaluator: {"passed": verdict.passed, "labels": verdict.labels}
+                    for verdict in itertools.islice(in_turn, evaluators)
+                },
             }
-            out.write(msgspec.json.encode(row) + b"\n")
+            out.write(encode(row))
 
 
 STAGE_VERSIONS = {"data": 1, "train": 1, "completions": 1, "verdicts": 1}
@@ -209,8 +234,6 @@ def _since(began: float) -> float:
 
 def _free_memory() -> None:
     """Give a stage's model back before the next stage loads its own."""
-    import sys
-
     gc.collect()
     if torch := sys.modules.get("torch"):
         torch.cuda.empty_cache()

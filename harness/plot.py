@@ -21,20 +21,26 @@ Series = Mapping[str, list[tuple[int, float]]]
 def read_scalars(logdir: Path) -> dict[str, list[tuple[int, float]]]:
     """Every scalar of the event files below `logdir`, as (step, value) in order of step.
 
-    TensorBoard's own reader ends silently at a damaged record; here that is said. Raises DataError
-    where there is no scalar at all.
+    TensorBoard's own reader ends silently at a damaged record; here that is said. Texts, images and
+    histograms are passed over. Raises DataError where there is no scalar at all, and where several
+    runs' logs lie below.
     """
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
     from tensorboard.util import tensor_util
 
+    paths = sorted(logdir.rglob("*tfevents*"))
+    runs = sorted({str(path.parent) for path in paths})
+    if len(runs) > 1:
+        raise DataError(f"{logdir} holds the logs of several runs, name one: {', '.join(runs)}")
     series: dict[str, dict[int, float]] = {}
-    for path in sorted(logdir.rglob("*tfevents*")):
+    for path in paths:
         if not _is_whole(path):
             say(f"plot: {path} is damaged; what comes after the damage is missing")
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
-                number = float(tensor_util.make_ndarray(value.tensor).item())
-                series.setdefault(value.tag, {})[event.step] = number
+                array = tensor_util.make_ndarray(value.tensor)
+                if array.size == 1 and array.dtype.kind in "fiu":
+                    series.setdefault(value.tag, {})[event.step] = float(array.item())
     if not series:
         raise DataError(f"{logdir}: no TensorBoard scalars there; name a run's tb folder")
     return {tag: sorted(points.items()) for tag, points in sorted(series.items())}
@@ -42,12 +48,21 @@ def read_scalars(logdir: Path) -> dict[str, list[tuple[int, float]]]:
 
 def _is_whole(path: Path) -> bool:
     """Whether the file's records reach its end: length, its checksum, data, its checksum."""
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
     data = path.read_bytes()
     place = 0
     while place < len(data):
-        length = int.from_bytes(data[place : place + 8], "little")
-        place += 8 + 4 + length + 4
-    return place == len(data)
+        length = data[place : place + 8]
+        end = place + 12 + int.from_bytes(length, "little")
+        for part, checksum in (
+            (length, data[place + 8 : place + 12]),
+            (data[place + 12 : end], data[end : end + 4]),
+        ):
+            if masked_crc32c(part).to_bytes(4, "little") != checksum:
+                return False
+        place = end + 4
+    return True
 
 
 def draw(logdir: Path, png: Path) -> list[str]:
@@ -58,7 +73,7 @@ def draw(logdir: Path, png: Path) -> list[str]:
     from matplotlib import pyplot
 
     series = read_scalars(logdir)
-    names = [name for name in series if not name.startswith(("eval_low/", "eval_high/"))]
+    names = [name for name in series if not _is_bound(name, series)]
     columns = min(3, len(names))
     height = math.ceil(len(names) / columns)
     figure, axes = pyplot.subplots(
@@ -74,14 +89,20 @@ def draw(logdir: Path, png: Path) -> list[str]:
     return names
 
 
+def _is_bound(name: str, series: Series) -> bool:
+    group, _, metric = name.partition("/")
+    return group in ("eval_low", "eval_high") and f"eval/{metric}" in series
+
+
 def _panel(axis: object, name: str, series: Series) -> None:
     steps, values = zip(*series[name], strict=True)
     axis.plot(steps, values, marker="o", markersize=3, linewidth=1.5)  # type: ignore[attr-defined]
     group, _, metric = name.partition("/")
-    low, high = (series.get(f"{group}_{side}/{metric}") for side in ("low", "high"))
-    if low and high:
-        bounds = [[value for _, value in side] for side in (low, high)]
-        axis.fill_between(steps, *bounds, alpha=0.2)  # type: ignore[attr-defined]
+    low, high = (dict(series.get(f"{group}_{side}/{metric}", ())) for side in ("low", "high"))
+    # Damaged logs may hold a rate whose bounds are cut off.
+    if both := [step for step in steps if step in low and step in high]:
+        bounds = [[side[step] for step in both] for side in (low, high)]
+        axis.fill_between(both, *bounds, alpha=0.2)  # type: ignore[attr-defined]
         axis.set_ylim(-0.03, 1.03)  # type: ignore[attr-defined]
     axis.set_title(name, fontsize=10)  # type: ignore[attr-defined]
     axis.set_xlabel("step", fontsize=8)  # type: ignore[attr-defined]

@@ -1,7 +1,6 @@
 """Finds components: the built-ins by an explicit tuple, outsiders by the entry-point group.
 
-component("evaluators", "json_strict")      -> the class
-build("evaluators", "json_strict:root=any") -> an instance with its options checked
+component("evaluators", "json_strict")  -> the class, which harness.options.build() instantiates
 """
 
 from __future__ import annotations
@@ -10,12 +9,15 @@ import difflib
 import functools
 import importlib
 import importlib.metadata
+import inspect
+import re
 from typing import Any, ClassVar, Literal
 
 import msgspec
 import pluggy
+from pydantic import BaseModel
 
-from harness import hookspecs
+from harness import contracts, hookspecs
 from harness.errors import PluginError, UserError
 from harness.records import Completion, Example, Verdict
 
@@ -44,8 +46,8 @@ def load(
 ) -> dict[Kind, dict[str, Registered]]:
     """Register the default plugins, then the given entry points, and collect their components.
 
-    Raises PluginError naming the distribution where a plugin fails to import, misspells a hook,
-    offers something that is no component, or takes a name that another distribution has.
+    Raises PluginError naming the distribution where a plugin fails to import, misspells a hook or
+    leaves its mark out, offers something that is no component, or takes a name that is taken.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
@@ -55,24 +57,42 @@ def load(
         distribution = entry.dist.name if entry.dist else entry.value
         try:
             module = entry.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"plugin {entry.name!r} of {distribution} failed to import "
                 f"({type(error).__name__}: {error}); fix or uninstall {distribution}"
             ) from error
-        manager.register(module, name=f"{distribution}/{entry.name}")
-        try:
-            manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise PluginError(
-                f"plugin {entry.name!r} of {distribution} misspells a hook: {error}; "
-                f"the hooks are {', '.join(f'fmtharness_{kind}' for kind in KINDS)}"
-            ) from error
+        _register(manager, module, entry.name, distribution)
     found = {kind: _collect(manager, kind) for kind in KINDS}
     for known in found["formats"].values():
         judge = strict_evaluator(known.component)
         _add(found["evaluators"], Registered("evaluators", judge.name, known.distribution, judge))
     return found
+
+
+def _register(manager: pluggy.PluginManager, module: Any, name: str, distribution: str) -> None:
+    hooks = ", ".join(f"{GROUP}_{kind}" for kind in KINDS)
+    where = f"plugin {name!r} of {distribution}"
+    try:
+        manager.register(module, name=f"{distribution}/{name}")
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        said = " ".join(str(error).split())
+        raise PluginError(f"{where} misspells a hook: {said}; the hooks are {hooks}") from error
+    except ValueError as error:
+        raise PluginError(f"{where} is registered twice; drop one of its entry points") from error
+    unmarked = [
+        attribute
+        for attribute in dir(module)
+        if attribute.startswith(f"{GROUP}_") and not manager.parse_hookimpl_opts(module, attribute)
+    ]
+    if unmarked:
+        raise PluginError(
+            f"{where}: {', '.join(unmarked)} lacks the decorator harness.hookimpl, without which "
+            f"no hook is found"
+        )
+    if not manager.get_hookcallers(module):
+        raise PluginError(f"{where} has no hook; the hooks are {hooks}")
 
 
 def strict_evaluator(format_class: Any) -> Any:
@@ -112,15 +132,45 @@ def _collect(manager: pluggy.PluginManager, kind: Kind) -> dict[str, Registered]
         distribution = implementation.plugin_name.split("/", 1)[0]
         try:
             components = list(implementation.function())
-            named = [(component.name, component) for component in components]
         except Exception as error:
             raise PluginError(
-                f"hook fmtharness_{kind} of {distribution} failed "
-                f"({type(error).__name__}: {error}); it must return classes that have a name"
+                f"hook {GROUP}_{kind} of {distribution} failed "
+                f"({type(error).__name__}: {error}); it must return a list of classes"
             ) from error
-        for name, component in named:
-            _add(found, Registered(kind, name, distribution, component))
+        for component in components:
+            if fault := _fault(kind, component):
+                raise PluginError(
+                    f"hook {GROUP}_{kind} of {distribution} returned {component!r}, which {fault}"
+                )
+            _add(found, Registered(kind, component.name, distribution, component))
     return found
+
+
+_CONTRACTS: dict[Kind, type] = {
+    "formats": contracts.Format,
+    "generators": contracts.Generator,
+    "evaluators": contracts.Evaluator,
+    "trainers": contracts.Trainer,
+    "backends": contracts.Backend,
+}
+
+
+def _fault(kind: Kind, component: Any) -> str | None:
+    """Why something is no component of a kind."""
+    if not isinstance(component, type):
+        return "is no class"
+    if not issubclass(component, BaseModel):
+        return "is no options model; derive it from harness.contracts.Options"
+    contract = _CONTRACTS[kind]
+    methods = [name for name, value in vars(contract).items() if callable(value) and name[0] != "_"]
+    members = (*inspect.get_annotations(contract), *methods)
+    lacking = [member for member in members if not hasattr(component, member)]
+    if lacking:
+        return f"lacks {', '.join(lacking)}"
+    name: Any = component.name  # type: ignore[attr-defined]
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+        return f"has the name {name!r}; letters, digits, _, - and . may stand in one"
+    return None
 
 
 def _add(found: dict[str, Registered], new: Registered) -> None:

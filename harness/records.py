@@ -8,6 +8,8 @@ Reading is strict: a row of another shape is a `DataError` that names the file a
 
 from __future__ import annotations
 
+import codecs
+import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from harness.errors import DataError
+from harness.errors import DataError, UserError
 
 type_record = TypeVar("type_record")
 FinishReason = Literal["stop", "length", "error"]
@@ -94,9 +96,39 @@ def read_records(path: Path, kind: type[type_record]) -> Iterator[type_record]:
     decoder = msgspec.json.Decoder(kind)
     for number, line in numbered_lines(path):
         try:
-            yield decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}, line {number}: not a {kind.__name__} row: {error}") from error
+            yield decode(decoder, line)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: no {kind.__name__}: {error}") from error
+
+
+def decode(decoder: msgspec.json.Decoder[type_record], line: bytes) -> type_record:
+    """One line as a record; a ValueError says what is wrong with it.
+
+    Where the fast reader gives up, the standard library decides: it takes the lone surrogates that
+    its own `json.dumps` writes, and says at which column the JSON breaks.
+    """
+    try:
+        return decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return msgspec.convert(json.loads(line.rstrip().decode()), decoder.type)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+
+
+def encode(value: Any) -> bytes:
+    """A record as one line of JSON; lone surrogates, which UTF-8 cannot hold, are escaped."""
+    try:
+        return msgspec.json.encode(value) + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value)).encode() + b"\n"
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -104,6 +136,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if line.strip():
                     yield number, line
     except OSError as error:
@@ -112,24 +146,30 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def write_records(path: Path, records: Iterable[msgspec.Struct]) -> int:
     """Write one JSON object a line and return how many; the file appears whole or not at all."""
-    encoder = msgspec.json.Encoder()
     count = 0
     with atomic_file(path) as temporary, temporary.open("wb") as out:
         for record in records:
-            out.write(encoder.encode(record) + b"\n")
+            out.write(encode(record))
             count += 1
     return count
 
 
 class atomic_file:  # noqa: N801 - reads as a function at its call sites
-    """A context that hands out a temporary path and renames it to `path` on success."""
+    """A context that hands out a temporary path and renames it to `path` on success.
+
+    Raises UserError where nothing can be written there.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.temporary.touch()
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
         return self.temporary
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

@@ -57,17 +57,21 @@ class RunFolder:
     def open(cls, path: Path, config: Config) -> Iterator[Self]:
         """Hold the folder, made where it is missing; a second process is refused.
 
-        Raises UserError where another process holds it.
+        Raises UserError where another process holds it, or where it cannot be made.
         """
         import filelock
 
-        path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path / ".lock", timeout=0)
         try:
+            path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except filelock.Timeout as error:
             raise UserError(
                 f"{path}: another process works in this run's folder; wait for it or use --out"
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"{path}: no folder can be made or written there ({error.strerror}); use --out"
             ) from error
         try:
             run = cls(path, config)
@@ -105,7 +109,7 @@ class RunFolder:
 
     def record(self, stage: str, inputs: str, files: Iterable[Path], **facts: Any) -> None:
         """Note a finished stage, with facts such as its seconds, and save the manifest."""
-        made = {str(path.relative_to(self.path)): file_digest(path) for path in files}
+        made = {path.relative_to(self.path).as_posix(): file_digest(path) for path in files}
         stages = self.manifest.get("stages", {})
         stages[stage] = {"inputs": inputs, "files": made, **facts}
         self.manifest |= {
@@ -125,9 +129,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         return {}
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        for stage in manifest.get("stages", {}).values():
+            _ = stage["inputs"], stage["files"].items()
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(
-            f"{path}: not JSON ({error}); remove it and every stage runs again"
+            f"{path}: no manifest ({error}); remove it and every stage runs again"
         ) from error
     return manifest
 

@@ -111,7 +111,7 @@ class QLora(Options):
 
         per_step = self.per_device_train_batch_size * self.gradient_accumulation_steps
         steps = max(1, math.ceil(self.num_train_epochs * math.ceil(len(encoded) / per_step)))
-        model = self._adapted(loaded)
+        model = self.adapted(loaded)
         loaded = Loaded(model, loaded.tokenizer)
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
@@ -195,9 +195,11 @@ class QLora(Options):
         checkpoints.write_adapter(adapter, loaded.model)
         return adapter
 
-    def _adapted(self, loaded: Loaded) -> Any:
+    def adapted(self, loaded: Loaded) -> Any:
         """The model with a fresh adapter on all linear layers but the head."""
         from peft import LoraConfig, get_peft_model
+
+        from harness.lora_linear import fuse
 
         config = LoraConfig(
             r=self.lora_r,
@@ -208,6 +210,7 @@ class QLora(Options):
         )
         model = get_peft_model(loaded.model, config)
         model.config.use_cache = False
+        fuse(model)
         return model
 
     def _evaluate(self, run: TrainingRun, loaded: Loaded, step: int) -> dict[str, float]:

@@ -21,6 +21,10 @@ ASK: Wording = {
         "Translate the {notation} into {keys}.",
         "Here is {notation}; the keys are {keys}.",
         "Rewrite this {notation} with the keys {keys}.",
+        "I have some {notation} here. I want {keys}.",
+        "Read the {notation} and give me {keys}.",
+        "Parse the {notation}. The names to use are {keys}.",
+        "{keys}: take these from the {notation}.",
     ),
     "eval": (
         "This {notation} should become {keys}.",
@@ -66,6 +70,7 @@ NOTATIONS: dict[str, Callable[[Sequence[str], Rows], str]] = {
     "XML": _xml,
     "INI": _settings,
 }
+QUOTABLE = ("CSV", "semicolon table", "INI")
 
 
 def make(context: Context) -> Draft:
@@ -74,10 +79,12 @@ def make(context: Context) -> Draft:
     own = context.format.name.replace("_", " ").casefold()
     notation = dice.choice([name for name in NOTATIONS if name.casefold() != own])
     shapes = context.abilities.shapes
-    many = "table" in shapes and ("record" not in shapes or dice.chance(0.25))
+    exacting = context.strictness != "easy"
+    many = "table" in shapes and ("record" not in shapes or (exacting and dice.chance(0.25)))
     schema = context.schema(2, 3) if many else context.schema(3, 4)
     records = [context.values(schema) for _ in range(row_count(context, schema) if many else 1)]
-    rows = [[surface(value) for value in record.values()] for record in records]
+    cell = context.written if notation in QUOTABLE else surface
+    rows = [[cell(value) for value in record.values()] for record in records]
     source = NOTATIONS[notation](schema.keys, rows)
     ask = context.say(ASK, notation=notation, keys=", ".join(schema.keys))
     if not many:

@@ -12,18 +12,34 @@ from __future__ import annotations
 from generators.context import Context, Draft, Wording
 from generators.ownership import owner
 from generators.schemas import Schema
-from generators.values import surface
 
 SET: Wording = {
-    "train": ("Set {key} to {value}.", "Change {key} to {value}.", "{key} is now {value}."),
+    "train": (
+        "Set {key} to {value}.",
+        "Change {key} to {value}.",
+        "{key} is now {value}.",
+        "The new {key} is {value}.",
+        "{key} should be {value}.",
+    ),
     "eval": ("Update {key}: {value}.", "Replace the {key} with {value}.", "Make {key} {value}."),
 }
 ADD: Wording = {
-    "train": ("Add {key} with the value {value}.", "Also add {key}: {value}."),
+    "train": (
+        "Add {key} with the value {value}.",
+        "Also add {key}: {value}.",
+        "Give it a new key {key} set to {value}.",
+        "Include {key} = {value} at the end.",
+    ),
     "eval": ("Append a key {key} holding {value}.", "Put in {key}, which is {value}."),
 }
 REMOVE: Wording = {
-    "train": ("Remove {key}.", "Delete the key {key}.", "Drop {key}."),
+    "train": (
+        "Remove {key}.",
+        "Delete the key {key}.",
+        "Drop {key}.",
+        "Without {key}, please.",
+        "Get rid of {key}.",
+    ),
     "eval": ("Take out {key}.", "Leave {key} out.", "We no longer need {key}."),
 }
 WHOLE: Wording = {
@@ -50,10 +66,10 @@ def make(context: Context) -> Draft:
         while new == whole[odd.key]:
             new = context.value(odd.kind)
         before, after = whole, whole | {odd.key: new}
-        told = context.say(SET, key=odd.key, value=surface(after[odd.key]))
+        told = context.say(SET, key=odd.key, value=context.written(after[odd.key]))
     elif change == "add":
         before, after = part, whole
-        told = context.say(ADD, key=odd.key, value=surface(whole[odd.key]))
+        told = context.say(ADD, key=odd.key, value=context.written(whole[odd.key]))
     else:
         before, after = whole, part
         told = context.say(REMOVE, key=odd.key)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from generators.context import Context, Draft, Wording
 from generators.schemas import DOMAINS
-from generators.values import surface
 
 ASK: Wording = {
     "train": (
@@ -48,14 +47,16 @@ def make(context: Context) -> Draft:
     value = context.values(schema)
     absent = context.absent(schema)
     told = [
-        (field.label, surface(value[field.key])) for field in schema.fields if field.key != absent
+        (field.label, context.written(value[field.key]))
+        for field in schema.fields
+        if field.key != absent
     ]
     if context.strictness == "hard":
         asked = {field.label for field in schema.fields}
         others = [item for item in DOMAINS[schema.domain].items() if item[0] not in asked]
         label, kind = dice.choice(others)
         if dice.chance(0.5):
-            told.append((label, surface(context.value(kind))))
+            told.append((label, context.written(context.value(kind))))
     dice.shuffle(told)
     if absent:
         value[absent] = None

@@ -9,7 +9,6 @@ nights: 4
 from __future__ import annotations
 
 from generators.context import Context, Draft, Wording
-from generators.values import surface
 
 ASK: Wording = {
     "train": (
@@ -18,6 +17,11 @@ ASK: Wording = {
         "Put the notes into {keys}.",
         "Here are some notes. Keys: {keys}.",
         "Tidy this up into {keys}.",
+        "Turn the list below into one entry with {keys}.",
+        "Arrange this by {keys}.",
+        "Record {keys} from these details.",
+        "The names to use are {keys}.",
+        "Write down {keys}, taken from these lines.",
     ),
     "eval": (
         "Convert these lines to the fields {keys}.",
@@ -46,7 +50,7 @@ def make(context: Context) -> Draft:
     told = []
     for field in schema.fields:
         if field.key != absent:
-            text = surface(value[field.key])
+            text = context.written(value[field.key])
         elif dice.chance(0.5):
             text = context.say(UNKNOWN)
         else:

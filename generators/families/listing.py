@@ -10,7 +10,7 @@ from __future__ import annotations
 from generators.context import Context, Draft, Wording
 from generators.ownership import halves
 from generators.schemas import styled
-from generators.values import Scalar, surface
+from generators.values import Scalar
 
 KINDS = {
     "guests": "person",
@@ -74,6 +74,11 @@ ASK: Wording = {
         "Collect all entries in a list called {key}.",
         "Make a list; its key is {key}.",
         "Put every item into {key}.",
+        "Name the list {key} and keep all of it.",
+        "The result has a single field {key} with each entry.",
+        "Store these entries in {key}.",
+        "{key} is the name of the list to make.",
+        "Fill {key} with what is listed.",
     ),
     "eval": (
         "Gather the entries as {key}.",
@@ -103,7 +108,7 @@ def make(context: Context) -> Draft:
         item = context.value(KINDS[label])
         if item not in items:
             items.append(item)
-    texts = [surface(item) for item in items]
+    texts = [context.written(item) for item in items]
     if dice.chance(0.4):
         bullet = context.one_of(BULLETS)
         source = "\n".join(

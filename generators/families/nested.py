@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from generators.context import Context, Draft, Wording
 from generators.schemas import Schema
-from generators.values import Scalar, surface
+from generators.values import Scalar
 
 ASK: Wording = {
     "train": (
@@ -66,6 +66,6 @@ def make(context: Context) -> Draft:
 def _facts(context: Context, schema: Schema, values: Mapping[str, Scalar]) -> str:
     fact = context.one_of(FACT)
     return "; ".join(
-        context.say(fact, label=field.label, value=surface(values[field.key]))
+        context.say(fact, label=field.label, value=context.written(values[field.key]))
         for field in schema.fields
     )

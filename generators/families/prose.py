@@ -10,7 +10,6 @@ No two fields of the schema have values of one kind, so each value fits one key 
 from __future__ import annotations
 
 from generators.context import Context, Draft, Wording
-from generators.values import surface
 
 ASK: Wording = {
     "train": (
@@ -107,7 +106,7 @@ def make(context: Context) -> Draft:
     value = context.values(schema)
     absent = context.absent(schema)
     told = [
-        context.say(PHRASES[field.kind], value=surface(value[field.key]))
+        context.say(PHRASES[field.kind], value=context.written(value[field.key]))
         for field in schema.fields
         if field.key != absent
     ]

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from generators.context import Context, Draft, Wording
 from generators.ownership import divide
 from generators.schemas import Schema
-from generators.values import Scalar, surface
+from generators.values import Scalar
 
 NAMES = divide("items rows entries records results lines data members hits bundle batch set")
 ASK: Wording = {
@@ -54,7 +54,7 @@ def make(context: Context) -> Draft:
     told = []
     for number, record in enumerate(records, 1):
         cells = ", ".join(
-            context.say(cell, label=field.label, value=surface(record[field.key]))
+            context.say(cell, label=field.label, value=context.written(record[field.key]))
             for field in schema.fields
         )
         told.append(context.say(line, number=number, cells=cells))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from generators.context import Context, Draft, Wording
 from generators.ownership import divide
-from generators.values import surface
 
 VERBS = divide("""
     add approve archive cancel check close confirm copy create delete duplicate edit export find
@@ -68,7 +67,7 @@ def make(context: Context) -> Draft:
     dice.shuffle(signatures)
     first, verb, domain = schemas[0], verbs[0], schemas[0].domain
     arguments = context.values(first)
-    told = [(field.label, surface(arguments[field.key])) for field in first.fields]
+    told = [(field.label, context.written(arguments[field.key])) for field in first.fields]
     dice.shuffle(told)
     fact = context.one_of(FACT)
     facts = ", ".join(context.say(fact, label=label, value=text) for label, text in told)

@@ -1,0 +1,58 @@
+# make run     the whole job on the built-in model: data, baseline, fine-tuning, comparison
+# make test    the whole test suite
+# make lint    style, types, and whether the generated docs are up to date
+# make docs    write the generated docs anew
+# make clean   remove the environment and the tools' caches; outputs/ stays
+#
+# Each installs what it needs into .venv first; a second call installs nothing.
+# Another interpreter: make run PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# An environment whose interpreter is gone goes too, before its stamps are looked at.
+$(shell test -x $(BIN)/python || rm -rf $(VENV))
+
+# A stamp carries the folder it was made for, so a checkout that was moved installs again.
+HERE := $(shell printf %s '$(CURDIR)' | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/.installed-$(HERE)
+INSTALLED_DEV := $(VENV)/.installed-dev-$(HERE)
+
+.PHONY: run test lint docs clean
+
+run: $(INSTALLED)
+	$(BIN)/fmtharness run configs/quick.toml
+
+test: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy docs/generate.py
+	$(BIN)/python docs/generate.py --check
+
+docs: $(INSTALLED_DEV)
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call install,REQUIREMENT): into .venv, which is made anew where it is too old or lacks pip.
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version + "; set PYTHON")'
+@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+@echo "installing into $(VENV), which takes a minute or two the first time"
+@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '$(1)'
+endef
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(call install,.)
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml constraints.txt
+	$(call install,.[dev])
+	@touch $(INSTALLED) $@

@@ -1,0 +1,209 @@
+"""Checkpoints of a tiny adapter: whole or not at all, and only for the same inputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from trainers import checkpoints
+
+
+class Training(NamedTuple):
+    """An adapter on a tiny random model, with what moves it."""
+
+    model: Any
+    optimizer: Any
+    scheduler: Any
+
+    def step(self, seed: int) -> None:
+        """One step on a made-up gradient, the same for the same seed."""
+        import torch
+
+        torch.manual_seed(seed)
+        for weight in self.trained():
+            weight.grad = torch.randn_like(weight)
+        self.optimizer.step()
+        self.scheduler.step()
+
+    def trained(self) -> list[Any]:
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    def state(self) -> list[Any]:
+        return [weight.detach().clone() for weight in self.trained()]
+
+
+@pytest.fixture
+def training() -> Training:
+    return start(0)
+
+
+def start(seed: int) -> Training:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM, get_scheduler
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=16,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+    )
+    lora = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(LlamaForCausalLM(config), lora)
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.1, fused=True)
+    return Training(model, optimizer, get_scheduler("linear", optimizer, 1, 10))
+
+
+def save(folder: Path, step: int, training: Training, inputs: str = "same", keep: int = 9) -> None:
+    checkpoints.save(folder, step, inputs, *training, keep=keep)
+
+
+def same(first: list[Any], second: list[Any]) -> bool:
+    return all((a == b).all() for a, b in zip(first, second, strict=True))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_going_on_is_as_if_nothing_had_happened(tmp_path: Path, training: Training) -> None:
+    for seed in (1, 2):
+        training.step(seed)
+    save(tmp_path, 2, training)
+    at_two = training.state()
+    for seed in (3, 4):
+        training.step(seed)
+
+    other = start(5)
+    assert not same(other.state(), at_two)
+    assert checkpoints.restore(tmp_path, "same", *other) == 2
+    assert same(other.state(), at_two)
+    for seed in (3, 4):
+        other.step(seed)
+    assert same(other.state(), training.state())
+    assert other.scheduler.get_last_lr() == training.scheduler.get_last_lr()
+    rates = [one.optimizer.param_groups[0]["lr"] for one in (other, training)]
+    assert rates[0] == rates[1]
+
+
+def test_a_checkpoint_holds_safetensors_only(tmp_path: Path, training: Training) -> None:
+    training.step(1)
+    save(tmp_path, 25, training)
+    assert names(tmp_path) == ["step-25"]
+    assert names(tmp_path / "step-25") == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+    ]
+    state = json.loads((tmp_path / "step-25" / "state.json").read_text())
+    assert (state["step"], state["inputs"]) == (25, "same")
+    assert set(state["sha256"]) == set(names(tmp_path / "step-25")) - {"state.json"}
+
+
+def test_nothing_to_restore(tmp_path: Path, training: Training) -> None:
+    before = training.state()
+    assert checkpoints.restore(tmp_path / "missing", "same", *training) == 0
+    assert same(before, training.state())
+
+
+def test_only_the_newest_are_kept(tmp_path: Path, training: Training) -> None:
+    training.step(1)
+    for step in (5, 10, 100, 25):
+        save(tmp_path, step, training, keep=2)
+    # 25 is saved last, yet 100 and 25 are the newest by step.
+    assert names(tmp_path) == ["step-100", "step-25"]
+
+
+def damage(path: Path, how: str) -> None:
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif how == "flip":
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["cut", "flip", "remove"])
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "optimizer.safetensors"])
+def test_a_damaged_one_is_passed_over(
+    tmp_path: Path,
+    training: Training,
+    name: str,
+    how: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    training.step(1)
+    save(tmp_path, 1, training)
+    at_one = training.state()
+    training.step(2)
+    save(tmp_path, 2, training)
+    damage(tmp_path / "step-2" / name, how)
+    other = start(5)
+    assert checkpoints.restore(tmp_path, "same", *other) == 1
+    assert same(other.state(), at_one)
+    said = capsys.readouterr().err
+    assert "step-2 is damaged" in said and "going on from step 1" in said
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"sha256": {}}'])
+def test_a_damaged_state_is_passed_over(tmp_path: Path, training: Training, text: str) -> None:
+    training.step(1)
+    save(tmp_path, 1, training)
+    save(tmp_path, 2, training)
+    (tmp_path / "step-2" / "state.json").write_text(text)
+    assert checkpoints.restore(tmp_path, "same", *start(5)) == 1
+
+
+def test_other_inputs_are_not_resumed(tmp_path: Path, training: Training) -> None:
+    training.step(1)
+    save(tmp_path, 1, training, inputs="old")
+    other = start(5)
+    before = other.state()
+    assert checkpoints.restore(tmp_path, "new", *other) == 0
+    assert same(before, other.state())
+    assert checkpoints.restore(tmp_path, "old", *other) == 0, "what cannot be resumed is removed"
+
+
+def test_a_save_that_dies_leaves_the_one_before(
+    tmp_path: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training.step(1)
+    save(tmp_path, 1, training)
+
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", die)
+        with pytest.raises(KeyboardInterrupt):
+            save(tmp_path, 2, training)
+    assert "step-2" not in names(tmp_path)
+    assert checkpoints.restore(tmp_path, "same", *start(5)) == 1
+    save(tmp_path, 2, training)
+    assert names(tmp_path) == ["step-1", "step-2"]
+
+
+def test_the_adapter_takes_the_old_one_s_place(tmp_path: Path, training: Training) -> None:
+    from peft import PeftModel
+
+    checkpoints.write_adapter(tmp_path / "adapter", training.model)
+    (tmp_path / "adapter" / "old.txt").touch()
+    training.step(1)
+    checkpoints.write_adapter(tmp_path / "adapter", training.model)
+    assert names(tmp_path / "adapter") == ["adapter_config.json", "adapter_model.safetensors"]
+    assert names(tmp_path) == ["adapter"]
+    other = start(0)
+    loaded = PeftModel.from_pretrained(other.model.unload(), str(tmp_path / "adapter"))
+    found = [weight for name, weight in loaded.named_parameters() if "lora_" in name]
+    assert same(found, training.state())

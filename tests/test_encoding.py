@@ -1,0 +1,115 @@
+"""Training sees the prompts that generation sees; labels are the completion and its stop."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from harness.config import BUILTIN_MODEL
+from harness.encoding import (
+    Encoded,
+    certify_parity,
+    encode_example,
+    encode_prompt,
+    stop_token,
+)
+from harness.errors import ModelError, ParityError
+from harness.models import resolve
+from harness.records import Example, Message
+from trainers.batches import summed_loss
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(resolve(BUILTIN_MODEL))
+
+
+def example(text: str, *, name: str = "0") -> Example:
+    return Example(
+        id=name,
+        prompt=(Message("system", "Use JSON."), Message("user", f"x is {text}")),
+        completion=json.dumps({"x": text}, ensure_ascii=False),
+        format="json",
+        value={"x": text},
+    )
+
+
+EXAMPLES = [
+    example(text, name=str(index))
+    for index, text in enumerate(["Ada", " leading", "<|im_end|>", "名前", "", 'a "b"', "\n\n"])
+]
+
+
+def test_the_stop_token_is_the_one_that_ends_a_turn_in_the_template(tokenizer: Any) -> None:
+    assert tokenizer.decode([stop_token(tokenizer)]) == "<|im_end|>"
+
+
+def test_pad_equals_stop_in_this_tokenizer_so_labels_by_token_id_would_be_wrong(
+    tokenizer: Any,
+) -> None:
+    assert tokenizer.pad_token_id == stop_token(tokenizer)
+
+
+@pytest.mark.parametrize("row", EXAMPLES, ids=lambda e: e.id)
+def test_the_ids_before_the_first_label_are_the_prompt_of_generation(
+    tokenizer: Any, row: Example
+) -> None:
+    encoded = encode_example(tokenizer, row, stop_token(tokenizer))
+    prompt = encode_prompt(tokenizer, row.prompt)
+    assert encoded.ids[: encoded.prompt_length] == prompt
+    assert encoded.ids[-1] == stop_token(tokenizer)
+    assert tokenizer.decode(encoded.ids[encoded.prompt_length : -1]) == row.completion
+    assert tokenizer.decode(prompt).endswith("<|im_start|>assistant\n")
+
+
+def test_the_certificate_counts_all_examples(tokenizer: Any) -> None:
+    stop_id = stop_token(tokenizer)
+    rows = [encode_example(tokenizer, row, stop_id) for row in EXAMPLES]
+    certificate = certify_parity(tokenizer, EXAMPLES, rows)
+    assert certificate["examples"] == len(EXAMPLES)
+    assert certificate["stop_token_id"] == stop_id
+
+
+def test_a_row_with_another_prompt_or_without_its_stop_token_is_refused(tokenizer: Any) -> None:
+    stop_id = stop_token(tokenizer)
+    whole = encode_example(tokenizer, EXAMPLES[0], stop_id)
+    shifted = Encoded([1, *whole.ids], whole.prompt_length + 1)
+    unstopped = Encoded(whole.ids[:-1], whole.prompt_length)
+    for wrong in (shifted, unstopped):
+        with pytest.raises(ParityError, match="Example 0"):
+            certify_parity(tokenizer, EXAMPLES[:1], [wrong])
+
+
+def test_a_tokenizer_without_a_chat_template_is_a_clear_error(tokenizer: Any) -> None:
+    kept = tokenizer.chat_template
+    tokenizer.chat_template = None
+    try:
+        with pytest.raises(ModelError, match="chat template"):
+            encode_prompt(tokenizer, EXAMPLES[0].prompt)
+    finally:
+        tokenizer.chat_template = kept
+
+
+class Recorder(torch.nn.Module):
+    """Uniform logits, so the loss counts its labels: log(vocabulary) each."""
+
+    def forward(self, input_ids: torch.Tensor, logits_to_keep: Any, use_cache: bool) -> Any:
+        rows, places = input_ids.shape[0], len(logits_to_keep)
+        return type("Out", (), {"logits": torch.zeros(rows, places, 49152)})
+
+
+def test_the_loss_covers_the_completion_and_the_stop_token_and_nothing_else(
+    tokenizer: Any,
+) -> None:
+    stop_id = stop_token(tokenizer)
+    rows = [encode_example(tokenizer, row, stop_id) for row in EXAMPLES]
+    labels = sum(len(row.ids) - row.prompt_length for row in rows)
+    loss = summed_loss(Recorder(), rows, torch.device("cpu"))
+    assert loss.item() / torch.tensor(49152.0).log().item() == pytest.approx(labels, rel=1e-5)

@@ -1,0 +1,99 @@
+"""The decode loop on a tiny random model: it must write what one-by-one greedy decoding writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+from harness.generation import Generated, generate
+
+PROMPTS = [[5, 9, 2, 11], [7], [3, 3, 8], [20, 21, 22, 23, 24, 25], [4, 6]]
+PAD = 0
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=40,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def run(model: Any, prompts: list[list[int]], stop: int, **options: int) -> list[Generated]:
+    settings = {"max_new_tokens": 12, "batch_size": 3} | options
+    found = generate(model, prompts, stop_ids={stop}, pad_id=PAD, **settings)
+    return sorted(found)
+
+
+def one_by_one(model: Any, prompt: list[int], stop: int, budget: int) -> tuple[list[int], str]:
+    ids = list(prompt)
+    for _ in range(budget):
+        with torch.inference_mode():
+            token = int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+        if token == stop:
+            return ids[len(prompt) :], "stop"
+        ids.append(token)
+    return ids[len(prompt) :], "length"
+
+
+def common_stop(model: Any) -> int:
+    """A token that ends some rows early and others not at all."""
+    written = [one_by_one(model, prompt, -1, 12)[0] for prompt in PROMPTS]
+    for token in range(40):
+        places = [row.index(token) if token in row else 12 for row in written]
+        if len(set(places)) > 2 and 12 in places:
+            return token
+    raise AssertionError("the random model offers no such token; change its seed")
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
+def test_batching_and_leaving_rows_do_not_change_what_is_written(
+    model: Any, batch_size: int
+) -> None:
+    stop = common_stop(model)
+    found = run(model, PROMPTS, stop, batch_size=batch_size)
+    assert [each.place for each in found] == list(range(len(PROMPTS)))
+    for each, prompt in zip(found, PROMPTS, strict=True):
+        assert (each.ids, each.finish_reason) == one_by_one(model, prompt, stop, 12)
+    assert {each.finish_reason for each in found} == {"stop", "length"}
+
+
+def test_it_agrees_with_transformers_own_greedy_generate(model: Any) -> None:
+    stop = common_stop(model)
+    for each, prompt in zip(run(model, PROMPTS, stop), PROMPTS, strict=True):
+        config = GenerationConfig(max_new_tokens=12, eos_token_id=stop, pad_token_id=PAD)
+        whole = model.generate(torch.tensor([prompt]), generation_config=config)[0].tolist()
+        expected = whole[len(prompt) :]
+        assert each.ids == (expected[:-1] if expected[-1] == stop else expected)
+
+
+def test_a_models_sampling_defaults_and_penalties_do_not_leak_in(model: Any) -> None:
+    plain = run(model, PROMPTS, -1)
+    kept = model.generation_config
+    model.generation_config = GenerationConfig(
+        do_sample=True, temperature=5.0, repetition_penalty=9.0, eos_token_id=1
+    )
+    try:
+        assert run(model, PROMPTS, -1) == plain
+    finally:
+        model.generation_config = kept
+
+
+def test_a_prompt_without_room_is_an_error_and_the_budget_respects_the_context(model: Any) -> None:
+    prompts = [[1] * 64, [1] * 60, []]
+    found = run(model, prompts, -1, max_new_tokens=12, batch_size=1)
+    assert found[0] == Generated(0, [], "error")
+    assert found[2] == Generated(2, [], "error")
+    assert found[1].finish_reason == "length"
+    assert len(found[1].ids) == 4
