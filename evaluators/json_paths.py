@@ -44,7 +44,9 @@ def keys(value: Any) -> set[Path]:
 
 def same_leaf(one: Any, other: Any) -> bool:
     """Equal and of one JSON type: numbers compare by value, and true is not 1."""
-    return _kind(one) == _kind(other) and bool(one == other)
+    if type(one) is not type(other) and _kind(one) != _kind(other):
+        return False
+    return bool(one == other)
 
 
 def _kind(leaf: Any) -> str:

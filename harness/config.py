@@ -34,6 +34,7 @@ class RunOptions(Options):
     name: str
     """Names the run's folder, `outputs/<name>`; the file's name where it is not set."""
     seed: int = 0
+    """Shapes the data, the adapter's first weights, and the order of training."""
 
     @field_validator("name")
     @classmethod
@@ -66,20 +67,25 @@ class DataOptions(Options):
     """[data]: the keys that every generator shares; the rest are the generator's own."""
 
     generator: str = "tasks"
+    """The generator; `fmtharness plugins` lists them."""
     n_train: int = Field(default=800, ge=1)
+    """Examples to train on."""
     n_eval: int = Field(default=100, ge=1)
+    """Held-out Examples to judge on."""
 
 
 class TrainOptions(Options):
     """[train]: the trainer's name; the rest are the trainer's own keys."""
 
     trainer: str = "qlora"
+    """The trainer; `fmtharness plugins` lists them."""
 
 
 class EvalOptions(Options):
     """[eval]: what is generated and who judges; the rest are the backend's own keys."""
 
     backend: str = "transformers"
+    """The completion backend; `fmtharness plugins` lists them."""
     evaluators: tuple[str, ...] = (
         "json_strict",
         "duplicate_json_objects",
@@ -97,7 +103,7 @@ class ReportOptions(Options):
     """[report]: where the views of a run go."""
 
     tb_logdir: Path | None = None
-    """TensorBoard logs; `tb` in the run's folder where it is not set."""
+    """TensorBoard logs go to `<tb_logdir>/<name>`; to `tb` in the run's folder where not set."""
 
 
 @dataclasses.dataclass(frozen=True)

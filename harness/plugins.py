@@ -117,7 +117,7 @@ def strict_evaluator(format_class: Any) -> Any:
         (format_class,),
         {
             "__module__": format_class.__module__,
-            "__doc__": f"Passes where the whole text is one strict {format_class.name} value.",
+            "__doc__": f"Passes a completion that is one strict {format_class.name} value alone.",
             "__annotations__": {"name": ClassVar[str], "metric": ClassVar[str]},
             "name": name,
             "metric": "format_success_rate",

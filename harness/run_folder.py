@@ -84,7 +84,8 @@ class RunFolder:
     @property
     def tb_logdir(self) -> Path:
         """Where TensorBoard's logs go."""
-        return self.config.report.tb_logdir or self.path / "tb"
+        shared = self.config.report.tb_logdir
+        return shared / self.config.name if shared else self.path / "tb"
 
     def data(self, split: str) -> Path:
         return self.path / "data" / f"{split}.jsonl"

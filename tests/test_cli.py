@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import FAKE_CONFIG, ROOT, example, fmtharness
 
 from harness.cli import main
 from harness.records import write_records
+from tests.fakes import FAKE_CONFIG, ROOT, example, fmtharness
 
 GOOD = '{"a": 1}'
 
@@ -255,7 +254,7 @@ def test_verdict_rows() -> None:
     assert [verdict["counts"].get("objects") for verdict in verdicts[::2]] == [1, 2, 0]
     quotes = next(p for p in verdicts[5]["problems"] if p["label"] == "single_quotes")
     assert "é {'a': 1}"[quotes["start"] : quotes["end"]] == "'a'", "spans count characters"
-    assert os.listdir("deep") == ["v.jsonl"]
+    assert [path.name for path in Path("deep").iterdir()] == ["v.jsonl"]
 
 
 def test_json_document() -> None:
@@ -392,7 +391,7 @@ def test_generate_to() -> None:
         done = call("generate", "--to", folder, *small)
         assert (done.exit_code, done.stdout) == (0, f"wrote {folder}\n")
     names = ["eval.jsonl", "stats.json", "stats.md", "train.jsonl"]
-    assert sorted(os.listdir("a")) == names
+    assert sorted(path.name for path in Path("a").iterdir()) == names
     for name in names:
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
     assert len(rows_of("a/train.jsonl")) == 5
@@ -447,7 +446,7 @@ def test_out_reuses_its_config(fakes: list[str], fake: Path) -> None:
 def test_run_ends_with_3_where_something_is_unscored(
     fake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conftest import Picky
+    from tests.fakes import Picky
 
     def explode(self: Picky, *arguments: object) -> None:
         raise RuntimeError
@@ -459,7 +458,7 @@ def test_run_ends_with_3_where_something_is_unscored(
 
 
 def test_an_interrupt_says_how_to_go_on(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from conftest import Copier
+    from tests.fakes import Copier
 
     def stop(self: Copier, *arguments: object) -> Path:
         raise KeyboardInterrupt

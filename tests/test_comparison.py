@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from conftest import Picky, example, verdict
-
 from harness.comparison import Arm, diffs, rates_side_by_side
 from harness.records import Completion, Example
+from tests.fakes import Picky, example, verdict
 
 FENCED = "`````\nx\n`````"
 

@@ -6,12 +6,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from pydantic import ValidationError
 
 from harness.config import load_config
 from harness.errors import ConfigError
 from harness.options import build, check, parse_spec, parse_value
+from tests.fakes import ROOT
 
 PRESETS = sorted((ROOT / "configs").glob("*.toml"))
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 from harness.plugins import DEFAULT_PLUGINS
+from tests.fakes import ROOT
 
 OUTER = ("evaluators", "generators", "trainers")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import pytest
-from conftest import Picky, example, verdict
 
 from harness.contracts import Options, Rate
 from harness.errors import PluginError, UserError
 from harness.judging import Tally, distinct, judge, tally
 from harness.records import Completion, Example, Verdict
+from tests.fakes import Picky, example, verdict
 
 
 class Needy(Options):

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import CALLS, FAKE_CONFIG
 
 from harness import pipeline
 from harness.config import Config, load_config
 from harness.errors import DataError
 from harness.records import Completion, Example
 from harness.run_folder import RunFolder
+from tests.fakes import CALLS, FAKE_CONFIG
 
 EVERYTHING = ["complete base", "train", "complete sft"]
 
@@ -164,7 +164,7 @@ def test_lost_logs_are_written_anew(tmp_path: Path) -> None:
 def test_a_failure_in_the_middle_keeps_what_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conftest import Echo
+    from tests.fakes import Echo
 
     complete = Echo.complete
 
@@ -193,7 +193,7 @@ def test_data_that_does_not_depend_on_how_much(tmp_path: Path) -> None:
 
 def test_dump_shows_each_completion_its_own_verdicts(tmp_path: Path) -> None:
     """Also where two completions answer one Example."""
-    from conftest import example, verdict
+    from tests.fakes import example, verdict
 
     known: dict[str, Example] = {"a": example("a")}
     completions = [Completion(example_id="a", text=text) for text in ("good", "bad \ud800")]

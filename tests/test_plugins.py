@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Distributions
 
 from harness import plugins
 from harness.errors import PluginError, UserError
 from harness.plugins import KINDS, component, did_you_mean, registry
+from tests.fakes import Distributions
 
 HEAD = """
 from typing import ClassVar

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import example, verdict
 
 from harness.errors import DataError, UserError
 from harness.records import (
@@ -21,6 +19,7 @@ from harness.records import (
     read_records,
     write_records,
 )
+from tests.fakes import example, verdict
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ def test_writing_fails_whole(rows: Path) -> None:
     with pytest.raises(DataError):
         write_records(rows, broken())  # type: ignore[arg-type]
     assert [e.id for e in read_records(rows, Example)] == ["old"]
-    assert os.listdir(rows.parent) == ["rows.jsonl"]
+    assert [path.name for path in rows.parent.iterdir()] == ["rows.jsonl"]
 
 
 def test_an_interrupt_leaves_nothing(rows: Path) -> None:

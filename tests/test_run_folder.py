@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 from harness.config import Config, load_config
 from harness.errors import UserError
 from harness.run_folder import RunFolder, default_folder, digest, file_digest
+from tests.fakes import ROOT
 
 
 @pytest.fixture(scope="module")

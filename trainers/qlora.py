@@ -40,29 +40,43 @@ class QLora(Options):
     max_seq_length: int = Field(default=512, ge=8)
     """Tokens of prompt, completion and stop token together; longer Examples are left out."""
     per_device_train_batch_size: int = Field(default=1, ge=1)
+    """Times the accumulation steps: the Examples behind one optimizer step."""
     gradient_accumulation_steps: int = Field(default=16, ge=1)
     """Times the batch size: the Examples behind one optimizer step."""
     max_micro_batch_tokens: int = Field(default=2048, ge=8)
-    """Padded tokens that one forward pass may hold; the most memory-hungry choice there is."""
+    """Tokens that one forward pass may hold; more need more memory and save time."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """The highest rate, reached after the warm-up."""
     lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    """How the rate falls after the warm-up; all but the last end at 0."""
     warmup_ratio: float = Field(default=0.03, ge=0, le=1)
     """Share of all steps over which the learning rate rises from 0."""
     num_train_epochs: float = Field(default=1.0, gt=0)
+    """Times every Example is seen."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's decoupled decay of the adapter's weights."""
     max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this length where they are longer."""
     lora_r: int = Field(default=16, ge=1)
+    """Rank of the adapter in every layer."""
     lora_alpha: int = Field(default=32, ge=1)
     """The adapter's output is scaled by lora_alpha / lora_r."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that a training step leaves out."""
     logging_steps: int = Field(default=5, ge=1)
+    """Steps between two rows of loss and rates."""
     eval_steps: int = Field(default=25, ge=1)
+    """Steps between two evaluations in training; step 0 and the last are always evaluated."""
     save_steps: int = Field(default=25, ge=1)
+    """Steps between two checkpoints; the last step always has one."""
     save_total_limit: int = Field(default=10, ge=1)
+    """Checkpoints that are kept, the newest."""
     n_format_eval_prompts: int = Field(default=32, ge=1)
     """Evaluation Examples asked at step 0 and at every eval_steps."""
     format_eval_max_new_tokens: int = Field(default=96, ge=1)
+    """Tokens after which a completion is cut off in these evaluations."""
     format_eval_batch_size: int = Field(default=32, ge=1)
+    """Prompts decoded side by side in these evaluations."""
 
     @model_validator(mode="after")
     def _a_pass_holds_the_longest_example(self) -> Self:
@@ -200,6 +214,7 @@ class QLora(Options):
         from peft import LoraConfig, get_peft_model
 
         from harness.lora_linear import fuse
+        from trainers import row_attention
 
         config = LoraConfig(
             r=self.lora_r,
@@ -211,6 +226,8 @@ class QLora(Options):
         model = get_peft_model(loaded.model, config)
         model.config.use_cache = False
         fuse(model)
+        if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+            row_attention.use(model.get_base_model())
         return model
 
     def _evaluate(self, run: TrainingRun, loaded: Loaded, step: int) -> dict[str, float]:
