@@ -248,7 +248,8 @@ def _section(
     rest = {key: value for key, value in table.items() if key not in core.model_fields}
     everything = {*core.model_fields, *found.model_fields}
     for key in rest.keys() - found.model_fields.keys():
-        faults.append(f"{where} has no key {key!r}{did_you_mean(key, everything)}")
+        hint = did_you_mean(key, everything) or f" ({selector} {chosen!r} knows none either)"
+        faults.append(f"{where} has no key {key!r}{hint}")
         del rest[key]
     instance, wrong = check(found, rest, where)
     return options, instance, faults + wrong

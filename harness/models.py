@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.config import BUILTIN_MODEL, ModelOptions
 from harness.errors import ModelError
 from harness.plugins import did_you_mean
+from harness.progress import say
 
 if TYPE_CHECKING:
     import torch
@@ -101,6 +104,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
     import torch
     import transformers
 
+    say(f"model: converting {source.name} to safetensors, once")
     arguments: dict[str, Any] = {}
     if hasattr(transformers, "GgufConfig"):  # since 5.18; before, loading always expands the blocks
         arguments["quantization_config"] = transformers.GgufConfig(dequantize=True)
@@ -247,7 +251,8 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     if not (adapter / "adapter_config.json").is_file():
         raise ModelError(f"adapter {str(adapter)!r}: the folder holds no adapter_config.json")
     try:
-        adapted = PeftModel.from_pretrained(model, str(adapter))
+        with quiet_transformers():
+            adapted = PeftModel.from_pretrained(model, str(adapter))
     except (ValueError, RuntimeError, OSError) as error:
         said = str(error).strip().splitlines()[0]
         raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {said}") from error
@@ -281,14 +286,17 @@ def _dtype(options: ModelOptions, device: torch.device) -> torch.dtype:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' bars and advice out of the output while something loads."""
+    """Keep transformers' and peft's bars and advice out of the output while something loads."""
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        # Some bars are plain tqdm, which no verbosity reaches.
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         transformers_logging.set_verbosity(level)
         transformers_logging.enable_progress_bar()

@@ -89,7 +89,7 @@ def write_data(config: Config, folder: Path) -> list[Path]:
     with atomic_file(stats_json) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
     with atomic_file(stats_md) as temporary:
-        temporary.write_text(stats_markdown(stats), encoding="utf-8")
+        temporary.write_text(stats_markdown(stats), encoding="utf-8", newline="\n")
     return [train, held_out, stats_json, stats_md]
 
 

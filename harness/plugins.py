@@ -60,7 +60,7 @@ def load(
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"plugin {entry.name!r} of {distribution} failed to import "
-                f"({type(error).__name__}: {error}); fix or uninstall {distribution}"
+                f"({_said(error)}); fix or uninstall {distribution}"
             ) from error
         _register(manager, module, entry.name, distribution)
     found = {kind: _collect(manager, kind) for kind in KINDS}
@@ -77,8 +77,9 @@ def _register(manager: pluggy.PluginManager, module: Any, name: str, distributio
         manager.register(module, name=f"{distribution}/{name}")
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        said = " ".join(str(error).split())
-        raise PluginError(f"{where} misspells a hook: {said}; the hooks are {hooks}") from error
+        raise PluginError(
+            f"{where} misspells a hook ({_said(error)}); the hooks are {hooks}"
+        ) from error
     except ValueError as error:
         raise PluginError(f"{where} is registered twice; drop one of its entry points") from error
     unmarked = [
@@ -134,8 +135,8 @@ def _collect(manager: pluggy.PluginManager, kind: Kind) -> dict[str, Registered]
             components = list(implementation.function())
         except Exception as error:
             raise PluginError(
-                f"hook {GROUP}_{kind} of {distribution} failed "
-                f"({type(error).__name__}: {error}); it must return a list of classes"
+                f"hook {GROUP}_{kind} of {distribution} failed ({_said(error)}); "
+                f"it must return a list of classes"
             ) from error
         for component in components:
             if fault := _fault(kind, component):
@@ -181,6 +182,11 @@ def _add(found: dict[str, Registered], new: Registered) -> None:
             f"rename or uninstall one"
         )
     found[new.name] = new
+
+
+def _said(error: BaseException) -> str:
+    """An error on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _origin(component: Any) -> str:

@@ -85,7 +85,8 @@ def model(request: pytest.FixtureRequest) -> Any:
         num_key_value_heads=1,
         max_position_embeddings=32,
     )
-    made = LlamaForCausalLM(config).eval()
+    made: Any = LlamaForCausalLM(config)
+    made.eval()
     if request.param == "rows":
         row_attention.use(made)
     return made
@@ -115,7 +116,8 @@ def test_the_gradient_does_not_depend_on_the_cuts(model: Any) -> None:
     def gradient(budget: int) -> torch.Tensor:
         model.zero_grad()
         for part in micro_batches(ROWS, budget):
-            summed_loss(model, part, torch.device("cpu")).backward()  # type: ignore[no-untyped-call]
+            loss: Any = summed_loss(model, part, torch.device("cpu"))
+            loss.backward()
         weight: torch.Tensor = model.model.layers[0].mlp.up_proj.weight.grad
         return weight.clone()
 

@@ -155,13 +155,22 @@ def test_a_damaged_one_is_passed_over(
     assert "step-2 is damaged" in said and "going on from step 1" in said
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"sha256": {}}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sha256": {}}'])
 def test_a_damaged_state_is_passed_over(tmp_path: Path, training: Training, text: str) -> None:
     training.step(1)
     save(tmp_path, 1, training)
     save(tmp_path, 2, training)
     (tmp_path / "step-2" / "state.json").write_text(text)
     assert checkpoints.restore(tmp_path, "same", *start(5)) == 1
+
+
+def test_other_files_in_the_folder_are_left_alone(tmp_path: Path, training: Training) -> None:
+    (tmp_path / "step-by-step").mkdir()
+    (tmp_path / "step-7").touch()
+    training.step(1)
+    save(tmp_path, 1, training, keep=1)
+    assert checkpoints.restore(tmp_path, "same", *start(5)) == 1
+    assert names(tmp_path) == ["step-1", "step-7", "step-by-step"]
 
 
 def test_other_inputs_are_not_resumed(tmp_path: Path, training: Training) -> None:

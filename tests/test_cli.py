@@ -341,7 +341,7 @@ def test_dump_jsonl() -> None:
 @pytest.mark.usefixtures("fakes")
 def test_eval_asks_a_backend(fakes: list[str]) -> None:
     data = examples("a", "b", "c")
-    backend = ["--set", "eval.backend=echo", "--data", data, "--json"]
+    backend = ["--set", "eval.backend=echo", "--data", str(data), "--json"]
     done = call("eval", *backend, "--num-prompts", "2", "--max-new-tokens", "5")
     assert done.exit_code == 0, done.stderr
     assert fakes == ["complete base"]

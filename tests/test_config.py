@@ -33,6 +33,7 @@ def fault(path: Path, text: str, *overrides: str) -> str:
     ("text", "words"),
     [
         ("[train]\nlearning_rat = 2e-4", ["[train]", "'learning_rat'", "'learning_rate'?"]),
+        ("[train]\nzzz = 1", ["[train] has no key 'zzz' (trainer 'qlora' knows none either)"]),
         ("[trian]", ["'trian'", "did you mean 'train'?"]),
         ("sead = 1", ["'sead'", "did you mean 'seed'?"]),
         ("[data]\nn_train = 'many'", ["[data] n_train", '"many"', "integer"]),
@@ -201,7 +202,7 @@ def test_preset(preset: Path) -> None:
 
 def test_hard_preset_is_what_was_asked_for() -> None:
     tables = load_config(ROOT / "configs" / "hard.toml").tables()
-    wanted = {
+    wanted: dict[str, dict[str, object]] = {
         "data": {
             "n_train": 2000,
             "n_eval": 1000,

@@ -139,6 +139,6 @@ def test_a_rate_that_is_no_share() -> None:
 
 
 def test_one_evaluator_twice() -> None:
-    assert list(distinct([Picky(), Needy()])) == [Picky(), Needy()]
+    assert [each.name for each in distinct([Picky(), Needy()])] == ["picky", "needy"]
     with pytest.raises(UserError, match="'picky' is given twice"):
         Tally([Picky(), Picky(limit=3)])

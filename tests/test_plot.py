@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,10 +85,11 @@ def test_other_summaries_are_passed_over(tmp_path: Path) -> None:
     import torch
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(tmp_path / "tb")) as writer:
-        writer.add_text("args", "--lr 1")  # type: ignore[no-untyped-call]
-        writer.add_histogram("weights", torch.rand(9))  # type: ignore[no-untyped-call]
-        writer.add_scalar("loss", 2, 7)  # type: ignore[no-untyped-call]
+    writer: Any = SummaryWriter(str(tmp_path / "tb"))
+    writer.add_text("args", "--lr 1")
+    writer.add_histogram("weights", torch.rand(9))
+    writer.add_scalar("loss", 2, 7)
+    writer.close()
     assert read_scalars(tmp_path / "tb") == {"loss": [(7, 2.0)]}
 
 

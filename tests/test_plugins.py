@@ -123,10 +123,13 @@ def test_import_failure(distributions: Distributions) -> None:
     assert "ModuleNotFoundError" in message and "no_such_module_anywhere" in message
 
 
-@pytest.mark.parametrize("source", ["raise SystemExit(5)", "def broken(:", "1 / 0"])
+@pytest.mark.parametrize(
+    "source", ["raise SystemExit(5)", "def broken(:", "1 / 0", "raise ValueError('one\\ntwo')"]
+)
 def test_any_import_failure(distributions: Distributions, source: str) -> None:
     distributions.add("broken-dist", source)
-    assert "broken-dist failed to import" in fault(distributions)
+    message = fault(distributions)
+    assert "broken-dist failed to import" in message and "\n" not in message
 
 
 def test_a_missing_module(distributions: Distributions) -> None:

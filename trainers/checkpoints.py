@@ -25,7 +25,7 @@ def save(
     from safetensors.torch import save_file
 
     with _whole_folder(folder / f"step-{step}") as made:
-        model.save_pretrained(made)
+        _write_weights(made, model)
         tensors = {
             f"{index}.{name}": value
             for index, values in optimizer.state_dict()["state"].items()
@@ -73,7 +73,12 @@ def restore(folder: Path, inputs: str, model: Any, optimizer: Any, scheduler: An
 def write_adapter(folder: Path, model: Any) -> None:
     """Write the adapter as peft reads it, in place of an older one."""
     with _whole_folder(folder) as made:
-        model.save_pretrained(made)
+        _write_weights(made, model)
+
+
+def _write_weights(folder: Path, model: Any) -> None:
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
 @contextmanager
@@ -83,7 +88,6 @@ def _whole_folder(target: Path) -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     yield made
-    (made / "README.md").unlink(missing_ok=True)  # peft's empty model card
     for path in made.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -92,15 +96,21 @@ def _whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob("step-*") if path.is_dir()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+    found = {
+        int(number): path
+        for path in folder.glob("step-*")
+        if path.is_dir() and (number := path.name.removeprefix("step-")).isdecimal()
+    }
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def _verified(path: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        whole = all(_sha256(path / name) == digest for name, digest in state["sha256"].items())
-    except (OSError, ValueError, KeyError):
+        whole = state.keys() >= {"step", "inputs", "scheduler", "sha256"} and all(
+            _sha256(path / name) == digest for name, digest in state["sha256"].items()
+        )
+    except (OSError, ValueError, AttributeError):
         return None
     return state if whole else None
 

@@ -214,6 +214,7 @@ class QLora(Options):
         from peft import LoraConfig, get_peft_model
 
         from harness.lora_linear import fuse
+        from harness.models import quiet_transformers
         from trainers import row_attention
 
         config = LoraConfig(
@@ -223,7 +224,8 @@ class QLora(Options):
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        model = get_peft_model(loaded.model, config)
+        with quiet_transformers():
+            model = get_peft_model(loaded.model, config)
         model.config.use_cache = False
         fuse(model)
         if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
