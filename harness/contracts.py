@@ -37,7 +37,7 @@ class Options(BaseModel):
     """Base of a component's options: immutable, no unknown keys, no silent type changes."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
 

@@ -100,7 +100,7 @@ def test_a_tokenizer_without_a_chat_template_is_a_clear_error(tokenizer: Any) ->
 class Recorder(torch.nn.Module):
     """Uniform logits, so the loss counts its labels: log(vocabulary) each."""
 
-    def forward(self, input_ids: torch.Tensor, logits_to_keep: Any, use_cache: bool) -> Any:
+    def forward(self, input_ids: torch.Tensor, logits_to_keep: Any, **_: Any) -> Any:
         rows, places = input_ids.shape[0], len(logits_to_keep)
         return type("Out", (), {"logits": torch.zeros(rows, places, 49152)})
 

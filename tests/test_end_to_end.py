@@ -44,7 +44,7 @@ def small(command: str, out: Path) -> Result:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     out = tmp_path_factory.mktemp("run") / "quick"
-    yield out, small("run", out).output
+    yield out, small("run", out).stdout
 
 
 def test_the_run_prints_both_arms_and_leaves_its_folder(finished: tuple[Path, str]) -> None:
@@ -120,7 +120,7 @@ def test_training_lowers_the_loss_and_logs_a_baseline(finished: tuple[Path, str]
 def test_the_same_command_again_does_nothing(finished: tuple[Path, str]) -> None:
     out, printed = finished
     before = {path: path.stat().st_mtime_ns for path in (out / "completions").iterdir()}
-    assert small("run", out).output == printed
+    assert small("run", out).stdout == printed
     assert {path: path.stat().st_mtime_ns for path in (out / "completions").iterdir()} == before
 
 

@@ -53,7 +53,7 @@ def gradients(loaded: Loaded) -> dict[str, torch.Tensor]:
     dtype = model.dtype
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         loss = summed_loss(model, rows, torch.device("cpu"))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     return {
         name: weight.grad.flatten().float()
         for name, weight in model.named_parameters()

@@ -89,7 +89,7 @@ def _whole_folder(target: Path) -> Iterator[Path]:
     made.mkdir(parents=True)
     yield made
     for path in made.iterdir():
-        with path.open("rb") as file:
+        with path.open("r+b") as file:
             os.fsync(file.fileno())
     shutil.rmtree(target, ignore_errors=True)
     made.rename(target)

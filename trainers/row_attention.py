@@ -34,12 +34,17 @@ def _attend(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """query, key, value: (1, heads, tokens, size) -> (1, tokens, heads, size)."""
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward as attend
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    attend: Any = sdpa_attention_forward
 
     if cu_seq_lens_q is None:
-        return attend(module, query, key, value, attention_mask, **kwargs)
+        whole: tuple[torch.Tensor, None] = attend(
+            module, query, key, value, attention_mask, **kwargs
+        )
+        return whole
     sizes = cu_seq_lens_q.diff().tolist()
     # In fp32: torch's half-precision kernel for CPUs is compiled anew for every length.
-    whole = (tensor.float().split(sizes, dim=2) for tensor in (query, key, value))
-    rows = [attend(module, *row, None, **kwargs)[0] for row in zip(*whole, strict=True)]
+    in_fp32 = (tensor.float().split(sizes, dim=2) for tensor in (query, key, value))
+    rows = [attend(module, *row, None, **kwargs)[0] for row in zip(*in_fp32, strict=True)]
     return torch.cat(rows, dim=1).to(query.dtype), None
