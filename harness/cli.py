@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from harness.config import Config
     from harness.run_folder import RunFolder
 
-# Threads of torch that wait long for each other starve when another process has the cores: on two
-# shared cores the default is ten times slower than this, on free ones nobody sees a difference.
+# torch's threads wait for each other by spinning, which starves them where other processes want the
+# cores: beside two busy ones on two cores, training ran at 143 tokens/s with this and 98 without.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 USER_ERROR, UNSCORED, INTERRUPTED = 2, 3, 130
