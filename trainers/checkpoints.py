@@ -6,7 +6,6 @@ checkpoints/step-25/  adapter_config.json  adapter_model.safetensors  optimizer.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.progress import say
+from harness.run_folder import file_digest
 
 
 def save(
@@ -36,7 +36,7 @@ def save(
             "step": step,
             "inputs": inputs,
             "scheduler": scheduler.state_dict(),
-            "sha256": {path.name: _sha256(path) for path in sorted(made.iterdir())},
+            "sha256": {path.name: file_digest(path) for path in sorted(made.iterdir())},
         }
         (made / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
     for old in _newest_first(folder)[keep:]:
@@ -108,13 +108,8 @@ def _verified(path: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
         whole = state.keys() >= {"step", "inputs", "scheduler", "sha256"} and all(
-            _sha256(path / name) == digest for name, digest in state["sha256"].items()
+            file_digest(path / name) == digest for name, digest in state["sha256"].items()
         )
     except (OSError, ValueError, AttributeError):
         return None
     return state if whole else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
