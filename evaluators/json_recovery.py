@@ -85,7 +85,7 @@ def walk(
         _recover(scanner, problems)
         outcome = scanner.run()
     for name, begin, end in scanner.repeats:
-        problems.add("duplicate_key", begin, end, f"the key {_short(name)} is here already")
+        note_repeated_key(problems, name, begin, end)
     if scanner.deep_at is not None:
         message = f"more than {max_depth} objects and arrays are open at once"
         problems.add("too_deep", scanner.deep_at, scanner.deep_at + 1, message)
@@ -93,10 +93,19 @@ def walk(
         return scanner.pos
     at = len(text) if outcome == END else scanner.pos
     if outcome == END or not problems.exhausted:
-        left = len(scanner.stack)
-        message = f"the value ends with {left} bracket{'s' * (left != 1)} still open"
-        problems.add("truncated", at, at, message)
+        note_truncated(problems, at, len(scanner.stack))
     return at
+
+
+def note_truncated(problems: Problems, at: int, opened: int) -> None:
+    """The value ends at `at` with so many brackets open."""
+    message = f"the value ends with {opened} bracket{'s' * (opened != 1)} still open"
+    problems.add("truncated", at, at, message)
+
+
+def note_repeated_key(problems: Problems, name: str, start: int, end: int) -> None:
+    """A key that its object has already stands, quotes included, at start:end."""
+    problems.add("duplicate_key", start, end, f"the key {_short(name)} is here already")
 
 
 def _recover(scanner: Scanner, problems: Problems) -> None:
