@@ -34,8 +34,8 @@ INT_DIGITS: Final = 20_000
 _CHUNK: Final = 640  # Python never sets its own limit on the digits of an int lower than this.
 
 _STRINGS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_BRACKETS: Final = re.compile(r"[\[\]{}]")
-_STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
+NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEP: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _NO_LONE_ESCAPE: Final = re.compile(
     r"[^\\]*+(?:\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])|[^u])[^\\]*+)*+"
 )
@@ -51,22 +51,22 @@ def whole(
 
     Where it keeps all but that keys are unique, REPEATED may come instead.
     """
-    if not _depth_fits(text, 0, max_depth):
-        return UNREAD
-    if "\\u" not in text and len(text) < INT_DIGITS:
+    if "\\u" not in text:
         try:
             value = _decode(text)
+            if not _depth_fits(text, 0, max_depth):
+                return UNREAD
             # Without \u escapes each colon of the text is in the value's own text too, but for
             # those of members that a repeated key has replaced.
             if not unique_keys or text.count(":") == _encode(value).count(b":"):
                 return value
             return REPEATED
         except msgspec.ValidationError:
-            pass  # a number beyond a float's range
+            pass  # a number beyond a float's range, or an integer of thousands of digits
         except msgspec.DecodeError:
             return UNREAD
         except (ValueError, OverflowError, RecursionError):
-            pass  # a lone surrogate, or an integer that Python will not convert at once
+            pass  # a lone surrogate, more digits than Python converts, or more depth
     start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(SPACE))
     found = read(text, start, max_depth, unique_keys)
     if (
@@ -155,8 +155,9 @@ def _depth_fits(text: str, start: int, max_depth: int) -> bool:
     limit = max_depth if max_depth < SAFE_DEPTH else SAFE_DEPTH
     if text.count("{") + text.count("[") <= limit:
         return True
-    brackets = _BRACKETS.findall(_STRINGS.sub("", text[start:]))
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) <= limit
+    outside = _STRINGS.sub("", text[start:]).encode(errors="replace")
+    steps = map(_STEP.__getitem__, outside.translate(None, NOT_BRACKETS))
+    return max(accumulate(steps), default=0) <= limit
 
 
 def has_lone_surrogate(text: str) -> bool:

@@ -16,12 +16,11 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final
 
 from evaluators.json_labels import Problems
-from evaluators.json_reader import REPEATED, UNREAD, read, whole
+from evaluators.json_reader import NOT_BRACKETS, REPEATED, UNREAD, read, whole
 from evaluators.json_recovery import note_repeated_key, note_truncated
 from evaluators.json_scanner import SPACE
 
 _CLOSER: Final = {"{": "}", "[": "]"}
-_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _MOST_NESTED: Final = 64
 _CLOSING: Final = bytes.maketrans(b"[{", b"]}")
 _ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
@@ -73,7 +72,7 @@ def _left_open(bare: str) -> bytes:
     """The brackets that a text without escapes leaves open, or nothing where that is not plain."""
     if not (bare.count("{") - bare.count("}") or bare.count("[") - bare.count("]")):
         return b""
-    left = "".join(bare.split('"')[::2]).encode(errors="replace").translate(None, _NOT_BRACKETS)
+    left = "".join(bare.split('"')[::2]).encode(errors="replace").translate(None, NOT_BRACKETS)
     for _ in range(_MOST_NESTED):
         shorter = left.replace(b"{}", b"").replace(b"[]", b"")
         if len(shorter) == len(left):
