@@ -135,6 +135,7 @@ def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> 
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Cut completions off here.")
 @click.option("--dump-jsonl", type=file, help="Write prompt, target, text and labels, for reading.")
 @click.option("--verdicts", type=file, help="Write one row per completion and evaluator.")
+@click.option("--processes", type=click.IntRange(1), help="Judge --completions in so many.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
