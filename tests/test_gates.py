@@ -276,7 +276,7 @@ def test_a_failure_says_all_there_is_to_know() -> None:
     )
     assert "  and 2 more\n" in value
     assert value.count("\n  e") == WORST
-    assert "completion e3:2:8: " in value, "the worst one is diagnosed"
+    assert "completion e3" in value, "the worst one is diagnosed"
     assert low.startswith(
         f"format_success_rate of json_strict is {shown}, "
         f"its low end {interval.low:.6g} is below min_low = 0.25\n"
