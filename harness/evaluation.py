@@ -49,7 +49,7 @@ def evaluate(
     """
     if completions is not None and (model or adapter or max_new_tokens):
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
-    resolved = _config(config, adapter, overrides)
+    resolved = config_for(config, adapter, overrides)
     chosen = [build("evaluators", spec) for spec in evaluators]
     if not chosen:
         chosen = list(resolved.evaluators)
@@ -62,7 +62,7 @@ def evaluate(
                     f"evaluator {evaluator.name!r} compares with Examples: name them with --data"
                 )
     if completions is not None:
-        examples = _by_id(read_records(data, Example), data) if data else {}
+        examples = known_examples(data) if data else {}
         work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
         if num_prompts:
             parts = iter([work.judge(itertools.islice(read_rows(completions), num_prompts))])
@@ -71,28 +71,28 @@ def evaluate(
         parts = _shown(_answers(parts, completions, examples, data), completions)
     else:
         wanted = num_prompts or resolved.eval.num_prompts
-        examples = _by_id(itertools.islice(_examples(data), wanted), data)
+        examples = known_examples(data, wanted)
         work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
         asked = _complete(resolved, list(examples.values()), model, adapter, max_new_tokens)
         parts = (work.judge([completion]) for completion in asked)
     return _written(chosen, parts, verdicts, dump_jsonl)
 
 
-def _config(path: Path | None, adapter: Path | None, overrides: Sequence[str]) -> Config:
+def config_for(path: Path | None, adapter: Path | None, overrides: Sequence[str] = ()) -> Config:
     """The given config, else the one of the run that the adapter lies in, else the defaults."""
     if path is None and adapter is not None and (adapter.parent / "config.toml").is_file():
         path = adapter.parent / "config.toml"
     return load_config(path, overrides=overrides, trains=path is not None)
 
 
-def _examples(data: Path | None) -> Iterator[Example]:
-    """The Examples of a file, or the committed ones."""
-    return read_records(data or EXAMPLES / "eval.jsonl", Example)
+def known_examples(data: Path | None, limit: int | None = None) -> dict[str, Example]:
+    """The first Examples of a file, or of the committed ones, by id.
 
-
-def _by_id(examples: Iterable[Example], path: Path | None) -> dict[str, Example]:
+    Raises DataError where there is none or two have one id.
+    """
+    path = data or EXAMPLES / "eval.jsonl"
     known: dict[str, Example] = {}
-    for example in examples:
+    for example in itertools.islice(read_records(path, Example), limit):
         if example.id in known:
             raise DataError(f"{path}: two Examples have the id {example.id!r}; ids must be unique")
         known[example.id] = example

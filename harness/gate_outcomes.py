@@ -8,7 +8,6 @@ listed below it, "format_success_rate of json_strict is 0.900 [0.826, 0.945] (90
 from __future__ import annotations
 
 import heapq
-import itertools
 import json
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,19 +15,19 @@ from pathlib import Path
 
 import msgspec
 
-from harness.config import load_config
 from harness.diagnostics import diagnosis
 from harness.errors import DataError, HarnessError
-from harness.evaluation import EXAMPLES, read_completions
+from harness.evaluation import config_for, known_examples
 from harness.gates import SCORED, Gate, ModelSource, Regression, Threshold, drop_item
-from harness.judging import Tally, judge
-from harness.records import Completion, Example, Metric, Verdict, read_records
+from harness.judging import Tally, judge, verdicts_on
+from harness.records import BrokenRow, Completion, Example, Metric, Verdict
+from harness.rows import read_rows
 from harness.statistics import mcnemar
 from harness.tables import shown
 
 WORST = 5
 """Completions that a failure lists."""
-Source = tuple[Mapping[str, Example], Iterator[Completion]]
+Source = tuple[Mapping[str, Example], Iterator[Completion | BrokenRow]]
 Passed = dict[str, bool | None]
 """By id whether a completion passed; None where it cannot be compared."""
 
@@ -57,7 +56,7 @@ def judge_gate(gate: Gate) -> dict[str, Outcome]:
 
 
 def _outcomes(gate: Gate) -> dict[str, Outcome]:
-    examples, completions = _source(gate)
+    examples, rows = _source(gate)
     before: dict[str, Passed] = {}
     worst = {SCORED: _Worst(lambda verdict: verdict.passed is None)}
     watching = {evaluator.name: [worst[SCORED]] for evaluator in gate.evaluators}
@@ -71,10 +70,15 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
         worst[drop_item(name)] = _Worst(_is_broken(before[name]))
         watching[name].append(worst[drop_item(name)])
     sums = Tally(gate.evaluators)
-    for completion in completions:
-        for verdict in judge(gate.evaluators, examples, [completion]):
+    for row in rows:
+        completion = (
+            Completion(example_id=f"line {row.line}", text="")
+            if isinstance(row, BrokenRow)
+            else row
+        )
+        for verdict in verdicts_on(row, gate.evaluators, examples):
             sums.add(verdict)
-            if verdict.evaluator in after:
+            if verdict.evaluator in after and row is completion:
                 _note(after[verdict.evaluator], verdict.id, verdict.passed, gate.path)
             for watched in watching[verdict.evaluator]:
                 watched.see(completion, verdict)
@@ -97,57 +101,44 @@ def _source(gate: Gate) -> Source:
     """The gate's Examples by id, none where it names none, and its completions."""
     folder, options = gate.path.parent, gate.options
     if gate.model is not None:
-        data = folder / options.data if options.data else EXAMPLES / "eval.jsonl"
+        data = folder / options.data if options.data else None
         return _generated(gate.model, folder, data)
     if options.run is not None:
         return _run(folder / options.run, options.arm)
     assert options.completions is not None, "read_gate lets no gate without a source through"
     path = folder / options.completions
-    examples = _examples(folder / options.data) if options.data else {}
+    examples = known_examples(folder / options.data) if options.data else {}
     return examples, _answers(path, examples)
 
 
 def _run(run: Path, arm: str | None) -> Source:
-    examples = _examples(run / "data" / "eval.jsonl")
+    examples = known_examples(run / "data" / "eval.jsonl")
     return examples, _answers(run / "completions" / f"{arm or 'sft'}.jsonl", examples)
 
 
-def _generated(model: ModelSource, folder: Path, data: Path) -> Source:
+def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
     adapter = folder / model.adapter if model.adapter else None
-    path = folder / model.config if model.config else None
-    if path is None and adapter and (adapter.parent / "config.toml").is_file():
-        path = adapter.parent / "config.toml"
-    config = load_config(path, trains=path is not None)
+    config = config_for(folder / model.config if model.config else None, adapter)
     options = config.model
     if model.name is not None:
         beside = folder / model.name
         name = str(beside) if beside.exists() else model.name
         options = options.model_copy(update={"name": name})
-    examples = _examples(data, model.num_prompts or config.eval.num_prompts)
+    examples = known_examples(data, model.num_prompts or config.eval.num_prompts)
     return examples, iter(config.backend.complete(list(examples.values()), options, adapter))
 
 
-def _examples(path: Path, limit: int | None = None) -> dict[str, Example]:
-    known: dict[str, Example] = {}
-    for example in itertools.islice(read_records(path, Example), limit):
-        if example.id in known:
-            raise DataError(f"{path}: two Examples have the id {example.id!r}; ids must be unique")
-        known[example.id] = example
-    if not known:
-        raise DataError(f"{path}: there is no Example in it")
-    return known
-
-
-def _answers(path: Path, examples: Mapping[str, Example]) -> Iterator[Completion]:
-    """A file's completions; a DataError after the last where there is none, or none fits."""
+def _answers(path: Path, examples: Mapping[str, Example]) -> Iterator[Completion | BrokenRow]:
+    """A file's rows; a DataError after the last where there is none, or none fits."""
     last, fits = None, not examples
-    for last in read_completions(path):
-        fits = fits or last.example_id in examples
-        yield last
+    for row in read_rows(path):
+        last = str(row.line) if isinstance(row, BrokenRow) else row.example_id
+        fits = fits or last in examples
+        yield row
     if last is None:
         raise DataError(f"{path}: there is no completion in it")
     if not fits:
-        raise DataError(f"{path}: no row's id ({last.example_id!r}, ...) is an Example's id")
+        raise DataError(f"{path}: no row's id ({last!r}, ...) is an Example's id")
 
 
 def _reference(
@@ -155,9 +146,8 @@ def _reference(
 ) -> dict[str, Passed]:
     """By evaluator, which completions of the reference pass, judged as the gate's own are."""
     path = gate.path.parent / regression.against
-    examples, completions = (
-        _run(path, regression.arm) if path.is_dir() else (ours, _answers(path, ours))
-    )
+    examples, rows = _run(path, regression.arm) if path.is_dir() else (ours, _answers(path, ours))
+    completions = (row for row in rows if isinstance(row, Completion))
     evaluators = [each for each in gate.evaluators if each.name in regression.max_drop]
     found: dict[str, Passed] = {name: {} for name in regression.max_drop}
     for verdict in judge(evaluators, examples, completions):
