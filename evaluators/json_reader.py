@@ -51,11 +51,12 @@ def whole(
 
     Where it keeps all but that keys are unique, REPEATED may come instead.
     """
+    # Before any reader sees the text: where a caller raised Python's limit, recursion would crash.
+    if not _depth_fits(text, 0, max_depth):
+        return UNREAD
     if "\\u" not in text:
         try:
             value = _decode(text)
-            if not _depth_fits(text, 0, max_depth):
-                return UNREAD
             # Without \u escapes each colon of the text is in the value's own text too, but for
             # those of members that a repeated key has replaced.
             if not unique_keys or text.count(":") == _encode(value).count(b":"):
@@ -66,9 +67,9 @@ def whole(
         except msgspec.DecodeError:
             return UNREAD
         except (ValueError, OverflowError, RecursionError):
-            pass  # a lone surrogate, more digits than Python converts, or more depth
+            pass  # a lone surrogate, more digits than Python converts, or a caller's full stack
     start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(SPACE))
-    found = read(text, start, max_depth, unique_keys)
+    found = _scan(text, start, unique_keys)
     if (
         isinstance(found, tuple)
         and (found[1] == len(text) or not text[found[1] :].strip(SPACE))
@@ -131,8 +132,10 @@ def read(
     key. `start` must be where the first token of the text's structure is. Lone
     surrogates are the caller's business.
     """
-    if not _depth_fits(text, start, max_depth):
-        return 0
+    return _scan(text, start, unique_keys) if _depth_fits(text, start, max_depth) else 0
+
+
+def _scan(text: str, start: int, unique_keys: bool) -> tuple[Any, int] | int:
     # A shorter text cannot hold an integer that int() refuses.
     scanner = (_SHORT if len(text) < _CHUNK else _LONG)[unique_keys]
     try:

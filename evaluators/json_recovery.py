@@ -49,6 +49,7 @@ _WORD: Final = rf"""(?:{_LETTER}|:(?=[^\s"'{{\[,}}\]]))"""
 _WORDS: Final = re.compile(rf"{_WORD}++(?:[ \t]++{_WORD}++)*+").match
 _ONE_WORD: Final = re.compile(rf"{_WORD}++").match
 _KEY_FOLLOWS: Final = re.compile(rf"{WS}[:=]").match
+_COMMA_FOLLOWS: Final = re.compile(rf"{WS},").match
 _EQUALS: Final = re.compile(r"=>?|->").match
 
 _LEADING_ZERO: Final = re.compile(r"-?0[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?").fullmatch
@@ -156,8 +157,11 @@ def _take_closer(scanner: Scanner, problems: Problems) -> None:
             comma = text.rfind(",", 0, pos)
             problems.add("trailing_comma", comma, comma + 1)
     else:
-        arrays = len(scanner.stack) - scanner.objects
-        if not (scanner.objects if text[pos] == "}" else arrays):
+        fitting = len(scanner.stack) - scanner.objects if in_object else scanner.objects
+        others = _closers_behind(text, pos, len(scanner.stack))
+        if not fitting and (
+            others >= len(scanner.stack) or _goes_on(text, pos, len(scanner.stack))
+        ):
             message = f"{text[pos]} closes nothing that is open"
             problems.add("unexpected_character", pos, pos + 1, message)
             scanner.pos = pos + 1
@@ -165,10 +169,27 @@ def _take_closer(scanner: Scanner, problems: Problems) -> None:
         opened = "{" if in_object else "["
         message = f"{text[pos]} stands where the innermost open bracket is {opened}"
         problems.add("mismatched_bracket", pos, pos + 1, message)
-        while (scanner.stack[-1] is None) == (text[pos] == "}"):
+        # Where the others close all the rest it is of the wrong kind, else one was left out.
+        while others < len(scanner.stack) - 1 and fitting and not _fits(scanner, text[pos]):
             scanner.close()
     scanner.close()
     scanner.pos = pos + 1
+
+
+def _fits(scanner: Scanner, closer: str) -> bool:
+    return (scanner.stack[-1] is None) == (closer == "]")
+
+
+def _closers_behind(text: str, pos: int, opened: int) -> int:
+    """How many closing brackets follow the one at `pos`, as far as that matters."""
+    following = text[pos + 1 : pos + 2 + 4 * min(opened, 64)]
+    closers = following[: len(following) - len(following.lstrip(" \t\n\r}]"))]
+    return closers.count("}") + closers.count("]")
+
+
+def _goes_on(text: str, pos: int, opened: int) -> bool:
+    """Whether a comma follows the bracket at `pos` although it would end the value."""
+    return opened == 1 and bool(_COMMA_FOLLOWS(text, pos + 1))
 
 
 def _after_value(scanner: Scanner, problems: Problems) -> None:
