@@ -11,9 +11,9 @@ Their checks are told in our own words, from their sources:
   the extraction of src/util/json.ts as it is there (later than release 0.123.1), js-yaml 5.4.1.
 - deepeval, confident-ai/deepeval at a2e0d4c, deepeval/metrics/json_correctness/json_correctness.py.
 
-Nothing here looks at a schema: promptfoo's may be left out, and deepeval's is taken to be the widest
-model for the wanted root. None of these functions raises. docs/design/leniency.md tells what is not
-reproduced.
+Nothing here looks at a schema: promptfoo's may be left out, and deepeval's is taken to be the
+widest model for the wanted root. Only `on_ample_stack` raises. Where contains-json may differ from
+the original stands in docs/design/leniency.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Final, Literal, TypeVar
 
 from pydantic import RootModel
@@ -47,7 +48,7 @@ _MODELS: Final[dict[str, Any]] = {
     "any": RootModel[Any],
 }
 _MEMBER: Final = f'"{CHARS}"{WS}:{WS}(?:{SCALAR}|{FLAT_ARRAY}){WS}'
-_INNER_OBJECT: Final = re.compile(rf"\{{{WS}(?:{_MEMBER}(?:,{WS}{_MEMBER})*+)?+\}}").search
+_INNER_OBJECT: Final = re.compile(rf"\{{{WS}(?:{_MEMBER}(?:,{WS}{_MEMBER})*+)?+\}}").finditer
 _BRACES: Final = re.compile(r"[{}]")
 _LETTER: Final = re.compile(r"[a-zA-Z]").match
 
@@ -100,9 +101,8 @@ def promptfoo_contains_json(text: str) -> bool:
     """promptfoo's `contains-json` without a schema: JSON or YAML reads an object at some brace."""
     if "{" not in text:
         return False
-    if _INNER_OBJECT(text) or any(
-        end - start <= LONGEST_CANDIDATE for start, end in find_objects(text)
-    ):
+    inner = (match.span() for match in _INNER_OBJECT(text))
+    if any(end - start <= LONGEST_CANDIDATE for start, end in chain(inner, find_objects(text))):
         return True
     steps = 0
     for start, end, missing in _candidates(text):
@@ -140,7 +140,7 @@ def _candidates(text: str) -> Iterator[tuple[int, int, int]]:
 
 
 def _with_hash_comments(text: str) -> str:
-    """The text with `//` outside of quotes turned into YAML's `#`, as promptfoo does by the line."""
+    """The text with `//` outside of quotes turned into YAML's `#`, line by line."""
     if "//" not in text:
         return text
     return "\n".join(_line_with_hash(line) if "//" in line else line for line in text.split("\n"))

@@ -27,9 +27,7 @@ the document too."""
 _WS: Final = r" \t\r\n"
 _FLOW: Final = r",\[\]{}"
 _BAD: Final = r"\x00-\x08\x0b\x0c\x0e-\x1f"
-_ESCAPE: Final = (
-    r'\\(?:[0abt\tnvfre "/\\N_LP\r\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})'
-)
+_ESCAPE: Final = r'\\(?:[0abt\tnvfre "/\\N_LP\r\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})'
 _SPACE: Final = re.compile(rf"(?:[{_WS}]++|(?<=[{_WS}])#[^\r\n]*+)*+").match
 _QUOTED: Final = re.compile(
     rf'"[^"\\{_BAD}]*+(?:{_ESCAPE}[^"\\{_BAD}]*+)*+"' rf"|'[^'{_BAD}]*+(?:''[^'{_BAD}]*+)*+'"
