@@ -110,7 +110,7 @@ def promptfoo_contains_json(text: str) -> bool:
         taken, more = reads(candidate)
         if taken:
             return True
-        steps += more + len(candidate) // 100
+        steps += more + len(candidate) // 20
         if steps > MOST_STEPS:
             break
     return False
@@ -148,22 +148,23 @@ def _with_hash_comments(text: str) -> str:
 
 def _line_with_hash(line: str) -> str:
     quote = ""
-    word = pos = 0
-    while pos < len(line):
-        char = line[pos]
+    escaped = False
+    blank, scheme = -1, -2
+    for pos, char in enumerate(line):
+        if char.isspace():
+            blank = pos
+        elif char == ":" and line.startswith("://", pos):
+            scheme = pos
         if quote:
-            if char == "\\":
-                pos += 1
+            if escaped or char == "\\":
+                escaped = not escaped
             elif char == quote and (char == '"' or not _LETTER(line, pos + 1)):
                 quote = ""
         elif char == '"' or (char == "'" and not (pos and _LETTER(line, pos - 1))):
             quote = char
-        elif char.isspace():
-            word = pos + 1
-        elif line.startswith("//", pos) and "://" not in line[word : pos + 2]:
-            end = pos + len(line[pos:]) - len(line[pos:].lstrip("/"))
-            return line[:pos] + "#" * ((end - pos) // 2) + line[end:]
-        pos += 1
+        elif char == "/" and line.startswith("//", pos) and scheme < blank:
+            rest = line[pos:].lstrip("/")
+            return line[:pos] + "#" * ((len(line) - pos - len(rest)) // 2) + rest
     return line
 
 

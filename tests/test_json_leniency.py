@@ -272,6 +272,8 @@ def test_is_json_is_the_bare_grammar(text: str) -> None:
         ('{a: "}"}', False),
         ('{a: "{}"}', True),
         ("{'//': 1}", True),
+        ('{"://x y"//,\n: 1}', False),
+        ("{a: 'b://c d' //e\n}", True),
         ("{a: 1,// b\n}", False),
         ("{a: 1, //// b\n}", True),
         ("{it's: 1} // }", True),
