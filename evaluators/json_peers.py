@@ -27,16 +27,8 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import RootModel
 
 from evaluators.duplicate_json_objects import find_objects
-from evaluators.json_scanner import (
-    CHARS,
-    DONE,
-    FLAT_ARRAY,
-    SCALAR,
-    SPACE,
-    WS,
-    Scanner,
-    read,
-)
+from evaluators.json_reader import read
+from evaluators.json_scanner import CHARS, DONE, FLAT_ARRAY, SCALAR, SPACE, WS, Scanner
 from evaluators.yaml_flow import reads
 
 type_value = TypeVar("type_value")
