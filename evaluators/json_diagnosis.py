@@ -77,11 +77,11 @@ def diagnose(
     max_depth: int = 64,
     unique_keys: bool = True,
     unicode_scalars: bool = True,
-    known: Any = UNREAD,
+    known: Any = None,
 ) -> Diagnosis:
     """All problems of the text, in order; none where it is valid.
 
-    `known` is what `whole` said of the text, where it was asked.
+    `known` is what `whole` said of the text, None where it was not asked.
     """
     problems = Problems()
     begin = _start(text)

@@ -66,7 +66,7 @@ class JsonFormat(Options):
 
     def diagnose(self, text: str) -> Diagnosis:
         """All problems, and the first value as far as it came to light."""
-        value = UNREAD
+        value = None
         # Most of what fails shows at its ends that it is no value alone.
         if text[:1] in _STARTS and text[-1:] in _ENDS:
             value = whole(text, self.max_depth, self.unique_keys, self.unicode_scalars)

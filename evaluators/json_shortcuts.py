@@ -38,11 +38,12 @@ def shortcut(
     problems: Problems,
     max_depth: int,
     unique_keys: bool,
-    known: Any = UNREAD,
+    known: Any = None,
 ) -> tuple[int, Any] | int:
     """Where the object or array at `start` ends, and its value or UNREAD where it has none.
 
-    A number alone means "not this way", as `read` has it. `known` is what `whole` said of the text.
+    A number alone means "not this way", as `read` has it. `known` is what `whole` said of the
+    text; None where it was not asked.
     """
     if known is REPEATED:
         end = len(text.rstrip(SPACE))
@@ -56,8 +57,7 @@ def shortcut(
         if closed is not UNREAD and closed is not REPEATED:
             note_truncated(problems, len(text), len(opened))
             return len(text), UNREAD
-    else:
-        length = piece.rfind(_CLOSER[piece[0]]) + 1
+    elif (length := piece.rfind(_CLOSER[piece[0]]) + 1) < len(text) or known is None:
         value = whole(piece[:length], max_depth, unique_keys, False)
         if value is REPEATED:
             _note_repeats(text, start, start + length, problems)
