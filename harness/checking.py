@@ -32,6 +32,7 @@ DEFAULT: Final = "json_strict"
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".txt", ".md", ".log")
 State = Literal["passed", "failed", "unscored"]
 
+
 class Source(msgspec.Struct, frozen=True):
     """A text to judge, and what to call it."""
 
@@ -69,8 +70,7 @@ def sources(
         arguments = ["-"]
     if [*arguments, *map(str, files)].count("-") > 1:
         raise UserError("standard input (-) is named twice, but can be read once; name it once")
-    # os.path answers False to what can be no path, and True to a pipe such as /dev/fd/63.
-    literal = dict.fromkeys(each for each in arguments if each != "-" and not os.path.exists(each))
+    literal = dict.fromkeys(each for each in arguments if each != "-" and not _exists(each))
     several = len(texts) + sum(each in literal for each in arguments) > 1
     numbers = itertools.count(1)
 
@@ -84,6 +84,12 @@ def sources(
         *map(named, texts),
         *(_read(str(file), stdin) for file in files),
     ]
+
+
+def _exists(argument: str) -> bool:
+    """Whether there is a file, a folder or a pipe of this name."""
+    # Path.exists would raise for a text that is too long for a name.
+    return os.path.exists(argument)  # noqa: PTH110
 
 
 def _looks_like_a_path(text: str) -> bool:
