@@ -166,7 +166,8 @@ def report(checked: Sequence[Checked], *, color: bool, encoding: str) -> str:
             for verdict in each.verdicts
         ]
         named = [f"[{visible(each.name, encoding)}]"] if len(checked) > 1 else []
-        parts.append("\n".join([*named, *shown]))
+        between = "\n\n" if any("\n" in one for one in shown) else "\n"
+        parts.append("\n".join([*named, between.join(shown)]))
     if len(checked) > 1:
         states = Counter(each.state for each in checked)
         counted = [f"{states[s]} {s}" for s in ("passed", "failed", "unscored") if states[s]]
