@@ -17,7 +17,8 @@ import msgspec
 
 from evaluators.json_labels import Problems
 from evaluators.json_reader import UNREAD
-from evaluators.json_recovery import label_string, walk, word_label, word_message
+from evaluators.json_recovery import walk
+from evaluators.json_scalars import label_string, word_label, word_message
 from evaluators.json_scanner import (
     DONE,
     END,
@@ -119,7 +120,7 @@ def diagnose(
         message = f"the value is {'an array' if root == 'object' else 'an object'}, not {wanted}"
         problems.add("wrong_root", start, end, message)
     if len(roots) > 1:
-        message = f"{len(roots)} values stand side by side"
+        message = f"{len(roots)} values stand side by side; the second starts here"
         problems.add("multiple_roots", roots[1][0], roots[-1][1], message)
     _label_gaps(text, begin, roots, problems)
     return Diagnosis(problems.in_order(), start, end, value)
@@ -196,8 +197,19 @@ def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple
         problems.add("no_json", start, end)
         return 0, 0
     if root != "any":
-        problems.add("wrong_root", start, end, "the value is neither object nor array")
+        wanted = "an object" if root == "object" else "an array"
+        message = f"the value is {_kind(text[start:end])}, not {wanted}"
+        problems.add("wrong_root", start, end, message)
     return start, end
+
+
+def _kind(scalar: str) -> str:
+    if scalar[0] == '"':
+        return "a string"
+    word = scalar.lower()
+    return {"true": "a boolean", "false": "a boolean", "null": "null", "none": "null"}.get(
+        word, "a number"
+    )
 
 
 def _label_lone_escapes(text: str, start: int, end: int, problems: Problems) -> None:
@@ -224,7 +236,17 @@ def _label_gaps(text: str, begin: int, roots: list[tuple[int, int]], problems: P
     after.append(_prose(text, end, len(text), _TICKS_AFTER, SPACE, problems))
     spans = [span for span in after if span]
     if spans:
-        problems.add("text_after", spans[0][0], spans[-1][1])
+        start, end = spans[0][0], spans[-1][1]
+        problems.add("text_after", start, end, _superfluous(text[start:end]))
+
+
+def _superfluous(after: str) -> str | None:
+    """What stands after the value, where it is only a sign too many."""
+    if after == ",":
+        return "a comma stands after the value"
+    if not after.strip(SPACE + "}]"):
+        return f"{'a closing bracket' if len(after) == 1 else 'closing brackets'} too many"
+    return None
 
 
 def _prose(

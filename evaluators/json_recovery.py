@@ -13,6 +13,17 @@ import re
 from typing import Final
 
 from evaluators.json_labels import Problems
+from evaluators.json_scalars import (
+    LETTER,
+    QUOTES,
+    SMART_QUOTES,
+    bare_word,
+    bare_words,
+    short,
+    take_quoted,
+    take_string,
+    take_word,
+)
 from evaluators.json_scanner import (
     AFTER,
     BROKEN,
@@ -21,6 +32,7 @@ from evaluators.json_scanner import (
     END,
     KEY,
     KEY_OR_END,
+    SPACE,
     VALUE,
     VALUE_OR_END,
     WS,
@@ -32,33 +44,13 @@ _COMMENT: Final = re.compile(r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\
 _ELLIPSIS: Final = re.compile(r"\.{3,}+|…+").match
 _ODD_SPACE: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match
 _FENCE: Final = re.compile(r"`{3}").match
-_LOOSE_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:(")|\\?\Z)', re.DOTALL).match
-_SINGLE: Final = re.compile(
-    rf"'(?:[^'\\]++|\\.|'(?!{WS}(?:[,:}}\]]|\Z)))*+(?:(')|\\?\Z)", re.DOTALL
-).match
-_SMART_OPEN: Final = "“”„‟«»‘’‚‹›"
-_SMART: Final = re.compile(f'[{_SMART_OPEN}][^{_SMART_OPEN}"]*+(?:([{_SMART_OPEN}"])|\\Z)').match
-_IN_STRING: Final = re.compile(
-    r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|(\\(?:u[0-9a-fA-F]{0,3}+|.|\Z))|([\x00-\x1f]++)',
-    re.DOTALL,
-)
 _QUOTED_INSIDE: Final = re.compile(rf'[^"\\\n:{{}}\[\]]*+"(?:[^"\\\n:]*+")?+(?={WS}[,}}\]])').match
-_LETTER: Final = r"""[^\s"'`{}\[\],:;=#“”„]|(?<!\s)'"""
-_KEY_WORDS: Final = re.compile(rf"(?:{_LETTER})++(?:[ \t]++(?:{_LETTER})++)*+").match
-_WORD: Final = rf"""(?:{_LETTER}|:(?=[^\s"'{{\[,}}\]]))"""
-_WORDS: Final = re.compile(rf"{_WORD}++(?:[ \t]++{_WORD}++)*+").match
-_ONE_WORD: Final = re.compile(rf"{_WORD}++").match
+_KEY_WORDS: Final = re.compile(rf"(?:{LETTER})++(?:[ \t]++(?:{LETTER})++)*+").match
+_QUOTE_FOLLOWS: Final = re.compile(rf'"{WS}:').match
+_VALUE_ENDS: Final = re.compile(rf"{WS}[,}}\]+]").match
 _KEY_FOLLOWS: Final = re.compile(rf"{WS}[:=]").match
 _COMMA_FOLLOWS: Final = re.compile(rf"{WS},").match
-_EQUALS: Final = re.compile(r"=>?|->").match
-
-_LEADING_ZERO: Final = re.compile(r"-?0[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?").fullmatch
-_BAD_NUMBER: Final = re.compile(
-    r"[+-]?(?:0[xX][0-9a-fA-F]++|0[oObB][0-7]++"
-    r"|(?=\.?[0-9])[0-9_]*+(?:\.[0-9_]*+)?(?:[eE][+-]?[0-9]*+)?[%fFlLnjdD]?)"
-).fullmatch
-_NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE).fullmatch
-_PYTHON: Final = {"True": "true", "False": "false", "None": "null"}
+_FOR_COLON: Final = re.compile(r"=>?|->|;").match
 
 
 def walk(
@@ -79,9 +71,12 @@ def walk(
         text, start, max_depth, unique_keys=unique_keys, checked=checked, escapes=escapes
     )
     outcome = scanner.run()
+    last_sign = max(map(text.rfind, "{}[]\"'")) if outcome == BROKEN else 0
     while outcome == BROKEN and not problems.exhausted:
         problems.steps += 1
-        if scanner.pos == scanner.token and _FENCE(text, scanner.pos):
+        if scanner.pos == scanner.token and (
+            _FENCE(text, scanner.pos) or (scanner.pos > last_sign and _ends_in_prose(scanner))
+        ):
             break
         _recover(scanner, problems)
         outcome = scanner.run()
@@ -92,21 +87,30 @@ def walk(
         problems.add("too_deep", scanner.deep_at, scanner.deep_at + 1, message)
     if outcome == DONE:
         return scanner.pos
-    at = len(text) if outcome == END else scanner.pos
+    at = len(text) if outcome == END else len(text[: scanner.pos].rstrip(SPACE))
     if outcome == END or not problems.exhausted:
-        note_truncated(problems, at, len(scanner.stack))
+        inside = scanner.token < scanner.pos == at and text[scanner.token] == '"'
+        note_truncated(problems, at, len(scanner.stack), in_string=inside)
     return at
 
 
-def note_truncated(problems: Problems, at: int, opened: int) -> None:
+def _ends_in_prose(scanner: Scanner) -> bool:
+    """Whether words stand on a new line behind a value that nothing closes any more."""
+    text, pos = scanner.text, scanner.pos
+    blank = text[len(text[:pos].rstrip(SPACE)) : pos]
+    return scanner.state == AFTER and "\n" in blank and text[pos].isalpha()
+
+
+def note_truncated(problems: Problems, at: int, opened: int, *, in_string: bool) -> None:
     """The value ends at `at` with so many brackets open."""
-    message = f"the value ends with {opened} bracket{'s' * (opened != 1)} still open"
-    problems.add("truncated", at, at, message)
+    brackets = f"{opened} bracket{'s' * (opened != 1)} still open"
+    where = "inside a string, with" if in_string else "with"
+    problems.add("truncated", at, at, f"the value ends {where} {brackets}")
 
 
 def note_repeated_key(problems: Problems, name: str, start: int, end: int) -> None:
     """A key that its object has already stands, quotes included, at start:end."""
-    problems.add("duplicate_key", start, end, f"the key {_short(name)} is here already")
+    problems.add("duplicate_key", start, end, f"this object has the key {short(name)} already")
 
 
 def _recover(scanner: Scanner, problems: Problems) -> None:
@@ -115,9 +119,9 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
     token = scanner.token
     if token < pos:
         if text[token] == '"':
-            _take_string(scanner, problems)
+            take_string(scanner, problems)
         else:
-            _take_word(scanner, problems, token)
+            take_word(scanner, problems, token)
         return
     char = text[pos]
     if match := _COMMENT(text, pos):
@@ -136,8 +140,8 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         _after_value(scanner, problems)
     elif state == COLON:
         _instead_of_colon(scanner, problems)
-    elif char == "'" or char in _SMART_OPEN:
-        _take_quoted(scanner, problems)
+    elif char in QUOTES:
+        take_quoted(scanner, problems)
     elif state in (KEY, KEY_OR_END):
         _instead_of_key(scanner, problems)
     else:
@@ -157,21 +161,42 @@ def _take_closer(scanner: Scanner, problems: Problems) -> None:
             comma = text.rfind(",", 0, pos)
             problems.add("trailing_comma", comma, comma + 1)
     else:
-        fitting = len(scanner.stack) - scanner.objects if in_object else scanner.objects
-        others = _closers_behind(text, pos, len(scanner.stack))
-        if not fitting and (
-            others >= len(scanner.stack) or _goes_on(text, pos, len(scanner.stack))
-        ):
-            message = f"{text[pos]} closes nothing that is open"
-            problems.add("unexpected_character", pos, pos + 1, message)
-            scanner.pos = pos + 1
-            return
-        opened = "{" if in_object else "["
-        message = f"{text[pos]} stands where the innermost open bracket is {opened}"
-        problems.add("mismatched_bracket", pos, pos + 1, message)
-        # Where the others close all the rest it is of the wrong kind, else one was left out.
-        while others < len(scanner.stack) - 1 and fitting and not _fits(scanner, text[pos]):
-            scanner.close()
+        _take_wrong_closer(scanner, problems)
+        return
+    scanner.close()
+    scanner.pos = pos + 1
+
+
+def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
+    """A bracket that does not close the innermost open one."""
+    text, pos, stack = scanner.text, scanner.pos, scanner.stack
+    in_object = stack[-1] is not None
+    fitting = len(stack) - scanner.objects if in_object else scanner.objects
+    others = _closers_behind(text, pos, len(stack))
+    if not fitting and (others >= len(stack) or _goes_on(text, pos, len(stack))):
+        message = f"{text[pos]} closes nothing that is open"
+        problems.add("unexpected_character", pos, pos + 1, message)
+        scanner.pos = pos + 1
+        return
+    wanted = "}]" if in_object else "]}"
+    if (
+        text.startswith(wanted[::-1], pos)
+        and len(stack) > 1
+        and (stack[-2] is None) == in_object
+        and (others + 1 == len(stack) or _COMMA_FOLLOWS(text, pos + 2))
+    ):
+        message = f"{wanted[::-1]} stands where {wanted} should be"
+        problems.add("mismatched_bracket", pos, pos + 2, message)
+        scanner.close()
+        scanner.close()
+        scanner.pos = pos + 2
+        return
+    what = "object" if in_object else "array"
+    message = f"{text[pos]} stands where {wanted[0]} should close the {what}"
+    problems.add("mismatched_bracket", pos, pos + 1, message)
+    # Where the others close all the rest it is of the wrong kind, else one was left out.
+    while others < len(stack) - 1 and fitting and not _fits(scanner, text[pos]):
+        scanner.close()
     scanner.close()
     scanner.pos = pos + 1
 
@@ -200,9 +225,9 @@ def _after_value(scanner: Scanner, problems: Problems) -> None:
     after_string = begin < end == pos and text[begin] == '"'
     in_array = scanner.stack[-1] is None
     next_state = VALUE if in_array else KEY
-    if begin < end == pos and text[begin] != '"' and _ONE_WORD(text, pos):
-        _take_word(scanner, problems, begin)
-    elif after_string and _ONE_WORD(text, pos) and (match := _QUOTED_INSIDE(text, pos)):
+    if begin < end == pos and text[begin] != '"' and bare_word(text, pos):
+        take_word(scanner, problems, begin)
+    elif after_string and bare_word(text, pos) and (match := _QUOTED_INSIDE(text, pos)):
         problems.add("unescaped_quote", end - 1, end)
         scanner.pos = match.end()
     elif char == ";":
@@ -211,17 +236,27 @@ def _after_value(scanner: Scanner, problems: Problems) -> None:
     elif char == ":":
         _unexpected(scanner, problems, pos + 1)
         scanner.state = VALUE_OR_END if in_array else VALUE
+    elif not in_array and char == '"' and (end := _string_that_is_no_key(text, pos)):
+        message = "a string stands where a comma or a closing brace should be"
+        problems.add("unexpected_character", pos, end, message)
+        scanner.pos = end
     elif _starts_next(text, pos, in_array):
         problems.add("missing_comma", pos, pos + 1)
         scanner.state = next_state
     else:
-        match = _WORDS(text, pos)
+        match = bare_words(text, pos)
         _unexpected(scanner, problems, match.end() if match else pos + 1)
+
+
+def _string_that_is_no_key(text: str, pos: int) -> int:
+    """Where the string at `pos` ends, if what follows says that it is a value; else 0."""
+    outcome, end = scan_scalar(text, pos)
+    return end if outcome == DONE and _VALUE_ENDS(text, end) else 0
 
 
 def _starts_next(text: str, pos: int, in_array: bool) -> bool:
     """Whether what stands at `pos` is the next element or member rather than prose."""
-    if text[pos] in "\"'{[" or text[pos] in _SMART_OPEN:
+    if text[pos] in "\"'{[" or text[pos] in SMART_QUOTES:
         return True
     if in_array:
         return text[pos] in "-0123456789" or scan_scalar(text, pos)[0] == DONE
@@ -231,14 +266,14 @@ def _starts_next(text: str, pos: int, in_array: bool) -> bool:
 
 def _instead_of_colon(scanner: Scanner, problems: Problems) -> None:
     text, pos = scanner.text, scanner.pos
-    if match := _EQUALS(text, pos):
+    if match := _FOR_COLON(text, pos):
         message = f"{match[0]} stands in place of a colon"
         problems.add("missing_colon", pos, match.end(), message)
         scanner.pos, scanner.state = match.end(), VALUE
     elif text[pos] == ",":
         problems.add("missing_colon", pos, pos + 1, "a key has neither colon nor value")
         scanner.state = AFTER
-    elif text[pos] in "\"'{[" or text[pos] in _SMART_OPEN or _ONE_WORD(text, pos):
+    elif text[pos] in "\"'{[" or text[pos] in SMART_QUOTES or bare_word(text, pos):
         problems.add("missing_colon", pos, pos + 1)
         scanner.state = VALUE
     else:
@@ -253,6 +288,10 @@ def _instead_of_key(scanner: Scanner, problems: Problems) -> None:
     elif text[pos] in "{[":
         problems.add("unexpected_character", pos, pos + 1, "a bracket stands in place of a key")
         scanner.open(pos)
+    elif (match := _KEY_WORDS(text, pos)) and _QUOTE_FOLLOWS(text, match.end()):
+        problems.add("unquoted_key", pos, match.end() + 1, "a key lacks its opening quote")
+        scanner.note_key(pos, match.end(), match[0])
+        scanner.pos, scanner.state = match.end() + 1, COLON
     elif match := _KEY_WORDS(text, pos):
         problems.add("unquoted_key", pos, match.end())
         scanner.note_key(pos, match.end(), match[0])
@@ -272,14 +311,14 @@ def _instead_of_value(scanner: Scanner, problems: Problems) -> None:
         else:
             problems.add("missing_value", pos, pos + 1)
             scanner.state = AFTER
-    elif _ONE_WORD(text, pos):
-        _take_word(scanner, problems, pos)
+    elif bare_word(text, pos):
+        take_word(scanner, problems, pos)
     else:
         _unexpected(scanner, problems, pos + 1)
 
 
 def _unexpected(scanner: Scanner, problems: Problems, end: int) -> None:
-    found = _short(scanner.text[scanner.pos : end])
+    found = short(scanner.text[scanner.pos : end])
     wanted = {
         KEY_OR_END: "a key or a closing brace",
         KEY: "a key",
@@ -291,91 +330,3 @@ def _unexpected(scanner: Scanner, problems: Problems, end: int) -> None:
     message = f"{found} stands where {wanted} should be"
     problems.add("unexpected_character", scanner.pos, end, message)
     scanner.pos = end
-
-
-def _take_string(scanner: Scanner, problems: Problems) -> None:
-    """A string in double quotes that holds a bad escape or a raw control character."""
-    start = scanner.token
-    match = _LOOSE_STRING(scanner.text, start)
-    end = match.end() if match else len(scanner.text)
-    label_string(scanner.text, start, end, problems)
-    _took_scalar(scanner, start, end, closed=bool(match and match[1]))
-
-
-def label_string(text: str, start: int, end: int, problems: Problems) -> None:
-    """Name the bad escapes and raw control characters of the string at start:end."""
-    for match in _IN_STRING.finditer(text, start, end):
-        if match[2] and not (match.end() == len(text) and re.fullmatch(r"\\(?:u\w*)?", match[2])):
-            message = f"{_short(match[2])} is no escape in JSON"
-            problems.add("bad_escape", match.start(), match.end(), message)
-        elif match[3]:
-            message = f"U+{ord(match[3][0]):04X} must be escaped inside a string"
-            problems.add("raw_control_character", match.start(), match.end(), message)
-        if problems.full("bad_escape", "raw_control_character"):
-            return
-
-
-def _take_quoted(scanner: Scanner, problems: Problems) -> None:
-    """A string in single or typographic quotes."""
-    text, pos = scanner.text, scanner.pos
-    single = text[pos] == "'"
-    match = (_SINGLE if single else _SMART)(text, pos)
-    end = match.end() if match else pos + 1
-    problems.add("single_quotes" if single else "smart_quotes", pos, end)
-    _took_scalar(scanner, pos, end, closed=bool(match and match[1]))
-
-
-def _took_scalar(scanner: Scanner, start: int, end: int, *, closed: bool) -> None:
-    scanner.pos = end
-    if scanner.state in (KEY, KEY_OR_END):
-        if closed:
-            scanner.note_key(start, end, scanner.text[start + 1 : end - 1])
-            scanner.state = COLON
-    elif closed:
-        scanner.scalar, scanner.state = (start, end), AFTER
-
-
-def _take_word(scanner: Scanner, problems: Problems, start: int) -> None:
-    """A bare word, or a number or literal that goes wrong."""
-    text = scanner.text
-    match = _WORDS(text, start)
-    word = match[0] if match else text[start]
-    label = word_label(word)
-    if label != "unquoted_value":
-        end = start + len(word)
-    elif (first := _ONE_WORD(text, start)) and word_label(first[0]) != "unquoted_value":
-        # A number or literal with prose behind it: the prose is the next problem, not this one.
-        word, end = first[0], first.end()
-        label = word_label(word)
-    else:
-        end = start + len(word)
-    problems.add(label, start, end, word_message(label, word))
-    scanner.pos, scanner.state = end, AFTER
-
-
-def word_label(word: str) -> str:
-    """What is wrong with a bare word that is not a JSON scalar."""
-    if word in _PYTHON:
-        return "python_literal"
-    if _NOT_FINITE(word):
-        return "nan_or_infinity"
-    if _LEADING_ZERO(word):
-        return "leading_zero"
-    if _BAD_NUMBER(word):
-        return "bad_number"
-    return "unquoted_value"
-
-
-def word_message(label: str, word: str) -> str:
-    """The sentence for a word with this label."""
-    return {
-        "python_literal": f"{word} is Python; JSON writes {_PYTHON.get(word)}",
-        "nan_or_infinity": f"{_short(word)} is not a number in JSON",
-        "leading_zero": f"{_short(word)} starts with a zero that another digit follows",
-        "bad_number": f"{_short(word)} is not how JSON writes a number",
-        "unquoted_value": f"{_short(word)} has no quotes",
-    }[label]
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:39] + "…")

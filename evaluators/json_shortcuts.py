@@ -55,7 +55,8 @@ def shortcut(
     if opened:
         closed = whole(piece + _closing(bare, opened), max_depth, unique_keys, False)
         if closed is not UNREAD and closed is not REPEATED:
-            note_truncated(problems, len(text), len(opened))
+            inside = bare.count('"') % 2 == 1
+            note_truncated(problems, len(text), len(opened), in_string=inside)
             return len(text), UNREAD
     elif (length := piece.rfind(_CLOSER[piece[0]]) + 1) < len(text) or known is None:
         value = whole(piece[:length], max_depth, unique_keys, False)

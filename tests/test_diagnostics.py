@@ -40,7 +40,7 @@ def rows(text: str, *spans: tuple[int, int], **options: Any) -> list[str]:
 SAMPLES = {
     '{"a": 1}': "json_strict: passed",
     "{'a': 'b', \"c\": True,}": """
-single_quotes: A string is in single quotes.
+single_quotes: a string is in single quotes
  --> text:1:2
   |
 1 | {'a': 'b', "c": True,}
@@ -52,7 +52,7 @@ python_literal: True is Python; JSON writes true
 1 | {'a': 'b', "c": True,}
   |                 ^^^^ python_literal
 
-trailing_comma: A comma stands before a closing bracket.
+trailing_comma: a comma stands before a closing bracket
  --> text:1:21
   |
 1 | {'a': 'b', "c": True,}
@@ -60,7 +60,7 @@ trailing_comma: A comma stands before a closing bracket.
 
 json_strict: failed (single_quotes, python_literal, trailing_comma)""",
     '{"a": 1}\nSo there.\n\nBye!\n': """
-text_after: Text stands after the value.
+text_after: text stands after the value
  --> text:2:1
   |
 2 | So there.
@@ -79,7 +79,7 @@ truncated: the value ends with 2 brackets still open
 
 json_strict: failed (truncated)""",
     "": """
-empty: There is no text, or nothing but whitespace.
+empty: there is no text, or nothing but whitespace
  --> text:1:1
   |
 1 |
@@ -95,13 +95,13 @@ python_literal: None is Python; JSON writes null
 
 json_strict: failed (python_literal)""",
     '{\n\t"a": "x\ny\x1b"}': """
-raw_control_character: U+000A must be escaped inside a string
+raw_control_character: a line feed (U+000A) must be written \\n inside a string
  --> text:2:9
   |
 2 | ␉"a": "x␊
   |         ^ raw_control_character
 
-raw_control_character: U+001B must be escaped inside a string
+raw_control_character: a control character (U+001B) must be written \\u001b inside a string
  --> text:3:2
   |
 3 | y␛"}
@@ -119,7 +119,7 @@ def test_samples(text: str) -> None:
 def test_several_places() -> None:
     text = "{'a': 1,\n" + "'b': 2,\n" * 10 + "}"
     assert strict(text, name="x.json").splitlines()[:6] == [
-        "single_quotes: A string is in single quotes.",
+        "single_quotes: a string is in single quotes",
         " --> x.json:1:2",
         "  |",
         "1 | {'a': 1,",

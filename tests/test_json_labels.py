@@ -82,6 +82,17 @@ OUTPUTS: list[tuple[str, dict[str, str]]] = [
     ('{"a":\xa01}', {"bad_whitespace": "\xa0"}),
     ('{{"a": 1}}', {"unexpected_character": "{"}),
     ('{"a": (1)}', {"unquoted_value": "(1)"}),
+    ('{"a": 1]', {"mismatched_bracket": "]"}),
+    ('{"a": {"b": 1], "c": 2}', {"mismatched_bracket": "]"}),
+    ('{"a": [1, 2}}', {"mismatched_bracket": "}"}),
+    ('{"a": [1, {"b": 2]}, "c": 3}', {"mismatched_bracket": "]}"}),
+    ('{"a": 1]}', {"unexpected_character": "]"}),
+    ('{"a": 1], "b": 2}', {"unexpected_character": "]"}),
+    ('{name": "x"}', {"unquoted_key": 'name"'}),
+    ('{"a": `x`}', {"single_quotes": "`x`"}),
+    ('{"a"; 1}', {"missing_colon": ";"}),
+    ('{"a": "b" "c"}', {"unexpected_character": '"c"'}),
+    ('{"a": 1\n\nI hope this helps!', {"truncated": "", "text_after": "I hope this helps!"}),
 ]
 
 
@@ -128,6 +139,20 @@ def test_other_roots(text: str, root: str, expected: set[str]) -> None:
     assert {problem.label for problem in judge.parse(text).problems} == expected
 
 
-def test_a_message_names_what_stands_there() -> None:
-    problem = STRICT.parse('{"a": True}').problems[0]
-    assert problem.message == "True is Python; JSON writes true"
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": True}', "True is Python; JSON writes true"),
+        ('{"a": "\\User"}', "'\\U' is no escape in JSON"),
+        ('{"a": 1, "a": 2}', "this object has the key 'a' already"),
+        ('{"a": 1]', "] stands where } should close the object"),
+        ('{"a": 1}}', "a closing bracket too many"),
+        ('{"a": 1},', "a comma stands after the value"),
+        ('{"a": "b', "the value ends inside a string, with 1 bracket still open"),
+        ('{"a": [1', "the value ends with 2 brackets still open"),
+        ('"a"', "the value is a string, not an object"),
+        ("None", "None is Python; JSON writes null"),
+    ],
+)
+def test_a_message_says_what_stands_there(text: str, message: str) -> None:
+    assert STRICT.parse(text).problems[0].message == message
