@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Count the examples of each property test, without those that it turns down."""
     tests = {item.obj for item in items if isinstance(item, pytest.Function)}
     for test in filter(is_hypothesis_test, tests) if THOROUGH else ():
-        handle = test.hypothesis  # type: ignore[attr-defined] # hypothesis puts it there
+        handle = test.hypothesis
         handle.inner_test = _counted(handle.inner_test, f"{test.__module__}.{test.__name__}")
 
 

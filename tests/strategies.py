@@ -126,7 +126,7 @@ def repeating_objects() -> st.SearchStrategy[tuple[tuple[str, Any], ...]]:
     return objects(inside)
 
 
-ALPHABET = "{}[]:,\"\\/ \t\n\r0123456789-+.eEuabtrfalsn'`#\x00\x0b\xa0\ufeffé😀\ud800“NaITF"
+ALPHABET = "{}[]:,\"\\/ \t\n\r0123456789-+.eEuabtrfalsn'`#\x00\x0b\x1f\x7f\xa0\ufeffé😀\ud800“NaITF"
 
 
 @st.composite
