@@ -279,10 +279,12 @@ def labels_page() -> str:
         "and each problem has its span in characters. The samples are Python literals that carry "
         f'their label alone, judged with `root = "object"` and `max_depth = {STRICT.max_depth}`.',
         table(("label", "meaning", "sample"), rows),
-        "`extras` uses those that say what stands around the value. Three labels are not of JSON: "
+        "`extras` uses those that say what stands around the value. Some labels are not of JSON: "
         "`duplicate_objects` (`duplicate_json_objects`: two or more complete objects side by side),"
         " `not_strict` and `wrong_value` (`json_match`: the text is not strict JSON, or its value "
-        "is another). `unscored` stands where an evaluator could not judge.",
+        "is another), and `needs_trimming`, `needs_fence_stripping`, `needs_extraction`, "
+        "`needs_repair` and `beyond_repair` (`json_leniency`: the [rung](numbers.md#the-rates) "
+        "that a failing text needs). `unscored` stands where an evaluator could not judge.",
     )
 
 

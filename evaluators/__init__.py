@@ -1,7 +1,7 @@
 """The built-in formats and the evaluators that cross formats.
 
     fmtharness_formats()    -> JsonFormat
-    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonMatch
+    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonLeniency, JsonMatch
 
 The strict evaluator of a format is not here: the core derives it from the Format.
 """
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from evaluators.duplicate_json_objects import DuplicateJsonObjects
 from evaluators.extras import Extras
 from evaluators.json_format import JsonFormat
+from evaluators.json_leniency import JsonLeniency
 from evaluators.json_match import JsonMatch
 from harness import hookimpl
 from harness.contracts import Evaluator, Format
@@ -27,4 +28,4 @@ def fmtharness_formats() -> Sequence[type[Format]]:
 @hookimpl
 def fmtharness_evaluators() -> Sequence[type[Evaluator]]:
     """What no single format's strict evaluator can say."""
-    return [DuplicateJsonObjects, Extras, JsonMatch]
+    return [DuplicateJsonObjects, Extras, JsonLeniency, JsonMatch]

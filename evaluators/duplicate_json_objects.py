@@ -16,7 +16,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Final
 
-from evaluators.json_scanner import CHARS, DONE, END, FLAT_OBJECT, WS, Scanner, read
+from evaluators.json_reader import SAFE_DEPTH, UNREAD, read, whole
+from evaluators.json_scanner import CHARS, DONE, END, FLAT_OBJECT, WS, Scanner
 from harness.contracts import Options, Rate
 from harness.records import Completion, Example, Problem, Verdict
 
@@ -29,6 +30,8 @@ _FLAT: Final = re.compile(FLAT_OBJECT).match
 
 def find_objects(text: str) -> list[tuple[int, int]]:
     """Where each complete object stands, side by side, as (start, end)."""
+    if text[:1] == "{" and text[-1:] == "}" and whole(text, SAFE_DEPTH, False, False) is not UNREAD:
+        return [(0, len(text))]
     found: list[tuple[int, int]] = []
     pos = 0
     while True:

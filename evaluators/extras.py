@@ -14,8 +14,9 @@ from typing import ClassVar, Final
 
 from evaluators.json_format import JsonFormat
 from evaluators.json_paths import keys
+from evaluators.json_reader import UNREAD
 from evaluators.json_scanner import SPACE
-from harness.contracts import Options, Rate
+from harness.contracts import Options, Parsed, Rate
 from harness.records import Completion, Example, Verdict
 
 # What the value itself must be is the strict evaluator's business.
@@ -53,20 +54,18 @@ class Extras(Options):
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Measure one completion; without an Example the keys are not compared."""
         text = completion.text
-        parsed = _FORMAT.parse(text)
-        start, end = 0, len(text)
-        value = parsed
-        if not parsed.ok:
-            diagnosis = _FORMAT.diagnose(text)
-            start, end = diagnosis.start, diagnosis.end
-            value = _FORMAT.parse(text[start:end])
-        found = {problem.label for problem in parsed.problems}
-        missing = unexpected = 0
-        compared = example is not None and value.ok
-        if example is not None and value.ok:
-            expected, given = keys(example.value), keys(value.value)
-            missing, unexpected = len(expected - given), len(given - expected)
-        outside = tuple(problem for problem in parsed.problems if problem.label in _OUTSIDE)
+        diagnosis = _FORMAT.diagnose(text)
+        start, end = diagnosis.start, diagnosis.end
+        found = {problem.label for problem in diagnosis.problems}
+        missing = unexpected = compared = 0
+        if example is not None:
+            value = diagnosis.value
+            parsed = _FORMAT.parse(text[start:end]) if value is UNREAD else Parsed(value)
+            if parsed.ok:
+                expected, given = keys(example.value), keys(parsed.value)
+                missing, unexpected = len(expected - given), len(given - expected)
+                compared = 1
+        outside = tuple(problem for problem in diagnosis.problems if problem.label in _OUTSIDE)
         return Verdict(
             id=completion.example_id,
             evaluator=self.name,
@@ -82,7 +81,7 @@ class Extras(Options):
                 "multiple_roots": int("multiple_roots" in found),
                 "truncated": int("truncated" in found or completion.finish_reason == "length"),
                 "empty": int("empty" in found),
-                "compared": int(compared),
+                "compared": compared,
                 "missing_keys": missing,
                 "unexpected_keys": unexpected,
                 "with_missing_keys": int(missing > 0),

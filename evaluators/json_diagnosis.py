@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from evaluators.json_labels import Problems
+from evaluators.json_reader import UNREAD
 from evaluators.json_recovery import label_string, walk, word_label, word_message
 from evaluators.json_scanner import (
     DONE,
@@ -23,16 +24,17 @@ from evaluators.json_scanner import (
     SPACE,
     WS,
     Scanner,
-    read,
     scan_scalar,
     skip_space,
 )
+from evaluators.json_shortcuts import shortcut
 from harness.records import Problem
 
 Root = Literal["object", "array", "any"]
 
 _BRACKET: Final = re.compile(r"[{\[]").match
 _FENCE: Final = r"(?:`{3,}+|~{3,}+)(?:[ \t]*+[\w+.#-]++(?=[ \t]*+(?:[\r\n{\[]|\Z)))?"
+_FENCE_ALONE: Final = re.compile(_FENCE).fullmatch
 _TICKS_BEFORE: Final = re.compile(rf"{_FENCE}|`(?:json[ \t]*+)?\Z")
 _TICKS_AFTER: Final = re.compile(rf"{_FENCE}|(?<=[}}\]])`")
 # In prose, a bracket starts a value only after a fence, at the start of a line, or where what
@@ -51,14 +53,21 @@ _ESCAPES: Final = re.compile(
     re.DOTALL,
 )
 
+# The end of the text may have cut a pair in two.
+_CUT_PAIR: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?\Z"
+).match
+
 
 class Diagnosis(msgspec.Struct, frozen=True):
     """What is wrong with a text, and where the value stands that it should have been."""
 
     problems: tuple[Problem, ...]
-    start: int
-    end: int
-    """The first value is text[start:end]; both are 0 where there is none."""
+    start: int = 0
+    end: int = 0
+    """Where the first value stands, with or without whitespace; both are 0 where there is none."""
+    value: Any = UNREAD
+    """The first value itself where it came to light on the way, else UNREAD."""
 
 
 def diagnose(
@@ -68,11 +77,11 @@ def diagnose(
     max_depth: int = 64,
     unique_keys: bool = True,
     unicode_scalars: bool = True,
-    first: tuple[int, tuple[Any, int] | int] | None = None,
+    known: Any = None,
 ) -> Diagnosis:
     """All problems of the text, in order; none where it is valid.
 
-    `first` spares reading again: where `read` was tried already, and what it returned.
+    `known` is what `whole` said of the text, None where it was not asked.
     """
     problems = Problems()
     begin = _start(text)
@@ -83,17 +92,27 @@ def diagnose(
             problems.add("lone_surrogate", *match.span())
     if not text[begin:].strip(SPACE):
         problems.add("empty", begin, len(text))
-        return Diagnosis(problems.in_order(), 0, 0)
-    roots = []
-    for start, end in _roots(text, begin, problems, root, max_depth, unique_keys, first):
-        roots.append((start, end))
-        if unicode_scalars:
-            _label_lone_escapes(text, start, end, problems)
-    if not roots:
+        return Diagnosis(problems.in_order())
+    first = _first_root(text, begin, root)
+    if first is None:
         start, end = _scalar_root(text, begin, root, problems)
         if unicode_scalars:
             _label_lone_escapes(text, start, end, problems)
         return Diagnosis(problems.in_order(), start, end)
+    found = shortcut(text, first, problems, max_depth, unique_keys, known)
+    if isinstance(found, tuple):
+        end, value = found
+    else:
+        value = UNREAD
+        end = walk(
+            text, first, problems, max_depth, unique_keys, checked=found, escapes="\\" in text
+        )
+    roots = [(first, end)]
+    if text.find("{", end) >= 0 or text.find("[", end) >= 0:
+        roots += _later_roots(text, end, problems, max_depth, unique_keys)
+    if unicode_scalars and "\\u" in text:
+        for start, end in roots:
+            _label_lone_escapes(text, start, end, problems)
     start, end = roots[0]
     if root != "any" and (text[start] == "{") != (root == "object"):
         wanted = "an object" if root == "object" else "an array"
@@ -103,36 +122,18 @@ def diagnose(
         message = f"{len(roots)} values stand side by side"
         problems.add("multiple_roots", roots[1][0], roots[-1][1], message)
     _label_gaps(text, begin, roots, problems)
-    return Diagnosis(problems.in_order(), start, end)
+    return Diagnosis(problems.in_order(), start, end, value)
 
 
 def _start(text: str) -> int:
     return 1 if text.startswith("\ufeff") else 0
 
 
-def _roots(
-    text: str,
-    begin: int,
-    problems: Problems,
-    root: Root,
-    max_depth: int,
-    unique_keys: bool,
-    first: tuple[int, tuple[Any, int] | int] | None,
+def _later_roots(
+    text: str, end: int, problems: Problems, max_depth: int, unique_keys: bool
 ) -> Iterator[tuple[int, int]]:
-    """Yield where each object or array side by side starts and ends, labelling their insides."""
-    start = _first_root(text, begin, root)
-    if start is None:
-        return
-    # Only the first value is worth the fast reader: it alone is likely to be valid.
-    if first is None or first[0] != start:
-        first = start, read(text, start, max_depth, unique_keys)
+    """Yield where each value behind the first starts and ends, labelling their insides."""
     escapes = "\\" in text
-    found = first[1]
-    if isinstance(found, tuple):
-        end = found[1]
-    else:
-        end = walk(text, start, problems, max_depth, unique_keys, checked=found, escapes=escapes)
-    yield start, end
     while end < len(text) and not problems.exhausted:
         problems.steps += 1
         follows = _SEPARATOR(text, end)
@@ -141,8 +142,7 @@ def _roots(
             break
         end = walk(text, start, problems, max_depth, unique_keys, escapes=escapes)
         yield start, end
-    if end < len(text):
-        yield from _later_objects(text, end, problems)
+    yield from _later_objects(text, end, problems)
 
 
 def _first_root(text: str, begin: int, root: Root) -> int | None:
@@ -204,7 +204,7 @@ def _label_lone_escapes(text: str, start: int, end: int, problems: Problems) -> 
     if text.find("\\u", start, end) < 0:
         return
     for match in _ESCAPES.finditer(text, start, end):
-        if match[1]:
+        if match[1] and not _CUT_PAIR(text, match.start()):
             message = f"{match[1]} is half of a surrogate pair and stands alone"
             problems.add("lone_surrogate", *match.span(), message)
 
@@ -231,7 +231,16 @@ def _prose(
     text: str, start: int, end: int, ticks: re.Pattern[str], blank: str, problems: Problems
 ) -> tuple[int, int] | None:
     """From the first to the last character of text[start:end] that is neither fence nor blank."""
-    if not text[start:end].strip(blank):
+    piece = text[start:end]
+    filling = piece.strip(blank)
+    if not filling:
+        return None
+    begin = start + piece.index(filling[0])
+    if "`" not in filling and "~" not in filling:
+        return begin, begin + len(filling)
+    if _FENCE_ALONE(filling):
+        if "code_fence" not in problems:
+            problems.add("code_fence", begin, begin + len(filling))
         return None
     spans = []
     for match in ticks.finditer(text, start, end):

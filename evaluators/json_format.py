@@ -17,10 +17,11 @@ from pydantic import Field
 
 from evaluators.json_corruptions import CORRUPTIONS
 from evaluators.json_diagnosis import Diagnosis, diagnose
-from evaluators.json_scanner import SPACE, build, has_lone_surrogate, read
+from evaluators.json_reader import REPEATED, UNREAD, build, whole
 from harness.contracts import Corruption, Options, Parsed, Shape
 
-_ROOTS = {"object": dict, "array": list}
+_STARTS, _ENDS = "{[ \n", "}] \n"
+_ROOTS = {"object": dict, "array": list, "any": object}
 
 
 class JsonFormat(Options):
@@ -58,29 +59,26 @@ class JsonFormat(Options):
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a value, or all problems."""
-        start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(SPACE))
-        found = read(text, start, self.max_depth, self.unique_keys)
-        if (
-            isinstance(found, tuple)
-            and (found[1] == len(text) or not text[found[1] :].strip(SPACE))
-            and (self.root == "any" or isinstance(found[0], _ROOTS[self.root]))
-            and not (self.unicode_scalars and has_lone_surrogate(text))
-        ):
-            return Parsed(found[0])
-        problems = self.diagnose(text, (start, found)).problems
-        return Parsed(problems=problems) if problems else Parsed(build(text))
+        diagnosis = self.diagnose(text)
+        if diagnosis.problems:
+            return Parsed(problems=diagnosis.problems)
+        return Parsed(build(text) if diagnosis.value is UNREAD else diagnosis.value)
 
-    def diagnose(
-        self, text: str, first: tuple[int, tuple[Any, int] | int] | None = None
-    ) -> Diagnosis:
-        """All problems, and where the value stands that the text should have been."""
+    def diagnose(self, text: str) -> Diagnosis:
+        """All problems, and the first value as far as it came to light."""
+        value = None
+        # Most of what fails shows at its ends that it is no value alone.
+        if text[:1] in _STARTS and text[-1:] in _ENDS:
+            value = whole(text, self.max_depth, self.unique_keys, self.unicode_scalars)
+            if not (value is UNREAD or value is REPEATED) and isinstance(value, _ROOTS[self.root]):
+                return Diagnosis((), 0, len(text), value)
         return diagnose(
             text,
             root=self.root,
             max_depth=self.max_depth,
             unique_keys=self.unique_keys,
             unicode_scalars=self.unicode_scalars,
-            first=first,
+            known=value,
         )
 
     def corruptions(self) -> Mapping[str, Corruption]:

@@ -49,6 +49,7 @@ _WORD: Final = rf"""(?:{_LETTER}|:(?=[^\s"'{{\[,}}\]]))"""
 _WORDS: Final = re.compile(rf"{_WORD}++(?:[ \t]++{_WORD}++)*+").match
 _ONE_WORD: Final = re.compile(rf"{_WORD}++").match
 _KEY_FOLLOWS: Final = re.compile(rf"{WS}[:=]").match
+_COMMA_FOLLOWS: Final = re.compile(rf"{WS},").match
 _EQUALS: Final = re.compile(r"=>?|->").match
 
 _LEADING_ZERO: Final = re.compile(r"-?0[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?").fullmatch
@@ -85,7 +86,7 @@ def walk(
         _recover(scanner, problems)
         outcome = scanner.run()
     for name, begin, end in scanner.repeats:
-        problems.add("duplicate_key", begin, end, f"the key {_short(name)} is here already")
+        note_repeated_key(problems, name, begin, end)
     if scanner.deep_at is not None:
         message = f"more than {max_depth} objects and arrays are open at once"
         problems.add("too_deep", scanner.deep_at, scanner.deep_at + 1, message)
@@ -93,10 +94,19 @@ def walk(
         return scanner.pos
     at = len(text) if outcome == END else scanner.pos
     if outcome == END or not problems.exhausted:
-        left = len(scanner.stack)
-        message = f"the value ends with {left} bracket{'s' * (left != 1)} still open"
-        problems.add("truncated", at, at, message)
+        note_truncated(problems, at, len(scanner.stack))
     return at
+
+
+def note_truncated(problems: Problems, at: int, opened: int) -> None:
+    """The value ends at `at` with so many brackets open."""
+    message = f"the value ends with {opened} bracket{'s' * (opened != 1)} still open"
+    problems.add("truncated", at, at, message)
+
+
+def note_repeated_key(problems: Problems, name: str, start: int, end: int) -> None:
+    """A key that its object has already stands, quotes included, at start:end."""
+    problems.add("duplicate_key", start, end, f"the key {_short(name)} is here already")
 
 
 def _recover(scanner: Scanner, problems: Problems) -> None:
@@ -147,8 +157,11 @@ def _take_closer(scanner: Scanner, problems: Problems) -> None:
             comma = text.rfind(",", 0, pos)
             problems.add("trailing_comma", comma, comma + 1)
     else:
-        arrays = len(scanner.stack) - scanner.objects
-        if not (scanner.objects if text[pos] == "}" else arrays):
+        fitting = len(scanner.stack) - scanner.objects if in_object else scanner.objects
+        others = _closers_behind(text, pos, len(scanner.stack))
+        if not fitting and (
+            others >= len(scanner.stack) or _goes_on(text, pos, len(scanner.stack))
+        ):
             message = f"{text[pos]} closes nothing that is open"
             problems.add("unexpected_character", pos, pos + 1, message)
             scanner.pos = pos + 1
@@ -156,10 +169,27 @@ def _take_closer(scanner: Scanner, problems: Problems) -> None:
         opened = "{" if in_object else "["
         message = f"{text[pos]} stands where the innermost open bracket is {opened}"
         problems.add("mismatched_bracket", pos, pos + 1, message)
-        while (scanner.stack[-1] is None) == (text[pos] == "}"):
+        # Where the others close all the rest it is of the wrong kind, else one was left out.
+        while others < len(scanner.stack) - 1 and fitting and not _fits(scanner, text[pos]):
             scanner.close()
     scanner.close()
     scanner.pos = pos + 1
+
+
+def _fits(scanner: Scanner, closer: str) -> bool:
+    return (scanner.stack[-1] is None) == (closer == "]")
+
+
+def _closers_behind(text: str, pos: int, opened: int) -> int:
+    """How many closing brackets follow the one at `pos`, as far as that matters."""
+    following = text[pos + 1 : pos + 2 + 4 * min(opened, 64)]
+    closers = following[: len(following) - len(following.lstrip(" \t\n\r}]"))]
+    return closers.count("}") + closers.count("]")
+
+
+def _goes_on(text: str, pos: int, opened: int) -> bool:
+    """Whether a comma follows the bracket at `pos` although it would end the value."""
+    return opened == 1 and bool(_COMMA_FOLLOWS(text, pos + 1))
 
 
 def _after_value(scanner: Scanner, problems: Problems) -> None:

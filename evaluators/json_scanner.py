@@ -1,19 +1,15 @@
-"""Reads JSON exactly as RFC 8259 has it: fast where it is valid, to the character where not.
+"""Follows JSON's grammar to the character (RFC 8259), and knows where it breaks.
 
-    read('{"a": 1}')                        -> ({"a": 1}, 8)
-    scan = Scanner('{"a": tru}'); scan.run() -> BROKEN, with scan.pos == 9 (the brace)
+    scan = Scanner('{"a": tru}', 0); scan.run() -> BROKEN, with scan.pos == 9 (the brace)
 
-`read` is the standard library's C scanner with strict hooks. `Scanner` is a pushdown automaton
-without recursion: it knows the first character that no valid value could have there, which is what
-the diagnosis recovers from and what counting objects goes on from. Neither labels anything.
+`Scanner` is a pushdown automaton without recursion: it knows the first character that no valid
+value could have there, which is what the diagnosis recovers from and what counting objects goes on
+from. It builds no value and labels nothing.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from itertools import accumulate
-from json import JSONDecodeError, JSONDecoder
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final, Literal
 
@@ -22,12 +18,6 @@ WS: Final = r"[ \t\n\r]*+"
 CHARS: Final = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+'
 NUMBER: Final = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 SCALAR: Final = f'(?:"{CHARS}"|{NUMBER}|true|false|null)'
-
-SAFE_DEPTH: Final = 200
-"""Deeper values are built without recursion, so that nobody's stack decides."""
-INT_DIGITS: Final = 20_000
-"""Longer integers are read as Decimal: exact, equal to the int, and linear in their length."""
-_CHUNK: Final = 640  # Python never sets its own limit on the digits of an int lower than this.
 
 # Objects and arrays open at once are states of their stack; what may come next is one of these.
 KEY_OR_END: Final = 0
@@ -43,12 +33,6 @@ END: Final = "end"
 BROKEN: Final = "broken"
 
 skip_space: Final = re.compile(WS).match
-_STRINGS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_BRACKETS: Final = re.compile(r"[\[\]{}]")
-_STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
-_NO_LONE_ESCAPE: Final = re.compile(
-    r"[^\\]*+(?:\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])|[^u])[^\\]*+)*+"
-)
 
 
 def _patterns(value: str) -> tuple[Any, Any, Any]:
@@ -80,130 +64,6 @@ _NUMBER_PREFIX: Final = re.compile(
     r"-?(?:(?:0|[1-9][0-9]*+)(?:\.(?:[0-9]++(?:[eE][+-]?[0-9]*+)?)?|[eE][+-]?[0-9]*+)?)?"
 ).match
 _LITERAL_PREFIX: Final = re.compile(r"t(?:r(?:ue?)?)?|f(?:a(?:l(?:se?)?)?)?|n(?:u(?:ll?)?)?").match
-_TOKENS: Final = re.compile(f'[{{}}\\[\\]]|"{CHARS}"(?:{WS}(:))?|[^{SPACE},"\\[\\]{{}}:]+')
-
-
-def integer(digits: str) -> int | Decimal:
-    """The number that a JSON integer means, whatever Python's own limit on digits is."""
-    if len(digits) <= _CHUNK:
-        return int(digits)
-    if len(digits) > INT_DIGITS:
-        return Decimal(digits)
-    value = 0
-    for start in range(digits.startswith("-"), len(digits), _CHUNK):
-        chunk = digits[start : start + _CHUNK]
-        value = value * 10 ** len(chunk) + int(chunk)
-    return -value if digits.startswith("-") else value
-
-
-class _RepeatedKeyError(ValueError):
-    """An object repeats the key that is the argument."""
-
-
-def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(members)
-    if len(value) == len(members):
-        return value
-    seen = set()
-    for key, _ in members:
-        if key in seen:
-            break
-        seen.add(key)
-    raise _RepeatedKeyError(key)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _scanners(**options: Any) -> dict[bool, Any]:
-    decoder = JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, **options)
-    any_keys = JSONDecoder(parse_constant=_no_constant, **options)
-    return {True: decoder.scan_once, False: any_keys.scan_once}  # type: ignore[attr-defined]
-
-
-_SHORT = _scanners()
-_LONG = _scanners(parse_int=integer)
-
-
-def read(
-    text: str, start: int = 0, max_depth: int = SAFE_DEPTH, unique_keys: bool = True
-) -> tuple[Any, int] | int:
-    """The value that begins at `start` and where it ends; or how far the text is known to be good.
-
-    A number means no more than "not this way": no value is there, or one that breaks a rule, or one
-    that needs more stack than is safe. Objects that close before that offset are known to repeat no
-    key. `start` must be where the first token of the text's structure is. Lone
-    surrogates are the caller's business.
-    """
-    limit = max_depth if max_depth < SAFE_DEPTH else SAFE_DEPTH
-    if text.count("{") + text.count("[") > limit and _deepest(text, start) > limit:
-        return 0
-    # A shorter text cannot hold an integer that int() refuses.
-    scanner = (_SHORT if len(text) < _CHUNK else _LONG)[unique_keys]
-    try:
-        found: tuple[Any, int] = scanner(text, start)
-    except JSONDecodeError as error:
-        return error.pos
-    except StopIteration as error:
-        return int(error.value)
-    except _RepeatedKeyError as error:
-        # The object that repeats the key closes behind its second occurrence.
-        key = f'"{error.args[0]}"'
-        return 0 if "\\" in text else text.find(key, text.find(key, start) + 1)
-    except (ValueError, RecursionError):
-        return 0
-    return found
-
-
-def _deepest(text: str, start: int) -> int:
-    """How deep the brackets go; never less than the true depth of the valid part."""
-    brackets = _BRACKETS.findall(_STRINGS.sub("", text[start:]))
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
-
-
-def has_lone_surrogate(text: str) -> bool:
-    """Whether a valid JSON text holds half of a surrogate pair, raw or escaped."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return True
-    if "\\" not in text:
-        return False
-    clean = _NO_LONE_ESCAPE.match(text)
-    return clean is None or clean.end() != len(text)
-
-
-def build(text: str) -> Any:
-    """The value of a text known to be valid, without recursion and whatever the size."""
-    root: list[Any] = []
-    stack: list[Any] = [root]
-    keys: list[str] = []
-    for match in _TOKENS.finditer(text):
-        token = match[0]
-        if match[1]:
-            keys.append(scanstring(token, 1)[0])
-            continue
-        if token in "]}":
-            stack.pop()
-            continue
-        value: Any = [] if token == "[" else {} if token == "{" else _scalar(token)
-        if isinstance(stack[-1], dict):
-            stack[-1][keys.pop()] = value
-        else:
-            stack[-1].append(value)
-        if token in "[{":
-            stack.append(value)
-    return root[0]
-
-
-def _scalar(token: str) -> Any:
-    if token[0] == '"':
-        return scanstring(token, 1)[0]
-    if token in ("true", "false", "null"):
-        return {"true": True, "false": False, "null": None}[token]
-    return integer(token) if token.lstrip("-").isdigit() else float(token)
 
 
 def scan_scalar(text: str, start: int) -> tuple[Outcome, int]:

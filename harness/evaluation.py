@@ -7,41 +7,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from harness.config import Config, ModelOptions, load_config
 from harness.contracts import Evaluator
 from harness.errors import DataError, UserError
-from harness.judging import Tally, judge
+from harness.judging import Tally
 from harness.options import build
-from harness.pipeline import dump
-from harness.records import (
-    Completion,
-    Example,
-    FinishReason,
-    Verdict,
-    decode,
-    numbered_lines,
-    read_records,
-    write_records,
-)
+from harness.progress import progress, say
+from harness.records import Completion, Example, atomic_file, read_records
+from harness.rows import BLOCK_BYTES, count_lines, read_rows
+from harness.workers import Judged, Work, judge_file
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "examples"
-
-
-class Row(msgspec.Struct):
-    """A line of --completions; other keys are left alone."""
-
-    text: str
-    id: str | int | None = None
-    example_id: str | int | None = None
-    finish_reason: FinishReason | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    arm: str = "replay"
+BROKEN_SHOWN = 10
+"""How many of a file's broken rows are told one by one."""
 
 
 def evaluate(
@@ -57,15 +39,17 @@ def evaluate(
     dump_jsonl: Path | None,
     verdicts: Path | None,
     overrides: Sequence[str],
+    processes: int | None = None,
 ) -> Tally:
     """Judge, write what was asked for, and return the sums.
 
-    Raises UserError for options that exclude each other, and DataError for a file's broken line,
-    and where no completion is an answer to one of the Examples; nothing is written then.
+    A broken row of `completions` is unscored. Raises UserError for options that exclude each other,
+    and DataError for a broken line of `data` and where no completion is an answer to one of the
+    Examples; nothing is written then.
     """
     if completions is not None and (model or adapter or max_new_tokens):
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
-    resolved = _config(config, adapter, overrides)
+    resolved = config_for(config, adapter, overrides)
     chosen = [build("evaluators", spec) for spec in evaluators]
     if not chosen:
         chosen = list(resolved.evaluators)
@@ -77,34 +61,38 @@ def evaluate(
                 raise UserError(
                     f"evaluator {evaluator.name!r} compares with Examples: name them with --data"
                 )
-    judged: Iterator[Completion]
     if completions is not None:
-        examples = _by_id(read_records(data, Example), data) if data else {}
-        rows = itertools.islice(read_completions(completions), num_prompts)
-        judged = _answers(rows, completions, examples, data)
+        examples = known_examples(data) if data else {}
+        work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
+        if num_prompts:
+            parts = iter([work.judge(itertools.islice(read_rows(completions), num_prompts))])
+        else:
+            parts = judge_file(completions, work, processes=processes)
+        parts = _shown(_answers(parts, completions, examples, data), completions)
     else:
         wanted = num_prompts or resolved.eval.num_prompts
-        examples = _by_id(itertools.islice(_examples(data), wanted), data)
-        asked = list(examples.values())
-        judged = _complete(resolved, asked, model, adapter, max_new_tokens)
-    return _judged(chosen, examples, judged, verdicts, dump_jsonl)
+        examples = known_examples(data, wanted)
+        work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
+        asked = _complete(resolved, list(examples.values()), model, adapter, max_new_tokens)
+        parts = (work.judge([completion]) for completion in asked)
+    return _written(chosen, parts, verdicts, dump_jsonl)
 
 
-def _config(path: Path | None, adapter: Path | None, overrides: Sequence[str]) -> Config:
+def config_for(path: Path | None, adapter: Path | None, overrides: Sequence[str] = ()) -> Config:
     """The given config, else the one of the run that the adapter lies in, else the defaults."""
     if path is None and adapter is not None and (adapter.parent / "config.toml").is_file():
         path = adapter.parent / "config.toml"
     return load_config(path, overrides=overrides, trains=path is not None)
 
 
-def _examples(data: Path | None) -> Iterator[Example]:
-    """The Examples of a file, or the committed ones."""
-    return read_records(data or EXAMPLES / "eval.jsonl", Example)
+def known_examples(data: Path | None, limit: int | None = None) -> dict[str, Example]:
+    """The first Examples of a file, or of the committed ones, by id.
 
-
-def _by_id(examples: Iterable[Example], path: Path | None) -> dict[str, Example]:
+    Raises DataError where there is none or two have one id.
+    """
+    path = data or EXAMPLES / "eval.jsonl"
     known: dict[str, Example] = {}
-    for example in examples:
+    for example in itertools.islice(read_records(path, Example), limit):
         if example.id in known:
             raise DataError(f"{path}: two Examples have the id {example.id!r}; ids must be unique")
         known[example.id] = example
@@ -114,48 +102,44 @@ def _by_id(examples: Iterable[Example], path: Path | None) -> dict[str, Example]
 
 
 def _answers(
-    completions: Iterable[Completion],
+    parts: Iterable[Judged],
     path: Path,
     examples: Mapping[str, Example],
     data: Path | None,
-) -> Iterator[Completion]:
-    """The same completions; a DataError after the last where there is none, or none fits."""
-    last, fits = None, data is None
-    for last in completions:
-        fits = fits or last.example_id in examples
-        yield last
-    if last is None:
+) -> Iterator[Judged]:
+    """The same parts; a DataError after the last where there is no row, or none fits."""
+    rows, answers, last_id = 0, 0, ""
+    for part in parts:
+        rows += part.rows
+        answers += part.answers
+        last_id = part.last_id or last_id
+        yield part
+    if not rows:
         raise DataError(f"{path}: there is no completion in it")
-    if not fits:
+    if data is not None and not answers:
         raise DataError(
-            f"{path}: no row's id ({last.example_id!r}, ...) is an Example's id in {data} "
+            f"{path}: no row's id ({last_id!r}, ...) is an Example's id in {data} "
             f"({next(iter(examples))!r}, ...); a row without id or example_id has its line number"
         )
 
 
-def read_completions(path: Path) -> Iterator[Completion]:
-    """Yield a file's completions; a row without an id is called by its line number.
-
-    Raises DataError for the first broken row, with its line number.
-    """
-    decoder = msgspec.json.Decoder(Row)
-    for number, line in numbered_lines(path):
-        try:
-            row = decode(decoder, line)
-        except ValueError as error:
-            raise DataError(
-                f"{path}, line {number}: not a completion: {error}; a row needs at least "
-                f'{{"text": "..."}}'
-            ) from error
-        named = row.example_id if row.example_id is not None else row.id
-        yield Completion(
-            example_id=str(number if named is None else named),
-            text=row.text,
-            finish_reason=row.finish_reason,
-            prompt_tokens=row.prompt_tokens,
-            completion_tokens=row.completion_tokens,
-            arm=row.arm,
-        )
+def _shown(parts: Iterable[Judged], path: Path) -> Iterator[Judged]:
+    """The same parts; progress and the first broken rows go to standard error."""
+    broken = 0
+    with ExitStack() as stack:
+        bar = None
+        for part in parts:
+            for row in part.broken[: max(0, BROKEN_SHOWN - broken)]:
+                say(f"{path}, line {row.line}: not a completion: {row.reason}")
+            broken += len(part.broken)
+            if bar is None and path.stat().st_size > BLOCK_BYTES:
+                total = count_lines(path)
+                bar = stack.enter_context(progress(total, "judge", unit="completion"))
+            if bar is not None:
+                bar.advance(part.rows)
+            yield part
+    if broken > BROKEN_SHOWN:
+        say(f"{path}: {broken} broken rows in all")
 
 
 def _complete(
@@ -176,35 +160,22 @@ def _complete(
     return iter(backend.complete(examples, options, adapter))
 
 
-def _judged(
+def _written(
     evaluators: Sequence[Evaluator],
-    examples: dict[str, Example],
-    completions: Iterator[Completion],
+    parts: Iterable[Judged],
     verdicts: Path | None,
     dump_jsonl: Path | None,
 ) -> Tally:
+    """The sums of all parts; their lines are in the files when they all are."""
     sums = Tally(evaluators)
-    kept: list[Completion] = []
-    written: list[Verdict] = []
-
-    def pass_on() -> Iterator[Completion]:
-        for completion in completions:
-            if dump_jsonl is not None:
-                kept.append(completion)
-            yield completion
-
-    def counted() -> Iterator[Verdict]:
-        for verdict in judge(evaluators, examples, pass_on()):
-            sums.add(verdict)
-            if dump_jsonl is not None:
-                written.append(verdict)
-            yield verdict
-
-    if verdicts is not None:
-        write_records(verdicts, counted())
-    else:
-        for _ in counted():
-            pass
-    if dump_jsonl is not None:
-        dump(dump_jsonl, examples, kept, written, evaluators=len(evaluators))
+    with ExitStack() as stack:
+        into = [
+            stack.enter_context(stack.enter_context(atomic_file(path)).open("wb")) if path else None
+            for path in (verdicts, dump_jsonl)
+        ]
+        for part in parts:
+            sums.merge(part.tally)
+            for file, lines in zip(into, (part.verdicts, part.dump), strict=True):
+                if file:
+                    file.writelines(lines)
     return sums

@@ -8,27 +8,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from harness.contracts import Evaluator, Rate, rates_of
 from harness.errors import PluginError, UserError
-from harness.records import Completion, Example, Metric, Problem, Verdict
+from harness.records import BrokenRow, Completion, Example, Metric, Problem, Verdict
 from harness.statistics import rate
 
 
 def judge(
     evaluators: Sequence[Evaluator],
     examples: Mapping[str, Example],
-    completions: Iterable[Completion],
+    completions: Iterable[Completion | BrokenRow],
 ) -> Iterator[Verdict]:
-    """Yield the Verdicts of each Completion in turn, in the evaluators' order.
-
-    An evaluator that raises, that returns no Verdict of its own on this Completion, or that lacks
-    the Example it needs, gives an unscored Verdict.
-    """
+    """Yield the Verdicts of each Completion in turn, in the evaluators' order."""
     for completion in completions:
-        example = examples.get(completion.example_id)
-        for evaluator in evaluators:
-            yield _judge_one(evaluator, example, completion)
+        yield from verdicts_on(completion, evaluators, examples)
+
+
+def verdicts_on(
+    row: Completion | BrokenRow, evaluators: Sequence[Evaluator], examples: Mapping[str, Example]
+) -> list[Verdict]:
+    """One Verdict of each evaluator.
+
+    A broken row, and an evaluator that raises, that returns no Verdict of its own on this
+    Completion, or that lacks the Example it needs, give an unscored Verdict.
+    """
+    if isinstance(row, BrokenRow):
+        unread = Completion(example_id=str(row.line), text="")
+        reason = f"line {row.line} is no completion: {row.reason}"
+        return [_unscored(evaluator, unread, reason) for evaluator in evaluators]
+    example = examples.get(row.example_id)
+    return [_judge_one(evaluator, example, row) for evaluator in evaluators]
 
 
 def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
@@ -86,6 +97,17 @@ class Tally:
         counts["scored"] += 1
         counts["passed" if verdict.passed else "failed"] += 1
         self.labels[verdict.evaluator].update(dict.fromkeys(verdict.labels, 1))
+
+    def merge(self, other: Tally) -> None:
+        """Count another's Verdicts in, as if they came after these."""
+        for name in self.counts:
+            self.counts[name].update(other.counts[name])
+            self.labels[name].update(other.labels[name])
+        self.reason = other.reason | self.reason
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the evaluators: some of their classes are made while running."""
+        return {**self.__dict__, "evaluators": ()}
 
     def metrics(self) -> dict[str, list[Metric]]:
         """Per evaluator its rates, headline first.

@@ -34,6 +34,7 @@ from harness.records import (
     write_records,
 )
 from harness.run_folder import RunFolder, digest, file_digest
+from harness.workers import dump_row
 
 
 def run_all(run: RunFolder) -> dict[str, Tally]:
@@ -206,18 +207,8 @@ def dump(
     with atomic_file(path) as temporary, temporary.open("wb") as out:
         for completion in completions:
             example = examples.get(completion.example_id)
-            row = {
-                "id": completion.example_id,
-                "prompt": example and example.prompt,
-                "target": example and example.completion,
-                "text": completion.text,
-                "finish_reason": completion.finish_reason,
-                "verdicts": {
-                    verdict.evaluator: {"passed": verdict.passed, "labels": verdict.labels}
-                    for verdict in itertools.islice(in_turn, evaluators)
-                },
-            }
-            out.write(encode(row))
+            judged = itertools.islice(in_turn, evaluators)
+            out.write(encode(dump_row(completion, example, judged)))
 
 
 STAGE_VERSIONS = {"data": 1, "train": 1, "completions": 1, "verdicts": 1}

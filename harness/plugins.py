@@ -104,11 +104,13 @@ def strict_evaluator(format_class: Any) -> Any:
 
     def evaluate(self: Any, example: Example | None, completion: Completion) -> Verdict:
         problems = self.parse(completion.text).problems
+        if not problems:
+            return Verdict(id=completion.example_id, evaluator=self.name, passed=True)
         return Verdict(
             id=completion.example_id,
             evaluator=self.name,
-            passed=not problems,
-            labels=tuple(dict.fromkeys(problem.label for problem in problems)),
+            passed=False,
+            labels=tuple(dict.fromkeys([problem.label for problem in problems])),
             problems=problems,
         )
 

@@ -56,6 +56,13 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     arm: str = "replay"
 
 
+class BrokenRow(msgspec.Struct, frozen=True):
+    """A line of a file that is no Completion, and why; it counts as unscored."""
+
+    line: int
+    reason: str
+
+
 class Problem(msgspec.Struct, frozen=True):
     """One thing wrong with a text; `start` and `end` count its characters, end exclusive."""
 

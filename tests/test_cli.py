@@ -100,14 +100,17 @@ def test_missing_files() -> None:
     assert "no.jsonl" in refused("eval", "--completions", "rows.jsonl", "--data", "no.jsonl")
 
 
-def test_a_broken_line_seven() -> None:
-    rows = texts(*[GOOD] * 6, '{"text": "x"', GOOD)
-    Path("rows.jsonl").write_text(rows.read_text().replace('{"text": "{\\"text', "{{", 1))
-    message = refused(
-        "eval", "--completions", rows, "--verdicts", "v.jsonl", "--dump-jsonl", "d.jsonl"
-    )
+def test_a_broken_line_seven_is_told_and_the_rest_stands() -> None:
+    rows = jsonl("rows.jsonl", [*[{"text": GOOD}] * 6, '{"text": "x"', {"text": "x"}])
+    done = call("eval", "--completions", rows, "--verdicts", "v.jsonl", "--dump-jsonl", "d.jsonl")
+    assert done.exit_code == 3
     for word in ("rows.jsonl, line 7:", "not JSON", "column", '{"text": "..."}'):
-        assert word in message
+        assert word in done.stderr
+    assert "6/7" in done.stdout and "1 unscored" in done.stdout
+    found = [row for row in rows_of("v.jsonl") if row["evaluator"] == "json_strict"]
+    assert [row["passed"] for row in found] == [True] * 6 + [None, False]
+    assert found[6]["id"] == "7" and "line 7" in found[6]["problems"][0]["message"]
+    assert len(rows_of("d.jsonl")) == 7
 
 
 @pytest.mark.parametrize(
@@ -121,9 +124,18 @@ def test_a_broken_line_seven() -> None:
 )
 def test_a_row_of_another_shape(row: Any, words: list[str]) -> None:
     rows = jsonl("rows.jsonl", [*[{"text": GOOD}] * 6, row])
-    message = refused("eval", "--completions", rows, "--json")
+    done = call("eval", "--completions", rows, "--json")
+    assert done.exit_code == 3
+    assert json.loads(done.stdout)["json_strict"]["unscored"] == 1
     for word in words:
-        assert word in message
+        assert word in done.stderr
+
+
+def test_of_many_broken_rows_the_first_ten_are_told() -> None:
+    done = call("eval", "--completions", jsonl("rows.jsonl", ["{"] * 25))
+    assert done.exit_code == 3
+    assert done.stderr.count("line ") == 10
+    assert "25 broken rows in all" in done.stderr
 
 
 def test_a_broken_line_seven_of_the_examples() -> None:
@@ -133,9 +145,10 @@ def test_a_broken_line_seven_of_the_examples() -> None:
     assert "examples.jsonl, line 7: no Example:" in message
 
 
-def test_an_old_file_survives_a_broken_line() -> None:
+def test_an_old_file_survives_a_command_that_fails() -> None:
     Path("v.jsonl").write_text("old")
-    refused("eval", "--completions", texts(GOOD, {"no": 1}), "--verdicts", "v.jsonl")
+    foreign: list[str | Path] = ["--data", examples("elsewhere")]
+    refused("eval", "--completions", texts(GOOD), *foreign, "--verdicts", "v.jsonl")
     assert Path("v.jsonl").read_text() == "old"
 
 

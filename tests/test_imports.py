@@ -69,7 +69,14 @@ def test_errors_never_import_click() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["eval", "--help"], ["plugins"], ["models"], ["eval", "--completions", "ROWS"]],
+    [
+        ["--help"],
+        ["eval", "--help"],
+        ["plugins"],
+        ["models"],
+        ["eval", "--completions", "ROWS"],
+        ["check", '{"a": 1}'],
+    ],
     ids=" ".join,
 )
 def test_light_commands_load_no_torch(tmp_path: Path, arguments: list[str]) -> None:
@@ -84,6 +91,8 @@ try:
 except SystemExit as done:
     assert not done.code, done.code
 heavy = {{"torch", "transformers", "peft", "accelerate", "tensorboard", "matplotlib"}}
+if {arguments[0]!r} == "check":
+    heavy |= {{"scipy", "statsmodels", "pandas", "numpy"}}
 sys.exit(" ".join(heavy & sys.modules.keys()) or None)
 """
     done = subprocess.run(

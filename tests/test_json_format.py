@@ -114,6 +114,14 @@ def test_every_proper_prefix_is_truncated_and_nothing_else(text: str, data: st.D
     assert [problem.label for problem in problems] == ["truncated"]
 
 
+def test_a_cut_inside_a_pair_of_escapes_leaves_no_lone_surrogate() -> None:
+    text = '{"a": "\\ud83d\\ude00"}'
+    for cut in range(1, len(text)):
+        assert labels(text[:cut]) == {"truncated"}
+    assert labels(text[:12] + '"}') == {"bad_escape"}
+    assert labels(text[:13] + '"}') == {"lone_surrogate"}
+
+
 @at_least(300)
 @given(json_objects(), st.sampled_from(sorted(STRICT.corruptions())), st.integers())
 def test_a_corruption_carries_its_own_label(value: Any, name: str, seed: int) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from evaluators.duplicate_json_objects import find_objects
 from evaluators.json_format import JsonFormat
-from evaluators.json_scanner import BROKEN, END, Scanner, build, read
+from evaluators.json_reader import build, read
+from evaluators.json_scanner import BROKEN, END, Scanner
 
 STRICT = JsonFormat()
 

@@ -1,0 +1,172 @@
+"""Judges rows in blocks, on all cores where there are several blocks, in constant memory.
+
+    judge_file(path, evaluators, {}, verdicts=True) yields a Judged for each block, in order
+
+A block is judged by itself and what comes of it is put together in the file's order, so the number
+of processes changes nothing but the time. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from harness.contracts import Evaluator
+from harness.errors import HarnessError
+from harness.judging import Tally, verdicts_on
+from harness.options import check
+from harness.plugins import component
+from harness.records import BrokenRow, Completion, Example, Verdict, encode
+from harness.rows import BLOCK_BYTES, blocks, completions, numbered
+
+IN_FLIGHT = 3
+"""How many blocks may wait for each process, which bounds the memory."""
+
+
+class Judged:
+    """What came of some rows: their sums, and the lines to write about them."""
+
+    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
+        self.tally = Tally(evaluators)
+        self.rows = 0
+        """How many rows there were, broken ones included."""
+        self.answers = 0
+        """How many of them answer a known Example."""
+        self.last_id = ""
+        self.broken: list[BrokenRow] = []
+        self.verdicts: list[bytes] = []
+        self.dump: list[bytes] = []
+
+
+class Work:
+    """What to do with each block of rows."""
+
+    def __init__(
+        self,
+        evaluators: Sequence[Evaluator],
+        examples: Mapping[str, Example],
+        *,
+        verdicts: bool,
+        dump: bool,
+    ) -> None:
+        self.evaluators = evaluators
+        self.examples = examples
+        self.verdicts = verdicts
+        self.dump = dump
+
+    def judge(self, rows: Iterable[Completion | BrokenRow]) -> Judged:
+        """Judge the rows, and keep the lines to write where they are wanted."""
+        done = Judged(self.evaluators)
+        for row in rows:
+            example = None
+            if isinstance(row, BrokenRow):
+                done.broken.append(row)
+                done.last_id = str(row.line)
+            else:
+                example = self.examples.get(row.example_id)
+                done.last_id = row.example_id
+            done.rows += 1
+            done.answers += example is not None
+            judged = verdicts_on(row, self.evaluators, self.examples)
+            for verdict in judged:
+                done.tally.add(verdict)
+                if self.verdicts:
+                    done.verdicts.append(encode(verdict))
+            if self.dump and isinstance(row, Completion):
+                done.dump.append(encode(dump_row(row, example, judged)))
+        return done
+
+
+def dump_row(
+    completion: Completion, example: Example | None, verdicts: Iterable[Verdict]
+) -> dict[str, Any]:
+    """One row for reading: prompt, target, text, and labels by evaluator."""
+    return {
+        "id": completion.example_id,
+        "prompt": example and example.prompt,
+        "target": example and example.completion,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "verdicts": {
+            verdict.evaluator: {"passed": verdict.passed, "labels": verdict.labels}
+            for verdict in verdicts
+        },
+    }
+
+
+def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Iterator[Judged]:
+    """Yield what comes of each block of the file, in order; without `processes`, one for each core.
+
+    Raises DataError where the file cannot be read, and HarnessError where a process dies.
+    """
+    each = blocks(path)
+    count = -(-path.stat().st_size // BLOCK_BYTES) if path.is_file() else 1
+    workers = min(processes or _cores(), count)
+    if workers < 2:
+        for first, block in each:
+            yield work.judge(completions(numbered(first, block)))
+        return
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(_described(work.evaluators), work.examples, work.verdicts, work.dump),
+    )
+    waiting: deque[Future[Judged]] = deque()
+    try:
+        for first, block in each:
+            waiting.append(pool.submit(_judge_block, first, block))
+            if len(waiting) >= IN_FLIGHT * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise HarnessError(
+            f"{path}: a judging process was killed, perhaps for want of memory; try --processes 1"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _described(evaluators: Sequence[Evaluator]) -> list[tuple[str, dict[str, Any]]]:
+    """Names and options, for a class that is made while running cannot be sent."""
+    return [(each.name, each.model_dump(mode="json")) for each in evaluators]  # type: ignore[attr-defined]
+
+
+_work: Work | None = None
+
+
+def _start(
+    evaluators: list[tuple[str, dict[str, Any]]],
+    examples: Mapping[str, Example],
+    verdicts: bool,
+    dump: bool,
+) -> None:
+    """Build a worker's own evaluators; the parent alone answers to Ctrl-C."""
+    global _work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    built = []
+    for name, table in evaluators:
+        instance, faults = check(component("evaluators", name), table, name)
+        if instance is None:
+            raise ValueError("; ".join(faults))
+        built.append(instance)
+    _work = Work(built, examples, verdicts=verdicts, dump=dump)
+
+
+def _judge_block(first: int, block: bytes) -> Judged:
+    assert _work is not None
+    return _work.judge(completions(numbered(first, block)))

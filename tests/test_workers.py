@@ -1,0 +1,103 @@
+"""Many completions: what several processes find is what one finds, to the byte."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import evaluation
+from harness.errors import DataError
+from harness.records import BrokenRow, Completion, write_records
+from harness.rows import BLOCK_BYTES, blocks, completions, count_lines, numbered, read_rows
+from tests.fakes import example
+
+TEXTS = (
+    '{"a": 1}',
+    '```json\n{"a": 1}\n```',
+    'Sure: {"a": [1, 2',
+    '{"a": 1}{"a": 1}',
+    "{'a': True}",
+    "ü \ud800",
+    "",
+)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of several blocks, with broken and blank rows and no line break at its end."""
+    path = tmp_path_factory.mktemp("many") / "rows.jsonl"
+    lines = []
+    for number in range(12_000):
+        text = TEXTS[number % len(TEXTS)] + " " * (number * 7 % 400)
+        finish = ("stop", "length", None)[number % 3]
+        lines.append(json.dumps({"id": f"e{number}", "text": text, "finish_reason": finish}))
+        if number % 1_000 == 500:
+            lines += ['{"text": ', ""]
+    path.write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    assert path.stat().st_size > 2 * BLOCK_BYTES
+    return path
+
+
+def judged(rows: Path, folder: Path, processes: int, data: Path | None) -> list[bytes]:
+    folder.mkdir()
+    tally = evaluation.evaluate(
+        config=None,
+        evaluators=["json_strict:root=any", "duplicate_json_objects", "extras"],
+        completions=rows,
+        data=data,
+        model=None,
+        adapter=None,
+        num_prompts=None,
+        max_new_tokens=None,
+        dump_jsonl=folder / "dump.jsonl",
+        verdicts=folder / "verdicts.jsonl",
+        overrides=(),
+        processes=processes,
+    )
+    assert tally.unscored == 3 * 12
+    sums = json.dumps([tally.counts, tally.labels, tally.reason]).encode()
+    return [sums, (folder / "verdicts.jsonl").read_bytes(), (folder / "dump.jsonl").read_bytes()]
+
+
+@pytest.mark.parametrize("with_examples", [False, True])
+def test_the_number_of_processes_changes_nothing(
+    many: Path, tmp_path: Path, with_examples: bool
+) -> None:
+    data = None
+    if with_examples:
+        data = tmp_path / "examples.jsonl"
+        write_records(data, [example(f"e{number}") for number in range(0, 12_000, 3)])
+    alone = judged(many, tmp_path / "1", 1, data)
+    assert judged(many, tmp_path / "3", 3, data) == alone
+    assert alone[1].count(b"\n") == 3 * 12_012
+    assert alone[2].count(b"\n") == 12_000
+
+
+def test_blocks_are_the_file(many: Path) -> None:
+    rows = list(read_rows(many))
+    for size in (1, 1_000, 100_000):
+        parts = [
+            row
+            for first, block in blocks(many, size)
+            for row in completions(numbered(first, block))
+        ]
+        assert parts == rows
+    assert sum(isinstance(row, BrokenRow) for row in rows) == 12
+    first_broken = next(row for row in rows if isinstance(row, BrokenRow))
+    assert first_broken.line == 502
+    assert many.read_bytes().split(b"\n")[501] == b'{"text": '
+    assert count_lines(many) == 12_000 + 2 * 12 - 1
+
+
+def test_rows_without_an_id_have_their_line_number(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a"}\n\n{"text": "b", "id": 7}\n{"text": "c", "example_id": "x"}\n')
+    rows = [row for row in read_rows(path) if isinstance(row, Completion)]
+    assert [row.example_id for row in rows] == ["1", "7", "x"]
+
+
+def test_a_missing_file() -> None:
+    with pytest.raises(DataError, match=r"no\.jsonl: cannot be read"):
+        list(blocks(Path("no.jsonl")))
