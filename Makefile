@@ -19,7 +19,11 @@ HERE := $(shell printf %s '$(CURDIR)' | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.installed-$(HERE)
 INSTALLED_DEV := $(VENV)/.installed-dev-$(HERE)
 
-.PHONY: run test lint docs clean
+EXAMPLES := 200000
+SECONDS := 60
+JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
+
+.PHONY: run test hypothesis fuzz lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
@@ -27,18 +31,29 @@ run: $(INSTALLED)
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest
 
+# The examples are shared out evenly; rounding up gives a few more.
+hypothesis: $(INSTALLED_DEV)
+	FMTHARNESS_EXAMPLES=$$(( $(EXAMPLES) / $$(cat $(JUDGE_TESTS) | grep -c '^@given(') + 1 )) \
+	$(BIN)/python -m pytest -m hypothesis $(JUDGE_TESTS)
+
+# Without a wheel of atheris the target itself says that it is skipped, and why.
+fuzz: $(INSTALLED_DEV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary atheris \
+		-c constraints.txt -e '.[dev,fuzz]' || true
+	$(BIN)/python -m tests.fuzz_json $(SECONDS)
+
 lint: $(INSTALLED_DEV)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m mypy docs/generate.py
+	$(BIN)/python -m mypy docs/generate.py benchmarks/*.py
 	$(BIN)/python docs/generate.py --check
 
 docs: $(INSTALLED_DEV)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install,REQUIREMENT): into .venv, which is made anew where it is too old or lacks pip.

@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
+
+
+def at_least(examples: int) -> settings:
+    """So many examples for a test, or as many as the profile says where that is more."""
+    return settings(max_examples=max(examples, settings().max_examples))
+
 
 SPACES = st.text(" \t\n\r", max_size=3)
 SCALAR_VALUES = st.characters(codec="utf-8")
@@ -28,12 +35,16 @@ def json_scalars() -> st.SearchStrategy[Any]:
     )
 
 
-def json_values(max_leaves: int = 12) -> st.SearchStrategy[Any]:
+def json_values(
+    max_leaves: int = 12,
+    scalars: st.SearchStrategy[Any] | None = None,
+    keys: st.SearchStrategy[str] = KEYS,
+) -> st.SearchStrategy[Any]:
     """Anything that JSON can hold."""
     return st.recursive(
-        json_scalars(),
+        json_scalars() if scalars is None else scalars,
         lambda inner: st.one_of(
-            st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=4)
+            st.lists(inner, max_size=4), st.dictionaries(keys, inner, max_size=4)
         ),
         max_leaves=max_leaves,
     )
@@ -42,6 +53,17 @@ def json_values(max_leaves: int = 12) -> st.SearchStrategy[Any]:
 def json_objects(max_leaves: int = 12) -> st.SearchStrategy[dict[str, Any]]:
     """Objects, which is what a strict completion holds."""
     return st.dictionaries(KEYS, json_values(max_leaves), max_size=5)
+
+
+PLAIN_KEYS = st.sampled_from(["a", "b", "id", "name", "first_name", "größe", "n1"])
+
+
+def plain_objects(max_leaves: int = 8) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects whose strings hold words alone, so that broken quotes leave no doubt."""
+    words = st.sampled_from(["", "blue", "Ada Lovelace", "naïve 😀", "3 of 4", "2024-01-15", "x"])
+    scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(-1e9, 1e9), words)
+    inside = json_values(max_leaves, scalars, PLAIN_KEYS)
+    return st.dictionaries(PLAIN_KEYS, inside, max_size=4)
 
 
 def _escaped(draw: st.DrawFn, text: str) -> str:
@@ -65,10 +87,10 @@ def _escaped(draw: st.DrawFn, text: str) -> str:
 def _written(draw: st.DrawFn, value: Any) -> str:
     if isinstance(value, str):
         return _escaped(draw, value)
-    if isinstance(value, dict):
+    if isinstance(value, dict | tuple):
         members = [
             _written(draw, key) + draw(SPACES) + ":" + draw(SPACES) + _written(draw, child)
-            for key, child in value.items()
+            for key, child in (value.items() if isinstance(value, dict) else value)
         ]
         return "{" + _joined(draw, members) + "}"
     if isinstance(value, list):
@@ -82,12 +104,29 @@ def _joined(draw: st.DrawFn, items: list[str]) -> str:
 
 @st.composite
 def written_texts(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> tuple[str, Any]:
-    """A valid text with odd whitespace and odd escapes, and the value it means."""
+    """A valid text with odd whitespace and odd escapes, and the value it means.
+
+    A tuple of pairs is written as an object, so that keys can repeat.
+    """
     value = draw(values)
     return draw(SPACES) + _written(draw, value) + draw(SPACES), value
 
 
-ALPHABET = "{}[]:,\"\\/ \t\n\r0123456789-+.eEuabtrfalsn'`#\x00\x0b\xa0\ufeffé😀\ud800“NaITF"
+def repeating_objects() -> st.SearchStrategy[tuple[tuple[str, Any], ...]]:
+    """Objects as tuples of pairs, in which keys like to repeat, at any depth."""
+    keys = st.sampled_from(["a", "b", "", "é", '"', "😀"])
+    scalars = st.sampled_from([1, "a", '"a":', None])
+
+    def objects(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[tuple[str, Any], ...]]:
+        return st.lists(st.tuples(keys, values), max_size=5).map(tuple)
+
+    inside = st.recursive(
+        scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), objects(inner)), max_leaves=8
+    )
+    return objects(inside)
+
+
+ALPHABET = "{}[]:,\"\\/ \t\n\r0123456789-+.eEuabtrfalsn'`#\x00\x0b\x1f\x7f\xa0\ufeffé😀\ud800“NaITF"
 
 
 @st.composite

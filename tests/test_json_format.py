@@ -8,14 +8,16 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from evaluators.json_corruptions import CORRUPTIONS
 from evaluators.json_format import JsonFormat
-from evaluators.json_labels import LABELS, MOST_OF_ONE_LABEL, Problems
+from evaluators.json_labels import MOST_OF_ONE_LABEL, Problems
 from evaluators.json_recovery import walk
+from tests.references import check
 from tests.strategies import (
+    at_least,
     broken_texts,
     json_objects,
     json_values,
@@ -30,50 +32,6 @@ ANY = JsonFormat(root="any")
 
 def labels(text: str, judge: JsonFormat = STRICT) -> set[str]:
     return {problem.label for problem in judge.parse(text).problems}
-
-
-def reference(text: str, judge: JsonFormat) -> bool:
-    """The verdict by the standard library and a walk over its value."""
-
-    def members(pairs: list[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
-        if judge.unique_keys and len({key for key, _ in pairs}) < len(pairs):
-            raise ValueError("repeated key")
-        return tuple(pairs)  # a dict would forget what stands under a repeated key
-
-    def constant(name: str) -> None:
-        raise ValueError(name)
-
-    try:
-        value = json.loads(
-            text, object_pairs_hook=members, parse_constant=constant, parse_int=lambda _: 0
-        )
-    except ValueError:
-        return False
-    kinds: dict[str, type] = {"object": tuple, "array": list, "any": object}
-    return isinstance(value, kinds[judge.root]) and fits(value, judge, 0)
-
-
-def fits(value: Any, judge: JsonFormat, depth: int) -> bool:
-    if isinstance(value, str):
-        return not (judge.unicode_scalars and any("\ud800" <= char <= "\udfff" for char in value))
-    if isinstance(value, tuple | list) and depth + 1 > judge.max_depth:
-        return False
-    if isinstance(value, tuple):
-        return all(
-            fits(key, judge, depth + 1) and fits(child, judge, depth + 1) for key, child in value
-        )
-    return not isinstance(value, list) or all(fits(child, judge, depth + 1) for child in value)
-
-
-def check(text: str, judge: JsonFormat) -> None:
-    """Parse agrees with the reference, and whatever it says is well formed."""
-    parsed = judge.parse(text)
-    assert parsed.ok == reference(text, judge), parsed.problems
-    assert (not judge.diagnose(text).problems) == parsed.ok
-    for problem in parsed.problems:
-        assert problem.label in LABELS
-        assert problem.message
-        assert 0 <= problem.start <= problem.end <= len(text)
 
 
 judges = st.builds(
@@ -108,13 +66,13 @@ def test_odd_whitespace_and_escapes_pass(pair: tuple[str, Any]) -> None:
     assert json.dumps(parsed.value) == json.dumps(value)
 
 
-@settings(max_examples=400)
+@at_least(400)
 @given(mutated_texts(texts), judges)
 def test_a_mutation_is_judged_as_the_standard_library_would(text: str, judge: JsonFormat) -> None:
     check(text, judge)
 
 
-@settings(max_examples=400)
+@at_least(400)
 @given(mutated_texts(mutated_texts(broken_texts())), judges)
 @example("{", STRICT)
 @example('{"a":1}\x00', STRICT)
@@ -164,7 +122,7 @@ def test_a_cut_inside_a_pair_of_escapes_leaves_no_lone_surrogate() -> None:
     assert labels(text[:13] + '"}') == {"lone_surrogate"}
 
 
-@settings(max_examples=300)
+@at_least(300)
 @given(json_objects(), st.sampled_from(sorted(STRICT.corruptions())), st.integers())
 def test_a_corruption_carries_its_own_label(value: Any, name: str, seed: int) -> None:
     corrupt = STRICT.corruptions()[name]

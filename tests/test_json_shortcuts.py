@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evaluators.json_format import JsonFormat
@@ -15,7 +15,14 @@ from evaluators.json_reader import REPEATED, UNREAD, whole
 from evaluators.json_recovery import walk
 from evaluators.json_scanner import SPACE
 from evaluators.json_shortcuts import shortcut
-from tests.strategies import broken_texts, json_objects, json_values, mutated_texts, written_texts
+from tests.strategies import (
+    at_least,
+    broken_texts,
+    json_objects,
+    json_values,
+    mutated_texts,
+    written_texts,
+)
 
 ANY_KEYS = JsonFormat(root="any", unique_keys=False)
 texts = written_texts(json_objects(8)).map(lambda pair: pair[0])
@@ -43,7 +50,7 @@ def repeating_texts(draw: st.DrawFn) -> str:
     return "{" + ", ".join(f"{key}: {value}" for key, value in members) + "}"
 
 
-@settings(max_examples=300)
+@at_least(300)
 @given(
     st.one_of(cut_texts(), repeating_texts(), mutated_texts(texts), broken_texts()),
     st.sampled_from([1, 2, 64]),
@@ -90,7 +97,7 @@ def test_a_truncated_answer_takes_the_shortcut(cut: int) -> None:
         assert [problem.label for problem in problems.in_order()] == ["truncated"]
 
 
-@settings(max_examples=300)
+@at_least(300)
 @given(st.one_of(written_texts(json_values()).map(lambda pair: pair[0]), mutated_texts(texts)))
 @example('{"a":1,"a" :2}')
 @example('{"a":1,"a":"\\u0022:"}')
