@@ -18,7 +18,7 @@ import msgspec
 from evaluators.json_labels import Problems
 from evaluators.json_reader import UNREAD
 from evaluators.json_recovery import walk
-from evaluators.json_scalars import label_string, word_label, word_message
+from evaluators.json_scalars import label_root_string, word_label, word_message
 from evaluators.json_scanner import (
     DONE,
     END,
@@ -190,7 +190,10 @@ def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple
         problems.add("text_after", stop, end)
         end = stop
     elif root == "any" and text[start] == '"':
-        label_string(text, start, end, problems)
+        stop = label_root_string(text, start, problems)
+        if text[stop:].strip(SPACE):
+            problems.add("text_after", stop, end)
+        end = stop
     else:
         if fence := re.search(_FENCE, text):
             problems.add("code_fence", *fence.span())

@@ -69,6 +69,16 @@ def label_string(text: str, start: int, end: int, problems: Problems) -> None:
             return
 
 
+def label_root_string(text: str, start: int, problems: Problems) -> int:
+    """Name what is wrong with a string that is the root value, and return where it ends."""
+    match = _LOOSE_STRING(text, start)
+    end = match.end() if match else len(text)
+    label_string(text, start, end, problems)
+    if not (match and match[1]):
+        problems.add("truncated", end, end, "the value ends inside a string")
+    return end
+
+
 def take_quoted(scanner: Scanner, problems: Problems) -> None:
     """A string in single or typographic quotes, or in backticks."""
     text, pos = scanner.text, scanner.pos

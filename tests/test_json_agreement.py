@@ -54,6 +54,10 @@ def test_a_prefix_is_viable_where_the_grammar_says_so(tokens: list[str]) -> None
 @example("-")
 @example("1.e1")
 @example("\x7f")
+@example('"0\r')
+@example('"\r')
+@example(' "x\t\n')
+@example('"a\\q" b')
 def test_it_agrees_with_orjson(text: str) -> None:
     try:
         orjson.loads(text)
