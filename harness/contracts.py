@@ -55,7 +55,8 @@ class Parsed(msgspec.Struct, frozen=True):
 class Rate(msgspec.Struct, frozen=True):
     """A metric as two counters summed over Verdicts.
 
-    Besides the keys of `Verdict.counts`, `passed`, `failed` and `scored` (passed + failed) exist.
+    Besides the keys of `Verdict.counts`, `passed`, `failed`, `scored` (passed + failed) and
+    `unscored` exist; they are counted from the Verdicts, and a count of that name is ignored.
     """
 
     name: str
@@ -93,15 +94,19 @@ class Generator(Protocol):
 
 
 class Evaluator(Protocol):
-    """A judge of Completions: pure, no input or output."""
+    """A judge of Completions: pure, no input or output.
+
+    The class may also have, and need not:
+
+        rates: ClassVar[tuple[Rate, ...]]   its rates, headline first; without it the one rate is
+                                            `metric`, the share of scored Completions that pass
+        needs_example: ClassVar[bool]       True where a text cannot be judged without its Example:
+                                            one that has none is then unscored
+    """
 
     name: ClassVar[str]
     metric: ClassVar[str]
-    """The name of its headline rate: the share of scored Completions that pass, unless `rates`
-    (a sequence of Rate, optional on the class) says otherwise.
-
-    An evaluator that cannot judge a text without its Example sets `needs_example = True`.
-    """
+    """The name of its headline rate."""
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one Completion; `example` is None where only the text is known."""
@@ -131,3 +136,8 @@ def rates_of(evaluator: Evaluator | type[Evaluator]) -> tuple[Rate, ...]:
     """The evaluator's rates, headline first."""
     declared: Sequence[Rate] = getattr(evaluator, "rates", ())
     return tuple(declared) or (Rate(evaluator.metric, "passed"),)
+
+
+def needs_example(evaluator: Evaluator | type[Evaluator]) -> bool:
+    """Whether the evaluator cannot judge a text without its Example."""
+    return bool(getattr(evaluator, "needs_example", False))

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.config import Config, ModelOptions, load_config
-from harness.contracts import Evaluator
+from harness.contracts import Evaluator, needs_example
 from harness.errors import DataError, UserError
 from harness.judging import Tally, judge
 from harness.options import build
@@ -70,10 +70,10 @@ def evaluate(
     if not chosen:
         chosen = list(resolved.evaluators)
         if completions is not None and data is None:
-            chosen = [e for e in chosen if not getattr(e, "needs_example", False)]
+            chosen = [e for e in chosen if not needs_example(e)]
     elif completions is not None and data is None:
         for evaluator in chosen:
-            if getattr(evaluator, "needs_example", False):
+            if needs_example(evaluator):
                 raise UserError(
                     f"evaluator {evaluator.name!r} compares with Examples: name them with --data"
                 )
@@ -187,18 +187,15 @@ def _judged(
     kept: list[Completion] = []
     written: list[Verdict] = []
 
-    def pass_on() -> Iterator[Completion]:
+    def counted() -> Iterator[Verdict]:
         for completion in completions:
             if dump_jsonl is not None:
                 kept.append(completion)
-            yield completion
-
-    def counted() -> Iterator[Verdict]:
-        for verdict in judge(evaluators, examples, pass_on()):
-            sums.add(verdict)
-            if dump_jsonl is not None:
-                written.append(verdict)
-            yield verdict
+            for verdict in judge(evaluators, examples, [completion]):
+                sums.add(verdict, examples.get(completion.example_id), completion)
+                if dump_jsonl is not None:
+                    written.append(verdict)
+                yield verdict
 
     if verdicts is not None:
         write_records(verdicts, counted())
