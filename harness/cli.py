@@ -137,7 +137,7 @@ def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> 
 @click.option("--dump-jsonl", type=file, help="Write prompt, target, text and labels, for reading.")
 @click.option("--verdicts", type=file, help="Write one row per completion and evaluator.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
-@click.option("--slices/--no-slices", default=True, help="By family, strictness ...  [default: on]")
+@click.option("--slices/--no-slices", default=True, help="Tables by family, strictness, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any) -> None:
@@ -197,7 +197,8 @@ def compare(
             f"# {run.config.name}: base against tuned",
             rates_side_by_side(evaluators, base, tuned, markdown=True),
             "## By slice",
-            slices_side_by_side(evaluators, examples, base, tuned, markdown=True),
+            slices_side_by_side(evaluators, examples, base, tuned, markdown=True)
+            or "No tag tells these Examples apart.",
             "## Before and after",
             diffs(examples, base, tuned, num_prompts, markdown=True),
         ]
@@ -205,7 +206,7 @@ def compare(
             temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
         click.echo(rates_side_by_side(evaluators, base, tuned))
         by_slice = slices_side_by_side(evaluators, examples, base, tuned)
-        if by_slice.count("\n") < SHORT:
+        if by_slice and by_slice.count("\n") < SHORT:
             click.echo("\n" + by_slice)
         click.echo("\n" + diffs(examples, base, tuned, num_prompts))
         click.echo(f"\nwrote {target}")

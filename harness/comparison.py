@@ -20,7 +20,6 @@ from harness.records import Completion, Example, Metric, Verdict
 from harness.statistics import Paired, mcnemar
 from harness.tables import counted, grouped, named, shown, table, telling
 
-
 SIDES = ("base [95%]", "tuned [95%]", "change [95%]")
 
 

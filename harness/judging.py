@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from harness.contracts import Evaluator, needs_example, rates_of
 from harness.errors import PluginError, UserError
@@ -90,18 +89,17 @@ def slices_of(example: Example) -> list[Slice]:
     no text, number or flag, gives none.
     """
     found = [("format", example.format)]
-    for dimension, tag in TAGS.items():
-        found += [(dimension, value) for value in _values(example.tags.get(tag))]
+    for dimension, name in TAGS.items():
+        tag = example.tags.get(name)
+        if isinstance(tag, str):
+            found.append((dimension, tag))
+        elif tag == []:
+            found.append((dimension, "none"))
+        else:
+            kinds = tag if isinstance(tag, list) else [tag]
+            texts = [str(kind) for kind in kinds if isinstance(kind, (str, int, float))]
+            found += [(dimension, text) for text in dict.fromkeys(texts)]
     return found
-
-
-def _values(tag: Any) -> Iterable[str]:
-    if isinstance(tag, str):
-        return (tag,)
-    items = tag if isinstance(tag, list | tuple) else [tag]
-    if not items:
-        return ("none",)
-    return dict.fromkeys(str(item) for item in items if isinstance(item, str | int | float))
 
 
 class Tally:

@@ -89,7 +89,8 @@ def clustered(counts: Sequence[tuple[int, int]]) -> Clustered | None:
     if effective_n == n:
         return Clustered(families, design_effect, effective_n, *wilson(total, n))
     low, high = proportion_confint(value * effective_n, effective_n, 0.05, method="wilson")
-    return Clustered(families, design_effect, effective_n, low, high)
+    # At 0% and 100% rounding may leave the rate itself just outside.
+    return Clustered(families, design_effect, effective_n, min(low, value), max(high, value))
 
 
 def paired_difference(both: int, fixed: int, broken: int, neither: int) -> tuple[float, float]:
