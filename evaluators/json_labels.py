@@ -58,11 +58,12 @@ MOST_STEPS: Final = 120_000
 class Problems:
     """The problems of one text, and how much work went into finding them."""
 
-    __slots__ = ("_counts", "_found", "steps")
+    __slots__ = ("_counts", "_found", "_last_sign", "steps")
 
     def __init__(self) -> None:
         self._found: list[Problem] = []
         self._counts: dict[str, int] = {}
+        self._last_sign: int | None = None
         self.steps = 0
         """How many mistakes were recovered from and values looked at."""
 
@@ -78,9 +79,15 @@ class Problems:
             self._counts[label] = count + 1
             self._found.append(Problem(label, message or LABELS[label], start, end))
 
-    def full(self, *labels: str) -> bool:
-        """Whether more problems of all these labels would be dropped."""
-        return all(self._counts.get(label, 0) >= MOST_OF_ONE_LABEL for label in labels)
+    def full(self, label: str) -> bool:
+        """Whether more problems of this label would be dropped."""
+        return self._counts.get(label, 0) >= MOST_OF_ONE_LABEL
+
+    def last_sign(self, text: str) -> int:
+        """Where the last bracket or quote of the text stands, or -1; looked up once."""
+        if self._last_sign is None:
+            self._last_sign = max(map(text.rfind, "{}[]\"'"))
+        return self._last_sign
 
     def __contains__(self, label: str) -> bool:
         return label in self._counts

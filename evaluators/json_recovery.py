@@ -71,11 +71,10 @@ def walk(
         text, start, max_depth, unique_keys=unique_keys, checked=checked, escapes=escapes
     )
     outcome = scanner.run()
-    last_sign = max(map(text.rfind, "{}[]\"'")) if outcome == BROKEN else 0
     while outcome == BROKEN and not problems.exhausted:
         problems.steps += 1
         if scanner.pos == scanner.token and (
-            _FENCE(text, scanner.pos) or (scanner.pos > last_sign and _ends_in_prose(scanner))
+            _FENCE(text, scanner.pos) or _ends_in_prose(scanner, problems)
         ):
             break
         _recover(scanner, problems)
@@ -94,11 +93,15 @@ def walk(
     return at
 
 
-def _ends_in_prose(scanner: Scanner) -> bool:
+def _ends_in_prose(scanner: Scanner, problems: Problems) -> bool:
     """Whether words stand on a new line behind a value that nothing closes any more."""
     text, pos = scanner.text, scanner.pos
-    blank = text[len(text[:pos].rstrip(SPACE)) : pos]
-    return scanner.state == AFTER and "\n" in blank and text[pos].isalpha()
+    if scanner.state != AFTER or not text[pos].isalpha() or pos < problems.last_sign(text):
+        return False
+    begin = pos
+    while text[begin - 1] in SPACE:
+        begin -= 1
+    return "\n" in text[begin:pos]
 
 
 def note_truncated(problems: Problems, at: int, opened: int, *, in_string: bool) -> None:
@@ -207,7 +210,7 @@ def _fits(scanner: Scanner, closer: str) -> bool:
 
 def _closers_behind(text: str, pos: int, opened: int) -> int:
     """How many closing brackets follow the one at `pos`, as far as that matters."""
-    following = text[pos + 1 : pos + 2 + 4 * min(opened, 64)]
+    following = text[pos + 1 : pos + 2 + 4 * min(opened, 16)]
     closers = following[: len(following) - len(following.lstrip(" \t\n\r}]"))]
     return closers.count("}") + closers.count("]")
 

@@ -22,10 +22,10 @@ SMART_QUOTES: Final = "“”„‟«»‘’‚‹›"
 QUOTES: Final = SMART_QUOTES + "'`"
 _BACKTICKS: Final = re.compile(r"`[^`\\]*+(?:\\.[^`\\]*+)*+(?:(`)|\\?\Z)", re.DOTALL).match
 _SMART: Final = re.compile(f'[{SMART_QUOTES}][^{SMART_QUOTES}"]*+(?:([{SMART_QUOTES}"])|\\Z)').match
-_IN_STRING: Final = re.compile(
-    r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|(\\(?:u[0-9a-fA-F]{0,3}+|.|\Z))|([\x00-\x1f])',
-    re.DOTALL,
+_ESCAPE: Final = re.compile(
+    r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|(\\(?:u[0-9a-fA-F]{0,3}+|.|\Z))', re.DOTALL
 )
+_CONTROL: Final = re.compile(r"[\x00-\x1f]")
 LETTER: Final = r"""[^\s"'`{}\[\],:;=#“”„]|(?<!\s)'"""
 _WORD: Final = rf"""(?:{LETTER}|:(?=[^\s"'{{\[,}}\]]))"""
 bare_words: Final = re.compile(rf"{_WORD}++(?:[ \t]++{_WORD}++)*+").match
@@ -55,18 +55,19 @@ def take_string(scanner: Scanner, problems: Problems) -> None:
 
 def label_string(text: str, start: int, end: int, problems: Problems) -> None:
     """Name the bad escapes and raw control characters of the string at start:end."""
-    for match in _IN_STRING.finditer(text, start, end):
+    for match in _ESCAPE.finditer(text, start, end):
         if match[2] and not (match.end() == len(text) and re.fullmatch(r"\\(?:u\w*)?", match[2])):
             message = f"{short(match[2])} is no escape in JSON"
             problems.add("bad_escape", match.start(), match.end(), message)
-        elif match[3]:
-            name, escape = _CONTROLS.get(
-                match[3], ("a control character", f"\\u{ord(match[3]):04x}")
-            )
-            message = f"{name} (U+{ord(match[3]):04X}) must be written {escape} inside a string"
-            problems.add("raw_control_character", match.start(), match.end(), message)
-        if problems.full("bad_escape", "raw_control_character"):
-            return
+            if problems.full("bad_escape"):
+                break
+    for match in _CONTROL.finditer(text, start, end):
+        code = ord(match[0])
+        name, escape = _CONTROLS.get(match[0], ("a control character", f"\\u{code:04x}"))
+        message = f"{name} (U+{code:04X}) must be written {escape} inside a string"
+        problems.add("raw_control_character", match.start(), match.end(), message)
+        if problems.full("raw_control_character"):
+            break
 
 
 def label_root_string(text: str, start: int, problems: Problems) -> int:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, Literal
 
 import msgspec
 
-from harness.contracts import Evaluator
+from harness.contracts import Evaluator, needs_example
 from harness.diagnostics import Lines, diagnosis, visible
 from harness.errors import DataError, UserError
 from harness.judging import distinct, judge
@@ -131,7 +131,7 @@ def evaluators(specs: Iterable[str], formats: Iterable[str]) -> list[Evaluator]:
         chosen.append(build("evaluators", f"{name}_strict:{options}", f"{spec!r}: {name}"))
     chosen = chosen or [build("evaluators", DEFAULT)]
     for evaluator in chosen:
-        if getattr(evaluator, "needs_example", False):
+        if needs_example(evaluator):
             raise UserError(
                 f"evaluator {evaluator.name!r} compares with an Example, and a text alone has "
                 f"none; use fmtharness eval --completions FILE --data FILE"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 FAILED, USER_ERROR, UNSCORED, INTERRUPTED = 1, 2, 3, 130
+SHORT = 40  # lines of a table by slice that still go on the screen; compare.md has them all
 file = click.Path(path_type=Path, dir_okay=False)
 folder = click.Path(path_type=Path, file_okay=False)
 
@@ -138,15 +139,17 @@ def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> 
 @click.option("--verdicts", type=file, help="Write one row per completion and evaluator.")
 @click.option("--processes", type=click.IntRange(1), help="Judge --completions in so many.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
+@click.option("--slices/--no-slices", default=True, help="Tables by family, strictness, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def evaluate(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any) -> None:
     """Judge a model on Examples, or completions that exist already."""
     from harness.evaluation import evaluate as judge_all
     from harness.tables import metrics_json, metrics_table
 
     tally = judge_all(**options)
-    click.echo(json.dumps(metrics_json(tally)) if as_json else metrics_table(tally))
+    shown = json.dumps(metrics_json(tally)) if as_json else metrics_table(tally, slices=slices)
+    click.echo(shown)
     ctx.exit(UNSCORED if tally.unscored else 0)
 
 
@@ -227,23 +230,29 @@ def compare(
     Stages of the run that are missing are run first.
     """
     from harness import pipeline
-    from harness.comparison import diffs, rates_side_by_side
+    from harness.comparison import diffs, rates_side_by_side, slices_side_by_side
     from harness.records import atomic_file
 
     with _opened(config, overrides, out) as run:
         pipeline.run_all(run)
         base, tuned = pipeline.arm(run, "base"), pipeline.arm(run, "sft")
-        examples = list(pipeline.eval_examples(run))
+        examples, evaluators = list(pipeline.eval_examples(run)), run.config.evaluators
         target = out_md or run.path / "compare.md"
         written = [
             f"# {run.config.name}: base against tuned",
-            rates_side_by_side(run.config.evaluators, base, tuned, markdown=True),
+            rates_side_by_side(evaluators, base, tuned, markdown=True),
+            "## By slice",
+            slices_side_by_side(evaluators, examples, base, tuned, markdown=True)
+            or "No tag tells these Examples apart.",
             "## Before and after",
             diffs(examples, base, tuned, num_prompts, markdown=True),
         ]
         with atomic_file(target) as temporary:
             temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
-        click.echo(rates_side_by_side(run.config.evaluators, base, tuned))
+        click.echo(rates_side_by_side(evaluators, base, tuned))
+        by_slice = slices_side_by_side(evaluators, examples, base, tuned)
+        if by_slice and by_slice.count("\n") < SHORT:
+            click.echo("\n" + by_slice)
         click.echo("\n" + diffs(examples, base, tuned, num_prompts))
         click.echo(f"\nwrote {target}")
 

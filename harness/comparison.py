@@ -1,20 +1,26 @@
 """Base against adapter on the same Examples: the rates side by side, then what became of each.
 
-metric               base                   tuned                  fixed  broken  p
-format_success_rate  0.410 [0.319, 0.508]   0.980 [0.930, 0.994]   57     0       1.4e-17
+metric               base [95%]            tuned [95%]           change [95%]             fixed ...
+format_success_rate  0.410 [0.319, 0.508]  0.980 [0.930, 0.994]  +0.570 [+0.462, +0.662]  57    ...
+
+The change of a headline rate has its interval and its test where it is a share of passes or of
+failures; other rates have the plain difference.
 """
 
 from __future__ import annotations
 
 import textwrap
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from harness.contracts import Evaluator
-from harness.judging import tally
-from harness.records import Completion, Example, Verdict
-from harness.statistics import mcnemar
-from harness.tables import shown, table
+from harness.contracts import Evaluator, Rate, rates_of
+from harness.judging import Slice, slices_of, tally
+from harness.records import Completion, Example, Metric, Verdict
+from harness.statistics import Paired, mcnemar
+from harness.tables import counted, grouped, named, shown, table, telling
+
+SIDES = ("base [95%]", "tuned [95%]", "change [95%]")
 
 
 class Arm(NamedTuple):
@@ -29,33 +35,89 @@ def rates_side_by_side(
 ) -> str:
     """Every rate before and after; where a headline is a share of passes, also the paired test.
 
-    The test takes the Examples that both sides could score.
+    The test and the change with its interval take the Examples that both sides could score.
     """
     before = tally(evaluators, base.verdicts).metrics()
     after = tally(evaluators, tuned.verdicts).metrics()
     rows = []
     for evaluator in evaluators:
-        pairs = zip(before[evaluator.name], after[evaluator.name], strict=True)
-        for place, (old, new) in enumerate(pairs):
-            change = ""
-            if old.value is not None and new.value is not None:
-                change = f"{new.value - old.value:+.3f}"
-            test = ["", "", ""]
+        metrics = zip(before[evaluator.name], after[evaluator.name], strict=True)
+        for place, (old, new) in enumerate(metrics):
+            change, test = _difference(old, new), ["", "", ""]
             if place == 0:
-                both = _scored_twice(evaluator.name, base.verdicts, tuned.verdicts)
-                paired = mcnemar([b for b, _ in both], [a for _, a in both])
+                paired = _paired(_scored_twice(evaluator.name, base.verdicts, tuned.verdicts))
+                change = _change(rates_of(evaluator)[0], paired) or change
                 test = [str(paired.fixed), str(paired.broken), f"{paired.p_value:.2g}"]
             rows.append([old.name, shown(old), shown(new), change, *test])
-    headers = ["metric", "base [95%]", "tuned [95%]", "change", "fixed", "broken", "p (McNemar)"]
+    headers = ["metric", *SIDES, "fixed", "broken", "p (McNemar)"]
     return table(headers, rows, markdown=markdown)
+
+
+def slices_side_by_side(
+    evaluators: Sequence[Evaluator],
+    examples: Sequence[Example],
+    base: Arm,
+    tuned: Arm,
+    *,
+    markdown: bool = False,
+) -> str:
+    """Each evaluator's headline rate before and after by slice; empty where no slice differs."""
+    known = {example.id: example for example in examples}
+    members: dict[Slice, list[str]] = defaultdict(list)
+    for example in examples:
+        for each in slices_of(example):
+            members[each].append(example.id)
+    before = tally(evaluators, base.verdicts, known)
+    after = tally(evaluators, tuned.verdicts, known)
+    tables = []
+    for evaluator in evaluators:
+        headline = rates_of(evaluator)[0]
+        pairs = _scored_twice(evaluator.name, base.verdicts, tuned.verdicts)
+        later = after.sliced(evaluator.name)
+        rows = []
+        for dimension, values in telling(before.sliced(evaluator.name)).items():
+            for value, (old, *_) in values.items():
+                new = later[dimension][value][0]
+                inside = {i: pairs[i] for i in members[dimension, value] if i in pairs}
+                change = _change(headline, _paired(inside)) or _difference(old, new)
+                sides = [f"{shown(side)} {counted(side)}" for side in (old, new)]
+                rows.append([dimension, named(value), *sides, change])
+        if rows:
+            title = f"{evaluator.name}: {headline.name}"
+            headers = ["dimension", "value", f"{title}, {SIDES[0]}", *SIDES[1:]]
+            tables.append(table(headers, grouped(rows), markdown=markdown))
+    return "\n\n".join(tables)
+
+
+def _difference(old: Metric, new: Metric) -> str:
+    if old.value is None or new.value is None:
+        return ""
+    return f"{new.value - old.value:+.3f}"
+
+
+def _change(headline: Rate, paired: Paired) -> str:
+    """The paired difference of a rate of passes or of failures; empty for another rate."""
+    if paired.difference is None or paired.low is None or paired.high is None:
+        return ""
+    change = paired.difference, paired.low, paired.high
+    if headline == Rate(headline.name, "failed"):
+        change = 0 - paired.difference, 0 - paired.high, 0 - paired.low
+    elif headline != Rate(headline.name, "passed"):
+        return ""
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*change)
+
+
+def _paired(pairs: Mapping[str, tuple[bool, bool]]) -> Paired:
+    return mcnemar([before for before, _ in pairs.values()], [after for _, after in pairs.values()])
 
 
 def _scored_twice(
     evaluator: str, base: Iterable[Verdict], tuned: Iterable[Verdict]
-) -> list[tuple[bool, bool]]:
+) -> dict[str, tuple[bool, bool]]:
+    """Whether an Example passed before and after, by id."""
     old = {v.id: v.passed for v in base if v.evaluator == evaluator and v.passed is not None}
     new = {v.id: v.passed for v in tuned if v.evaluator == evaluator and v.passed is not None}
-    return [(old[i], new[i]) for i in old if i in new]
+    return {i: (old[i], new[i]) for i in old if i in new}
 
 
 def diffs(

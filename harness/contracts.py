@@ -13,6 +13,7 @@ constants of its contract as ClassVars:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -55,7 +56,8 @@ class Parsed(msgspec.Struct, frozen=True):
 class Rate(msgspec.Struct, frozen=True):
     """A metric as two counters summed over Verdicts.
 
-    Besides the keys of `Verdict.counts`, `passed`, `failed` and `scored` (passed + failed) exist.
+    Besides the keys of `Verdict.counts`, `passed`, `failed`, `scored` (passed + failed) and
+    `unscored` exist; they are counted from the Verdicts, and a count of that name is ignored.
     """
 
     name: str
@@ -93,15 +95,19 @@ class Generator(Protocol):
 
 
 class Evaluator(Protocol):
-    """A judge of Completions: pure, no input or output."""
+    """A judge of Completions: pure, no input or output.
+
+    The class may also have, and need not:
+
+        rates: ClassVar[tuple[Rate, ...]]   its rates, headline first; without it the one rate is
+                                            `metric`, the share of scored Completions that pass
+        needs_example: ClassVar[bool]       True where a text cannot be judged without its Example:
+                                            one that has none is then unscored
+    """
 
     name: ClassVar[str]
     metric: ClassVar[str]
-    """The name of its headline rate: the share of scored Completions that pass, unless `rates`
-    (a sequence of Rate, optional on the class) says otherwise.
-
-    An evaluator that cannot judge a text without its Example sets `needs_example = True`.
-    """
+    """The name of its headline rate."""
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one Completion; `example` is None where only the text is known."""
@@ -131,3 +137,14 @@ def rates_of(evaluator: Evaluator | type[Evaluator]) -> tuple[Rate, ...]:
     """The evaluator's rates, headline first."""
     declared: Sequence[Rate] = getattr(evaluator, "rates", ())
     return tuple(declared) or (Rate(evaluator.metric, "passed"),)
+
+
+def needs_example(evaluator: Evaluator | type[Evaluator]) -> bool:
+    """Whether the evaluator cannot judge a text without its Example."""
+    return _needs_example(evaluator if isinstance(evaluator, type) else type(evaluator))
+
+
+# For each Completion this is asked again, and pydantic is slow to say that there is no attribute.
+@functools.cache
+def _needs_example(kind: type) -> bool:
+    return bool(getattr(kind, "needs_example", False))

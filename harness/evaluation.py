@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Config, ModelOptions, load_config
-from harness.contracts import Evaluator
+from harness.contracts import Evaluator, needs_example
 from harness.errors import DataError, UserError
 from harness.judging import Tally
 from harness.options import build
@@ -54,10 +54,10 @@ def evaluate(
     if not chosen:
         chosen = list(resolved.evaluators)
         if completions is not None and data is None:
-            chosen = [e for e in chosen if not getattr(e, "needs_example", False)]
+            chosen = [e for e in chosen if not needs_example(e)]
     elif completions is not None and data is None:
         for evaluator in chosen:
-            if getattr(evaluator, "needs_example", False):
+            if needs_example(evaluator):
                 raise UserError(
                     f"evaluator {evaluator.name!r} compares with Examples: name them with --data"
                 )

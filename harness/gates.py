@@ -21,7 +21,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from harness.contracts import Evaluator, Options, Rate, rates_of
+from harness.contracts import Evaluator, Options, Rate, needs_example, rates_of
 from harness.errors import ConfigError, UserError
 from harness.options import build, check
 from harness.plugins import component, did_you_mean
@@ -258,7 +258,7 @@ def _source_faults(
         yield f"{where} has the key 'data', but a run brings its own Examples"
     if given == ["completions"] and "data" not in tables:
         for evaluator in evaluators:
-            if getattr(evaluator, "needs_example", False):
+            if needs_example(evaluator):
                 yield (
                     f"{where}: evaluator {evaluator.name!r} compares with Examples: "
                     f"name them with data"

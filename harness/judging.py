@@ -1,19 +1,35 @@
 """From Completions to Verdicts, and from Verdicts to Metrics.
 
 judge(evaluators, examples, completions)  yields one Verdict per completion and evaluator
-tally.add(verdict); tally.metrics()       sums them, in constant memory
+tally.add(verdict, example, completion)   counts it in, overall and in each of its slices
+tally.metrics(), tally.sliced("extras")   give the rates: [Metric(name="extras_rate", ...), ...]
+
+The sums grow with the number of slices, not of Verdicts.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-from harness.contracts import Evaluator, Rate, rates_of
+from harness.contracts import Evaluator, needs_example, rates_of
 from harness.errors import PluginError, UserError
 from harness.records import BrokenRow, Completion, Example, Metric, Problem, Verdict
-from harness.statistics import rate
+from harness.statistics import Clustered, clustered, rate
+
+Slice = tuple[str, str]
+"""A dimension and a value: `("family", "extract")`."""
+TAGS = {
+    "family": "family",
+    "shape": "shape",
+    "strictness": "strictness",
+    "hard_negative": "hard_negatives",
+    "bad_output": "bad_outputs",
+}
+"""The tag that each dimension reads; `format` is a dimension too and stands on the Example."""
+DIMENSIONS = ("format", *TAGS)
+OUTCOMES = ("passed", "failed", "unscored")
+COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
 
 
 def judge(
@@ -43,7 +59,7 @@ def verdicts_on(
 
 
 def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
-    if example is None and getattr(evaluator, "needs_example", False):
+    if example is None and needs_example(evaluator):
         return _unscored(evaluator, completion, "there is no Example with this id to compare with")
     try:
         verdict = evaluator.evaluate(example, completion)
@@ -76,58 +92,134 @@ def distinct(evaluators: Sequence[Evaluator]) -> Sequence[Evaluator]:
     return evaluators
 
 
+def slices_of(example: Example) -> list[Slice]:
+    """The slices that an Example counts in: `[("format", "json"), ("family", "extract"), ...]`.
+
+    A list of kinds gives each kind's slice, an empty one `none`. A tag that is missing, or holds
+    no text, number or flag, gives none.
+    """
+    found = [("format", example.format)]
+    for dimension, name in TAGS.items():
+        tag = example.tags.get(name)
+        if isinstance(tag, str):
+            found.append((dimension, tag))
+        elif tag == []:
+            found.append((dimension, "none"))
+        else:
+            kinds = tag if isinstance(tag, list) else [tag]
+            texts = [str(kind) for kind in kinds if isinstance(kind, (str, int, float))]
+            found += [(dimension, text) for text in dict.fromkeys(texts)]
+    return found
+
+
 class Tally:
-    """Sums of Verdicts: per evaluator the counters, the labels and the first unscored reason."""
+    """Sums of Verdicts by evaluator: counters, labels, finish reasons and slices.
+
+    It holds the evaluators' rates and not the evaluators, and otherwise plain counters: two tallies
+    of the same evaluators can be merged, and one can be pickled and sent to another process.
+    """
 
     def __init__(self, evaluators: Sequence[Evaluator]) -> None:
-        self.evaluators = distinct(evaluators)
-        self.counts: dict[str, Counter[str]] = {e.name: Counter() for e in evaluators}
-        self.labels: dict[str, Counter[str]] = {e.name: Counter() for e in evaluators}
+        self.rates = {e.name: rates_of(e) for e in distinct(evaluators)}
+        self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
+        self.labels: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
+        self.stops: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in self.rates}
+        """How often each finish reason and outcome met; `unknown` where no reason is given."""
+        self.slices: dict[str, dict[Slice, Counter[str]]] = {
+            name: defaultdict(Counter) for name in self.rates
+        }
         self.reason: dict[str, str] = {}
+        """Why the first unscored Completion is unscored."""
 
-    def add(self, verdict: Verdict) -> None:
-        """Count one Verdict in."""
-        counts = self.counts[verdict.evaluator]
-        if verdict.passed is None:
-            counts["unscored"] += 1
+    def add(
+        self,
+        verdict: Verdict,
+        example: Example | None = None,
+        completion: Completion | None = None,
+    ) -> None:
+        """Count one Verdict in, with its Example and its Completion where they are known."""
+        name, passed = verdict.evaluator, verdict.passed
+        outcome = "unscored" if passed is None else "passed" if passed else "failed"
+        added = [(outcome, 1)]
+        if passed is None:
             reasons = [problem.message for problem in verdict.problems] or ["it gave no reason"]
-            self.reason.setdefault(verdict.evaluator, reasons[0])
-            return
-        counts.update(verdict.counts)
-        counts["scored"] += 1
-        counts["passed" if verdict.passed else "failed"] += 1
-        self.labels[verdict.evaluator].update(dict.fromkeys(verdict.labels, 1))
+            self.reason.setdefault(name, reasons[0])
+        else:
+            added.append(("scored", 1))
+            added += [(k, n) for k, n in verdict.counts.items() if n and k not in COUNTED_HERE]
+            for label in dict.fromkeys(verdict.labels):
+                self.labels[name][label] += 1
+        stop = (completion and completion.finish_reason) or "unknown"
+        self.stops[name][stop, outcome] += 1
+        sums = [self.counts[name]]
+        if example is not None:
+            slices = self.slices[name]
+            sums += [slices[each] for each in slices_of(example)]
+        for counts in sums:
+            for key, count in added:
+                counts[key] += count
 
     def merge(self, other: Tally) -> None:
-        """Count another's Verdicts in, as if they came after these."""
-        for name in self.counts:
+        """Add the sums of another Tally of the same evaluators, whose Verdicts come after these."""
+        for name in self.rates:
             self.counts[name].update(other.counts[name])
             self.labels[name].update(other.labels[name])
-        self.reason = other.reason | self.reason
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the evaluators: some of their classes are made while running."""
-        return {**self.__dict__, "evaluators": ()}
+            self.stops[name].update(other.stops[name])
+            for each, counts in other.slices[name].items():
+                self.slices[name][each].update(counts)
+        for name, reason in other.reason.items():
+            self.reason.setdefault(name, reason)
 
     def metrics(self) -> dict[str, list[Metric]]:
         """Per evaluator its rates, headline first.
 
         Raises PluginError where a rate's numerator is no part of its denominator.
         """
-        return {
-            evaluator.name: [self._rate(evaluator.name, each) for each in rates_of(evaluator)]
-            for evaluator in self.evaluators
-        }
+        return {name: self._metrics(name, counts) for name, counts in self.counts.items()}
 
-    def _rate(self, evaluator: str, each: Rate) -> Metric:
-        counts = self.counts[evaluator]
-        numerator, denominator = counts[each.numerator], counts[each.denominator]
-        if not 0 <= numerator <= denominator:
-            raise PluginError(
-                f"evaluator {evaluator!r}: {each.name} is {each.numerator} / {each.denominator} = "
-                f"{numerator} / {denominator}, which is no share; count part of the denominator"
-            )
-        return rate(each.name, numerator, denominator)
+    def sliced(self, evaluator: str) -> dict[str, dict[str, list[Metric]]]:
+        """The evaluator's rates by dimension and value, the values sorted.
+
+        Raises PluginError as `metrics` does.
+        """
+        slices = sorted(self.slices[evaluator].items())
+        found = {
+            dimension: {
+                value: self._metrics(evaluator, counts)
+                for (of, value), counts in slices
+                if of == dimension
+            }
+            for dimension in DIMENSIONS
+        }
+        return {dimension: values for dimension, values in found.items() if values}
+
+    def clustered(self, evaluator: str) -> dict[str, Clustered]:
+        """The intervals by task family of those of the evaluator's rates that can have one.
+
+        All that the rate counts must come from Examples of a known family, and from two at least.
+        """
+        overall = self.counts[evaluator]
+        slices = self.slices[evaluator].items()
+        families = [counts for (dimension, _), counts in slices if dimension == "family"]
+        found = {}
+        for each in self.rates[evaluator]:
+            parts = [(counts[each.numerator], counts[each.denominator]) for counts in families]
+            if sum(denominator for _, denominator in parts) == overall[each.denominator]:
+                found[each.name] = clustered(parts)
+        return {name: interval for name, interval in found.items() if interval}
+
+    def _metrics(self, evaluator: str, counts: Counter[str]) -> list[Metric]:
+        found = []
+        for each in self.rates[evaluator]:
+            numerator, denominator = counts[each.numerator], counts[each.denominator]
+            if not 0 <= numerator <= denominator:
+                raise PluginError(
+                    f"evaluator {evaluator!r}: {each.name} is {each.numerator} / "
+                    f"{each.denominator} = {numerator} / {denominator}, which is no share; "
+                    "count part of the denominator"
+                )
+            found.append(rate(each.name, numerator, denominator))
+        return found
 
     @property
     def unscored(self) -> int:
@@ -135,9 +227,19 @@ class Tally:
         return sum(counts["unscored"] for counts in self.counts.values())
 
 
-def tally(evaluators: Sequence[Evaluator], verdicts: Iterable[Verdict]) -> Tally:
-    """The sums of all the Verdicts."""
+def tally(
+    evaluators: Sequence[Evaluator],
+    verdicts: Iterable[Verdict],
+    examples: Mapping[str, Example] | None = None,
+    completions: Iterable[Completion] = (),
+) -> Tally:
+    """The sums of all the Verdicts.
+
+    Slices need the Examples by id, and finish reasons the Completions, which the Verdicts follow in
+    order, as many for each as there are evaluators.
+    """
     sums = Tally(evaluators)
+    judged = (completion for completion in completions for _ in evaluators)
     for verdict in verdicts:
-        sums.add(verdict)
+        sums.add(verdict, (examples or {}).get(verdict.id), next(judged, None))
     return sums

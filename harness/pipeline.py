@@ -188,7 +188,8 @@ def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally
             read_records(path, Verdict),
             evaluators=len(config.evaluators),
         )
-    return tally(config.evaluators, read_records(path, Verdict))
+    completions = read_records(run.completions(arm), Completion)
+    return tally(config.evaluators, read_records(path, Verdict), by_id, completions)
 
 
 def dump(

@@ -64,6 +64,7 @@ def _judge(
     text: str, specs: tuple[str, ...], example: Example | None
 ) -> tuple[tuple[Verdict, ...], str]:
     """The Verdicts on a text, and why it fails; nothing where every evaluator passes it."""
+    from harness.contracts import needs_example
     from harness.diagnostics import diagnosis
     from harness.errors import UserError
     from harness.judging import distinct, judge
@@ -72,7 +73,7 @@ def _judge(
 
     chosen = distinct([build("evaluators", _spec(spec)) for spec in specs])
     for each in chosen:
-        if example is None and getattr(each, "needs_example", False):
+        if example is None and needs_example(each):
             raise UserError(f"evaluator {each.name!r} compares with an Example: give example=")
     known = {example.id: example} if example else {}
     completion = Completion(example_id=example.id if example else "text", text=text)

@@ -1,17 +1,25 @@
-"""Tables for people: rates with their counts and intervals, as text or as Markdown.
+"""Tables for people, as text or as Markdown, and the same as plain data for `--json`.
 
-metric               value                  passed  ...
-format_success_rate  0.970 [0.915, 0.990]   97/100
+evaluator    metric               value [95% interval]  count   by family [95%]
+json_strict  format_success_rate  0.970 [0.915, 0.990]  97/100  [0.871, 0.994]
+
+After the rates come the finish reasons and the slices. What is asked of each side of a comparison
+is in harness.comparison.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tabulate import tabulate
 
-from harness.judging import Tally
+from harness.judging import OUTCOMES, Tally
 from harness.records import Metric
+
+STOPS = ("stop", "length", "error")
+"""The finish reasons in the order of the table; others follow, `unknown` among them."""
+WIDEST = 40
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
@@ -27,15 +35,42 @@ def shown(metric: Metric) -> str:
     return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
 
 
-def metrics_table(tally: Tally, *, markdown: bool = False) -> str:
-    """Every rate of one set of Verdicts, then the labels and what could not be scored."""
-    rows = [
-        [evaluator, metric.name, shown(metric), f"{metric.numerator}/{metric.denominator}"]
-        for evaluator, metrics in tally.metrics().items()
-        for metric in metrics
-    ]
+def counted(metric: Metric) -> str:
+    """`97/100`."""
+    return f"{metric.numerator}/{metric.denominator}"
+
+
+def named(value: str) -> str:
+    """A slice's value on one line, cut where it is long; a tag may hold any text."""
+    line = " ".join(value.split())
+    return line if len(line) <= WIDEST else line[: WIDEST - 3] + "..."
+
+
+def metrics_table(tally: Tally, *, slices: bool = True, markdown: bool = False) -> str:
+    """Every rate of one set of Verdicts, the labels, what could not be scored, stops and slices."""
+    parts = [_rates(tally, markdown), _remarks(tally), _stops(tally, markdown)]
+    if slices:
+        parts += [_slices(tally, name, markdown) for name in tally.rates]
+    return "\n\n".join(filter(None, parts))
+
+
+def _rates(tally: Tally, markdown: bool) -> str:
+    rows = []
+    for evaluator, metrics in tally.metrics().items():
+        by_family = tally.clustered(evaluator)
+        for metric in metrics:
+            row = [evaluator, metric.name, shown(metric), counted(metric)]
+            if interval := by_family.get(metric.name):
+                row.append(f"[{interval.low:.3f}, {interval.high:.3f}]")
+            rows.append(row)
     headers = ["evaluator", "metric", "value [95% interval]", "count"]
-    lines = [table(headers, rows, markdown=markdown)]
+    if any(len(row) > len(headers) for row in rows):
+        headers.append("by family [95%]")
+    return table(headers, rows, markdown=markdown)
+
+
+def _remarks(tally: Tally) -> str:
+    lines = []
     for evaluator, labels in tally.labels.items():
         if labels:
             ranked = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
@@ -44,27 +79,90 @@ def metrics_table(tally: Tally, *, markdown: bool = False) -> str:
     for evaluator, reason in tally.reason.items():
         unscored = tally.counts[evaluator]["unscored"]
         lines.append(f"{evaluator}: {unscored} unscored, the first because {reason}")
-    return "\n\n".join([lines[0], "\n".join(lines[1:])]).rstrip()
+    return "\n".join(lines)
 
 
-def metrics_json(tally: Tally) -> Mapping[str, object]:
-    """The same as plain data for `--json`."""
+def _stops(tally: Tally, markdown: bool) -> str:
+    """The stop matrix; nothing where no finish reason is known."""
+    found = {evaluator: _matrix(tally, evaluator) for evaluator in tally.stops}
+    if all(reason == "unknown" for matrix in found.values() for reason in matrix):
+        return ""
+    rows = [
+        [evaluator, reason, *map(str, outcomes.values())]
+        for evaluator, matrix in found.items()
+        for reason, outcomes in matrix.items()
+    ]
+    return table(["evaluator", "finish_reason", *OUTCOMES], rows, markdown=markdown)
+
+
+def _matrix(tally: Tally, evaluator: str) -> dict[str, dict[str, int]]:
+    counts = tally.stops[evaluator]
+    others = sorted({reason for reason, _ in counts} - {*STOPS})
     return {
-        evaluator: {
-            "metrics": {metric.name: _plain(metric) for metric in metrics},
-            "labels": dict(tally.labels[evaluator]),
-            "scored": tally.counts[evaluator]["scored"],
-            "unscored": tally.counts[evaluator]["unscored"],
-        }
-        for evaluator, metrics in tally.metrics().items()
+        reason: {outcome: counts[reason, outcome] for outcome in OUTCOMES}
+        for reason in (*STOPS, *others)
+        if any(counts[reason, outcome] for outcome in OUTCOMES)
     }
 
 
-def _plain(metric: Metric) -> dict[str, float | int | None]:
+def _slices(tally: Tally, evaluator: str, markdown: bool) -> str:
+    """The headline rate by slice; nothing where no dimension tells Examples apart."""
+    rows = [
+        [dimension, named(value), shown(metrics[0]), counted(metrics[0])]
+        for dimension, values in telling(tally.sliced(evaluator)).items()
+        for value, metrics in values.items()
+    ]
+    if not rows:
+        return ""
+    headline = tally.rates[evaluator][0].name
+    headers = ["dimension", "value", f"{evaluator}: {headline} [95% interval]", "count"]
+    return table(headers, grouped(rows), markdown=markdown)
+
+
+def telling(slices: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The dimensions with two values or more; one value alone says what the overall rate says."""
+    return {dimension: values for dimension, values in slices.items() if len(values) > 1}
+
+
+def grouped(rows: Sequence[list[str]]) -> list[list[str]]:
+    """The rows with their first cell only where it changes."""
+    firsts = ["", *(row[0] for row in rows)]
+    return [
+        ["" if row[0] == above else row[0], *row[1:]]
+        for row, above in zip(rows, firsts, strict=False)
+    ]
+
+
+def metrics_json(tally: Tally) -> Mapping[str, object]:
+    """The same as plain data for `--json`, with every rate in every slice."""
+    document: dict[str, dict[str, object]] = {}
+    for evaluator, metrics in tally.metrics().items():
+        document[evaluator] = {
+            "metrics": _plain(metrics),
+            "labels": dict(tally.labels[evaluator]),
+            "scored": tally.counts[evaluator]["scored"],
+            "unscored": tally.counts[evaluator]["unscored"],
+            "stops": _matrix(tally, evaluator),
+            "slices": {
+                dimension: {value: _plain(metrics) for value, metrics in values.items()}
+                for dimension, values in tally.sliced(evaluator).items()
+            },
+        }
+        if by_family := tally.clustered(evaluator):
+            document[evaluator]["clustered"] = {
+                name: interval._asdict() for name, interval in by_family.items()
+            }
+    return document
+
+
+def _plain(metrics: Sequence[Metric]) -> dict[str, dict[str, float | int | None]]:
     return {
-        "value": metric.value,
-        "numerator": metric.numerator,
-        "denominator": metric.denominator,
-        "low": metric.low,
-        "high": metric.high,
+        metric.name: {
+            "value": metric.value,
+            "numerator": metric.numerator,
+            "denominator": metric.denominator,
+            "low": metric.low,
+            "high": metric.high,
+        }
+        for metric in metrics
     }

@@ -75,8 +75,9 @@ class Work:
             done.rows += 1
             done.answers += example is not None
             judged = verdicts_on(row, self.evaluators, self.examples)
+            completion = None if isinstance(row, BrokenRow) else row
             for verdict in judged:
-                done.tally.add(verdict)
+                done.tally.add(verdict, example, completion)
                 if self.verdicts:
                     done.verdicts.append(encode(verdict))
             if self.dump and isinstance(row, Completion):

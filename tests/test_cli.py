@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -322,6 +324,28 @@ def test_a_completion_without_its_example_is_unscored() -> None:
     assert [(row["id"], row["evaluator"]) for row in unscored] == [("z", "json_match")]
 
 
+def test_slices_and_stops() -> None:
+    tags = {"family": "edit", "hard_negatives": ["fence"]}
+    asked = [example("a"), example("b")]
+    asked[0] = msgspec.structs.replace(asked[0], tags=tags)
+    asked[1] = msgspec.structs.replace(asked[1], tags={**tags, "family": "table"})
+    write_records(Path("tagged.jsonl"), asked)
+    rows = texts(
+        {"id": "a", "text": GOOD, "finish_reason": "stop"},
+        {"id": "b", "text": GOOD[:-1], "finish_reason": "length"},
+    )
+    command = ["eval", "--completions", str(rows), "--data", "tagged.jsonl"]
+    done = call(*command)
+    assert "by family [95%]" in done.stdout
+    assert re.search(r"json_strict +length +0 +1 +0", done.stdout)
+    assert re.search(r"family +edit +1\.000 \[0\.207, 1\.000\] +1/1", done.stdout)
+    assert "dimension" not in call(*command, "--no-slices").stdout
+    found = json.loads(call(*command, "--json").stdout)["json_strict"]
+    assert found["stops"]["length"] == {"passed": 0, "failed": 1, "unscored": 0}
+    assert found["slices"]["family"]["table"]["format_success_rate"]["denominator"] == 1
+    assert found["clustered"]["format_success_rate"]["families"] == 2
+
+
 @pytest.mark.usefixtures("fakes")
 def test_an_evaluator_that_raises_on_one_row() -> None:
     done = call("eval", "--evaluator", "picky", "--completions", texts("a", "boom", "b"), "--json")
@@ -434,6 +458,9 @@ def test_the_whole_job(fakes: list[str], fake: Path) -> None:
     assert [name for name in fakes if name != "judge"] == []
     assert done.stdout.count("\n== eval-") == 2
     page = Path("outputs/quick/compare.md").read_text()
+    by_slice = page[page.index("## By slice") : page.index("## Before and after")]
+    assert "json_strict: format_success_rate, base [95%]" in by_slice
+    assert "| family" in by_slice
     assert page.startswith("# quick: base against tuned") and page.count("\n### eval-") == 2
     done = call("plot")
     assert "curves.png: 1 scalars" in done.stdout

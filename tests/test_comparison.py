@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from harness.comparison import Arm, diffs, rates_side_by_side
+import re
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from harness.comparison import Arm, diffs, rates_side_by_side, slices_side_by_side
+from harness.contracts import Rate
 from harness.records import Completion, Example
 from tests.fakes import Picky, example, verdict
 
@@ -37,8 +45,97 @@ def test_rates_side_by_side() -> None:
     assert cells[0] == "short_rate"
     assert cells[1].startswith("0.400 [0.118, 0.769]")
     assert cells[2].startswith("0.667 [0.300, 0.903]")
-    # e4 was unscored before, so it is no pair; e0 and e1 were fixed, e3 broke: p = 2 * 4/8.
-    assert cells[3:] == ["+0.267", "2", "1", "1"]
+    # e4 was unscored before, so it is no pair; e0 and e1 were fixed, e3 broke: p = 2 * 4/8, and
+    # the change on the five pairs is (2 - 1) / 5.
+    change, *test = cells[3:]
+    assert re.fullmatch(r"\+0\.200 \[-0\.\d{3}, \+0\.\d{3}\]", change)
+    assert test == ["2", "1", "1"]
+
+
+class Failing(Picky):
+    """Its headline is the share that fails."""
+
+    rates: ClassVar[tuple[Rate, ...]] = (Rate("long_rate", "failed"), Rate("short_rate", "passed"))
+
+
+class Fields(Picky):
+    """Its headline is no share of completions."""
+
+    rates: ClassVar[tuple[Rate, ...]] = (Rate("field_rate", "right", "all"),)
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "changes"),
+    [
+        (Picky(), ["+0.200 [+0.056, +0.329]"]),
+        (Failing(), ["-0.200 [-0.329, -0.056]", "+0.200"]),
+        (Fields(), [""]),
+    ],
+)
+def test_the_change_has_the_sign_of_its_rate(evaluator: Picky, changes: list[str]) -> None:
+    """20 passed twice, 12 were fixed, 2 broke: in Newcombe's table III, 0.0562 to 0.3292."""
+    base = arm("base", *[True] * 20, *[False] * 12, *[True] * 2, *[False] * 16)
+    tuned = arm("tuned", *[True] * 32, *[False] * 18)
+    shown = rates_side_by_side([evaluator], base, tuned, markdown=True)
+    cells = [line.split("|")[4].strip() for line in shown.splitlines()[2:]]
+    assert cells == changes
+    assert "-0.000" not in rates_side_by_side([evaluator], base, base)
+
+
+def test_by_slice() -> None:
+    families = ["edit", "edit", "table", "table", "table"]
+    asked = [
+        msgspec.structs.replace(one, tags={"family": family, "strictness": "hard"})
+        for one, family in zip(examples(5), families, strict=True)
+    ]
+    base = arm("base", False, False, False, True, None)
+    tuned = arm("tuned", True, True, False, False, True)
+    shown = slices_side_by_side([Picky()], asked, base, tuned, markdown=True)
+    header, _, *lines = shown.splitlines()
+    assert "picky: short_rate, base [95%]" in header
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [row[:4] for row in found] == [
+        ["family", "edit", "0.000 [0.000, 0.658] 0/2", "1.000 [0.342, 1.000] 2/2"],
+        ["", "table", "0.500 [0.095, 0.905] 1/2", "0.333 [0.061, 0.792] 1/3"],
+    ], "strictness has one value and tells nothing"
+    assert found[0][4].startswith("+1.000 [")
+    assert found[1][4].startswith("-0.500 ["), "two pairs, one of them broke"
+    assert slices_side_by_side([Picky()], examples(5), base, tuned) == ""
+
+
+def test_a_slice_that_one_side_could_not_score() -> None:
+    asked = [msgspec.structs.replace(e, tags={"family": e.id}) for e in examples(2)]
+    shown = slices_side_by_side([Picky()], asked, arm("b", None, True), arm("t", True, True))
+    first = shown.splitlines()[2].split()
+    assert first == ["family", "e0", "-", "0/0", "1.000", "[0.207,", "1.000]", "1/1"]
+
+
+def test_the_table_in_the_readme_adds_up() -> None:
+    """Its intervals and tests follow from the counts that it states, of 100 Examples."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"<!-- quick-table -->\n```\n(.*?)```", readme, re.DOTALL)
+    header, _, *lines = text.splitlines()
+    rows = [re.split(r"  +", line) for line in lines]
+    assert re.split(r"  +", header)[3] == "change [95%]"
+    tested = [row for row in rows if len(row) == 7]
+    assert tested
+    for name, before, after, change, fixed, broken, p_value in tested:
+        failing = name in ("extras_rate", "duplicate_json_objects_rate")
+        rates = [round(100 * float(side.split()[0])) for side in (before, after)]
+        passed = [100 - rate if failing else rate for rate in rates]
+        both = passed[0] - int(broken)
+        pairs = [(True, True)] * both + [(False, True)] * int(fixed) + [(True, False)] * int(broken)
+        pairs += [(False, False)] * (100 - len(pairs))
+        evaluator = Failing() if failing else Picky()
+        shown = rates_side_by_side(
+            [evaluator],
+            arm("base", *[before for before, _ in pairs]),
+            arm("tuned", *[after for _, after in pairs]),
+            markdown=True,
+        )
+        cells = [cell.strip() for cell in shown.splitlines()[2].strip("|").split("|")]
+        assert cells[1:] == [before, after, change, fixed, broken, p_value]
+    assert "field_recall" in [row[0] for row in rows]
 
 
 def test_markdown_table() -> None:

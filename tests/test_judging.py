@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.contracts import Options, Rate
+from harness.contracts import Evaluator, Options, Rate
 from harness.errors import PluginError, UserError
-from harness.judging import Tally, distinct, judge, tally
-from harness.records import Completion, Example, Verdict
+from harness.judging import Tally, distinct, judge, slices_of, tally
+from harness.options import build
+from harness.records import Completion, Example, FinishReason, Verdict
 from tests.fakes import Picky, example, verdict
+from tests.strategies import json_values
+
+TAGS = {
+    "family": "extract",
+    "shape": "record",
+    "schema": "city,zip",
+    "strictness": "hard",
+    "hard_negatives": ["fence", "greeting"],
+    "bad_outputs": [],
+    "templates": ["1f", "2e"],
+}
+
+
+def tagged(name: str, **tags: Any) -> Example:
+    return msgspec.structs.replace(example(name), tags=tags)
 
 
 class Needy(Options):
@@ -142,3 +162,141 @@ def test_one_evaluator_twice() -> None:
     assert [each.name for each in distinct([Picky(), Needy()])] == ["picky", "needy"]
     with pytest.raises(UserError, match="'picky' is given twice"):
         Tally([Picky(), Picky(limit=3)])
+
+
+def test_slices_of_an_example() -> None:
+    assert slices_of(tagged("e", **TAGS)) == [
+        ("format", "json"),
+        ("family", "extract"),
+        ("shape", "record"),
+        ("strictness", "hard"),
+        ("hard_negative", "fence"),
+        ("hard_negative", "greeting"),
+        ("bad_output", "none"),
+    ]
+    assert slices_of(example()) == [("format", "json")]
+
+
+def test_a_kind_counts_once_and_what_is_no_scalar_not_at_all() -> None:
+    odd = tagged(
+        "e", family={"a": 1}, strictness=3, hard_negatives=["x", "x", [1]], bad_outputs="y"
+    )
+    assert slices_of(odd)[1:] == [("strictness", "3"), ("hard_negative", "x"), ("bad_output", "y")]
+
+
+@given(st.dictionaries(st.sampled_from(list(TAGS)), json_values()))
+def test_any_tag_can_be_sliced(tags: dict[str, Any]) -> None:
+    found = slices_of(tagged("e", **tags))
+    assert len(found) == len(set(found))
+    sums = Tally([Picky()])
+    sums.add(verdict("e", "picky", True), tagged("e", **tags))
+    assert set(sums.slices["picky"]) == set(found)
+
+
+def test_sums_by_slice() -> None:
+    known = {
+        "e0": tagged("e0", family="edit", hard_negatives=["fence", "greeting"]),
+        "e1": tagged("e1", family="edit", hard_negatives=[]),
+        "e2": tagged("e2", family="table", hard_negatives=["fence"]),
+    }
+    verdicts = [
+        verdict("e0", "needy", True, counts={"right": 1, "all": 2}),
+        verdict("e1", "needy", False, counts={"right": 0, "all": 3}),
+        verdict("e2", "needy", None),
+        verdict("e9", "needy", True, counts={"right": 2, "all": 2}),
+    ]
+    sliced = tally([Needy()], verdicts, known).sliced("needy")
+    headline = {
+        (dimension, value): (metrics[0].numerator, metrics[0].denominator)
+        for dimension, values in sliced.items()
+        for value, metrics in values.items()
+    }
+    assert headline == {
+        ("format", "json"): (1, 2),
+        ("family", "edit"): (1, 2),
+        ("family", "table"): (0, 0),
+        ("hard_negative", "fence"): (1, 1),
+        ("hard_negative", "greeting"): (1, 1),
+        ("hard_negative", "none"): (0, 1),
+    }
+    fields = sliced["family"]["edit"][2]
+    assert (fields.name, fields.numerator, fields.denominator) == ("fields", 1, 5)
+    assert sliced["family"]["table"][0].value is None
+
+
+def test_stops() -> None:
+    answers = [
+        Completion(example_id="e0", text="x", finish_reason="stop"),
+        Completion(example_id="e1", text="x", finish_reason="length"),
+        Completion(example_id="e2", text="boom"),
+    ]
+    both: list[Evaluator] = [Picky(), Needy()]
+    known = {name: example(name) for name in ("e0", "e1")}
+    sums = tally(both, judge(both, known, answers), known, answers)
+    assert sums.stops == {
+        "picky": {("stop", "passed"): 1, ("length", "passed"): 1, ("unknown", "unscored"): 1},
+        "needy": {("stop", "failed"): 1, ("length", "failed"): 1, ("unknown", "unscored"): 1},
+    }
+
+
+def test_an_evaluator_cannot_count_its_own_outcomes() -> None:
+    forged = {"passed": 5, "failed": -3, "scored": 7, "unscored": 9, "objects": 2}
+    sums = tally([Picky()], [verdict("1", "picky", False, counts=forged)], {"1": example("1")})
+    assert sums.counts["picky"] == {"failed": 1, "scored": 1, "objects": 2}
+    assert sums.slices["picky"]["format", "json"] == sums.counts["picky"]
+    assert sums.unscored == 0
+
+
+@st.composite
+def judged(draw: st.DrawFn) -> list[tuple[Verdict, Example | None, Completion | None]]:
+    passed = draw(st.lists(st.sampled_from([True, False, None]), max_size=12))
+    rows = []
+    for i, each in enumerate(passed):
+        labels = draw(st.lists(st.sampled_from(["long", "dull"]), max_size=2)) if not each else []
+        found = draw(
+            st.builds(
+                verdict,
+                st.just(f"e{i}"),
+                st.sampled_from(["picky", "json_strict"]),
+                st.just(each),
+                counts=st.dictionaries(st.sampled_from("abc"), st.integers(0, 3), max_size=2),
+                **({} if each is None else {"labels": st.just(tuple(labels))}),
+            )
+        )
+        family = draw(st.sampled_from(["edit", "table", None]))
+        known = tagged(f"e{i}", family=family, hard_negatives=["x"] * (i % 3)) if family else None
+        stops: list[FinishReason | None] = ["stop", "length", None]
+        stop = draw(st.sampled_from(stops))
+        answer = Completion(example_id=f"e{i}", text="", finish_reason=stop)
+        rows.append((found, known, answer if draw(st.booleans()) else None))
+    return rows
+
+
+@given(judged(), st.integers(0, 12))
+def test_merged_parts_are_the_whole(
+    rows: list[tuple[Verdict, Example | None, Completion | None]], cut: int
+) -> None:
+    """The tally of a derived evaluator travels between processes, and parts add up in order."""
+    evaluators = [Picky(), build("evaluators", "json_strict")]
+    whole, first, second = (Tally(evaluators) for _ in range(3))
+    for i, row in enumerate(rows):
+        whole.add(*row)
+        (first if i < cut else second).add(*row)
+    first.merge(pickle.loads(pickle.dumps(second)))
+    assert vars(first) == vars(whole)
+    assert repr(first.metrics()) == repr(whole.metrics())
+
+
+def test_clustered_needs_a_family_for_all_that_counts() -> None:
+    known = {f"e{i}": tagged(f"e{i}", family="ab"[i % 2]) for i in range(6)}
+    verdicts = [
+        verdict(f"e{i}", "needy", i > 1, counts={"right": 1, "all": 1} if i % 2 else {})
+        for i in range(6)
+    ]
+    sums = tally([Needy()], verdicts, known)
+    found = sums.clustered("needy")
+    assert list(found) == ["match_rate", "miss_rate"], "all fields came from one family"
+    assert found["match_rate"].families == 2
+    assert found["miss_rate"].low == pytest.approx(1 - found["match_rate"].high)
+    sums.add(verdict("e9", "needy", True))
+    assert sums.clustered("needy") == {}, "one is of no known family"

@@ -75,6 +75,9 @@ def test_the_sums(tmp_path: Path) -> None:
             for metric in metrics[:1]
         }
         base = pipeline.arm(run, "base")
+        families = {example.tags["family"] for example in pipeline.eval_examples(run)}
+    assert tallies["sft"].stops["json_match"] == {("stop", "passed"): 4}
+    assert set(tallies["base"].sliced("json_strict")["family"]) == families
     assert counts == {
         ("base", "format_success_rate"): (0, 4),
         ("base", "exact_match_rate"): (0, 4),
