@@ -422,7 +422,8 @@ def test_a_model_may_lie_beside_the_gate(name: str, monkeypatch: pytest.MonkeyPa
         name: ClassVar[str] = "named"
 
         def complete(self, examples: Any, model: Any, adapter: Any) -> Iterator[Completion]:
-            yield Completion(example_id=examples[0].id, text=model.name)
+            text = "a path" if Path(model.name).is_absolute() else "a name"
+            yield Completion(example_id=examples[0].id, text=text)
 
     loaded = plugins.load(())
     loaded["backends"]["named"] = Registered("backends", "named", "tests", Named)
@@ -431,7 +432,7 @@ def test_a_model_may_lie_beside_the_gate(name: str, monkeypatch: pytest.MonkeyPa
     Path("gates/named.toml").write_text('[eval]\nbackend = "named"\n')
     text = f'[model]\nname = "{name}"\nconfig = "named.toml"\n{THRESHOLD}'
     said = judged(text)[f"{SUCCESS}.min"].failure
-    assert (str(Path("gates/beside").absolute()) in said) == (name == "beside")
+    assert ("a path" in said) == (name == "beside")
     assert name in said
 
 
