@@ -208,8 +208,8 @@ def hostile_texts(size: int, units: Iterable[str], rounds: int) -> list[Timed]:
     for each in found:
         measure(each)
     found.sort(key=lambda each: -each.full)
-    for _ in range(rounds):
-        for at, each in enumerate(found):
+    for at, each in enumerate(found):
+        for _ in range(rounds if at < 5 else 4 * rounds):
             if at < 5 or each.full > MOST_SECONDS or each.growth > MOST_DOUBLING:
                 measure(each)
     return sorted(found, key=lambda each: -each.full)

@@ -59,7 +59,8 @@ def whole(
             value = _decode(text)
             # Without \u escapes each colon of the text is in the value's own text too, but for
             # those of members that a repeated key has replaced.
-            if not unique_keys or text.count(":") == _encode(value).count(b":"):
+            colons = text.count(":") if unique_keys else 0
+            if colons < 2 or colons == _encode(value).count(b":"):
                 return value
             return REPEATED
         except msgspec.ValidationError:

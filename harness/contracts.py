@@ -14,7 +14,7 @@ constants of its contract as ClassVars:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -139,12 +139,12 @@ def rates_of(evaluator: Evaluator | type[Evaluator]) -> tuple[Rate, ...]:
     return tuple(declared) or (Rate(evaluator.metric, "passed"),)
 
 
-def needs_example(evaluator: Evaluator | type[Evaluator]) -> bool:
+def needs_example(evaluator: Evaluator) -> bool:
     """Whether the evaluator cannot judge a text without its Example."""
-    return _needs_example(evaluator if isinstance(evaluator, type) else type(evaluator))
+    return _needs_example(type(evaluator))
 
 
-# For each Completion this is asked again, and pydantic is slow to say that there is no attribute.
+# This is asked for each Completion, and pydantic is slow to say that there is no attribute.
 @functools.cache
-def _needs_example(kind: type) -> bool:
+def _needs_example(kind: Hashable) -> bool:
     return bool(getattr(kind, "needs_example", False))

@@ -66,11 +66,11 @@ def _judge_one(evaluator: Evaluator, example: Example | None, completion: Comple
     except Exception as error:
         reason = f"{evaluator.name} raised {type(error).__name__}: {error}"
         return _unscored(evaluator, completion, reason)
-    own = (evaluator.name, completion.example_id)
-    if not isinstance(verdict, Verdict) or (verdict.evaluator, verdict.id) != own:
-        reason = f"{evaluator.name} returned {verdict!r:.200} and not its Verdict on {own[1]!r}"
-        return _unscored(evaluator, completion, reason)
-    return verdict
+    name, asked = evaluator.name, completion.example_id
+    if isinstance(verdict, Verdict) and verdict.evaluator == name and verdict.id == asked:
+        return verdict
+    reason = f"{name} returned {verdict!r:.200} and not its Verdict on {asked!r}"
+    return _unscored(evaluator, completion, reason)
 
 
 def _unscored(evaluator: Evaluator, completion: Completion, reason: str) -> Verdict:

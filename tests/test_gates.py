@@ -422,7 +422,8 @@ def test_a_model_may_lie_beside_the_gate(name: str, monkeypatch: pytest.MonkeyPa
         name: ClassVar[str] = "named"
 
         def complete(self, examples: Any, model: Any, adapter: Any) -> Iterator[Completion]:
-            text = "a path" if Path(model.name).is_absolute() else "a name"
+            kind = "a folder" if Path(model.name).is_dir() else "no folder"
+            text = f"{kind} called {Path(model.name).name}"
             yield Completion(example_id=examples[0].id, text=text)
 
     loaded = plugins.load(())
@@ -432,8 +433,8 @@ def test_a_model_may_lie_beside_the_gate(name: str, monkeypatch: pytest.MonkeyPa
     Path("gates/named.toml").write_text('[eval]\nbackend = "named"\n')
     text = f'[model]\nname = "{name}"\nconfig = "named.toml"\n{THRESHOLD}'
     said = judged(text)[f"{SUCCESS}.min"].failure
-    assert ("a path" in said) == (name == "beside")
-    assert name in said
+    assert ("a folder" in said) == (name == "beside")
+    assert Path(name).name in said
 
 
 def test_a_crash_is_told_by_every_item_and_happens_once(monkeypatch: pytest.MonkeyPatch) -> None:
