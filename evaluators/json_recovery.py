@@ -40,6 +40,7 @@ from evaluators.json_scanner import (
     scan_scalar,
 )
 
+_ANY_QUOTE: Final = '"' + QUOTES
 _COMMENT: Final = re.compile(r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)").match
 _ELLIPSIS: Final = re.compile(r"\.{3,}+|…+").match
 _ODD_SPACE: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match
@@ -228,7 +229,7 @@ def _after_value(scanner: Scanner, problems: Problems) -> None:
     after_string = begin < end == pos and text[begin] == '"'
     in_array = scanner.stack[-1] is None
     next_state = VALUE if in_array else KEY
-    if begin < end == pos and text[begin] != '"' and bare_word(text, pos):
+    if begin < end == pos and text[begin] not in _ANY_QUOTE and bare_word(text, pos):
         take_word(scanner, problems, begin)
     elif after_string and bare_word(text, pos) and (match := _QUOTED_INSIDE(text, pos)):
         problems.add("unescaped_quote", end - 1, end)

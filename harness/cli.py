@@ -230,7 +230,12 @@ def compare(
     Stages of the run that are missing are run first.
     """
     from harness import pipeline
-    from harness.comparison import diffs, rates_side_by_side, slices_side_by_side
+    from harness.comparison import (
+        diffs,
+        rates_side_by_side,
+        slices_side_by_side,
+        stops_side_by_side,
+    )
     from harness.records import atomic_file
 
     with _opened(config, overrides, out) as run:
@@ -241,6 +246,8 @@ def compare(
         written = [
             f"# {run.config.name}: base against tuned",
             rates_side_by_side(evaluators, base, tuned, markdown=True),
+            "## How completions ended",
+            stops_side_by_side(evaluators, base, tuned, markdown=True),
             "## By slice",
             slices_side_by_side(evaluators, examples, base, tuned, markdown=True)
             or "No tag tells these Examples apart.",
@@ -250,6 +257,7 @@ def compare(
         with atomic_file(target) as temporary:
             temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
         click.echo(rates_side_by_side(evaluators, base, tuned))
+        click.echo("\n" + stops_side_by_side(evaluators, base, tuned))
         by_slice = slices_side_by_side(evaluators, examples, base, tuned)
         if by_slice and by_slice.count("\n") < SHORT:
             click.echo("\n" + by_slice)

@@ -1,7 +1,7 @@
 """Base against adapter on the same Examples: the rates side by side, then what became of each.
 
-metric               base [95%]            tuned [95%]           change [95%]             fixed ...
-format_success_rate  0.410 [0.319, 0.508]  0.980 [0.930, 0.994]  +0.570 [+0.462, +0.662]  57    ...
+metric               base [95%]                   tuned [95%]                  change [95%] ...
+format_success_rate  0.410 [0.319, 0.508] 41/100  0.980 [0.930, 0.994] 98/100  +0.570 [...] ...
 
 The change of a headline rate has its interval and its test where it is a share of passes or of
 failures; other rates have the plain difference.
@@ -9,16 +9,17 @@ failures; other rates have the plain difference.
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from harness.contracts import Evaluator, Rate, rates_of
-from harness.judging import Slice, slices_of, tally
+from harness.judging import OUTCOMES, Slice, slices_of, tally
 from harness.records import Completion, Example, Metric, Verdict
 from harness.statistics import Paired, mcnemar
-from harness.tables import counted, grouped, named, shown, table, telling
+from harness.tables import counted, grouped, named, shown, stop_matrix, table, telling
 
 SIDES = ("base [95%]", "tuned [95%]", "change [95%]")
 
@@ -48,9 +49,25 @@ def rates_side_by_side(
                 paired = _paired(_scored_twice(evaluator.name, base.verdicts, tuned.verdicts))
                 change = _change(rates_of(evaluator)[0], paired) or change
                 test = [str(paired.fixed), str(paired.broken), f"{paired.p_value:.2g}"]
-            rows.append([old.name, shown(old), shown(new), change, *test])
+            sides = [f"{shown(side)} {counted(side)}" for side in (old, new)]
+            rows.append([old.name, *sides, change, *test])
     headers = ["metric", *SIDES, "fixed", "broken", "p (McNemar)"]
     return table(headers, rows, markdown=markdown)
+
+
+def stops_side_by_side(
+    evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
+) -> str:
+    """Why each side's completions ended, by outcome: "never stopped" is not "malformed"."""
+    sides = [tally(evaluators, arm.verdicts, None, arm.completions) for arm in (base, tuned)]
+    rows = []
+    for evaluator in evaluators:
+        matrices = [stop_matrix(side, evaluator.name) for side in sides]
+        for reason in dict.fromkeys(itertools.chain(*matrices)):
+            counts = [matrix.get(reason, {}).get(o, 0) for matrix in matrices for o in OUTCOMES]
+            rows.append([evaluator.name, reason, *map(str, counts)])
+    columns = [f"{side} {outcome}" for side in ("base", "tuned") for outcome in OUTCOMES]
+    return table(["evaluator", "finish_reason", *columns], grouped(rows), markdown=markdown)
 
 
 def slices_side_by_side(

@@ -212,7 +212,7 @@ def dump(
             out.write(encode(dump_row(completion, example, judged)))
 
 
-STAGE_VERSIONS = {"data": 1, "train": 1, "completions": 1, "verdicts": 1}
+STAGE_VERSIONS = {"data": 1, "train": 1, "completions": 1, "verdicts": 2}
 """Raised by hand where a change to the code changes a stage's files."""
 
 

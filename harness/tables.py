@@ -84,7 +84,7 @@ def _remarks(tally: Tally) -> str:
 
 def _stops(tally: Tally, markdown: bool) -> str:
     """The stop matrix; nothing where no finish reason is known."""
-    found = {evaluator: _matrix(tally, evaluator) for evaluator in tally.stops}
+    found = {evaluator: stop_matrix(tally, evaluator) for evaluator in tally.stops}
     if all(reason == "unknown" for matrix in found.values() for reason in matrix):
         return ""
     rows = [
@@ -95,7 +95,8 @@ def _stops(tally: Tally, markdown: bool) -> str:
     return table(["evaluator", "finish_reason", *OUTCOMES], rows, markdown=markdown)
 
 
-def _matrix(tally: Tally, evaluator: str) -> dict[str, dict[str, int]]:
+def stop_matrix(tally: Tally, evaluator: str) -> dict[str, dict[str, int]]:
+    """By finish reason how many passed, failed and were unscored."""
     counts = tally.stops[evaluator]
     others = sorted({reason for reason, _ in counts} - {*STOPS})
     return {
@@ -142,7 +143,7 @@ def metrics_json(tally: Tally) -> Mapping[str, object]:
             "labels": dict(tally.labels[evaluator]),
             "scored": tally.counts[evaluator]["scored"],
             "unscored": tally.counts[evaluator]["unscored"],
-            "stops": _matrix(tally, evaluator),
+            "stops": stop_matrix(tally, evaluator),
             "slices": {
                 dimension: {value: _plain(metrics) for value, metrics in values.items()}
                 for dimension, values in tally.sliced(evaluator).items()

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from evaluators.duplicate_json_objects import find_objects
 from evaluators.json_format import JsonFormat
-from evaluators.json_labels import LABELS
+from evaluators.json_labels import LABELS, Problems
+from evaluators.json_recovery import walk
 
 _SPACED: Final = ("members?", "key", "colon", "value", "object-more", "elements?", "array-more")
 _SHORTEST: Final = {
@@ -208,3 +209,9 @@ def check(text: str, judge: JsonFormat) -> None:
         assert problem.label in LABELS
         assert problem.message
     assert find_objects(text) == objects(text)
+    start = len(text) - len(text.lstrip(" \t\n\r"))
+    if text.startswith(("{", "["), start):
+        # Whatever is recovered from uses text up, but for what is missing at one place.
+        found = Problems()
+        walk(text, start, found, judge.max_depth, judge.unique_keys)
+        assert found.steps <= 3 * (len(text) - start)

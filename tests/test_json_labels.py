@@ -90,6 +90,8 @@ OUTPUTS: list[tuple[str, dict[str, str]]] = [
     ('{"a": 1], "b": 2}', {"unexpected_character": "]"}),
     ('{name": "x"}', {"unquoted_key": 'name"'}),
     ('{"a": `x`}', {"single_quotes": "`x`"}),
+    ('{"a": [``+x]}', {"single_quotes": "``", "unexpected_character": "+x"}),
+    ('{"a": “x”b, "c": 1}', {"smart_quotes": "“x”", "unexpected_character": "b"}),
     ('{"a"; 1}', {"missing_colon": ";"}),
     ('{"a": "b" "c"}', {"unexpected_character": '"c"'}),
     ('{"a": 1\n\nI hope this helps!', {"truncated": "", "text_after": "I hope this helps!"}),
