@@ -179,7 +179,7 @@ def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple
     start = match.end() if match else begin
     end = len(text.rstrip(SPACE))
     outcome, stop = scan_scalar(text, start)
-    label = "" if outcome == END else word_label(text[start:end])
+    label = "" if outcome == END and root == "any" else word_label(text[start:end])
     if outcome == DONE and stop == end:
         label = ""
     elif label not in ("", "unquoted_value"):

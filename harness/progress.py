@@ -9,11 +9,13 @@ train: 25/50 steps, 0.8/s, ETA 0:31, loss 0.310
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from tqdm import tqdm
 
@@ -28,11 +30,12 @@ class Progress:
         self.total, self.what, self.unit, self.done, self.first = total, what, unit, start, start
         self.notes: dict[str, float] = {}
         self.began = self.written = time.monotonic()
-        self.bar = (
-            tqdm(total=total, initial=start, desc=what, unit=unit, dynamic_ncols=True)
-            if sys.stderr.isatty()
-            else None
-        )
+        self.bar = None
+        if sys.stderr.isatty():
+            # A terminal that does not know its size says 0 by 0, where tqdm would show nothing.
+            wide = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+            width: dict[str, Any] = {"dynamic_ncols": True} if wide else {"ncols": 80, "nrows": 24}
+            self.bar = tqdm(total=total, initial=start, desc=what, unit=unit, **width)
 
     def note(self, **notes: float) -> None:
         """Show these beside the count from now on, such as the last loss."""

@@ -82,6 +82,7 @@ def test_space_before_shifts_the_spans_and_changes_nothing_else(text: str, space
 
 @at_least(300)
 @given(st.one_of(mutated_texts(texts), broken_texts()), SPACES)
+@example("0.", " ")
 def test_space_behind_changes_nothing(text: str, space: str) -> None:
     problems = STRICT.parse(text).problems
     # Where the text is truncated, space may end up inside a string, or end a number.
