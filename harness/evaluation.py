@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +23,8 @@ from harness.rows import BLOCK_BYTES, count_lines, read_rows
 from harness.workers import Judged, Work, judge_file
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "examples"
+BATCH = 5_000
+"""How many rows are judged together where only the first are asked for."""
 BROKEN_SHOWN = 10
 """How many of a file's broken rows are told one by one."""
 
@@ -49,6 +52,7 @@ def evaluate(
     """
     if completions is not None and (model or adapter or max_new_tokens):
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
+    _all_different(completions=completions, data=data, verdicts=verdicts, dump_jsonl=dump_jsonl)
     resolved = config_for(config, adapter, overrides)
     chosen = [build("evaluators", spec) for spec in evaluators]
     if not chosen:
@@ -61,11 +65,14 @@ def evaluate(
                 raise UserError(
                     f"evaluator {evaluator.name!r} compares with Examples: name them with --data"
                 )
+    parts: Iterator[Judged]
     if completions is not None:
         examples = known_examples(data) if data else {}
         work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
         if num_prompts:
-            parts = iter([work.judge(itertools.islice(read_rows(completions), num_prompts))])
+            rows = itertools.islice(read_rows(completions), num_prompts)
+            batches = iter(lambda: list(itertools.islice(rows, BATCH)), [])
+            parts = (work.judge(batch) for batch in batches)
         else:
             parts = judge_file(completions, work, processes=processes)
         parts = _shown(_answers(parts, completions, examples, data), completions)
@@ -76,6 +83,18 @@ def evaluate(
         asked = _complete(resolved, list(examples.values()), model, adapter, max_new_tokens)
         parts = (work.judge([completion]) for completion in asked)
     return _written(chosen, parts, verdicts, dump_jsonl)
+
+
+def _all_different(**files: Path | None) -> None:
+    """Raise UserError where two options name one file, of which one would be lost."""
+    known: dict[Path, str] = {}
+    for name, path in files.items():
+        if path is None or (path.exists() and not path.is_file()):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        other = known.setdefault(path.resolve(), option)
+        if other != option:
+            raise UserError(f"{other} and {option} are the same file {path}; name another")
 
 
 def config_for(path: Path | None, adapter: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -108,19 +127,26 @@ def _answers(
     data: Path | None,
 ) -> Iterator[Judged]:
     """The same parts; a DataError after the last where there is no row, or none fits."""
-    rows, answers, last_id = 0, 0, ""
+    rows, last_id = 0, ""
+    answers: Counter[str] = Counter()
     for part in parts:
         rows += part.rows
-        answers += part.answers
+        answers.update(part.answers)
         last_id = part.last_id or last_id
         yield part
     if not rows:
         raise DataError(f"{path}: there is no completion in it")
-    if data is not None and not answers:
+    if data is None:
+        return
+    if not answers:
         raise DataError(
             f"{path}: no row's id ({last_id!r}, ...) is an Example's id in {data} "
             f"({next(iter(examples))!r}, ...); a row without id or example_id has its line number"
         )
+    if missing := len(examples) - len(answers):
+        say(f"note: {missing} of {len(examples)} Examples of {data} have no answer in {path}")
+    if several := sum(count > 1 for count in answers.values()):
+        say(f"note: {several} Examples have several answers; their intervals are too narrow")
 
 
 def _shown(parts: Iterable[Judged], path: Path) -> Iterator[Judged]:
@@ -134,9 +160,9 @@ def _shown(parts: Iterable[Judged], path: Path) -> Iterator[Judged]:
             broken += len(part.broken)
             if bar is None and path.stat().st_size > BLOCK_BYTES:
                 total = count_lines(path)
-                bar = stack.enter_context(progress(total, "judge", unit="completion"))
+                bar = stack.enter_context(progress(total, "judge", unit="line"))
             if bar is not None:
-                bar.advance(part.rows)
+                bar.advance(part.lines or part.rows)
             yield part
     if broken > BROKEN_SHOWN:
         say(f"{path}: {broken} broken rows in all")

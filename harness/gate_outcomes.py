@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.diagnostics import diagnosis
+from harness.diagnostics import diagnosis, visible
 from harness.errors import DataError, HarnessError
 from harness.evaluation import config_for, known_examples
 from harness.gates import SCORED, Gate, ModelSource, Regression, Threshold, drop_item
@@ -239,7 +239,8 @@ def _scored(sums: Tally, worst: _Worst) -> Outcome:
     if not sums.unscored:
         return Outcome(properties=properties)
     reasons = [
-        f"{evaluator}: {sums.counts[evaluator]['unscored']} unscored, the first because {reason}"
+        f"{evaluator}: {sums.counts[evaluator]['unscored']} unscored, the first because "
+        f"{visible(' '.join(reason.split()))}"
         for evaluator, reason in sums.reason.items()
     ]
     return _failed([*reasons, *worst.lines()], properties)

@@ -63,14 +63,51 @@ def _judge_one(evaluator: Evaluator, example: Example | None, completion: Comple
         return _unscored(evaluator, completion, "there is no Example with this id to compare with")
     try:
         verdict = evaluator.evaluate(example, completion)
-    except Exception as error:
-        reason = f"{evaluator.name} raised {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
+        reason = f"{evaluator.name} raised {type(error).__name__}: {_said(error)}"
         return _unscored(evaluator, completion, reason)
     name, asked = evaluator.name, completion.example_id
-    if isinstance(verdict, Verdict) and verdict.evaluator == name and verdict.id == asked:
+    if (
+        isinstance(verdict, Verdict)
+        and verdict.evaluator == name
+        and verdict.id == asked
+        and _well_formed(verdict)
+    ):
         return verdict
-    reason = f"{name} returned {verdict!r:.200} and not its Verdict on {asked!r}"
+    reason = f"{name} returned {_said(verdict):.200} and not its Verdict on {asked!r}"
     return _unscored(evaluator, completion, reason)
+
+
+def _said(thing: object) -> str:
+    """The thing in words, even where its own words fail."""
+    try:
+        return repr(thing) if isinstance(thing, Verdict) else str(thing)
+    except Exception:
+        return f"a {type(thing).__name__} that cannot be shown"
+
+
+def _well_formed(verdict: Verdict) -> bool:
+    """Whether its fields are of their types; a Struct does not look when it is made."""
+    labels, problems, counts = verdict.labels, verdict.problems, verdict.counts
+    return (
+        (verdict.passed is None or isinstance(verdict.passed, bool))
+        and isinstance(labels, (tuple, list))
+        and isinstance(problems, (tuple, list))
+        and isinstance(counts, dict)
+        and (not labels or all(isinstance(label, str) for label in labels))
+        and (not counts or all(isinstance(count, int) for count in counts.values()))
+        and (not problems or all(map(_is_problem, problems)))
+    )
+
+
+def _is_problem(problem: object) -> bool:
+    return (
+        isinstance(problem, Problem)
+        and isinstance(problem.label, str)
+        and isinstance(problem.message, str)
+        and isinstance(problem.start, int)
+        and isinstance(problem.end, int)
+    )
 
 
 def _unscored(evaluator: Evaluator, completion: Completion, reason: str) -> Verdict:

@@ -9,9 +9,11 @@ Reading is strict: a row of another shape is a `DataError` that names the file a
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -118,8 +120,15 @@ def decode(decoder: msgspec.json.Decoder[type_record], line: bytes) -> type_reco
         return decoder.decode(line)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_slowly(decoder, line)
+    except RecursionError:
+        # A thread's stack is empty, so how deep is too deep does not depend on the caller.
+        with ThreadPoolExecutor(1) as fresh:
+            return fresh.submit(_decode_slowly, decoder, line).result()
+
+
+def _decode_slowly(decoder: msgspec.json.Decoder[type_record], line: bytes) -> type_record:
     try:
         return msgspec.convert(json.loads(line.rstrip().decode()), decoder.type)
     except UnicodeDecodeError as error:
@@ -164,22 +173,30 @@ def write_records(path: Path, records: Iterable[msgspec.Struct]) -> int:
 class atomic_file:  # noqa: N801 - reads as a function at its call sites
     """A context that hands out a temporary path and renames it to `path` on success.
 
+    What a link points to is replaced, not the link; a device or a pipe is written to as it is.
     Raises UserError where nothing can be written there.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self.path = path.resolve() if path.is_symlink() else path
+        self.direct = self.path.exists() and not self.path.is_file()
+        name = f".{self.path.name}.{os.getpid()}.tmp"
+        self.temporary = self.path if self.direct else self.path.with_name(name)
 
     def __enter__(self) -> Path:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.temporary.touch()
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if not self.direct:
+                self.temporary.touch()
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
         return self.temporary
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self.direct:
+            return
         if kind is None:
             self.temporary.replace(self.path)
         else:

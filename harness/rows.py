@@ -9,27 +9,28 @@ blocks(path)       yields (1, b"..."), (4097, b"..."), ...: whole lines, for sev
 from __future__ import annotations
 
 import codecs
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 
+from harness.diagnostics import visible
 from harness.errors import DataError
 from harness.records import BrokenRow, Completion, FinishReason, decode, numbered_lines
 
 BLOCK_BYTES = 1 << 20
+REASONS = get_args(FinishReason)
 
 
 class Row(msgspec.Struct):
-    """A line of --completions; other keys are left alone."""
+    """A line of --completions; other keys are left alone, and so are other finish reasons."""
 
     text: str
-    id: str | int | None = None
-    example_id: str | int | None = None
-    finish_reason: FinishReason | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    arm: str = "replay"
+    id: str | int | float | None = None
+    example_id: str | int | float | None = None
+    finish_reason: Any = None
 
 
 def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
@@ -47,16 +48,14 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
         try:
             row = decode(decoder, line)
         except ValueError as error:
-            yield BrokenRow(number, f'{error}; a row needs at least {{"text": "..."}}')
+            reason = textwrap.shorten(visible(str(error)), 200, placeholder="...")
+            yield BrokenRow(number, f'{reason}; a row needs at least {{"text": "..."}}')
             continue
         named = row.example_id if row.example_id is not None else row.id
         yield Completion(
             example_id=str(number if named is None else named),
             text=row.text,
-            finish_reason=row.finish_reason,
-            prompt_tokens=row.prompt_tokens,
-            completion_tokens=row.completion_tokens,
-            arm=row.arm,
+            finish_reason=row.finish_reason if row.finish_reason in REASONS else None,
         )
 
 
@@ -86,6 +85,10 @@ def numbered(first: int, block: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def count_lines(path: Path) -> int:
-    """How many lines that end the file has, which is quick: a second for a gigabyte."""
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK_BYTES), b""))
+    """How many lines the file has, blank ones included."""
+    return sum(lines_in(block) for _, block in blocks(path))
+
+
+def lines_in(block: bytes) -> int:
+    """How many lines a block has, the last with or without a line break."""
+    return block.count(b"\n") + (not block.endswith(b"\n"))

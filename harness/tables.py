@@ -14,6 +14,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from harness.diagnostics import visible
 from harness.judging import OUTCOMES, Tally
 from harness.records import Metric
 
@@ -74,11 +75,12 @@ def _remarks(tally: Tally) -> str:
     for evaluator, labels in tally.labels.items():
         if labels:
             ranked = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
-            counted = ", ".join(f"{label} {count}" for label, count in ranked)
+            counted = ", ".join(f"{visible(label)} {count}" for label, count in ranked)
             lines.append(f"{evaluator} labels: {counted}")
     for evaluator, reason in tally.reason.items():
         unscored = tally.counts[evaluator]["unscored"]
-        lines.append(f"{evaluator}: {unscored} unscored, the first because {reason}")
+        because = visible(" ".join(reason.split()))
+        lines.append(f"{evaluator}: {unscored} unscored, the first because {because}")
     return "\n".join(lines)
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections import deque
+import threading
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,7 +25,7 @@ from harness.judging import Tally, verdicts_on
 from harness.options import check
 from harness.plugins import component
 from harness.records import BrokenRow, Completion, Example, Verdict, encode
-from harness.rows import BLOCK_BYTES, blocks, completions, numbered
+from harness.rows import BLOCK_BYTES, blocks, completions, lines_in, numbered
 
 IN_FLIGHT = 3
 """How many blocks may wait for each process, which bounds the memory."""
@@ -37,8 +38,10 @@ class Judged:
         self.tally = Tally(evaluators)
         self.rows = 0
         """How many rows there were, broken ones included."""
-        self.answers = 0
-        """How many of them answer a known Example."""
+        self.lines = 0
+        """How many lines they stood on, where that is known; it also counts blank ones."""
+        self.answers: Counter[str] = Counter()
+        """How often a known Example is answered."""
         self.last_id = ""
         self.broken: list[BrokenRow] = []
         self.verdicts: list[bytes] = []
@@ -73,7 +76,8 @@ class Work:
                 example = self.examples.get(row.example_id)
                 done.last_id = row.example_id
             done.rows += 1
-            done.answers += example is not None
+            if example is not None:
+                done.answers[example.id] += 1
             judged = verdicts_on(row, self.evaluators, self.examples)
             completion = None if isinstance(row, BrokenRow) else row
             for verdict in judged:
@@ -112,7 +116,7 @@ def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Itera
     workers = min(processes or _cores(), count)
     if workers < 2:
         for first, block in each:
-            yield work.judge(completions(numbered(first, block)))
+            yield _judge(work, first, block)
         return
     pool = ProcessPoolExecutor(
         workers,
@@ -133,7 +137,12 @@ def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Itera
             f"{path}: a judging process was killed, perhaps for want of memory; try --processes 1"
         ) from error
     finally:
+        # A second Ctrl-C must not break this off, or the workers would be waited for in vain.
+        listens = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if listens else None
         pool.shutdown(cancel_futures=True)
+        if listens:
+            signal.signal(signal.SIGINT, before)
 
 
 def _cores() -> int:
@@ -156,9 +165,10 @@ def _start(
     verdicts: bool,
     dump: bool,
 ) -> None:
-    """Build a worker's own evaluators; the parent alone answers to Ctrl-C."""
+    """Build a worker's own evaluators; the parent alone answers to Ctrl-C, and takes it along."""
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     built = []
     for name, table in evaluators:
         instance, faults = check(component("evaluators", name), table, name)
@@ -168,6 +178,18 @@ def _start(
     _work = Work(built, examples, verdicts=verdicts, dump=dump)
 
 
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
 def _judge_block(first: int, block: bytes) -> Judged:
     assert _work is not None
-    return _work.judge(completions(numbered(first, block)))
+    return _judge(_work, first, block)
+
+
+def _judge(work: Work, first: int, block: bytes) -> Judged:
+    done = work.judge(completions(numbered(first, block)))
+    done.lines = lines_in(block)
+    return done

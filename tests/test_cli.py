@@ -154,6 +154,22 @@ def test_an_old_file_survives_a_command_that_fails() -> None:
     assert Path("v.jsonl").read_text() == "old"
 
 
+def test_one_file_is_not_both_read_and_written() -> None:
+    rows = texts(GOOD)
+    message = refused("eval", "--completions", rows, "--verdicts", rows)
+    assert "--completions and --verdicts are the same file rows.jsonl" in message
+    message = refused("eval", "--completions", rows, "--verdicts", "o", "--dump-jsonl", "./o")
+    assert "--verdicts and --dump-jsonl are the same file" in message
+
+
+def test_missing_and_repeated_answers_are_told() -> None:
+    rows = jsonl("rows.jsonl", [{"id": "a", "text": GOOD}, {"id": "a", "text": GOOD}])
+    done = call("eval", "--completions", rows, "--data", examples("a", "b", "c"))
+    assert done.exit_code == 0
+    assert "2 of 3 Examples of examples.jsonl have no answer" in done.stderr
+    assert "1 Examples have several answers" in done.stderr
+
+
 def test_nothing_to_judge() -> None:
     message = refused("eval", "--completions", texts(), "--verdicts", "v.jsonl")
     assert "there is no completion in it" in message

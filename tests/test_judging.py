@@ -78,10 +78,39 @@ def test_order_and_unscored() -> None:
     assert "no Example with this id" in alone.problems[0].message
 
 
+class Unspeakable(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Unspeakable(), ValueError("\ud800")])
+def test_whatever_an_evaluator_raises_is_unscored(error: BaseException) -> None:
+    class Thrower(Options):
+        name: ClassVar[str] = "thrower"
+        metric: ClassVar[str] = "rate"
+
+        def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
+            raise error
+
+    (found,) = judge([Thrower()], {}, completions("x"))
+    assert found.passed is None
+    assert type(error).__name__ in found.problems[0].message
+
+
 @pytest.mark.parametrize(
     "returned",
-    [None, True, verdict("other", "liar", True), verdict("e0", "somebody", True)],
-    ids=["none", "bool", "other id", "other evaluator"],
+    [
+        None,
+        True,
+        verdict("other", "liar", True),
+        verdict("e0", "somebody", True),
+        Verdict(id="e0", evaluator="liar", passed="yes"),  # type: ignore[arg-type]
+        Verdict(id="e0", evaluator="liar", passed=False, labels=None),  # type: ignore[arg-type]
+        Verdict(id="e0", evaluator="liar", passed=False, labels=(1,)),  # type: ignore[arg-type]
+        Verdict(id="e0", evaluator="liar", passed=True, counts={"n": "1"}),  # type: ignore[dict-item]
+        Verdict(id="e0", evaluator="liar", passed=False, problems=("x",)),  # type: ignore[arg-type]
+    ],
+    ids=lambda returned: repr(returned)[:60],
 )
 def test_what_is_no_verdict_is_unscored(returned: Any) -> None:
     class Liar(Options):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -127,3 +128,16 @@ def test_records_are_immutable() -> None:
         example().id = "other"  # type: ignore[misc]
     metric = Metric(name="x", value=None, numerator=0, denominator=0, low=None, high=None)
     assert msgspec.json.decode(msgspec.json.encode(metric), type=Metric) == metric
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    link.symlink_to(target)
+    with atomic_file(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink() and target.read_text() == "new"
+    with atomic_file(Path(os.devnull)) as temporary:
+        temporary.write_text("gone")
+    assert not Path(os.devnull).is_file()
+    with pytest.raises(UserError, match="it is a folder"), atomic_file(tmp_path):
+        pass

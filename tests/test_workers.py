@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +16,7 @@ from harness import evaluation
 from harness.errors import DataError
 from harness.records import BrokenRow, Completion, write_records
 from harness.rows import BLOCK_BYTES, blocks, completions, count_lines, numbered, read_rows
-from tests.fakes import example
+from tests.fakes import ROOT, example
 
 TEXTS = (
     '{"a": 1}',
@@ -88,7 +93,7 @@ def test_blocks_are_the_file(many: Path) -> None:
     first_broken = next(row for row in rows if isinstance(row, BrokenRow))
     assert first_broken.line == 502
     assert many.read_bytes().split(b"\n")[501] == b'{"text": '
-    assert count_lines(many) == 12_000 + 2 * 12 - 1
+    assert count_lines(many) == 12_000 + 2 * 12
 
 
 def test_rows_without_an_id_have_their_line_number(tmp_path: Path) -> None:
@@ -101,3 +106,46 @@ def test_rows_without_an_id_have_their_line_number(tmp_path: Path) -> None:
 def test_a_missing_file() -> None:
     with pytest.raises(DataError, match=r"no\.jsonl: cannot be read"):
         list(blocks(Path("no.jsonl")))
+
+
+def test_other_tools_finish_reasons_are_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a", "finish_reason": "end_turn", "prompt_tokens": 7.0}\n')
+    assert list(read_rows(path)) == [Completion(example_id="1", text="a")]
+
+
+def test_how_deep_a_row_may_be_does_not_depend_on_the_caller(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    deep = "[" * 900 + "]" * 900
+    path.write_text(f'{{"text": "a", "other": {deep}}}\n')
+
+    def called_from(depth: int) -> list[Completion | BrokenRow]:
+        return called_from(depth - 1) if depth else list(read_rows(path))
+
+    assert called_from(0) == called_from(300) == called_from(600)
+
+
+def test_two_interrupts_in_a_row_end_it(many: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(many.read_bytes().rstrip() + b"\n")
+    with rows.open("ab") as file:
+        for _ in range(6):
+            file.write(many.read_bytes().removeprefix(b"\xef\xbb\xbf").rstrip() + b"\n")
+    command = [sys.executable, "-m", "harness.cli", "eval", "--completions", str(rows)]
+    command += ["--evaluator", "json_leniency", "--verdicts", str(tmp_path / "v.jsonl")]
+    with subprocess.Popen(
+        [*command, "--processes", "2"],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.glob(".v.jsonl.*.tmp")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1)
+        for _ in range(2):
+            os.killpg(running.pid, signal.SIGINT)
+            time.sleep(0.1)
+        assert running.wait(timeout=60) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
