@@ -1,6 +1,6 @@
 """Names what is wrong inside one broken object or array, and goes on behind it.
 
-    walk('{"a": True,}', 0, problems) -> 12, and problems holds python_literal and trailing_comma
+    walk('{"a": True,}', 0, problems, 64, True) -> 12; problems: python_literal, trailing_comma
 
 It drives `Scanner` over what is right; where that stops, it labels what stands there, moves on and
 lets the scanner continue, so that later mistakes are named too. Every step consumes text or ends,

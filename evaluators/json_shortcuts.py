@@ -1,8 +1,8 @@
 """Tells how the commonest texts end and what is wrong with them, by a parser's proof.
 
-    shortcut('{"a": [1, 2', 0, problems)    -> (11, UNREAD), and problems holds truncated
-    shortcut('{"a": 1} Done', 0, problems)  -> (8, {"a": 1}), and problems holds nothing
-    shortcut('{"a": 1,}', 0, problems)      -> None: this needs the diagnosing scanner
+    shortcut('{"a": [1, 2', 0, problems, 64, True)    -> (11, UNREAD); problems holds truncated
+    shortcut('{"a": 1} Done', 0, problems, 64, True)  -> (8, {"a": 1}); problems holds nothing
+    shortcut('{"a": 1,}', 0, problems, 64, True)      -> 8: this needs the diagnosing scanner
 
 A truncated value is one that becomes valid once it is closed; a value that repeats keys is one that
 is valid where they may repeat. Whatever is broken in another way is left to `json_recovery`. The

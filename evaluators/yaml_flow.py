@@ -1,6 +1,6 @@
 """Says whether js-yaml 5.4.1 would read a text that starts with `{` as one mapping.
 
-    reads("{'a': True, b: [1, 2,],}") -> (True, 19), the steps it took
+    reads("{'a': True, b: [1, 2,],}") -> (True, 15), the steps it took
     reads('{"a" "b"}')                -> (False, 3)
 
 YAML's flow style holds nearly all of JSON and forgives more: bare and single-quoted strings,

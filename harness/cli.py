@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from harness.errors import HarnessError, UserError
 
 if TYPE_CHECKING:
     from harness.config import Config
+    from harness.judging import Tally
     from harness.run_folder import RunFolder
 
 # torch's threads wait for each other by spinning, which starves them where other processes want the
@@ -167,6 +168,7 @@ def run(
         tallies = pipeline.run_all(opened)
         base, tuned = pipeline.arm(opened, "base"), pipeline.arm(opened, "sft")
         click.echo(rates_side_by_side(opened.config.evaluators, base, tuned))
+        _tell_unscored(tallies)
         click.echo(f"\nrun folder: {opened.path}")
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)
 
@@ -218,14 +220,16 @@ def check(
 @run_options
 @click.option("--num-prompts", type=click.IntRange(0), default=5, show_default=True)
 @click.option("--out-md", type=file, help="The Markdown file.  [default: compare.md in the folder]")
+@click.pass_context
 def compare(
+    ctx: click.Context,
     config: Path | None,
     overrides: tuple[str, ...],
     out: Path | None,
     num_prompts: int,
     out_md: Path | None,
 ) -> None:
-    """Base against adapter on the same Examples: the rates, then before and after of a few.
+    """Base against adapter on the same Examples: rates, finish reasons, slices, a few texts.
 
     Stages of the run that are missing are run first.
     """
@@ -239,7 +243,7 @@ def compare(
     from harness.records import atomic_file
 
     with _opened(config, overrides, out) as run:
-        pipeline.run_all(run)
+        tallies = pipeline.run_all(run)
         base, tuned = pipeline.arm(run, "base"), pipeline.arm(run, "sft")
         examples, evaluators = list(pipeline.eval_examples(run)), run.config.evaluators
         target = out_md or run.path / "compare.md"
@@ -262,7 +266,17 @@ def compare(
         if by_slice and by_slice.count("\n") < SHORT:
             click.echo("\n" + by_slice)
         click.echo("\n" + diffs(examples, base, tuned, num_prompts))
+        _tell_unscored(tallies)
         click.echo(f"\nwrote {target}")
+    ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)
+
+
+def _tell_unscored(tallies: Mapping[str, Tally]) -> None:
+    from harness.tables import unscored_lines
+
+    for arm, tally in tallies.items():
+        for line in unscored_lines(tally):
+            click.echo(f"\n{arm}: {line}")
 
 
 @main.command()

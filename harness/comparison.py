@@ -94,6 +94,8 @@ def slices_side_by_side(
         rows = []
         for dimension, values in telling(before.sliced(evaluator.name)).items():
             for value, (old, *_) in values.items():
+                if value not in later.get(dimension, {}):
+                    continue  # a side without an answer in this slice has nothing to compare
                 new = later[dimension][value][0]
                 inside = {i: pairs[i] for i in members[dimension, value] if i in pairs}
                 change = _change(headline, _paired(inside)) or _difference(old, new)

@@ -127,10 +127,11 @@ def _answers(
     data: Path | None,
 ) -> Iterator[Judged]:
     """The same parts; a DataError after the last where there is no row, or none fits."""
-    rows, last_id = 0, ""
+    rows, read, last_id = 0, 0, ""
     answers: Counter[str] = Counter()
     for part in parts:
         rows += part.rows
+        read += part.rows - len(part.broken)
         answers.update(part.answers)
         last_id = part.last_id or last_id
         yield part
@@ -138,7 +139,7 @@ def _answers(
         raise DataError(f"{path}: there is no completion in it")
     if data is None:
         return
-    if not answers:
+    if not answers and read:
         raise DataError(
             f"{path}: no row's id ({last_id!r}, ...) is an Example's id in {data} "
             f"({next(iter(examples))!r}, ...); a row without id or example_id has its line number"

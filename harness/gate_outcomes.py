@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.diagnostics import diagnosis, visible
+from harness.diagnostics import diagnosis
 from harness.errors import DataError, HarnessError
 from harness.evaluation import config_for, known_examples
 from harness.gates import SCORED, Gate, ModelSource, Regression, Threshold, drop_item
@@ -23,7 +23,7 @@ from harness.judging import Tally, judge, verdicts_on
 from harness.records import BrokenRow, Completion, Example, Metric, Verdict
 from harness.rows import read_rows
 from harness.statistics import mcnemar
-from harness.tables import shown
+from harness.tables import shown, unscored_lines
 
 WORST = 5
 """Completions that a failure lists."""
@@ -238,11 +238,7 @@ def _scored(sums: Tally, worst: _Worst) -> Outcome:
     properties = {"unscored": sums.unscored}
     if not sums.unscored:
         return Outcome(properties=properties)
-    reasons = [
-        f"{evaluator}: {sums.counts[evaluator]['unscored']} unscored, the first because "
-        f"{visible(' '.join(reason.split()))}"
-        for evaluator, reason in sums.reason.items()
-    ]
+    reasons = unscored_lines(sums)
     return _failed([*reasons, *worst.lines()], properties)
 
 

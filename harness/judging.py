@@ -2,7 +2,7 @@
 
 judge(evaluators, examples, completions)  yields one Verdict per completion and evaluator
 tally.add(verdict, example, completion)   counts it in, overall and in each of its slices
-tally.metrics(), tally.sliced("extras")   give the rates: [Metric(name="extras_rate", ...), ...]
+tally.metrics()["extras"]                 is its rates: [Metric(name="extras_rate", ...), ...]
 
 The sums grow with the number of slices, not of Verdicts.
 """

@@ -26,14 +26,22 @@ WIDEST = 40
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
     """Rows under headers; the cells are text already."""
     style = "github" if markdown else "simple"
+    if markdown:
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
 
 
 def shown(metric: Metric) -> str:
     """`0.970 [0.915, 0.990]`, or `-` where nothing was scored."""
-    if metric.value is None:
+    value, low, high = metric.value, metric.low, metric.high
+    if value is None or low is None or high is None:
         return "-"
-    return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
+    # As many digits as it takes to show that an interval is never 0 wide, nor 0.9999 the whole.
+    for digits in range(3, 10):
+        ends = f"{low:.{digits}f}", f"{value:.{digits}f}", f"{high:.{digits}f}"
+        if ends[0] != ends[2] and (float(ends[1]) in (0, 1)) == (value in (0, 1)):
+            break
+    return f"{ends[1]} [{ends[0]}, {ends[2]}]"
 
 
 def counted(metric: Metric) -> str:
@@ -77,11 +85,16 @@ def _remarks(tally: Tally) -> str:
             ranked = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
             counted = ", ".join(f"{visible(label)} {count}" for label, count in ranked)
             lines.append(f"{evaluator} labels: {counted}")
-    for evaluator, reason in tally.reason.items():
-        unscored = tally.counts[evaluator]["unscored"]
-        because = visible(" ".join(reason.split()))
-        lines.append(f"{evaluator}: {unscored} unscored, the first because {because}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *unscored_lines(tally)])
+
+
+def unscored_lines(tally: Tally) -> list[str]:
+    """For each evaluator that left something unscored: how much, and why the first."""
+    return [
+        f"{evaluator}: {tally.counts[evaluator]['unscored']} unscored, the first because "
+        f"{visible(' '.join(reason.split()))}"
+        for evaluator, reason in tally.reason.items()
+    ]
 
 
 def _stops(tally: Tally, markdown: bool) -> str:

@@ -9,7 +9,13 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from harness.comparison import Arm, diffs, rates_side_by_side, slices_side_by_side
+from harness.comparison import (
+    Arm,
+    diffs,
+    rates_side_by_side,
+    slices_side_by_side,
+    stops_side_by_side,
+)
 from harness.contracts import Rate
 from harness.records import Completion, Example
 from tests.fakes import Picky, example, verdict
@@ -174,3 +180,14 @@ def test_markdown_keeps_fences_inside() -> None:
     assert lines[start - 1] == "``````text"
     assert "``````" in lines[start:]
     assert "````text" in lines, "other texts keep the usual fence"
+
+
+def test_a_finish_reason_of_one_side_only() -> None:
+    base, tuned = arm("base", False, False), arm("tuned", True, None)
+    cut = [msgspec.structs.replace(each, finish_reason="length") for each in base.completions]
+    shown = stops_side_by_side([Picky()], Arm(cut, base.verdicts), tuned)
+    rows = [line.split() for line in shown.splitlines()[2:]]
+    assert rows == [
+        ["picky", "length", "0", "2", "0", "0", "0", "0"],
+        ["stop", "0", "0", "0", "1", "0", "1"],
+    ]

@@ -10,7 +10,8 @@ import pytest
 
 from harness.judging import Tally, tally
 from harness.records import Completion, Example
-from harness.tables import grouped, metrics_json, metrics_table, named
+from harness.statistics import rate
+from harness.tables import grouped, metrics_json, metrics_table, named, shown, table
 from tests.fakes import Picky, example, verdict
 
 
@@ -136,3 +137,21 @@ def test_a_wild_tag_stays_on_its_line() -> None:
 )
 def test_grouped(firsts: str, shown: list[str]) -> None:
     assert [row[0] for row in grouped([[first, "x"] for first in firsts])] == shown
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "text"),
+    [
+        (97, 100, "0.970 [0.915, 0.990]"),
+        (0, 0, "-"),
+        (30_000, 30_000, "1.0000 [0.9999, 1.0000]"),
+        (30_000, 30_001, "0.99997 [0.99981, 0.99999]"),
+        (1, 1_000_000, "0.000001 [0.000000, 0.000006]"),
+    ],
+)
+def test_an_interval_is_never_shown_as_0_wide(numerator: int, denominator: int, text: str) -> None:
+    assert shown(rate("x", numerator, denominator)) == text
+
+
+def test_a_bar_in_a_cell_stays_in_its_cell() -> None:
+    assert table(["x", "y"], [["a|b", "c"]], markdown=True).splitlines()[-1].count("\\|") == 1

@@ -16,6 +16,7 @@ from harness import evaluation
 from harness.errors import DataError
 from harness.records import BrokenRow, Completion, write_records
 from harness.rows import BLOCK_BYTES, blocks, completions, count_lines, numbered, read_rows
+from harness.tables import metrics_json
 from tests.fakes import ROOT, example
 
 TEXTS = (
@@ -62,7 +63,7 @@ def judged(rows: Path, folder: Path, processes: int, data: Path | None) -> list[
         processes=processes,
     )
     assert tally.unscored == 3 * 12
-    sums = json.dumps([tally.counts, tally.labels, tally.reason]).encode()
+    sums = json.dumps([metrics_json(tally), tally.reason]).encode()
     return [sums, (folder / "verdicts.jsonl").read_bytes(), (folder / "dump.jsonl").read_bytes()]
 
 
