@@ -138,6 +138,8 @@ def test_two_interrupts_in_a_row_end_it(many: Path, tmp_path: Path) -> None:
         [*command, "--processes", "2"],
         cwd=ROOT,
         start_new_session=True,
+        # A shell's background job starts with SIGINT ignored, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as running:
