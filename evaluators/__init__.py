@@ -1,9 +1,9 @@
 """The built-in formats and the evaluators that cross formats.
 
     fmtharness_formats()    -> JsonFormat
-    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonLeniency, JsonMatch
+    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonLeniency
 
-The strict evaluator of a format is not here: the core derives it from the Format.
+`<format>_strict` and `<format>_match` are not here: the core derives them from the Format.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from evaluators.duplicate_json_objects import DuplicateJsonObjects
 from evaluators.extras import Extras
 from evaluators.json_format import JsonFormat
 from evaluators.json_leniency import JsonLeniency
-from evaluators.json_match import JsonMatch
 from harness import hookimpl
 from harness.contracts import Evaluator, Format
 
@@ -27,5 +26,5 @@ def fmtharness_formats() -> Sequence[type[Format]]:
 
 @hookimpl
 def fmtharness_evaluators() -> Sequence[type[Evaluator]]:
-    """What no single format's strict evaluator can say."""
-    return [DuplicateJsonObjects, Extras, JsonLeniency, JsonMatch]
+    """What the evaluators that the core derives cannot say."""
+    return [DuplicateJsonObjects, Extras, JsonLeniency]

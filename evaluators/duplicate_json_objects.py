@@ -70,6 +70,7 @@ class DuplicateJsonObjects(Options):
 
     name: ClassVar[str] = "duplicate_json_objects"
     metric: ClassVar[str] = "duplicate_json_objects_rate"
+    formats: ClassVar[frozenset[str]] = frozenset({"json", "tool_call"})
     rates: ClassVar[tuple[Rate, ...]] = (Rate("duplicate_json_objects_rate", "failed"),)
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:

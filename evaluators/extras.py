@@ -39,6 +39,7 @@ class Extras(Options):
 
     name: ClassVar[str] = "extras"
     metric: ClassVar[str] = "extras_rate"
+    formats: ClassVar[frozenset[str]] = frozenset({"json", "tool_call"})
     rates: ClassVar[tuple[Rate, ...]] = (
         Rate("extras_rate", "failed"),
         Rate("prose_before_rate", "text_before"),

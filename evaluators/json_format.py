@@ -17,6 +17,7 @@ from pydantic import Field
 
 from evaluators.json_corruptions import CORRUPTIONS
 from evaluators.json_diagnosis import Diagnosis, diagnose
+from evaluators.json_labels import LABELS
 from evaluators.json_reader import REPEATED, UNREAD, build, whole
 from harness.contracts import Corruption, Options, Parsed, Shape
 
@@ -36,6 +37,8 @@ class JsonFormat(Options):
 
     name: ClassVar[str] = "json"
     shapes: ClassVar[frozenset[Shape]] = frozenset({"record", "table", "tree"})
+    labels: ClassVar[Mapping[str, str]] = LABELS
+    evaluators: ClassVar[tuple[str, ...]] = ("duplicate_json_objects", "extras")
 
     root: Literal["object", "array", "any"] = "object"
     """What the root value must be."""
@@ -55,7 +58,9 @@ class JsonFormat(Options):
 
     def render(self, value: Any) -> str:
         """The value on one line, in Unicode, with a space after each comma and colon."""
-        return json.dumps(value, ensure_ascii=False)
+        if not isinstance(value, _ROOTS[self.root]):
+            raise ValueError(f"root = {self.root!r} does not hold {value!r:.80}")
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a value, or all problems."""

@@ -59,6 +59,7 @@ class JsonLeniency(JsonFormat):
 
     name: ClassVar[str] = "json_leniency"
     metric: ClassVar[str] = "leniency_strict_rate"
+    formats: ClassVar[frozenset[str]] = frozenset({"json"})
     rates: ClassVar[tuple[Rate, ...]] = (
         *(Rate(f"leniency_{rung}_rate", rung) for rung in RUNGS),
         *(Rate(f"{peer}_rate", peer) for peer in PEERS),

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from harness.training import TrainingRun
 
 Split = Literal["train", "eval"]
-Shape = Literal["record", "table", "tree"]
+Shape = Literal["record", "table", "tree", "list", "call"]
+"""What a value looks like.
+
+    record   {"city": "Oslo", "nights": 4}                  keys with scalars
+    table    [{"city": "Oslo"}, {"city": "Riga"}]           rows alike, at the root or under one key
+    list     ["Oslo", "Riga"]                               scalars at the root
+    tree     {"guest": {"name": "Ada"}, "rooms": ["A-1"]}   objects and lists in each other
+    call     {"name": "book", "arguments": {"city": "Oslo"}}
+"""
 Corruption = Callable[[str, Random], str | None]
 """Breaks a rendered text, or returns None where the text offers nothing to break that way."""
 
@@ -66,7 +74,21 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Format(Protocol):
-    """An output format: how to ask for it, render it, parse it strictly, and break it."""
+    """An output format: how to ask for it, render it, parse it strictly, and break it.
+
+    `parse(render(value))` is the value, and `render` raises ValueError for a value that would not
+    come back; `harness.testing.check_format` tries this and more. The class may also have, and
+    need not:
+
+        title: ClassVar[str]                 what people call it ("JSON Lines"); else from its name
+        labels: ClassVar[Mapping[str, str]]  what each label that `parse` gives means
+        evaluators: ClassVar[tuple[str, ...]]
+                                             what judges its Completions where nothing else is
+                                             named, besides <name>_strict and <name>_match
+        def for_value(self, value) -> Self   the Format with the options that an Example of this
+                                             value sets (a pattern, a schema); they go into the
+                                             Example's `format_options`, and it is judged by them
+    """
 
     name: ClassVar[str]
     shapes: ClassVar[frozenset[Shape]]
@@ -76,7 +98,10 @@ class Format(Protocol):
         """One sentence that asks for this format, for a value of this shape."""
 
     def render(self, value: Any) -> str:
-        """The value as text, the way a model should write it."""
+        """The value as text, the way a model should write it; ValueError where it cannot be held.
+
+        What the format has no types for is text: CSV refuses 4 and holds "4".
+        """
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a value, or all problems; never raises."""
@@ -86,7 +111,13 @@ class Format(Protocol):
 
 
 class Generator(Protocol):
-    """A source of Examples."""
+    """A source of Examples.
+
+    It may also have, and need not, as a field or a property:
+
+        formats: Sequence[str]   the names of the formats that its Examples are in; where
+                                 [eval] evaluators is not set, they say who judges
+    """
 
     name: ClassVar[str]
 
@@ -103,6 +134,8 @@ class Evaluator(Protocol):
                                             `metric`, the share of scored Completions that pass
         needs_example: ClassVar[bool]       True where a text cannot be judged without its Example:
                                             one that has none is then unscored
+        formats: ClassVar[frozenset[str]]   the formats that it judges; it gives no Verdict on the
+                                            answer to an Example in another format
     """
 
     name: ClassVar[str]
@@ -144,7 +177,20 @@ def needs_example(evaluator: Evaluator) -> bool:
     return _needs_example(type(evaluator))
 
 
-# This is asked for each Completion, and pydantic is slow to say that there is no attribute.
+def applies(evaluator: Evaluator, example: Example | None) -> bool:
+    """Whether the evaluator judges answers to this Example; to an unknown one, always."""
+    if example is None:
+        return True
+    formats = _formats(type(evaluator))
+    return formats is None or example.format in formats
+
+
+# These are asked for each Completion, and pydantic is slow to say that there is no attribute.
 @functools.cache
 def _needs_example(kind: Hashable) -> bool:
     return bool(getattr(kind, "needs_example", False))
+
+
+@functools.cache
+def _formats(kind: Hashable) -> frozenset[str] | None:
+    return getattr(kind, "formats", None)

@@ -11,7 +11,7 @@ import importlib
 import importlib.metadata
 import inspect
 import re
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import msgspec
 import pluggy
@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from harness import contracts, hookspecs
 from harness.errors import PluginError, UserError
-from harness.records import Completion, Example, Verdict
+from harness.formats import match_evaluator, strict_evaluator
 
 Kind = Literal["formats", "generators", "evaluators", "trainers", "backends"]
 KINDS: tuple[Kind, ...] = ("formats", "generators", "evaluators", "trainers", "backends")
@@ -65,8 +65,10 @@ def load(
         _register(manager, module, entry.name, distribution)
     found = {kind: _collect(manager, kind) for kind in KINDS}
     for known in found["formats"].values():
-        judge = strict_evaluator(known.component)
-        _add(found["evaluators"], Registered("evaluators", judge.name, known.distribution, judge))
+        for derive in (strict_evaluator, match_evaluator):
+            judge = derive(known.component)
+            new = Registered("evaluators", judge.name, known.distribution, judge)
+            _add(found["evaluators"], new)
     return found
 
 
@@ -94,39 +96,6 @@ def _register(manager: pluggy.PluginManager, module: Any, name: str, distributio
         )
     if not manager.get_hookcallers(module):
         raise PluginError(f"{where} has no hook; the hooks are {hooks}")
-
-
-def strict_evaluator(format_class: Any) -> Any:
-    """The evaluator `<format>_strict`: a Completion passes where the Format parses all of it.
-
-    It takes the Format's own options.
-    """
-
-    def evaluate(self: Any, example: Example | None, completion: Completion) -> Verdict:
-        problems = self.parse(completion.text).problems
-        if not problems:
-            return Verdict(id=completion.example_id, evaluator=self.name, passed=True)
-        return Verdict(
-            id=completion.example_id,
-            evaluator=self.name,
-            passed=False,
-            labels=tuple(dict.fromkeys([problem.label for problem in problems])),
-            problems=problems,
-        )
-
-    name = f"{format_class.name}_strict"
-    return type(
-        "".join(part.title() for part in name.split("_")),
-        (format_class,),
-        {
-            "__module__": format_class.__module__,
-            "__doc__": f"Passes a completion that is one strict {format_class.name} value alone.",
-            "__annotations__": {"name": ClassVar[str], "metric": ClassVar[str]},
-            "name": name,
-            "metric": "format_success_rate",
-            "evaluate": evaluate,
-        },
-    )
 
 
 def _collect(manager: pluggy.PluginManager, kind: Kind) -> dict[str, Registered]:

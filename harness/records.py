@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True):
     content: str
 
 
-class Example(msgspec.Struct, frozen=True, kw_only=True):
+class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing to ask of a model, with the answer it should give."""
 
     id: str
@@ -42,6 +42,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     format: str
     value: Any
     """What `completion` means as data; a Format's `parse(completion)` gives it back."""
+    format_options: dict[str, Any] = {}
+    """Options of the Format that hold for this Example alone, such as the pattern of a regex."""
     tags: dict[str, Any] = {}
     """family, shape, schema, strictness, hard_negatives and bad_outputs (lists of kinds)."""
 

@@ -1,0 +1,179 @@
+"""What the core derives from a Format: its evaluators, and the Format as one Example asks for it.
+
+    strict_evaluator(JsonFormat)  ->  JsonStrict, which passes what the Format parses whole
+    match_evaluator(JsonFormat)   ->  JsonMatch, which compares the value with the Example's
+    for_value(RegexFormat(), {"city": "Oslo"})  ->  RegexFormat(pattern="city: (?P<city>.+)")
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+from harness.contracts import Format, Rate
+from harness.matching import correct, leaves
+from harness.records import Completion, Example, Problem, Verdict
+
+DEFAULT_FORMAT = "json"
+"""What is asked for, and what a text is checked for, where nothing else is said."""
+
+MATCH_RATES = (
+    Rate("exact_match_rate", "passed"),
+    Rate("field_precision", "fields_correct", "fields_predicted"),
+    Rate("field_recall", "fields_correct", "fields_expected"),
+)
+
+
+def title(target: Format | type[Format]) -> str:
+    """The Format's name as people say it: JSON, YAML, markdown table."""
+    said: str | None = getattr(target, "title", None)
+    words = target.name.split("_")
+    return said or (words[0].upper() if len(words) == 1 else " ".join(words))
+
+
+def labels_of(target: Format | type[Format]) -> Mapping[str, str]:
+    """What each of its labels means, where the Format says so."""
+    labels: Mapping[str, str] = getattr(target, "labels", {})
+    return labels
+
+
+def also_judged_by(target: Format | type[Format]) -> tuple[str, ...]:
+    """The evaluators that a Format's Completions have unless others are named, in order."""
+    more: tuple[str, ...] = getattr(target, "evaluators", ())
+    return (f"{target.name}_strict", *more, f"{target.name}_match")
+
+
+def for_value(target: Format, value: Any) -> Format:
+    """The Format with the options that an Example of this value sets; most set none.
+
+    Raises ValueError for a value that it cannot hold.
+    """
+    bind = getattr(target, "for_value", None)
+    bound: Format = bind(value) if bind else target
+    return bound
+
+
+def options_of(target: Any) -> dict[str, Any]:
+    """The options that differ from the Format's defaults, as plain data for an Example."""
+    options: dict[str, Any] = target.model_dump(mode="json", exclude_defaults=True)
+    return options
+
+
+def for_example(judge: Any, example: Example | None) -> Any:
+    """A Format, or an evaluator derived from one, with the options that the Example sets.
+
+    What was set on the judge itself stays. Raises ValueError where the options do not fit.
+    """
+    if example is None or not example.format_options:
+        return judge
+    own = judge.model_dump(mode="json", include=judge.model_fields_set)
+    return _built(type(judge), json.dumps(example.format_options | own, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1024)
+def _built(kind: Any, options: str) -> Any:
+    try:
+        return kind.model_validate_json(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"the Example's format_options {options}: {key}: {first['msg']}") from None
+
+
+def strict_evaluator(format_class: Any) -> Any:
+    """The evaluator `<format>_strict`: a Completion passes where the Format parses all of it.
+
+    It takes the Format's own options.
+    """
+
+    def evaluate(self: Any, example: Example | None, completion: Completion) -> Verdict:
+        problems = for_example(self, example).parse(completion.text).problems
+        if not problems:
+            return Verdict(id=completion.example_id, evaluator=self.name, passed=True)
+        return Verdict(
+            id=completion.example_id,
+            evaluator=self.name,
+            passed=False,
+            labels=tuple(dict.fromkeys([problem.label for problem in problems])),
+            problems=problems,
+        )
+
+    return _derived(
+        format_class,
+        "strict",
+        f"Passes a completion that is one strict {title(format_class)} value alone.",
+        metric="format_success_rate",
+        evaluate=evaluate,
+    )
+
+
+def match_evaluator(format_class: Any) -> Any:
+    """The evaluator `<format>_match`: a Completion passes where its value equals the Example's.
+
+    A text that the Format rejects counts as a miss: it predicts no field, whatever stands in it.
+    """
+
+    def evaluate(self: Any, example: Example | None, completion: Completion) -> Verdict:
+        if example is None:
+            raise ValueError(f"{self.name} needs the Example that the completion answers")
+        expected = leaves(example.value)
+        parsed = for_example(self, example).parse(completion.text)
+        predicted = leaves(parsed.value) if parsed.ok else {}
+        right = correct(predicted, expected)
+        problem = None
+        if not parsed.ok:
+            problem = (
+                "not_strict",
+                f"the text is not strict {title(format_class)}, so it predicts no field",
+            )
+        elif not right == len(expected) == len(predicted):
+            problem = (
+                "wrong_value",
+                f"{right} of {len(expected)} fields are right, {len(predicted)} were given",
+            )
+        problems = (Problem(*problem, 0, len(completion.text)),) if problem else ()
+        return Verdict(
+            id=completion.example_id,
+            evaluator=self.name,
+            passed=not problems,
+            labels=tuple(found.label for found in problems),
+            problems=problems,
+            counts={
+                "fields_expected": len(expected),
+                "fields_predicted": len(predicted),
+                "fields_correct": right,
+            },
+        )
+
+    return _derived(
+        format_class,
+        "match",
+        f"Passes a completion whose {title(format_class)} value equals the Example's.",
+        metric="exact_match_rate",
+        evaluate=evaluate,
+        rates=MATCH_RATES,
+        needs_example=True,
+    )
+
+
+def _derived(format_class: Any, suffix: str, doc: str, **members: Any) -> Any:
+    """A subclass of the Format that is an evaluator: the Format's options are its options."""
+    name = f"{format_class.name}_{suffix}"
+    constants = {"name", "formats", "evaluators", *members} - {"evaluate"}
+    return type(
+        "".join(part.title() for part in name.split("_")),
+        (format_class,),
+        {
+            "__module__": format_class.__module__,
+            "__doc__": doc,
+            "__annotations__": dict.fromkeys(constants, ClassVar[Any]),
+            "name": name,
+            "formats": frozenset({format_class.name}),
+            "evaluators": (),
+            **members,
+        },
+    )
