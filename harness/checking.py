@@ -21,6 +21,7 @@ import msgspec
 from harness.contracts import Evaluator, needs_example
 from harness.diagnostics import Lines, diagnosis, visible
 from harness.errors import DataError, UserError
+from harness.formats import DEFAULT_FORMAT
 from harness.judging import distinct, judge
 from harness.options import build, parse_spec
 from harness.plugins import component
@@ -28,7 +29,6 @@ from harness.progress import say
 from harness.records import Completion, Verdict
 
 STDIN: Final = "<stdin>"
-DEFAULT: Final = "json_strict"
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".txt", ".md", ".log")
 State = Literal["passed", "failed", "unscored"]
 
@@ -118,7 +118,7 @@ def _read(path: str, stdin: BinaryIO | None) -> Source:
 
 
 def evaluators(specs: Iterable[str], formats: Iterable[str]) -> list[Evaluator]:
-    """The evaluators named, then `<format>_strict` of each format; by default json_strict.
+    """The evaluators named, then `<format>_strict` of each format; by default that of JSON.
 
     Raises UserError for an unknown name, for options that do not fit, for one given twice, and for
     one that needs an Example.
@@ -129,7 +129,7 @@ def evaluators(specs: Iterable[str], formats: Iterable[str]) -> list[Evaluator]:
         component("formats", name)  # so that a misspelled name is met by the formats' names
         options = spec.partition(":")[2]
         chosen.append(build("evaluators", f"{name}_strict:{options}", f"{spec!r}: {name}"))
-    chosen = chosen or [build("evaluators", DEFAULT)]
+    chosen = chosen or [build("evaluators", f"{DEFAULT_FORMAT}_strict")]
     for evaluator in chosen:
         if needs_example(evaluator):
             raise UserError(

@@ -36,23 +36,41 @@ def rates_side_by_side(
 ) -> str:
     """Every rate before and after; where a headline is a share of passes, also the paired test.
 
-    The test and the change with its interval take the Examples that both sides could score.
+    The test and the change with its interval take the Examples that both sides could score. A rate
+    that the evaluators of several formats share stands first for all of these formats together.
     """
-    before = tally(evaluators, base.verdicts).metrics()
-    after = tally(evaluators, tuned.verdicts).metrics()
+    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
+    before, after = (each.metrics() for each in sums)
+    pooled = list(zip(*(each.pooled() for each in sums), strict=True))
     rows = []
+    for old, new in pooled:
+        inside = [each for each in evaluators if rates_of(each)[0].name == old.name]
+        pairs = [_scored_twice(each.name, base.verdicts, tuned.verdicts) for each in inside]
+        rows.append(["all formats", *_row(old, new, {rates_of(each)[0] for each in inside}, pairs)])
     for evaluator in evaluators:
         metrics = zip(before[evaluator.name], after[evaluator.name], strict=True)
         for place, (old, new) in enumerate(metrics):
-            change, test = _difference(old, new), ["", "", ""]
-            if place == 0:
-                paired = _paired(_scored_twice(evaluator.name, base.verdicts, tuned.verdicts))
-                change = _change(rates_of(evaluator)[0], paired) or change
-                test = [str(paired.fixed), str(paired.broken), f"{paired.p_value:.2g}"]
-            sides = [f"{shown(side)} {counted(side)}" for side in (old, new)]
-            rows.append([old.name, *sides, change, *test])
-    headers = ["metric", *SIDES, "fixed", "broken", "p (McNemar)"]
-    return table(headers, rows, markdown=markdown)
+            headline = {rates_of(evaluator)[0]} if place == 0 else set()
+            pairs = [_scored_twice(evaluator.name, base.verdicts, tuned.verdicts)]
+            rows.append([evaluator.name, *_row(old, new, headline, pairs)])
+    headers = ["evaluator", "metric", *SIDES, "fixed", "broken", "p (McNemar)"]
+    if not pooled:
+        headers, rows = headers[1:], [row[1:] for row in rows]
+    return table(headers, grouped(rows) if pooled else rows, markdown=markdown)
+
+
+def _row(
+    old: Metric, new: Metric, headline: set[Rate], pairs: Sequence[Mapping[str, tuple[bool, bool]]]
+) -> list[str]:
+    """A rate on both sides and what became of it; tested where there is one headline."""
+    change, test = _difference(old, new), ["", "", ""]
+    if len(headline) == 1:
+        paired = _paired([each for pair in pairs for each in pair.values()])
+        [tested] = headline
+        change = _change(tested, paired) or change
+        test = [str(paired.fixed), str(paired.broken), f"{paired.p_value:.2g}"]
+    sides = [f"{shown(side)} {counted(side)}" for side in (old, new)]
+    return [old.name, *sides, change, *test]
 
 
 def stops_side_by_side(
@@ -98,7 +116,7 @@ def slices_side_by_side(
                     continue  # a side without an answer in this slice has nothing to compare
                 new = later[dimension][value][0]
                 inside = {i: pairs[i] for i in members[dimension, value] if i in pairs}
-                change = _change(headline, _paired(inside)) or _difference(old, new)
+                change = _change(headline, _paired(inside.values())) or _difference(old, new)
                 sides = [f"{shown(side)} {counted(side)}" for side in (old, new)]
                 rows.append([dimension, named(value), *sides, change])
         if rows:
@@ -126,8 +144,9 @@ def _change(headline: Rate, paired: Paired) -> str:
     return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*change)
 
 
-def _paired(pairs: Mapping[str, tuple[bool, bool]]) -> Paired:
-    return mcnemar([before for before, _ in pairs.values()], [after for _, after in pairs.values()])
+def _paired(pairs: Iterable[tuple[bool, bool]]) -> Paired:
+    known = list(pairs)
+    return mcnemar([before for before, _ in known], [after for _, after in known])
 
 
 def _scored_twice(

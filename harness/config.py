@@ -9,6 +9,7 @@ Without a file the preset `configs/quick.toml` is taken, so every command works 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from harness.contracts import Backend, Evaluator, Generator, Options, Trainer
 from harness.errors import ConfigError, UserError
+from harness.formats import also_judged_by
 from harness.options import check, parse_spec, parse_value
 from harness.plugins import Kind, component, did_you_mean
 
@@ -86,13 +88,9 @@ class EvalOptions(Options):
 
     backend: str = "transformers"
     """The completion backend; `fmtharness plugins` lists them."""
-    evaluators: tuple[str, ...] = (
-        "json_strict",
-        "duplicate_json_objects",
-        "extras",
-        "json_match",
-    )
-    """Component specs, such as `json_strict:root=any,max_depth=8`."""
+    evaluators: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Component specs, such as `json_strict:root=any,max_depth=8`; those that the formats of the
+    data imply where it is not set."""
     num_prompts: int | None = Field(default=None, ge=1)
     """How many evaluation Examples are asked, from the first; all where it is not set."""
     dump_jsonl: Path | None = None
@@ -186,8 +184,21 @@ def load_config(
             tables[table], core, selector, kind, f"{source}: [{table}]"
         )
         faults += wrong
+    if built["eval"] and built["generator"] and built["eval"].evaluators is None:
+        try:
+            specs = implied(getattr(built["generator"], "formats", ()))
+        except UserError as error:
+            specs = ()
+            faults.append(f"{source}: [data]: {error}")
+        if not specs and not faults:
+            chosen = built["data"].generator
+            faults.append(
+                f"{source}: [eval] lacks the key 'evaluators': generator {chosen!r} does not say "
+                f"in which formats its Examples are"
+            )
+        built["eval"] = built["eval"].model_copy(update={"evaluators": specs or None})
     evaluators: list[Evaluator] = []
-    for spec in built["eval"].evaluators if built["eval"] else ():
+    for spec in (built["eval"] and built["eval"].evaluators) or ():
         evaluator, wrong = _component("evaluators", spec, f"{source}: [eval] evaluators")
         evaluators.append(evaluator)
         faults += wrong
@@ -207,6 +218,15 @@ def load_config(
         evaluators=tuple(evaluators),
         report=report,
     )
+
+
+def implied(formats: Iterable[str]) -> tuple[str, ...]:
+    """The evaluators of Completions in these formats, where none are named.
+
+    Raises UserError for an unknown format.
+    """
+    each = (also_judged_by(component("formats", name)) for name in dict.fromkeys(formats))
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(each)))
 
 
 def _read(path: Path) -> dict[str, Any]:

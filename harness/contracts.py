@@ -179,10 +179,13 @@ def needs_example(evaluator: Evaluator) -> bool:
 
 def applies(evaluator: Evaluator, example: Example | None) -> bool:
     """Whether the evaluator judges answers to this Example; to an unknown one, always."""
-    if example is None:
-        return True
-    formats = _formats(type(evaluator))
-    return formats is None or example.format in formats
+    formats = formats_of(evaluator)
+    return example is None or formats is None or example.format in formats
+
+
+def formats_of(evaluator: Evaluator) -> frozenset[str] | None:
+    """The formats that the evaluator judges; None for any."""
+    return _formats(type(evaluator))
 
 
 # These are asked for each Completion, and pydantic is slow to say that there is no attribute.

@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config, ModelOptions, load_config
-from harness.contracts import Evaluator, needs_example
+from harness.config import Config, ModelOptions, implied, load_config
+from harness.contracts import Evaluator, formats_of, needs_example
 from harness.errors import DataError, UserError
+from harness.formats import DEFAULT_FORMAT
 from harness.judging import Tally
 from harness.options import build
 from harness.progress import progress, say
@@ -54,20 +55,15 @@ def evaluate(
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
     _all_different(completions=completions, data=data, verdicts=verdicts, dump_jsonl=dump_jsonl)
     resolved = config_for(config, adapter, overrides)
-    chosen = [build("evaluators", spec) for spec in evaluators]
-    if not chosen:
-        chosen = list(resolved.evaluators)
-        if completions is not None and data is None:
-            chosen = [e for e in chosen if not needs_example(e)]
-    elif completions is not None and data is None:
-        for evaluator in chosen:
-            if needs_example(evaluator):
-                raise UserError(
-                    f"evaluator {evaluator.name!r} compares with Examples: name them with --data"
-                )
+    wanted = num_prompts or resolved.eval.num_prompts
+    examples: dict[str, Example] = {}
+    if completions is None:
+        examples = known_examples(data, wanted)
+    elif data is not None:
+        examples = known_examples(data)
+    chosen = _chosen(evaluators, resolved, examples.values())
     parts: Iterator[Judged]
     if completions is not None:
-        examples = known_examples(data) if data else {}
         work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
         if num_prompts:
             rows = itertools.islice(read_rows(completions), num_prompts)
@@ -77,12 +73,43 @@ def evaluate(
             parts = judge_file(completions, work, processes=processes)
         parts = _shown(_answers(parts, completions, examples, data), completions)
     else:
-        wanted = num_prompts or resolved.eval.num_prompts
-        examples = known_examples(data, wanted)
         work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
         asked = _complete(resolved, list(examples.values()), model, adapter, max_new_tokens)
         parts = (work.judge([completion]) for completion in asked)
     return _written(chosen, parts, verdicts, dump_jsonl)
+
+
+def _chosen(
+    specs: Sequence[str], config: Config, examples: Iterable[Example]
+) -> Sequence[Evaluator]:
+    """The evaluators named; else those of the config, or of the Examples' formats, that can judge.
+
+    Raises UserError for one that is named and has no Example to judge or to compare with.
+    """
+    formats = sorted({example.format for example in examples})
+    chosen: Sequence[Evaluator] = [build("evaluators", spec) for spec in specs]
+    if not specs:
+        chosen = [each for each in config.evaluators if _can_judge(each, formats)]
+    for each in chosen:
+        if not formats and needs_example(each):
+            raise UserError(
+                f"evaluator {each.name!r} compares with Examples: name them with --data"
+            )
+        if not _can_judge(each, formats):
+            judged = ", ".join(sorted(formats_of(each) or ()))
+            raise UserError(
+                f"evaluator {each.name!r} judges {judged}, and the Examples ask for "
+                f"{', '.join(formats)}; name another evaluator, or other Examples with --data"
+            )
+    return chosen or [build("evaluators", spec) for spec in implied(formats or [DEFAULT_FORMAT])]
+
+
+def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
+    """Whether there is something for it among Examples of these formats, or none are known."""
+    if not formats:
+        return not needs_example(evaluator)
+    judged = formats_of(evaluator)
+    return judged is None or not judged.isdisjoint(formats)
 
 
 def _all_different(**files: Path | None) -> None:

@@ -1,15 +1,15 @@
 """What the core derives from a Format: its evaluators, and the Format as one Example asks for it.
 
-    strict_evaluator(JsonFormat)  ->  JsonStrict, which passes what the Format parses whole
-    match_evaluator(JsonFormat)   ->  JsonMatch, which compares the value with the Example's
-    for_value(RegexFormat(), {"city": "Oslo"})  ->  RegexFormat(pattern="city: (?P<city>.+)")
+strict_evaluator(JsonFormat)  ->  JsonStrict, which passes what the Format parses whole
+match_evaluator(JsonFormat)   ->  JsonMatch, which compares the value with the Example's
+for_value(RegexFormat(), {"city": "Oslo"})  ->  RegexFormat(pattern="city: (?P<city>.+)")
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -71,7 +71,8 @@ def for_example(judge: Any, example: Example | None) -> Any:
     if example is None or not example.format_options:
         return judge
     own = judge.model_dump(mode="json", include=judge.model_fields_set)
-    return _built(type(judge), json.dumps(example.format_options | own, sort_keys=True))
+    kind: Hashable = type(judge)
+    return _built(kind, json.dumps(example.format_options | own, sort_keys=True))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,6 +1,6 @@
 """From Completions to Verdicts, and from Verdicts to Metrics.
 
-judge(evaluators, examples, completions)  yields one Verdict per completion and evaluator
+judge(evaluators, examples, completions)  yields a completion's Verdict of each evaluator in turn
 tally.add(verdict, example, completion)   counts it in, overall and in each of its slices
 tally.metrics()["extras"]                 is its rates: [Metric(name="extras_rate", ...), ...]
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from harness.contracts import Evaluator, needs_example, rates_of
+from harness.contracts import Evaluator, applies, formats_of, needs_example, rates_of
 from harness.errors import PluginError, UserError
 from harness.records import BrokenRow, Completion, Example, Metric, Problem, Verdict
 from harness.statistics import Clustered, clustered, rate
@@ -45,7 +45,7 @@ def judge(
 def verdicts_on(
     row: Completion | BrokenRow, evaluators: Sequence[Evaluator], examples: Mapping[str, Example]
 ) -> list[Verdict]:
-    """One Verdict of each evaluator.
+    """One Verdict of each evaluator that judges the format of the Example, where that is known.
 
     A broken row, and an evaluator that raises, that returns no Verdict of its own on this
     Completion, or that lacks the Example it needs, give an unscored Verdict.
@@ -55,7 +55,7 @@ def verdicts_on(
         reason = f"line {row.line} is no completion: {row.reason}"
         return [_unscored(evaluator, unread, reason) for evaluator in evaluators]
     example = examples.get(row.example_id)
-    return [_judge_one(evaluator, example, row) for evaluator in evaluators]
+    return [_judge_one(each, example, row) for each in evaluators if applies(each, example)]
 
 
 def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
@@ -158,6 +158,7 @@ class Tally:
 
     def __init__(self, evaluators: Sequence[Evaluator]) -> None:
         self.rates = {e.name: rates_of(e) for e in distinct(evaluators)}
+        self.formats = {e.name: formats_of(e) for e in evaluators}
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
         self.labels: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
         self.stops: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in self.rates}
@@ -214,6 +215,34 @@ class Tally:
         """
         return {name: self._metrics(name, counts) for name, counts in self.counts.items()}
 
+    def pooled(self) -> list[Metric]:
+        """The rates that evaluators of different formats share, over all of these formats."""
+        owners: dict[str, list[str]] = defaultdict(list)
+        for evaluator, rates in self.rates.items():
+            for each in rates:
+                owners[each.name].append(evaluator)
+        found = []
+        for name, evaluators in owners.items():
+            judged = [self.formats[each] for each in evaluators]
+            apart = [format for formats in judged for format in formats or ()]
+            if len(judged) > 1 and all(judged) and len(apart) == len({*apart}):
+                parts = [m for e in evaluators for m in self._metrics(e, self.counts[e])]
+                parts = [part for part in parts if part.name == name]
+                counts = (sum(p.numerator for p in parts), sum(p.denominator for p in parts))
+                found.append(rate(name, *counts))
+        return found
+
+    def named(self) -> dict[str, Metric]:
+        """Every rate by a name of its own: `yaml_strict.format_success_rate` where it is shared."""
+        metrics = self.metrics()
+        uses = Counter(metric.name for found in metrics.values() for metric in found)
+        named = {metric.name: metric for metric in self.pooled()}
+        for evaluator, found in metrics.items():
+            for metric in found:
+                shared = uses[metric.name] > 1
+                named[f"{evaluator}.{metric.name}" if shared else metric.name] = metric
+        return named
+
     def sliced(self, evaluator: str) -> dict[str, dict[str, list[Metric]]]:
         """The evaluator's rates by dimension and value, the values sorted.
 
@@ -268,15 +297,40 @@ def tally(
     evaluators: Sequence[Evaluator],
     verdicts: Iterable[Verdict],
     examples: Mapping[str, Example] | None = None,
-    completions: Iterable[Completion] = (),
+    completions: Iterable[Completion] | None = None,
 ) -> Tally:
     """The sums of all the Verdicts.
 
     Slices need the Examples by id, and finish reasons the Completions, which the Verdicts follow in
-    order, as many for each as there are evaluators.
+    order.
     """
-    sums = Tally(evaluators)
-    judged = (completion for completion in completions for _ in evaluators)
-    for verdict in verdicts:
-        sums.add(verdict, (examples or {}).get(verdict.id), next(judged, None))
+    sums, known = Tally(evaluators), examples or {}
+    if completions is None:
+        for verdict in verdicts:
+            sums.add(verdict, known.get(verdict.id))
+    for completion, judged in by_completion(evaluators, completions or (), verdicts):
+        for verdict in judged:
+            sums.add(verdict, known.get(verdict.id), completion)
     return sums
+
+
+def by_completion(
+    evaluators: Sequence[Evaluator],
+    completions: Iterable[Completion],
+    verdicts: Iterable[Verdict],
+) -> Iterator[tuple[Completion, list[Verdict]]]:
+    """Yield each Completion with its Verdicts, which stand in the Completions' order."""
+    place = {evaluator.name: at for at, evaluator in enumerate(evaluators)}
+    rest = iter(verdicts)
+    following = next(rest, None)
+    for completion in completions:
+        mine: list[Verdict] = []
+        last = -1
+        # Two Completions may have one id; the evaluators' order tells where the second begins.
+        while following and following.id == completion.example_id:
+            if place[following.evaluator] <= last:
+                break
+            last = place[following.evaluator]
+            mine.append(following)
+            following = next(rest, None)
+        yield completion, mine

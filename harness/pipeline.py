@@ -19,9 +19,10 @@ import msgspec
 
 from harness.comparison import Arm
 from harness.config import Config
+from harness.contracts import Evaluator
 from harness.data_stats import collect_stats, stats_markdown
 from harness.errors import DataError
-from harness.judging import Tally, judge, tally
+from harness.judging import Tally, by_completion, judge, tally
 from harness.plot import draw
 from harness.progress import say
 from harness.records import (
@@ -183,10 +184,10 @@ def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally
         name = config.eval.dump_jsonl
         dump(
             run.path / name.with_name(f"{name.stem}.{arm}{name.suffix}"),
+            config.evaluators,
             by_id,
             read_records(run.completions(arm), Completion),
             read_records(path, Verdict),
-            evaluators=len(config.evaluators),
         )
     completions = read_records(run.completions(arm), Completion)
     return tally(config.evaluators, read_records(path, Verdict), by_id, completions)
@@ -194,25 +195,22 @@ def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally
 
 def dump(
     path: Path,
+    evaluators: Sequence[Evaluator],
     examples: dict[str, Example],
     completions: Iterable[Completion],
     verdicts: Iterable[Verdict],
-    *,
-    evaluators: int,
 ) -> None:
     """Write one row per completion for reading: prompt, target, text, and labels by evaluator.
 
-    The verdicts stand in the completions' order, as many for each as there are evaluators.
+    The verdicts stand in the completions' order.
     """
-    in_turn = iter(verdicts)
     with atomic_file(path) as temporary, temporary.open("wb") as out:
-        for completion in completions:
+        for completion, judged in by_completion(evaluators, completions, verdicts):
             example = examples.get(completion.example_id)
-            judged = itertools.islice(in_turn, evaluators)
             out.write(encode(dump_row(completion, example, judged)))
 
 
-STAGE_VERSIONS = {"data": 1, "train": 1, "completions": 1, "verdicts": 2}
+STAGE_VERSIONS = {"data": 2, "train": 1, "completions": 1, "verdicts": 3}
 """Raised by hand where a change to the code changes a stage's files."""
 
 

@@ -36,7 +36,7 @@ class AssertFormat(Protocol):
 def assert_format() -> AssertFormat:
     """A function that fails, with a diagnosis, where a text breaks a format.
 
-    `assert_format(text)` takes strict JSON; evaluators are named with their options as on the
+    `assert_format(text)` takes strict JSON, or what `example=` asks for; evaluators are named with their options as on the
     command line, `assert_format(text, "json_strict:root=any", "extras")`, and a format's name alone
     means its strict evaluator. Those that compare with an Example need `example=`.
     """
@@ -52,7 +52,7 @@ def _assert_format(
     if not isinstance(text, str):
         raise TypeError(f"assert_format judges a str, and this is of type {type(text).__name__}")
     try:
-        verdicts, failure = _judge(text, evaluators or ("json_strict",), example)
+        verdicts, failure = _judge(text, evaluators, example)
     except HarnessError as error:
         raise pytest.fail.Exception(str(error)) from None
     if failure:
@@ -64,15 +64,19 @@ def _judge(
     text: str, specs: tuple[str, ...], example: Example | None
 ) -> tuple[tuple[Verdict, ...], str]:
     """The Verdicts on a text, and why it fails; nothing where every evaluator passes it."""
-    from harness.contracts import needs_example
+    from harness.contracts import applies, needs_example
     from harness.diagnostics import diagnosis
     from harness.errors import UserError
+    from harness.formats import DEFAULT_FORMAT
     from harness.judging import distinct, judge
     from harness.options import build
     from harness.records import Completion
 
-    chosen = distinct([build("evaluators", _spec(spec)) for spec in specs])
+    asked = example.format if example else DEFAULT_FORMAT
+    chosen = distinct([build("evaluators", _spec(spec)) for spec in specs or (asked,)])
     for each in chosen:
+        if not applies(each, example):
+            raise UserError(f"evaluator {each.name!r} does not judge {asked}, the Example's format")
         if example is None and needs_example(each):
             raise UserError(f"evaluator {each.name!r} compares with an Example: give example=")
     known = {example.id: example} if example else {}

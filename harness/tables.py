@@ -64,7 +64,7 @@ def metrics_table(tally: Tally, *, slices: bool = True, markdown: bool = False) 
 
 
 def _rates(tally: Tally, markdown: bool) -> str:
-    rows = []
+    rows = [["all formats", m.name, shown(m), counted(m)] for m in tally.pooled()]
     for evaluator, metrics in tally.metrics().items():
         by_family = tally.clustered(evaluator)
         for metric in metrics:

@@ -49,7 +49,7 @@ GROWTH: Final = 8
 
 
 def check_format(tested: Format, *, examples: int = 60) -> None:
-    """Raise AssertionError where the Format breaks one of its promises, with the text that shows it.
+    """Raise AssertionError where the Format breaks a promise, with the text that shows it.
 
     - What it renders it parses back; what it cannot hold it refuses with a ValueError, and plain
       words in the shapes it claims it holds.
@@ -305,30 +305,42 @@ def values(tested: Format) -> st.SearchStrategy[Any]:
     scalars = st.one_of(texts, texts, numbers, st.booleans(), st.none())
     keys = st.one_of(st.sampled_from(KEYS), st.sampled_from(KEYS), wild)
     # A Format of texts alone would refuse nearly everything that holds another scalar.
-    for leaf in (texts, scalars):
-        keyed = st.dictionaries(keys, leaf, min_size=1, max_size=4)
-        rows = st.lists(st.sampled_from(KEYS), min_size=2, max_size=3, unique=True).flatmap(
-            lambda names, leaf=leaf: st.lists(
-                st.fixed_dictionaries(dict.fromkeys(names, leaf)), min_size=1, max_size=3
-            )
+    return st.one_of(
+        *(
+            _shaped(shape, leaf, keys)
+            for leaf in (texts, scalars)
+            for shape in sorted(tested.shapes)
         )
-        inner = st.recursive(
-            leaf,
-            lambda child: st.one_of(
-                st.lists(child, max_size=3), st.dictionaries(keys, child, max_size=3)
-            ),
-            max_leaves=8,
-        )
-        of: Mapping[Shape, st.SearchStrategy[Any]] = {
-            "record": keyed,
-            "table": st.one_of(rows, rows.map(lambda found: {"rows": found})),
-            "list": st.lists(leaf, min_size=1, max_size=4),
-            "call": st.fixed_dictionaries({"name": texts, "arguments": keyed}),
-            "tree": st.dictionaries(keys, inner, min_size=1, max_size=4),
-        }
-        found = [of[shape] for shape in sorted(tested.shapes)]
-        chosen = st.one_of(found) if leaf is texts else st.one_of(chosen, *found)
-    return chosen
+    )
+
+
+def _shaped(
+    shape: Shape, leaf: st.SearchStrategy[Any], keys: st.SearchStrategy[str]
+) -> st.SearchStrategy[Any]:
+    record = st.dictionaries(keys, leaf, min_size=1, max_size=4)
+    if shape == "record":
+        return record
+    if shape == "list":
+        return st.lists(leaf, min_size=1, max_size=4)
+    if shape == "call":
+        return st.fixed_dictionaries({"name": st.sampled_from(WORDS), "arguments": record})
+    if shape == "table":
+        columns = st.lists(st.sampled_from(KEYS), min_size=2, max_size=3, unique=True)
+
+        def rows_of(names: list[str]) -> st.SearchStrategy[list[Any]]:
+            row = st.fixed_dictionaries(dict.fromkeys(names, leaf))
+            return st.lists(row, min_size=1, max_size=3)
+
+        rows = columns.flatmap(rows_of)
+        return st.one_of(rows, rows.map(lambda found: {"rows": found}))
+    inner: st.SearchStrategy[Any] = st.recursive(
+        leaf,
+        lambda child: st.one_of(
+            st.lists(child, max_size=3), st.dictionaries(keys, child, max_size=3)
+        ),
+        max_leaves=8,
+    )
+    return st.dictionaries(keys, inner, min_size=1, max_size=4)
 
 
 @st.composite

@@ -81,12 +81,11 @@ class TrainingRun:
         )
         sums = self._judge(f"sft-{step}", examples, completions)
         values: dict[str, float] = {}
-        for metrics in sums.metrics().values():
-            for metric in metrics:
-                if metric.value is not None and metric.low is not None and metric.high is not None:
-                    values[f"eval/{metric.name}"] = metric.value
-                    values[f"eval_low/{metric.name}"] = metric.low
-                    values[f"eval_high/{metric.name}"] = metric.high
+        for name, metric in sums.named().items():
+            if metric.value is not None and metric.low is not None and metric.high is not None:
+                values[f"eval/{name}"] = metric.value
+                values[f"eval_low/{name}"] = metric.low
+                values[f"eval_high/{name}"] = metric.high
         self.log(step, values)
         return {name: metrics[0] for name, metrics in sums.metrics().items()}
 
