@@ -14,8 +14,9 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from types import NoneType, UnionType
 from typing import Any, Literal
 
@@ -27,8 +28,10 @@ from evaluators.json_format import JsonFormat
 from evaluators.json_labels import LABELS
 from harness import config, contracts, hookspecs
 from harness.cli import main as fmtharness
-from harness.contracts import rates_of
+from harness.contracts import Corruption, Format, rates_of
+from harness.formats import for_value, labels_of
 from harness.plugins import KINDS, Kind, Registered, load
+from harness.testing import plain_values
 
 FOLDER = Path(__file__).parent
 WIDTH = 88
@@ -266,26 +269,53 @@ def doc(thing: Any) -> str:
 
 
 def labels_page() -> str:
-    """docs/labels.md: every label of strict JSON with a text that carries it."""
+    """docs/labels.md: every label of every format, and for JSON a text that carries it alone."""
     rows = []
     for label, means in LABELS.items():
         given = {problem.label for problem in STRICT.parse(SAMPLES[label]).problems}
         if given != {label}:
             raise click.ClickException(f"the sample for {label} is judged {sorted(given)}")
         rows.append((f"`{label}`", means, code(repr(SAMPLES[label]))))
+    others = []
+    for each in built_ins()["formats"].values():
+        if each.name != STRICT.name:
+            others += [f"## {each.name}", format_labels(each.component())]
     return page(
         "Labels",
-        "What `json_strict` finds wrong with a completion. It carries every label that applies, "
-        "and each problem has its span in characters. The samples are Python literals that carry "
-        f'their label alone, judged with `root = "object"` and `max_depth = {STRICT.max_depth}`.',
+        "What `<format>_strict` finds wrong with a completion. It carries every label that the "
+        "format can tell, and each problem has its span in characters.",
+        "## json",
+        "The samples are Python literals that carry their label alone, judged with "
+        f'`root = "object"` and `max_depth = {STRICT.max_depth}`.',
         table(("label", "meaning", "sample"), rows),
+        *others,
+        "## Labels of other evaluators",
         "`extras` uses those that say what stands around the value. Some labels are not of JSON: "
         "`duplicate_objects` (`duplicate_json_objects`: two or more complete objects side by side),"
-        " `not_strict` and `wrong_value` (`json_match`: the text is not strict JSON, or its value "
+        " `not_strict` and `wrong_value` (`<format>_match`: the text is not strict, or its value "
         "is another), and `needs_trimming`, `needs_fence_stripping`, `needs_extraction`, "
         "`needs_repair` and `beyond_repair` (`json_leniency`: the [rung](numbers.md#the-rates) "
         "that a failing text needs). `unscored` stands where an evaluator could not judge.",
     )
+
+
+def format_labels(each: Format) -> str:
+    """A Format's labels; the sample is its own corruption of a small value, where it has one."""
+    rows = []
+    corruptions = each.corruptions()
+    for label, means in labels_of(each).items():
+        sample = next(broken_texts(each, corruptions[label]), "") if label in corruptions else ""
+        rows.append((f"`{label}`", means, code(repr(sample)) if sample else ""))
+    return table(("label", "meaning", "sample"), rows)
+
+
+def broken_texts(each: Format, corruption: Corruption) -> Iterator[str]:
+    """The corruption of the shortest of the Format's plain values that it can break."""
+    bound = [(for_value(each, value), value) for value in plain_values(each)]
+    rendered = [(target, target.render(value)) for target, value in bound]
+    for _, text in sorted(rendered, key=lambda pair: (len(pair[1]), pair[1])):
+        if broken := corruption(text, Random(1)):
+            yield broken
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -15,6 +15,7 @@ from typing import Any
 
 from generators.context import Context, Draft, Wording
 from generators.values import surface
+from harness.contracts import Format
 
 ALONE: Wording = {
     "train": (
@@ -47,12 +48,13 @@ KEEP: Wording = {
 }
 
 
-def break_answer(context: Context, draft: Draft, completion: str) -> str | None:
+def break_answer(context: Context, target: Format, draft: Draft, completion: str) -> str | None:
     """Turn the Draft into a request to correct a broken answer, and name how it is broken.
 
-    None, and an unchanged Draft, where the Format has no corruption for this text.
+    `target` is the Format as this answer needs it. None, and an unchanged Draft, where it has no
+    corruption for this text.
     """
-    corruptions = context.format.corruptions()
+    corruptions = target.corruptions()
     kinds = sorted(corruptions)
     context.dice.shuffle(kinds)
     for kind in kinds:

@@ -11,7 +11,7 @@ A family puts its parts into a `Draft`; strictness, temptations and bad outputs 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -20,6 +20,8 @@ from generators.dice import Dice
 from generators.schemas import STYLES, Schema, draw_schema, styled
 from generators.values import Scalar, draw, surface
 from harness.contracts import Format, Shape, Split
+from harness.formats import for_value, title
+from harness.matching import same_value
 from harness.records import Message
 
 Strictness = Literal["easy", "medium", "hard"]
@@ -34,8 +36,10 @@ class Abilities:
     styles: Mapping[str, float]
     """Key styles and their weights."""
     nulls: bool
-    records: bool
-    """Whether a record can stand alone; else it is a table of one row."""
+    typed: bool
+    """Whether numbers and flags come back as such; else every scalar is a text."""
+    calls: bool
+    """Whether several tool calls can stand in one answer."""
     table_in_object: bool
     """Whether a table's rows stand under a key of a root object; else they are the root."""
 
@@ -43,30 +47,47 @@ class Abilities:
 def abilities(target: Format) -> Abilities:
     """Ask the Format what it holds, so that nothing here needs to know any format."""
     shapes = set(target.shapes)
-    rows = [{"a": "x"}, {"a": "y"}]
+    rows = [{"a": "x", "b": "x"}, {"a": "y", "b": "y"}]
     table_in_object = _returns(target, {"rows": rows})
     if not (table_in_object or _returns(target, rows)):
         shapes.discard("table")
+    probe = next(_PROBES[shape] for shape in _PROBES if shape in shapes)
+
+    def takes(key: str, scalar: Any) -> bool:
+        value = probe(key, scalar)
+        return _returns(target, value) or _returns(target, {"rows": value})
+
+    call = {"name": "a", "arguments": {"b": "x"}}
     return Abilities(
         shapes=frozenset(shapes),
         styles={
-            name: weight
-            for name, weight in STYLES.items()
-            if _returns(target, {styled("two words", name): "x"})
+            name: weight for name, weight in STYLES.items() if takes(styled("two words", name), "x")
         }
         or {"snake": 1.0},
-        nulls=_returns(target, {"a": "x", "b": None}),
-        records=_returns(target, {"a": "x"}),
+        nulls=takes("a", None),
+        typed=all(takes("a", scalar) for scalar in (4, 2.5, True)),
+        calls="call" in shapes and _returns(target, [call, call]),
         table_in_object=table_in_object,
     )
 
 
+_PROBES: Mapping[Shape, Callable[[str, Any], Any]] = {
+    "record": lambda key, scalar: {key: scalar},
+    "table": lambda key, scalar: [{key: scalar, "b": "x"}],
+    "tree": lambda key, scalar: {"a": {key: scalar}},
+    "call": lambda key, scalar: {"name": "a", "arguments": {key: scalar}},
+    "list": lambda key, scalar: [scalar],
+}
+"""A value of each shape with this key and this scalar in it."""
+
+
 def _returns(target: Format, probe: Any) -> bool:
     try:
-        parsed = target.parse(target.render(probe))
+        bound = for_value(target, probe)
+        parsed = bound.parse(bound.render(probe))
     except Exception:  # a Format may refuse what it cannot hold in its own way
         return False
-    return parsed.ok and bool(parsed.value == probe)
+    return parsed.ok and same_value(parsed.value, probe)
 
 
 @dataclass(slots=True)
@@ -105,8 +126,9 @@ class Context:
         return {field.key: self.value(field.kind) for field in schema.fields}
 
     def value(self, kind: str) -> Scalar:
-        """A value of this kind."""
-        return draw(kind, self.split, self.dice)
+        """A value of this kind, as text where the Format knows nothing else."""
+        drawn = draw(kind, self.split, self.dice)
+        return drawn if self.abilities.typed else surface(drawn)
 
     def written(self, value: Scalar) -> str:
         """The value as the source writes it."""
@@ -114,8 +136,14 @@ class Context:
         return f'"{text}"' if self.quoted and isinstance(value, str) and '"' not in text else text
 
     def rendered(self, record: Mapping[str, Scalar]) -> str:
-        """A record in the Format."""
-        return self.format.render(record if self.abilities.records else [record])
+        """A record in the Format, as near as its shapes come to one."""
+        shapes = self.abilities.shapes
+        value: Any = record
+        if shapes <= {"table", "list"}:
+            value = [record] if "table" in shapes else [*record.values()]
+        elif shapes == {"call"}:
+            value = {"name": "show", "arguments": record}
+        return for_value(self.format, value).render(value)
 
     def absent(self, schema: Schema) -> str | None:
         """Now and then, where null is asked for, the key of a value that the source leaves out."""
@@ -126,9 +154,8 @@ class Context:
 
     @property
     def format_name(self) -> str:
-        """The Format's name as people say it: JSON, YAML, markdown table."""
-        words = self.format.name.split("_")
-        return words[0].upper() if len(words) == 1 else " ".join(words)
+        """The Format's name as people say it: JSON, YAML, Markdown table."""
+        return title(self.format)
 
 
 def template_id(template: str) -> str:

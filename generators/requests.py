@@ -11,6 +11,7 @@ the same for train and eval.
 from __future__ import annotations
 
 from generators.context import Context, Draft, Strictness, Wording
+from harness.contracts import Format
 
 DEMANDS: dict[Strictness, Wording] = {
     "easy": {
@@ -77,7 +78,7 @@ PRIORITY: Wording = {
 }
 
 
-def demand(context: Context, draft: Draft) -> None:
+def demand(context: Context, target: Format, draft: Draft) -> None:
     """Say how the answer must look: in the system message, first, or last."""
     null = ""
     if context.strictness == "hard" and context.abilities.nulls:
@@ -85,7 +86,7 @@ def demand(context: Context, draft: Draft) -> None:
     text = context.say(
         DEMANDS[context.strictness],
         format=context.format_name,
-        instruction=context.format.instruction(draft.value),
+        instruction=target.instruction(draft.value),
         null=null,
     )
     place = context.dice.choice(("system", "system", "system", "first", "last", "last"))

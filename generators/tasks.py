@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,12 +23,23 @@ from generators.requests import demand, last_word
 from generators.temptations import tempt
 from harness.contracts import Format, Options, Split
 from harness.errors import PluginError, UserError
-from harness.plugins import component, did_you_mean
+from harness.formats import DEFAULT_FORMAT, for_value, options_of
+from harness.options import build, parse_spec
+from harness.plugins import did_you_mean
 from harness.records import Example
 
+Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Level = Literal["easy", "medium", "hard", "mixed"]
 LEVELS: tuple[Strictness, ...] = ("easy", "medium", "hard")
+
+
+class _Target(NamedTuple):
+    """A Format to ask for, what it holds, and the weights of the families that fit it."""
+
+    format: Format
+    abilities: Abilities
+    families: dict[str, float]
 
 
 class Tasks(Options):
@@ -36,9 +47,10 @@ class Tasks(Options):
 
     name: ClassVar[str] = "tasks"
 
-    format: str = "json"
-    """The Format that is asked for."""
-    families: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    format: str | dict[str, Weight] = DEFAULT_FORMAT
+    """The Format that is asked for, such as `"yaml"` or `"json:root=array"`; or several and their
+    weights, such as `{ json = 2, yaml = 1 }`."""
+    families: dict[str, Weight] = Field(default_factory=dict)
     """Task families and their weights; where it is empty, all that the Format can hold, equally."""
     hard_negative_prob_train: Probability = 0.3
     """How often a training prompt tempts the answer out of the format."""
@@ -57,12 +69,16 @@ class Tasks(Options):
 
     @field_validator("format")
     @classmethod
-    def _format_exists(cls, name: str) -> str:
+    def _formats_exist(cls, asked: str | dict[str, float]) -> str | dict[str, float]:
+        weights = {asked: 1.0} if isinstance(asked, str) else asked
+        if not any(weights.values()):
+            raise ValueError("at least one format needs a weight above 0")
         try:
-            component("formats", name)
+            for spec in weights:
+                build("formats", spec)
         except UserError as error:
             raise ValueError(str(error)) from error
-        return name
+        return asked
 
     @field_validator("families")
     @classmethod
@@ -80,44 +96,53 @@ class Tasks(Options):
 
     @model_validator(mode="after")
     def _families_fit(self) -> Self:
-        """A family that is asked for by name must fit the Format."""
-        can = abilities(component("formats", self.format)())
+        """Every family that is asked for fits a Format, and every Format holds one."""
+        targets = self._targets()
+        shapes = {shape for target in targets.values() for shape in target.abilities.shapes}
         misfits = [
             name
             for name, weight in self.families.items()
-            if weight and not FAMILIES[name].shapes & can.shapes
+            if weight and not FAMILIES[name].shapes & shapes
         ]
         if misfits:
             raise ValueError(
-                f"format {self.format!r} holds {', '.join(sorted(can.shapes))} and nothing that "
+                f"format {self.format!r} holds {', '.join(sorted(shapes))} and nothing that "
                 f"the families {', '.join(misfits)} ask for; leave them out"
             )
-        if not self._weights(can):
-            raise ValueError(f"format {self.format!r} holds no shape that a family asks for")
+        for spec, target in targets.items():
+            if not any(target.families.values()):
+                raise ValueError(f"format {spec!r} holds no shape that a family asks for")
         return self
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The names of the formats that Examples are in."""
+        return tuple(dict.fromkeys(parse_spec(spec)[0] for spec in self._weights()))
 
     def generate(self, split: Split, n: int, rng: Random) -> Iterator[Example]:
         """Yield n Examples of a split."""
-        target: Format = component("formats", self.format)()
-        can = abilities(target)
-        weights = self._weights(can)
+        targets, weights = self._targets(), self._weights()
         root = rng.getrandbits(64)
         for i in range(n):
-            yield self._example(split, i, Dice(f"{root}/{split}/{i}"), target, can, weights)
+            dice = Dice(f"{root}/{split}/{i}")
+            spec = dice.weighted(weights) if len(weights) > 1 else next(iter(weights))
+            yield self._example(split, i, dice, targets[spec])
 
-    def _weights(self, can: Abilities) -> dict[str, float]:
-        weights = self.families or dict.fromkeys(FAMILIES, 1.0)
-        return {name: weights[name] for name in weights if FAMILIES[name].shapes & can.shapes}
+    def _weights(self) -> dict[str, float]:
+        weights = {self.format: 1.0} if isinstance(self.format, str) else self.format
+        return {spec: weight for spec, weight in weights.items() if weight}
 
-    def _example(
-        self,
-        split: Split,
-        i: int,
-        dice: Dice,
-        target: Format,
-        can: Abilities,
-        weights: dict[str, float],
-    ) -> Example:
+    def _targets(self) -> dict[str, _Target]:
+        asked = self.families or dict.fromkeys(FAMILIES, 1.0)
+        targets = {}
+        for spec in self._weights():
+            target: Format = build("formats", spec)
+            can = abilities(target)
+            fitting = {name: asked[name] for name in asked if FAMILIES[name].shapes & can.shapes}
+            targets[spec] = _Target(target, can, fitting)
+        return targets
+
+    def _example(self, split: Split, i: int, dice: Dice, asked: _Target) -> Example:
         if split == "train":
             level, tempting, breaking = (
                 self.train_strictness,
@@ -133,9 +158,10 @@ class Tasks(Options):
         strictness: Strictness = dice.choice(LEVELS) if level == "mixed" else level
         tempted, broken = dice.chance(tempting), dice.chance(breaking)
         quoted = dice.chance(self.quote_prob)
-        context = Context(split, dice, target, can, strictness, quoted)
+        context = Context(split, dice, asked.format, asked.abilities, strictness, quoted)
 
-        draft = FAMILIES[dice.weighted(weights)].make(context)
+        draft = FAMILIES[dice.weighted(asked.families)].make(context)
+        target = for_value(asked.format, draft.value)
         completion = target.render(draft.value)
         parsed = target.parse(completion)
         if not parsed.ok:
@@ -143,8 +169,8 @@ class Tasks(Options):
                 f"format {target.name!r} does not parse what it rendered: {completion!r} "
                 f"({parsed.problems[0].message}); narrow its shapes or mend its parser"
             )
-        kind = break_answer(context, draft, completion) if broken else None
-        demand(context, draft)
+        kind = break_answer(context, target, draft, completion) if broken else None
+        demand(context, target, draft)
         kinds = tempt(context, draft) if tempted else []
         last_word(context, draft)
 
@@ -154,6 +180,7 @@ class Tasks(Options):
             completion=completion,
             format=target.name,
             value=parsed.value,
+            format_options=options_of(target),
             tags={
                 "family": draft.family,
                 "shape": draft.shape,

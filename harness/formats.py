@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -71,7 +71,7 @@ def for_example(judge: Any, example: Example | None) -> Any:
     if example is None or not example.format_options:
         return judge
     own = judge.model_dump(mode="json", include=judge.model_fields_set)
-    kind: Hashable = type(judge)
+    kind: Any = type(judge)
     return _built(kind, json.dumps(example.format_options | own, sort_keys=True))
 
 

@@ -224,7 +224,7 @@ class Tally:
         found = []
         for name, evaluators in owners.items():
             judged = [self.formats[each] for each in evaluators]
-            apart = [format for formats in judged for format in formats or ()]
+            apart = [each for formats in judged for each in formats or ()]
             if len(judged) > 1 and all(judged) and len(apart) == len({*apart}):
                 parts = [m for e in evaluators for m in self._metrics(e, self.counts[e])]
                 parts = [part for part in parts if part.name == name]

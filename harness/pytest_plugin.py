@@ -36,9 +36,10 @@ class AssertFormat(Protocol):
 def assert_format() -> AssertFormat:
     """A function that fails, with a diagnosis, where a text breaks a format.
 
-    `assert_format(text)` takes strict JSON, or what `example=` asks for; evaluators are named with their options as on the
-    command line, `assert_format(text, "json_strict:root=any", "extras")`, and a format's name alone
-    means its strict evaluator. Those that compare with an Example need `example=`.
+    `assert_format(text)` takes strict JSON, or the format that `example=` asks for; evaluators are
+    named with their options as on the command line, `assert_format(text, "json_strict:root=any",
+    "extras")`, and a format's name alone means its strict evaluator. Those that compare with an
+    Example need `example=`.
     """
     return _assert_format
 

@@ -1,7 +1,7 @@
 """What stands around a value: a fence, prose, a byte order mark. For Formats made of lines.
 
     strictly("Sure:\n```\na=1\n```", read, lambda line: "=" in line)
-        ->  Parsed(problems=(Problem("text_before", ..., 0, 5), Problem("code_fence", ..., 6, 9), ...))
+        ->  Parsed(problems=(Problem("text_before", ..., 0, 5), Problem("code_fence", ..., 6, 9)))
 
 A Format gives its strict reader of a bare text and says which lines look like its own; the labels
 here, the diagnosis and the ways to break a text (`CORRUPTIONS`) are then shared. Formats whose

@@ -3,7 +3,7 @@
     def test_the_format_keeps_its_promises():
         check_format(Ini())
 
-    -> AssertionError: ini: '[record]\\na = 1 \\n' is rendered from {'a': '1 '}, yet read as {'a': '1'}
+    -> AssertionError: ini: 'a = 1 ' is rendered from {'a': '1 '}, yet read as {'a': '1'}
 
 It needs hypothesis (`pip install "fmtharness[test]"`). What an instruction says is not looked at
 beyond that it is one, and whether the strict parser agrees with other parsers is not known here.
@@ -11,6 +11,7 @@ beyond that it is one, and whether the strict parser agrees with other parsers i
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -132,27 +133,33 @@ def _surroundings(tested: Format, examples: int) -> None:
         for before, after in (*around, ("```\n", "\n```"), (BEFORE[0], AFTER[0])):
             whole = before + text + after
             assert not _parsed(bound, whole).ok, f"{tested.name}: {whole!r} is accepted"
+        for remark, between in itertools.product(REMARKS, (" ", "\n")):
+            _seen(tested, value, remark + between, "")
+            _seen(tested, value, "", between + remark)
 
-    remarks = st.sampled_from(REMARKS)
-    said = st.one_of(remarks, remarks.map(lambda r: r + "\n"), remarks.map(lambda r: "\n" + r))
-    said = st.one_of(said, st.text(min_size=1, max_size=8))
+    said = st.text(min_size=1, max_size=8)
 
     @_tries(4 * examples)
     @given(values(tested), st.one_of(st.just(""), said), st.one_of(st.just(""), said))
     def nothing_is_passed_over(value: Any, before: str, after: str) -> None:
         assume(before.strip() or after.strip())
-        bound = for_value(tested, value)
         try:
-            text = bound.render(value)
+            _seen(tested, value, before, after)
         except ValueError:
             assume(False)
-        parsed = _parsed(bound, before + text + after)
-        assert not (parsed.ok and same_value(parsed.value, value)), (
-            f"{tested.name}: {before + text + after!r} is accepted as {value!r}, so the text "
-            f"around {text!r} is passed over"
-        )
 
     nothing_is_passed_over()
+
+
+def _seen(tested: Format, value: Any, before: str, after: str) -> None:
+    """The text around the value is rejected, or changes it."""
+    bound = for_value(tested, value)
+    text = bound.render(value)
+    parsed = _parsed(bound, before + text + after)
+    assert not (parsed.ok and same_value(parsed.value, value)), (
+        f"{tested.name}: {before + text + after!r} is accepted as {value!r}, so the text "
+        f"around {text!r} is passed over"
+    )
 
 
 def _any_text(tested: Format, examples: int) -> None:
@@ -237,7 +244,7 @@ def _tries(examples: int) -> Callable[[Any], Any]:
         max_examples=examples,
         deadline=None,
         database=None,
-        derandomize=False,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
     return lambda test: seed(0)(limits(test))
@@ -304,14 +311,9 @@ def values(tested: Format) -> st.SearchStrategy[Any]:
     numbers = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
     scalars = st.one_of(texts, texts, numbers, st.booleans(), st.none())
     keys = st.one_of(st.sampled_from(KEYS), st.sampled_from(KEYS), wild)
+    shapes = sorted(tested.shapes)
     # A Format of texts alone would refuse nearly everything that holds another scalar.
-    return st.one_of(
-        *(
-            _shaped(shape, leaf, keys)
-            for leaf in (texts, scalars)
-            for shape in sorted(tested.shapes)
-        )
-    )
+    return st.one_of(*(_shaped(shape, leaf, keys) for leaf in (texts, scalars) for shape in shapes))
 
 
 def _shaped(

@@ -33,10 +33,10 @@ with atheris.instrument_imports(include=["evaluators"]):
     from evaluators.duplicate_json_objects import DuplicateJsonObjects
     from evaluators.extras import Extras
     from evaluators.json_format import JsonFormat
-    from evaluators.json_match import JsonMatch
     from tests.references import check
 
 from harness.contracts import Evaluator
+from harness.formats import match_evaluator
 from harness.records import Completion, Example, Verdict
 from tests.strategies import ALPHABET, PIECES
 
@@ -55,7 +55,8 @@ JUDGES: Final = [
 STRICTLY: Final = 0
 ANYTHING: Final = 2 * JUDGES.index(JsonFormat(root="any")) + 1
 """The bytes that choose the usual judge, and the one that takes any root."""
-EVALUATORS: Final[list[Evaluator]] = [Extras(), JsonMatch(), DuplicateJsonObjects()]
+MATCH: Final[Evaluator] = match_evaluator(JsonFormat)()
+EVALUATORS: Final = [Extras(), MATCH, DuplicateJsonObjects()]
 VALUE: Final = {"a": 1, "b": [True, None, {"c": "x y", "é": -0.5}], "d": {}}
 EXAMPLE: Final = Example(id="x", prompt=(), completion="", format="json", value=VALUE)
 CORRUPTIONS: Final = sorted(STRICT.corruptions().items())

@@ -21,7 +21,7 @@ from generators.families import FAMILIES
 from generators.requests import PRIORITY
 from generators.tasks import Tasks
 from generators.temptations import TEMPTATIONS, WISHES
-from harness.contracts import Corruption, Format, Parsed, Shape, Split
+from harness.contracts import Corruption, Format, Options, Parsed, Shape, Split
 from harness.plugins import component
 from harness.records import Example, Problem
 
@@ -224,7 +224,7 @@ def test_speed() -> None:
     assert count / (time.perf_counter() - start) > 1000  # about 8,000 on an idle core
 
 
-class Settings:
+class Settings(Options):
     """A made-up format of `key=value` lines: flat, all strings, no null, no blank in a key."""
 
     name: ClassVar[str] = "settings"
@@ -271,7 +271,7 @@ class Grid(Settings):
 @pytest.fixture
 def formats(monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[str, Callable[[], Format]] = {"settings": Settings, "grid": Grid}
-    monkeypatch.setattr(tasks, "component", lambda kind, name: known[name])
+    monkeypatch.setattr(tasks, "build", lambda kind, spec: known[spec]())
 
 
 @pytest.mark.usefixtures("formats")

@@ -6,6 +6,8 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -206,7 +208,8 @@ def test_dump_shows_each_completion_its_own_verdicts(tmp_path: Path) -> None:
         verdict("a", "x", False, labels=("long",)),
         verdict("a", "y", None),
     ]
-    pipeline.dump(tmp_path / "dump.jsonl", known, completions, verdicts, evaluators=2)
+    judges: list[Any] = [SimpleNamespace(name="x"), SimpleNamespace(name="y")]
+    pipeline.dump(tmp_path / "dump.jsonl", judges, known, completions, verdicts)
     first, second = map(json.loads, (tmp_path / "dump.jsonl").read_text().splitlines())
     assert first == {
         "id": "a",

@@ -39,10 +39,10 @@ FAMILIES: dict[str, Family] = {
     "key_values": Family(key_values.make, frozenset({"record"})),
     "edit": Family(edit.make, frozenset({"record"})),
     "convert": Family(convert.make, frozenset({"record", "table"})),
-    "list": Family(listing.make, frozenset({"tree"})),
+    "list": Family(listing.make, frozenset({"tree", "list"})),
     "table": Family(table.make, frozenset({"table"})),
     "nested": Family(nested.make, frozenset({"tree"})),
-    "tool_call": Family(tool_call.make, frozenset({"tree"})),
+    "tool_call": Family(tool_call.make, frozenset({"tree", "call"})),
     "classify": Family(classify.make, frozenset({"record"})),
     "prose": Family(prose.make, frozenset({"record"})),
 }

@@ -73,6 +73,6 @@ def make(context: Context) -> Draft:
     else:
         before, after = whole, part
         told = context.say(REMOVE, key=odd.key)
-    ask = context.format.render(before)
+    ask = context.rendered(before)
     final = smaller if change == "remove" else schema
     return Draft("edit", "record", final.id, after, ask, f"{told} {context.say(WHOLE)}")

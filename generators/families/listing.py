@@ -3,6 +3,8 @@
 List all guests under the key guests.
 Guests: Ada Lopez, Omar Chen and Mei Holm.
     ->  {"guests": ["Ada Lopez", "Omar Chen", "Mei Holm"]}
+
+In a Format whose root is the list itself, the items stand alone and no key is asked for.
 """
 
 from __future__ import annotations
@@ -87,6 +89,20 @@ ASK: Wording = {
         "Itemise this under {key}.",
     ),
 }
+ASK_ALONE: Wording = {
+    "train": (
+        "List all the {label}.",
+        "Give me the {label} as a list.",
+        "Collect the {label}, in this order.",
+        "Which {label} are named? List them.",
+        "Put every one of the {label} into a list.",
+    ),
+    "eval": (
+        "Gather the {label}, one entry each.",
+        "Itemise the {label} below.",
+        "What are the {label}? A plain list of them.",
+    ),
+}
 SOURCE: Wording = {
     "train": ("{label}: {items}.", "These are the {label}: {items}.", "We have {items}."),
     "eval": ("The {label} are {items}.", "{label} so far - {items}.", "Known {label} = {items}."),
@@ -116,4 +132,7 @@ def make(context: Context) -> Draft:
         )
     else:
         source = context.say(SOURCE, label=label, items=", ".join(texts))
-    return Draft("list", "tree", f"{label}[]", {key: items}, context.say(ASK, key=key), source)
+    if "tree" in context.abilities.shapes:
+        ask = context.say(ASK, key=key)
+        return Draft("list", "tree", f"{label}[]", {key: items}, ask, source)
+    return Draft("list", "list", f"{label}[]", items, context.say(ASK_ALONE, label=label), source)

@@ -7,8 +7,12 @@ Please cancel the booking with guest Ada Lopez, room A-2031.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from generators.context import Context, Draft, Wording
 from generators.ownership import divide
+from generators.schemas import Schema
+from generators.values import Scalar
 
 VERBS = divide("""
     add approve archive cancel check close confirm copy create delete duplicate edit export find
@@ -26,6 +30,16 @@ ASK: Wording = {
         "Select one function and fill in name plus arguments.",
         "Express the request as a call (name, arguments).",
         "Produce the invocation, consisting of name and arguments.",
+    ),
+}
+ASK_SEVERAL: Wording = {
+    "train": (
+        "Call a tool for each line: give name and arguments.",
+        "Write one tool call per request, in this order, each with name and arguments.",
+    ),
+    "eval": (
+        "There are two requests; express both as calls (name, arguments).",
+        "Select a function for each of these and fill in name plus arguments.",
     ),
 }
 TOOLS: Wording = {
@@ -51,7 +65,10 @@ FACT: Wording = {
 
 
 def make(context: Context) -> Draft:
-    """Two or three tools, the arguments of one of which the request names."""
+    """Two or three tools, and a request that names the arguments of one of them.
+
+    Where the Format holds several calls, at times there are two requests.
+    """
     dice = context.dice
     style = "camel" if "camel" in context.abilities.styles and dice.chance(0.3) else "snake"
     schemas = [context.schema(2, 3, style=style)]
@@ -65,13 +82,28 @@ def make(context: Context) -> Draft:
         f"{name}({', '.join(schema.keys)})" for name, schema in zip(names, schemas, strict=True)
     ]
     dice.shuffle(signatures)
-    first, verb, domain = schemas[0], verbs[0], schemas[0].domain
-    arguments = context.values(first)
-    told = [(field.label, context.written(arguments[field.key])) for field in first.fields]
-    dice.shuffle(told)
+    several = context.abilities.calls and context.strictness != "easy" and dice.chance(0.3)
+    chosen = list(zip(names, verbs, schemas, strict=True))[: 2 if several else 1]
+    calls, requests = [], []
+    for name, verb, schema in chosen:
+        arguments = context.values(schema)
+        requests.append(_request(context, verb, schema, arguments))
+        calls.append({"name": name, "arguments": arguments})
+    tools = context.say(TOOLS, tools=", ".join(signatures))
+    ask = context.say(ASK_SEVERAL if several else ASK)
+    return Draft(
+        "tool_call",
+        "tree" if "tree" in context.abilities.shapes else "call",
+        ",".join(f"name,arguments({schema.id})" for _, _, schema in chosen),
+        calls if several else calls[0],
+        f"{tools}\n{ask}",
+        "\n".join(requests),
+    )
+
+
+def _request(context: Context, verb: str, schema: Schema, arguments: Mapping[str, Scalar]) -> str:
+    told = [(field.label, context.written(arguments[field.key])) for field in schema.fields]
+    context.dice.shuffle(told)
     fact = context.one_of(FACT)
     facts = ", ".join(context.say(fact, label=label, value=text) for label, text in told)
-    source = context.say(REQUEST, verb=verb, domain=domain, facts=facts)
-    ask = f"{context.say(TOOLS, tools=', '.join(signatures))}\n{context.say(ASK)}"
-    value = {"name": names[0], "arguments": arguments}
-    return Draft("tool_call", "tree", f"name,arguments({first.id})", value, ask, source)
+    return context.say(REQUEST, verb=verb, domain=schema.domain, facts=facts)

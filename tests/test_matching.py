@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 
 from evaluators.json_format import JsonFormat
-from evaluators.json_match import JsonMatch
-from evaluators.json_paths import keys, leaves
+from evaluators.json_paths import keys
+from harness.matching import leaves
+from harness.options import build
 from harness.records import Completion, Example, Message, Verdict
 from tests.strategies import json_objects
 
@@ -22,7 +23,11 @@ def judged(value: Any, text: str) -> Verdict:
         format="json",
         value=value,
     )
-    return JsonMatch().evaluate(example, Completion(example_id="x", text=text))
+    verdict = build("evaluators", "json_match:root=any").evaluate(
+        example, Completion(example_id="x", text=text)
+    )
+    assert isinstance(verdict, Verdict)
+    return verdict
 
 
 @pytest.mark.parametrize(

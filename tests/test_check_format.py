@@ -1,0 +1,198 @@
+"""The generic test of a Format: a sound one passes, and each broken promise is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from random import Random
+from typing import Any, ClassVar
+
+import pytest
+
+from harness import surroundings
+from harness.contracts import Corruption, Options, Parsed, Shape
+from harness.records import Problem
+from harness.testing import check_format
+
+PAIR = re.compile(r"(\w+)=(.*)")
+LIKE = re.compile(r"\w+(=|: )")
+
+
+class Pairs(Options):
+    """Lines of key=value: {"a": "x"} is "a=x"."""
+
+    name: ClassVar[str] = "pairs"
+    shapes: ClassVar[frozenset[Shape]] = frozenset({"record"})
+    labels: ClassVar[Mapping[str, str]] = {
+        **surroundings.LABELS,
+        "no_pair": "a line is no key=value",
+        "duplicate_key": "a key stands twice",
+    }
+
+    def instruction(self, value: Any) -> str:
+        return "Answer with lines of key=value and nothing else."
+
+    def render(self, value: Any) -> str:
+        text = "\n".join(f"{key}={inner}" for key, inner in value.items())
+        if self.parse(text).value != value:
+            raise ValueError("this does not come back")
+        return text
+
+    def parse(self, text: str) -> Parsed:
+        return surroundings.strictly(text, self.read, lambda line: bool(LIKE.match(line)))
+
+    def read(self, text: str) -> Parsed:
+        value: dict[str, str] = {}
+        problems = []
+        start = 0
+        for line in text.split("\n"):
+            pair = PAIR.fullmatch(line)
+            if not pair:
+                problems.append(Problem("no_pair", "no pair", start, start + len(line)))
+            elif pair[1] in value:
+                problems.append(Problem("duplicate_key", "again", start, start + len(pair[1])))
+            else:
+                value[pair[1]] = pair[2]
+            start += len(line) + 1
+        return Parsed(value, tuple(problems))
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        return {
+            **surroundings.CORRUPTIONS,
+            "no_pair": lambda text, rng: text.replace("=", ": ", 1),
+            "duplicate_key": lambda text, rng: f"{text}\n{text.split(chr(10))[0]}",
+        }
+
+
+def test_a_sound_format_passes() -> None:
+    check_format(Pairs(), examples=30)
+
+
+class Loses(Pairs):
+    """It renders what it does not parse."""
+
+    def render(self, value: Any) -> str:
+        return "\n".join(f"{key}={inner}" for key, inner in value.items())
+
+
+class Refuses(Pairs):
+    """It refuses plain words."""
+
+    def render(self, value: Any) -> str:
+        if any(" " in str(inner) for inner in value.values()):
+            raise ValueError("blanks")
+        return super().render(value)
+
+
+class Mislabels(Pairs):
+    """A corruption has another label than its name."""
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        return {**super().corruptions(), "code_fence": lambda text, rng: text + "\n..."}
+
+
+class Harmless(Pairs):
+    """A corruption breaks nothing."""
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        return {**super().corruptions(), "no_pair": lambda text, rng: text + "!"}
+
+
+class Never(Pairs):
+    """A corruption never applies."""
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        return {**super().corruptions(), "no_pair": lambda text, rng: None}
+
+
+class Chancy(Pairs):
+    """A corruption is not decided by its rng."""
+
+    own: ClassVar[Random] = Random(1)
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        return {
+            **super().corruptions(),
+            "no_pair": lambda text, rng: f"{self.own.random()}\n{text}",
+        }
+
+
+class Tolerant(Pairs):
+    """It passes over lines that are no pairs."""
+
+    def parse(self, text: str) -> Parsed:
+        lines = [line for line in text.split("\n") if PAIR.fullmatch(line)]
+        return self.read("\n".join(lines)) if lines else super().parse(text)
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        return {"duplicate_key": super().corruptions()["duplicate_key"]}
+
+
+class Comments(Pairs):
+    """It passes over comments, and rejects the rest."""
+
+    def parse(self, text: str) -> Parsed:
+        return super().parse(re.sub(r"^#.*\n", "", text))
+
+
+class Raises(Pairs):
+    """It raises at a NUL."""
+
+    def parse(self, text: str) -> Parsed:
+        if "\0" in text:
+            raise RuntimeError("NUL")
+        return super().parse(text)
+
+
+class Outside(Pairs):
+    """Its spans run out of the text."""
+
+    def read(self, text: str) -> Parsed:
+        parsed = super().read(text)
+        problems = [Problem(p.label, p.message, p.start, p.end + 1) for p in parsed.problems]
+        return Parsed(parsed.value, tuple(problems))
+
+
+class Unexplained(Pairs):
+    """It has a label that it does not explain."""
+
+    labels: ClassVar[Mapping[str, str]] = surroundings.LABELS
+
+
+class Slow(Pairs):
+    """Its work grows with the square of the text."""
+
+    def parse(self, text: str) -> Parsed:
+        for start in range(0, len(text), 50):
+            text.count("=!", start)
+        return super().parse(text)
+
+
+class Silent(Pairs):
+    """It does not say what it wants."""
+
+    def instruction(self, value: Any) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Loses, "is rendered from"),
+        (Refuses, "it claims the shape of"),
+        (Mislabels, "which is labelled"),
+        (Harmless, "which is labelled as valid"),
+        (Never, "corruptions that break no plain value: no_pair"),
+        (Chancy, "is not decided by its rng alone"),
+        (Tolerant, "is accepted"),
+        (Comments, "is passed over"),
+        (Raises, "makes it raise RuntimeError"),
+        (Outside, "outside of the text"),
+        (Unexplained, "a label not in `labels`"),
+        (Slow, "over and over takes"),
+        (Silent, "no instruction"),
+    ],
+)
+def test_a_broken_promise_is_told(kind: type[Pairs], said: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        check_format(kind())
