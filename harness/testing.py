@@ -77,7 +77,7 @@ def _round_trip(tested: Format, examples: int) -> None:
     @given(values(tested))
     def comes_back(value: Any) -> None:
         try:
-            text = for_value(tested, value).render(value)
+            text = _rendered(tested, value)
         except ValueError:
             assume(False)  # refusing is what it should do with a value that it cannot hold
         _same(tested, value, text)
@@ -100,7 +100,7 @@ def _corruptions(tested: Format, examples: int) -> None:
     @given(values(tested), st.sampled_from(sorted(possible)), st.integers(0, 1 << 16))
     def own_label(value: Any, name: str, number: int) -> None:
         try:
-            for_value(tested, value).render(value)
+            _rendered(tested, value)
         except ValueError:
             assume(False)
         _broken(tested, value, name, number)
@@ -111,7 +111,7 @@ def _corruptions(tested: Format, examples: int) -> None:
 def _broken(tested: Format, value: Any, name: str, number: int) -> bool:
     """Whether the corruption breaks this value; if it does, by its own name."""
     bound = for_value(tested, value)
-    text = bound.render(value)
+    text = _rendered(tested, value)
     broken = bound.corruptions()[name](text, Random(number))
     again = bound.corruptions()[name](text, Random(number))
     assert broken == again, f"{tested.name}: corruption {name} is not decided by its rng alone"
@@ -128,7 +128,7 @@ def _broken(tested: Format, value: Any, name: str, number: int) -> bool:
 def _surroundings(tested: Format, examples: int) -> None:
     for value in plain_values(tested):
         bound = for_value(tested, value)
-        text = bound.render(value)
+        text = _rendered(tested, value)
         around = [(before, "") for before in BEFORE] + [("", after) for after in AFTER]
         for before, after in (*around, ("```\n", "\n```"), (BEFORE[0], AFTER[0])):
             whole = before + text + after
@@ -154,7 +154,7 @@ def _surroundings(tested: Format, examples: int) -> None:
 def _seen(tested: Format, value: Any, before: str, after: str) -> None:
     """The text around the value is rejected, or changes it."""
     bound = for_value(tested, value)
-    text = bound.render(value)
+    text = _rendered(tested, value)
     parsed = _parsed(bound, before + text + after)
     assert not (parsed.ok and same_value(parsed.value, value)), (
         f"{tested.name}: {before + text + after!r} is accepted as {value!r}, so the text "
@@ -178,7 +178,7 @@ def _any_text(tested: Format, examples: int) -> None:
 def _linear(tested: Format, examples: int) -> None:
     texts = []
     for value in plain_values(tested):
-        texts.append(for_value(tested, value).render(value))
+        texts.append(_rendered(tested, value))
     longest = max(texts, key=len)
     bound = for_value(tested, plain_values(tested)[0])
     units: list[tuple[str, str]] = [("", unit) for unit in UNITS]
@@ -204,7 +204,7 @@ def _seconds(tested: Format, text: str) -> float:
 
 def _holds(tested: Format, value: Any) -> None:
     try:
-        text = for_value(tested, value).render(value)
+        text = _rendered(tested, value)
     except ValueError as error:
         raise AssertionError(
             f"{tested.name}: it claims the shape of {value!r}, yet refuses it: {error}"
@@ -221,6 +221,18 @@ def _same(tested: Format, value: Any, text: str) -> None:
     assert same_value(parsed.value, value), (
         f"{tested.name}: {text!r} is rendered from {value!r}, yet read as {parsed.value!r}"
     )
+
+
+def _rendered(tested: Format, value: Any) -> str:
+    """The value as text; ValueError where the Format refuses it."""
+    try:
+        return for_value(tested, value).render(value)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise AssertionError(
+            f"{tested.name}: {value!r} makes render raise {error!r}; it refuses with a ValueError"
+        ) from error
 
 
 def _parsed(tested: Format, text: str) -> Parsed:
@@ -351,7 +363,7 @@ def mutated(draw: st.DrawFn, tested: Format) -> str:
     if draw(st.integers(0, 4)) == 0:
         return draw(st.text(st.characters(codec=None), max_size=40))
     value = draw(st.sampled_from(plain_values(tested)))
-    text = for_value(tested, value).render(value)
+    text = _rendered(tested, value)
     for _ in range(draw(st.integers(1, 4))):
         start, end = sorted((draw(st.integers(0, len(text))), draw(st.integers(0, len(text)))))
         piece = draw(st.one_of(st.sampled_from(UNITS), st.just(""), st.just(text[start:end])))

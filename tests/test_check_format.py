@@ -186,7 +186,7 @@ class Silent(Pairs):
         (Chancy, "is not decided by its rng alone"),
         (Tolerant, "is accepted"),
         (Comments, "is passed over"),
-        (Raises, "makes it raise RuntimeError"),
+        (Raises, "raise RuntimeError"),
         (Outside, "outside of the text"),
         (Unexplained, "a label not in `labels`"),
         (Slow, "over and over takes"),
