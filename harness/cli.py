@@ -162,12 +162,14 @@ def run(
 ) -> None:
     """The whole job: data, the untuned model judged, training, the tuned model judged."""
     from harness import pipeline
-    from harness.comparison import rates_side_by_side
+    from harness.comparison import formats_side_by_side, rates_side_by_side
 
     with _opened(config, overrides, out) as opened:
         tallies = pipeline.run_all(opened)
+        evaluators = opened.config.evaluators
         base, tuned = pipeline.arm(opened, "base"), pipeline.arm(opened, "sft")
-        click.echo(rates_side_by_side(opened.config.evaluators, base, tuned))
+        by_format = formats_side_by_side(evaluators, base, tuned)
+        click.echo(by_format or rates_side_by_side(evaluators, base, tuned))
         _tell_unscored(tallies)
         click.echo(f"\nrun folder: {opened.path}")
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)
@@ -236,6 +238,7 @@ def compare(
     from harness import pipeline
     from harness.comparison import (
         diffs,
+        formats_side_by_side,
         rates_side_by_side,
         slices_side_by_side,
         stops_side_by_side,
@@ -249,6 +252,7 @@ def compare(
         target = out_md or run.path / "compare.md"
         written = [
             f"# {run.config.name}: base against tuned",
+            *filter(None, [formats_side_by_side(evaluators, base, tuned, markdown=True)]),
             rates_side_by_side(evaluators, base, tuned, markdown=True),
             "## How completions ended",
             stops_side_by_side(evaluators, base, tuned, markdown=True),
@@ -260,6 +264,8 @@ def compare(
         ]
         with atomic_file(target) as temporary:
             temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
+        if by_format := formats_side_by_side(evaluators, base, tuned):
+            click.echo(by_format + "\n")
         click.echo(rates_side_by_side(evaluators, base, tuned))
         click.echo("\n" + stops_side_by_side(evaluators, base, tuned))
         by_slice = slices_side_by_side(evaluators, examples, base, tuned)

@@ -15,13 +15,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from harness.contracts import Evaluator, Rate, rates_of
+from harness.contracts import Evaluator, Rate, formats_of, rates_of
 from harness.judging import OUTCOMES, Slice, slices_of, tally
 from harness.records import Completion, Example, Metric, Verdict
 from harness.statistics import Paired, mcnemar
 from harness.tables import counted, grouped, named, shown, stop_matrix, table, telling
 
 SIDES = ("base [95%]", "tuned [95%]", "change [95%]")
+TEST = ("fixed", "broken", "p (McNemar)")
 
 
 class Arm(NamedTuple):
@@ -36,41 +37,59 @@ def rates_side_by_side(
 ) -> str:
     """Every rate before and after; where a headline is a share of passes, also the paired test.
 
-    The test and the change with its interval take the Examples that both sides could score. A rate
-    that the evaluators of several formats share stands first for all of these formats together.
+    The test and the change with its interval take the Examples that both sides could score.
     """
     sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
     before, after = (each.metrics() for each in sums)
-    pooled = list(zip(*(each.pooled() for each in sums), strict=True))
     rows = []
-    for old, new in pooled:
-        inside = [each for each in evaluators if rates_of(each)[0].name == old.name]
-        pairs = [_scored_twice(each.name, base.verdicts, tuned.verdicts) for each in inside]
-        rows.append(["all formats", *_row(old, new, {rates_of(each)[0] for each in inside}, pairs)])
     for evaluator in evaluators:
         metrics = zip(before[evaluator.name], after[evaluator.name], strict=True)
         for place, (old, new) in enumerate(metrics):
-            headline = {rates_of(evaluator)[0]} if place == 0 else set()
-            pairs = [_scored_twice(evaluator.name, base.verdicts, tuned.verdicts)]
-            rows.append([evaluator.name, *_row(old, new, headline, pairs)])
-    headers = ["evaluator", "metric", *SIDES, "fixed", "broken", "p (McNemar)"]
-    if not pooled:
-        headers, rows = headers[1:], [row[1:] for row in rows]
-    return table(headers, grouped(rows) if pooled else rows, markdown=markdown)
+            headline = rates_of(evaluator)[0] if place == 0 else None
+            pairs = _scored_twice(evaluator.name, base.verdicts, tuned.verdicts)
+            rows.append([evaluator.name, old.name, *_row(old, new, headline, pairs.values())])
+    headers = ["evaluator", "metric", *SIDES, *TEST]
+    if sums[0].pooled():
+        return table(headers, grouped(rows), markdown=markdown)
+    return table(headers[1:], [row[1:] for row in rows], markdown=markdown)
+
+
+def formats_side_by_side(
+    evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
+) -> str:
+    """The headline rates that formats share, format by format; empty where there is one format."""
+    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
+    before, after = (each.metrics() for each in sums)
+    rows = []
+    for old, new in zip(*(each.pooled() for each in sums), strict=True):
+        shared: Rate | None = None
+        pooled: list[tuple[bool, bool]] = []
+        for each in evaluators:
+            headline = rates_of(each)[0]
+            if headline.name != old.name:
+                continue
+            pairs = _scored_twice(each.name, base.verdicts, tuned.verdicts).values()
+            shared = headline
+            pooled += pairs
+            sides = before[each.name][0], after[each.name][0]
+            formats = ", ".join(sorted(formats_of(each) or ()))
+            rows.append([old.name, formats, *_row(*sides, headline, pairs)])
+        if shared:
+            rows.append([old.name, "all", *_row(old, new, shared, pooled)])
+    headers = ["metric", "format", *SIDES, *TEST]
+    return table(headers, grouped(rows), markdown=markdown) if rows else ""
 
 
 def _row(
-    old: Metric, new: Metric, headline: set[Rate], pairs: Sequence[Mapping[str, tuple[bool, bool]]]
+    old: Metric, new: Metric, headline: Rate | None, pairs: Iterable[tuple[bool, bool]]
 ) -> list[str]:
-    """A rate on both sides and what became of it; tested where there is one headline."""
+    """A rate on both sides and what became of it, with its test where it is a headline."""
     change, test = _difference(old, new), ["", "", ""]
-    if len(headline) == 1:
-        paired = _paired([each for pair in pairs for each in pair.values()])
-        [tested] = headline
-        change = _change(tested, paired) or change
+    if headline:
+        paired = _paired(pairs)
+        change = _change(headline, paired) or change
         test = [str(paired.fixed), str(paired.broken), f"{paired.p_value:.2g}"]
-    sides = [f"{shown(side)} {counted(side)}" for side in (old, new)]
-    return [old.name, *sides, change, *test]
+    return [*(f"{shown(side)} {counted(side)}" for side in (old, new)), change, *test]
 
 
 def stops_side_by_side(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from harness.contracts import Evaluator, applies, formats_of, needs_example, rates_of
+from harness.contracts import Evaluator, Rate, applies, formats_of, needs_example, rates_of
 from harness.errors import PluginError, UserError
 from harness.records import BrokenRow, Completion, Example, Metric, Problem, Verdict
 from harness.statistics import Clustered, clustered, rate
@@ -217,19 +217,19 @@ class Tally:
 
     def pooled(self) -> list[Metric]:
         """The rates that evaluators of different formats share, over all of these formats."""
-        owners: dict[str, list[str]] = defaultdict(list)
+        owners: dict[Rate, list[str]] = defaultdict(list)
         for evaluator, rates in self.rates.items():
             for each in rates:
-                owners[each.name].append(evaluator)
+                owners[each].append(evaluator)
         found = []
-        for name, evaluators in owners.items():
-            judged = [self.formats[each] for each in evaluators]
-            apart = [each for formats in judged for each in formats or ()]
+        for each, evaluators in owners.items():
+            judged = [self.formats[evaluator] for evaluator in evaluators]
+            apart = [name for formats in judged for name in formats or ()]
             if len(judged) > 1 and all(judged) and len(apart) == len({*apart}):
-                parts = [m for e in evaluators for m in self._metrics(e, self.counts[e])]
-                parts = [part for part in parts if part.name == name]
-                counts = (sum(p.numerator for p in parts), sum(p.denominator for p in parts))
-                found.append(rate(name, *counts))
+                counts = [self.counts[evaluator] for evaluator in evaluators]
+                numerator = sum(count[each.numerator] for count in counts)
+                denominator = sum(count[each.denominator] for count in counts)
+                found.append(rate(each.name, numerator, denominator))
         return found
 
     def named(self) -> dict[str, Metric]:

@@ -12,6 +12,7 @@ import pytest
 from harness.comparison import (
     Arm,
     diffs,
+    formats_side_by_side,
     rates_side_by_side,
     slices_side_by_side,
     stops_side_by_side,
@@ -56,6 +57,39 @@ def test_rates_side_by_side() -> None:
     change, *test = cells[3:]
     assert re.fullmatch(r"\+0\.200 \[-0\.\d{3}, \+0\.\d{3}\]", change)
     assert test == ["2", "1", "1"]
+
+
+class JsonPicky(Picky):
+    """It judges JSON alone."""
+
+    formats: ClassVar[frozenset[str]] = frozenset({"json"})
+
+
+class YamlPicky(Picky):
+    """It judges YAML alone."""
+
+    name: ClassVar[str] = "picky2"
+    formats: ClassVar[frozenset[str]] = frozenset({"yaml"})
+
+
+def test_formats_side_by_side() -> None:
+    def both(*passed: tuple[bool, bool]) -> Arm:
+        verdicts = [
+            verdict(f"e{i}{name}", name, each)
+            for i, pair in enumerate(passed)
+            for name, each in zip(("picky", "picky2"), pair, strict=True)
+        ]
+        return Arm([], verdicts)
+
+    base, tuned = both((False, False), (False, True)), both((True, False), (True, True))
+    rows = formats_side_by_side([JsonPicky(), YamlPicky()], base, tuned).splitlines()[2:]
+    cells = [[cell.strip() for cell in row.split("  ") if cell.strip()] for row in rows]
+    counts = [[part.split("] ")[1] for part in row[-6:-4]] for row in cells]
+    assert [row[-7] for row in cells] == ["json", "yaml", "all"]
+    assert counts == [["0/2", "2/2"], ["1/2", "1/2"], ["1/4", "3/4"]]
+    assert [row[-3:] for row in cells] == [["2", "0", "0.5"], ["0", "0", "1"], ["2", "0", "0.5"]]
+    assert "evaluator" in rates_side_by_side([JsonPicky(), YamlPicky()], base, tuned)
+    assert formats_side_by_side([JsonPicky()], Arm([], []), Arm([], [])) == ""
 
 
 class Failing(Picky):

@@ -45,7 +45,7 @@ class Shout(Options):
         return "Shout."
 
     def render(self, value: Any) -> str:
-        return value["said"] + "!" * self.marks
+        return str(value["said"]) + "!" * self.marks
 
     def parse(self, text: str) -> Parsed:
         said = text.rstrip("!")
