@@ -1,7 +1,7 @@
 """A JSON array as a Format: strict JSON, as `JsonFormat` has it, whose root is an array.
 
     JsonArrayFormat().parse('[{"a": 1}, {"a": 2}]') -> Parsed(value=[{"a": 1}, {"a": 2}])
-    JsonArrayFormat().parse('{"a": 1}')             -> Parsed(problems=(Problem("wrong_root", ...),))
+    JsonArrayFormat().parse("1") -> Parsed(problems=(Problem("wrong_root", ..., 0, 1),))
 
 What the elements are is not looked at: a table and a list are asked for in other words only.
 """
