@@ -141,8 +141,8 @@ def _surroundings(tested: Format, examples: int) -> None:
     @given(values(tested), st.one_of(st.just(""), said), st.one_of(st.just(""), said))
     def nothing_is_passed_over(value: Any, before: str, after: str) -> None:
         assume(before.strip() or after.strip())
-        bound = for_value(tested, value)
         try:
+            bound = for_value(tested, value)
             text = bound.render(value)
         except ValueError:
             assume(False)
