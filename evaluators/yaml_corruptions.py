@@ -107,7 +107,11 @@ def _unquoted_colon(text: str, rng: Random) -> str | None:
     if quoted and quoted.value[:1].isalpha():
         return _replaced(text, quoted, quoted.value)
     member = _one(rng, text, _is_words, True)
-    return _replaced(text, member, rng.choice(["Note", "Re"]) + ": " + member.value) if member else None
+    return (
+        _replaced(text, member, rng.choice(["Note", "Re"]) + ": " + member.value)
+        if member
+        else None
+    )
 
 
 def _ambiguous_scalar(text: str, rng: Random) -> str | None:
@@ -154,7 +158,12 @@ def _bad_indentation(text: str, rng: Random) -> str | None:
 
 def _missing_colon(text: str, rng: Random) -> str | None:
     last = text.rstrip().rfind("\n")
-    member = _one(rng, text, lambda m: m.key > 0 and m.end < last, True)
+
+    def fits(member: _Member) -> bool:
+        # Behind a dash, the next key would be what fits nothing.
+        return 0 < member.key and member.end < last and text[member.key - 2] != "-"
+
+    member = _one(rng, text, fits, True)
     if not member:
         return None
     key = text[member.key : member.start].rstrip(": ")

@@ -1,7 +1,7 @@
 """Says what libyaml stumbled over, in the words of the one who wrote the text.
 
-    "a: b: c"  "mapping values are not allowed in this context" -> unquoted_colon at 4:5
-    "a: 'it's'"  "did not find expected key"                    -> unescaped_quote at 7:9
+"a: b: c"  "mapping values are not allowed in this context" -> unquoted_colon at 4:5
+"a: 'it's'"  "did not find expected key"                    -> unescaped_quote at 7:9
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _OWN_LINE: Final = re.compile(
     re.MULTILINE,
 )
 _ESCAPE: Final = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,7}|.?)", re.DOTALL)
+WORD: Final = re.compile(r"[^\s,\[\]{}]*+")
 _LONGEST_KEY: Final = 1024
 _FILL: Final = {
     **dict.fromkeys(("unquoted_colon", "unquoted_special", "bad_escape", "anchor_or_alias"), "x"),
@@ -47,6 +48,12 @@ def line_end(text: str, at: int) -> int:
     return at + len(text[at : len(text) if end < 0 else end].rstrip())
 
 
+def until(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where what the pattern matches at `at` ends."""
+    found = pattern.match(text, at)
+    return found.end() if found else at
+
+
 def explain(text: str, error: Any, closed: Closed) -> Problem:
     """The problem behind a yaml.MarkedYAMLError."""
     said, context = error.problem or "", error.context or ""
@@ -66,7 +73,7 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
             "anchor_or_alias", opened, max(at, opened + 1), f"an unquoted {text[opened]} starts it"
         )
     if "tag" in context or "tag handle" in said:
-        return problem("tag", opened, max(at, opened + 1))
+        return problem("tag", opened, until(WORD, text, opened))
     if "directive" in context or "directive" in said or "incompatible" in said:
         return problem("directive", line, stop)
     if here == "\t" or "tab character" in said:
@@ -87,7 +94,11 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         return problem("missing_colon", opened, line_end(text, opened))
     if said.startswith("mapping values"):
         head = text[line:at]
-        if re.search(r":[ \t]", head) or "\n" not in text[closed.end : at] and closed.kind == "flow":
+        if (
+            re.search(r":[ \t]", head)
+            or "\n" not in text[closed.end : at]
+            and closed.kind == "flow"
+        ):
             return problem("unquoted_colon", at, at + 1)
         if len(head) > _LONGEST_KEY:
             return problem("syntax_error", line, at, "a key is longer than 1,024 characters")
@@ -130,9 +141,7 @@ def _unclosed(text: str, opened: int) -> Problem:
     """A quote that is never closed: cut off, or forgotten where more keys or items follow."""
     after = text.find("\n", opened) + 1
     if after and _OWN_LINE.search(text, after):
-        return Problem(
-            "unclosed_quote", LABELS["unclosed_quote"], opened, line_end(text, opened)
-        )
+        return Problem("unclosed_quote", LABELS["unclosed_quote"], opened, line_end(text, opened))
     return Problem("truncated", "the text ends inside a quoted text", len(text), len(text))
 
 

@@ -25,11 +25,11 @@ from harness.matching import same_value
 from harness.surroundings import strictly
 
 _BLOCK_TEXT: Final = re.compile(r"\S(?:[^\n]*\S)?(?:\n+ *\S(?:[^\n]*\S)?)+\n?").fullmatch
-_KEY: Final = r"""(?:"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+'|[^\s"'#\[\]{},&*!|>%@`-][^\n:]{0,60}?)"""
+_KEY: Final = r"""(?:"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+'|-?[^\s"'#\[\]{},&*!|>%@`:-](?:[^\n:]|:(?=\S)){0,60}?)"""
 _LOOKS: Final = re.compile(
     r"[ \t]+\S"  # belongs to a line above it
     r"|-(?:[ \t]|\r?\n?\Z)|---|\.\.\.\s*\Z|[\[{\]}]|# |\? |%(?:YAML|TAG) "
-    rf"|{_KEY}[ \t]*:[ \t]+\S"
+    rf"|:[ \t]|{_KEY}[ \t]*:[ \t]+\S"
     r"|(?:\"[^\"\n]*\"|'[^'\n]*'|[\w./-]+(?: [\w./-]+)?)[ \t]*:\s*\Z"  # a key above its value
     r"|[\w./-]+\Z"  # a key that is cut off
 ).match
@@ -56,7 +56,9 @@ class YamlFormat(Options):
 
     def instruction(self, value: Any) -> str:
         """One sentence that asks for YAML and nothing else."""
-        kind = "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else "value"
+        kind = (
+            "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else "value"
+        )
         return f"Answer with one YAML {kind} and nothing else."
 
     def render(self, value: Any) -> str:

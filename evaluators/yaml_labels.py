@@ -32,7 +32,7 @@ LABELS: Final[dict[str, str]] = {
     "mismatched_bracket": "a closing bracket does not match the bracket that is open",
     "missing_comma": "two items inside brackets follow each other without a comma",
     "extra_comma": "a comma inside brackets has nothing before it",
-    "tab_indent": "a tab stands outside of a text, such as in the indentation",
+    "tab_indent": "a tab stands outside of a quoted text, such as in the indentation",
     "comment": "a comment",
     "anchor_or_alias": "an anchor (&) or an alias (*)",
     "tag": "a tag (!)",

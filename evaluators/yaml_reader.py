@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 import yaml
 
-from evaluators.yaml_errors import Closed, explain, filled
+from evaluators.yaml_errors import WORD, Closed, explain, filled, until
 from evaluators.yaml_labels import LABELS
 from evaluators.yaml_scalars import NOT_RAW, Unclear, plain
 from harness.contracts import Parsed
@@ -31,7 +31,7 @@ _MOST_READS: Final = 8
 """So often a text is read with its mistakes filled in, which bounds the time."""
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]++|(?<!\S)#[^\r\n]*+)*+")
 _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
-_WORD: Final = re.compile(r"[^\s,\[\]{}]*+")
+_TABS: Final = re.compile(r"\t+")
 _IN_GAP: Final = re.compile(r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)")
 _NOTHING: Final = object()
 
@@ -93,7 +93,7 @@ class _Reader:
         except yaml.MarkedYAMLError as found:
             error = explain(self.text, found, self.closed)
             # What the events did not reach may be text, so only blanks and comments are looked at.
-            self._gap(_until(_BLANK, self.text, self.last))
+            self._gap(until(_BLANK, self.text, self.last))
         else:
             self._check_root()
         return error
@@ -152,16 +152,18 @@ class _Reader:
         ):
             if found is not None:
                 at = self.text.index(sign, start)
-                self._note(label, at, _until(_WORD, self.text, at))
+                self._note(label, at, until(WORD, self.text, at))
 
     def _scalar(self, event: Any, start: int, end: int) -> None:
         value: Any = event.value
         if event.style in ("'", '"'):
             self.closed = Closed(start, end, event.style)
         elif event.style in ("|", ">"):
-            self._gap(_until(_TO_LINE_END, self.text, start), start)
+            self._gap(until(_TO_LINE_END, self.text, start), start)
         else:
             value = plain(value) if value else _NOTHING
+            for tab in _TABS.finditer(self.text, start, end):
+                self._note("tab_indent", *tab.span())
         if self._key_is_next():
             self._key(value, start, end)
         else:
@@ -189,7 +191,9 @@ class _Reader:
             label = "merge_key" if self.text[start:end] == "<<" else value.label
             self._note(label, start, end, None if label == "merge_key" else value.message)
         elif not isinstance(value, str):
-            said = "empty" if value is _NOTHING else f"{self.text[start:end][:40]}, which is no text"
+            said = (
+                "empty" if value is _NOTHING else f"{self.text[start:end][:40]}, which is no text"
+            )
             self._note("complex_key", start, end, f"a key is {said}; it must be in quotes")
             key = object()
         elif value in top:
@@ -239,11 +243,6 @@ class _Reader:
 
     def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
         self.problems.append(Problem(label, message or LABELS[label], start, end))
-
-
-def _until(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
-    return found.end() if found else at
 
 
 def _unraw(char: str) -> tuple[str, str]:

@@ -112,7 +112,9 @@ def _quoted(text: str) -> str:
     """In double quotes; what is no printable text is escaped, and a lone surrogate refused."""
     if any("\ud800" <= char <= "\udfff" for char in text):
         raise ValueError("YAML does not hold a lone surrogate")
-    return NOT_RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+    return NOT_RAW.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False)
+    )
 
 
 def _short(text: str) -> str:

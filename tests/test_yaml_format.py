@@ -43,15 +43,21 @@ def test_the_format_keeps_its_promises() -> None:
         ("a: 1\nb: -2.5\nc: true\nd: null\n", {"a": 1, "b": -2.5, "c": True, "d": None}),
         ("---\na: x\n...\n", {"a": "x"}),
         ("a: 1.5e+3\nb: 1.0e-7", {"a": 1500.0, "b": 1e-7}),
-        ("a: |\n  x\n   y\n\n  z\nb: >-\n  folded\n  text\n", {"a": "x\n y\n\nz\n", "b": "folded text"}),
+        (
+            "a: |\n  x\n   y\n\n  z\nb: >-\n  folded\n  text\n",
+            {"a": "x\n y\n\nz\n", "b": "folded text"},
+        ),
         ("a: 'it''s'\nb: \"say \\\"hi\\\" \\u00e9\"", {"a": "it's", "b": 'say "hi" é'}),
-        ("rows:\n- x: 1\n  y: [a, 'b', {c: d}]\n- []\n", {"rows": [{"x": 1, "y": ["a", "b", {"c": "d"}]}, []]}),
+        (
+            "rows:\n- x: 1\n  z: [a, 'b', {c: d}]\n- []\n",
+            {"rows": [{"x": 1, "z": ["a", "b", {"c": "d"}]}, []]},
+        ),
         ('{"a": [1, null], "b":{}}', {"a": [1, None], "b": {}}),
         ("a: first\n  second", {"a": "first second"}),
         ("a: 10.0.0.1\nb: 1.2.3\nc: None\nd: 3 nights\ne: http://x.y/z#f", None),
-        ("a: \"yes\"\n\"1\": '2024-05-01'\n", {"a": "yes", "1": "2024-05-01"}),
-        ("a: x\r\nb:\r\n  - y\r\n", {"a": "x", "b": ["y"]}),
-        (f"a: -{'7' * 5000}", {"a": None}),
+        ('a: "yes"\n"1": \'2024-05-01\'\n', {"a": "yes", "1": "2024-05-01"}),
+        ("a: x\r\nb:\r\n  - z\r\n", {"a": "x", "b": ["z"]}),
+        (f"a: -{'7' * 5000}", {"a": -7 * (10**5000 - 1) // 9}),
     ],
 )
 def test_what_passes(text: str, value: Any) -> None:
@@ -59,10 +65,8 @@ def test_what_passes(text: str, value: Any) -> None:
     assert parsed.ok, parsed.problems
     if value is None:
         assert all(isinstance(child, str) for child in parsed.value.values())
-    elif value == {"a": None} and "7" in text:
-        assert str(parsed.value["a"]) == text[3:] or parsed.value["a"] < -(10**4999)
     else:
-        assert same_value(parsed.value, value)
+        assert bool(parsed.value == value)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ def test_a_word_that_parsers_read_differently_is_ambiguous(word: str) -> None:
         ("a: &x [1]\nb: *x", [("anchor_or_alias", "&x"), ("anchor_or_alias", "*x")]),
         ("a: **bold**", [("anchor_or_alias", "*")]),
         ("a: !!str 1", [("tag", "!!str")]),
-        ("a: !x!y z", [("tag", "!x!")]),
+        ("a: !x!y z", [("tag", "!x!y")]),
         ("%YAML 1.2\n---\na: 1", [("directive", "%YAML 1.2")]),
         ("a: 1\n---\nb: 2\n", [("multiple_roots", "---\nb: 2")]),
         ("---\na: 1\n---", [("multiple_roots", "---")]),
@@ -109,7 +113,7 @@ def test_a_word_that_parsers_read_differently_is_ambiguous(word: str) -> None:
         ("{a, b: 1}", [("missing_value", "a")]),
         ("a: .inf\nb: 1.0e+999", [("nan_or_infinity", ".inf"), ("nan_or_infinity", "1.0e+999")]),
         ("a:\n\tb: 1", [("tab_indent", "\t")]),
-        ("a:\tb\nc: d\t\n", [("tab_indent", "\t"), ("tab_indent", "\t")]),
+        ("a:\tb\nc: d\t\ne: f\tg", [("tab_indent", "\t")] * 3),
         ("a: 1\n b: 2", [("bad_indentation", "b: 2")]),
         ("a:\n  b: 1\n c: 2\n", [("bad_indentation", "c: 2")]),
         ("a: 1\n- b", [("misplaced_item", "- b")]),
@@ -128,8 +132,8 @@ def test_a_word_that_parsers_read_differently_is_ambiguous(word: str) -> None:
         ("- a\n- b\n", [("wrong_root", "- a\n- b")]),
         ("Oslo", [("wrong_root", "Oslo")]),
         ("---\n", [("no_value", "---\n")]),
-        ("a: x\u2028b: y\x85\x01", [("control_character", c) for c in "\u2028\x85\x01"]),
-        ("a: x\n\ufeffb: y", [("control_character", "\ufeff")]),
+        ("a: x\u2028b\x85\x01", [("control_character", c) for c in "\u2028\x85\x01"]),
+        ("a: x\n\ufeffb: z", [("control_character", "\ufeff")]),
         ("a: \ud800", [("lone_surrogate", "\ud800")]),
         *((cut, [("truncated", "")]) for cut in ('a: "x', "a: 'x", "a: {b: [1, ", "a: [", "a: 1\nb")),
         *((cut, [("truncated", "")]) for cut in ('a: "\\', 'a: "\\u00', '{"a": 1, "b')),
@@ -162,9 +166,41 @@ def loaded(text: str) -> Any:
 
 
 PIECES = (
-    *("a", "b", " ", "  ", "\n", "\n  ", ": ", "- ", "\n- ", "a: ", "\nb: ", "'", '"', "[", "]", "{"),
+    *(
+        "a",
+        "b",
+        " ",
+        "  ",
+        "\n",
+        "\n  ",
+        ": ",
+        "- ",
+        "\n- ",
+        "a: ",
+        "\nb: ",
+        "'",
+        '"',
+        "[",
+        "]",
+        "{",
+    ),
     *("}", ", ", "|\n  ", ">-\n ", "|", "#", " #", "?", "\t", "1", "-1", ".5", "e3", "yes", "null"),
-    *("~", "---\n", "\n...\n", "&a ", "*a", "!", "%", "@", "\\", "x y", "é😀", "\r\n", ":", "2024-05-01"),
+    *(
+        "~",
+        "---\n",
+        "\n...\n",
+        "&a ",
+        "*a",
+        "!",
+        "%",
+        "@",
+        "\\",
+        "x y",
+        "é😀",
+        "\r\n",
+        ":",
+        "2024-05-01",
+    ),
 )
 glued = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
@@ -181,7 +217,9 @@ def test_what_passes_is_what_pyyaml_reads(text: str) -> None:
         assert same_value(parsed.value, loaded(text)), (parsed.value, loaded(text))
 
 
-@given(st.text(st.sampled_from("0123456789+-_.:eExobTZ yYnNofulrstaiTF~=<"), min_size=1, max_size=10))
+@given(
+    st.text(st.sampled_from("0123456789+-_.:eExobTZ yYnNofulrstaiTF~=<"), min_size=1, max_size=10)
+)
 def test_a_word_that_means_something_to_pyyaml_is_no_text(word: str) -> None:
     assume(word.strip() == word and ": " not in word and word[-1] != ":" and word[:2] != "- ")
     assume(word not in ("-", "...", "---"))
@@ -226,7 +264,8 @@ def test_it_writes_as_people_do() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [{"a": "\ud800"}, {1: "a"}, {"a": float("nan")}, {"a": {1, 2}}, [1], "x", {"k" * 2000: 1}]
+    "value",
+    [{"a": "\ud800"}, {1: "a"}, {"a": float("nan")}, {"a": {1, 2}}, [1], "x", {"k" * 2000: 1}],
 )
 def test_what_cannot_be_held_is_refused(value: Any) -> None:
     with pytest.raises(ValueError):
@@ -270,7 +309,13 @@ def test_the_caller_s_stack_does_not_decide() -> None:
         *("- " * 500_000, "? " * 500_000, "[" * 500_000, "{" * 500_000, "{a: " * 200_000),
         *("a: &a [x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(9_000)),),
         *("a: 'x\n" * 100_000, "a: b: c\n" * 100_000, "a: @\n" * 100_000, "a: 1\n" * 100_000),
-        *('"' * 500_000, "a: " + "9" * 500_000, "#" * 500_000, "!" * 500_000, "x" * 500_000 + ": 1"),
+        *(
+            '"' * 500_000,
+            "a: " + "9" * 500_000,
+            "#" * 500_000,
+            "!" * 500_000,
+            "x" * 500_000 + ": 1",
+        ),
     ],
 )
 def test_a_hostile_text_is_judged_in_time(text: str) -> None:
