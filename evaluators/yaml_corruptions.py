@@ -9,7 +9,7 @@ The text must be valid, in block style, as `YamlFormat.render` writes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -42,7 +42,8 @@ def _members(text: str) -> list[_Member]:
     """The scalars that are values, block texts left out."""
     found = []
     keys: list[int | None] = []
-    for event in yaml.parse(text, Loader=_LOADER):
+    events: Iterable[Any] = yaml.parse(text, Loader=_LOADER)
+    for event in events:
         start = event.start_mark.index
         scalar = isinstance(event, yaml.ScalarEvent)
         if scalar or isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
@@ -161,7 +162,7 @@ def _missing_colon(text: str, rng: Random) -> str | None:
 
     def fits(member: _Member) -> bool:
         # Behind a dash, the next key would be what fits nothing.
-        return 0 < member.key and member.end < last and text[member.key - 2] != "-"
+        return member.key > 0 and member.end < last and text[member.key - 2] != "-"
 
     member = _one(rng, text, fits, True)
     if not member:

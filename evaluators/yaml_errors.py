@@ -94,11 +94,8 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         return problem("missing_colon", opened, line_end(text, opened))
     if said.startswith("mapping values"):
         head = text[line:at]
-        if (
-            re.search(r":[ \t]", head)
-            or "\n" not in text[closed.end : at]
-            and closed.kind == "flow"
-        ):
+        on_flow = closed.kind == "flow" and "\n" not in text[closed.end : at]
+        if on_flow or re.search(r":[ \t]", head):
             return problem("unquoted_colon", at, at + 1)
         if len(head) > _LONGEST_KEY:
             return problem("syntax_error", line, at, "a key is longer than 1,024 characters")

@@ -1,11 +1,11 @@
 """YAML as a Format: how to ask for it, render it, parse it strictly, and break it.
 
     YamlFormat().render({"a": [1, "no"]}) -> 'a:\n  - 1\n  - "no"\n'
-    YamlFormat().parse("a: no")           -> Parsed(problems=(Problem("ambiguous_scalar", ..., 3, 5),))
+    YamlFormat().parse("a: no")           -> problem ambiguous_scalar at 3:5
 
-What passes is the part of YAML that every parser reads alike: block and flow style, quoted and block
-texts; but no anchors, tags, merge keys, several documents or unquoted texts that one parser takes
-for a date and the next for a text.
+What passes is the part of YAML that every parser reads alike: block and flow style, quoted and
+block texts; but no anchors, tags, merge keys, several documents or unquoted texts that one parser
+takes for a date and the next for a text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from harness.matching import same_value
 from harness.surroundings import strictly
 
 _BLOCK_TEXT: Final = re.compile(r"\S(?:[^\n]*\S)?(?:\n+ *\S(?:[^\n]*\S)?)+\n?").fullmatch
-_KEY: Final = r"""(?:"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+'|-?[^\s"'#\[\]{},&*!|>%@`:-](?:[^\n:]|:(?=\S)){0,60}?)"""
+_KEY: Final = (
+    r"""(?:"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+'"""
+    r"""|-?[^\s"'#\[\]{},&*!|>%@`:-](?:[^\n:]|:(?=\S)){0,60}?)"""
+)
 _LOOKS: Final = re.compile(
     r"[ \t]+\S"  # belongs to a line above it
     r"|-(?:[ \t]|\r?\n?\Z)|---|\.\.\.\s*\Z|[\[{\]}]|# |\? |%(?:YAML|TAG) "

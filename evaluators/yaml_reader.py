@@ -99,7 +99,8 @@ class _Reader:
         return error
 
     def _events(self) -> Iterator[Any]:
-        for event in yaml.parse(self.text, Loader=_LOADER):
+        events: Iterator[Any] = yaml.parse(self.text, Loader=_LOADER)
+        for event in events:
             start = event.start_mark.index
             if start > self.last:
                 self._gap(start)

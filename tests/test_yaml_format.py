@@ -87,6 +87,12 @@ def test_a_word_that_parsers_read_differently_is_ambiguous(word: str) -> None:
     assert written(word) == f'"{word}"'
 
 
+CUT = (
+    *('a: "x', "a: 'x", "a: {b: [1, ", "a: [", "a: 1\nb"),
+    *('a: "\\', 'a: "\\u00', '{"a": 1, "b'),
+)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -135,8 +141,7 @@ def test_a_word_that_parsers_read_differently_is_ambiguous(word: str) -> None:
         ("a: x\u2028b\x85\x01", [("control_character", c) for c in "\u2028\x85\x01"]),
         ("a: x\n\ufeffb: z", [("control_character", "\ufeff")]),
         ("a: \ud800", [("lone_surrogate", "\ud800")]),
-        *((cut, [("truncated", "")]) for cut in ('a: "x', "a: 'x", "a: {b: [1, ", "a: [", "a: 1\nb")),
-        *((cut, [("truncated", "")]) for cut in ('a: "\\', 'a: "\\u00', '{"a": 1, "b')),
+        *((cut, [("truncated", "")]) for cut in CUT),
         ("Sure! Here it is:\na: 1", [("text_before", "Sure! Here it is:")]),
         ("Here is the YAML:\n\na: no\n", [("text_before", "Here is the YAML:"), ("ambiguous_scalar", "no")]),
         ("a: 1\n\nHope this helps!", [("text_after", "Hope this helps!")]),
@@ -326,8 +331,14 @@ def test_a_hostile_text_is_judged_in_time(text: str) -> None:
 
 
 RICH = {
-    **{"name": "Ada Lopez", "city": "Oslo", "age": 36, "code": "007", "note": "Re: the visit"},
-    **{"ok": True, "none": None, "day": "2024-05-01"},
+    "name": "Ada Lopez",
+    "city": "Oslo",
+    "age": 36,
+    "code": "007",
+    "note": "Re: the visit",
+    "ok": True,
+    "none": None,
+    "day": "2024-05-01",
     "rows": [{"id": 1, "title": "deep blue"}, {"id": 2, "title": "no"}],
     "last": "the end",
 }
