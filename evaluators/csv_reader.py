@@ -82,7 +82,7 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
     field, backslashed = _patterns(delimiter)
     rows: list[Row] = []
     cells: list[Cell] = []
-    start = at = 0
+    start = at = before = 0
     while True:
         found = field(text, at)
         assert found is not None  # an empty field is a field
@@ -98,7 +98,7 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
         if separator == "\r":
             note("bare_carriage_return", end, at)
         if len(cells) == 1 and not cells[0].quoted and not text[start:end].strip(" \t"):
-            problems = [problem for problem in problems if problem.start < start]
+            del problems[before:]
             note("blank_line", start, at)
         else:
             if len(cells) == 1 and not cells[0].quoted and _FENCE(cells[0].value):
@@ -106,7 +106,7 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
             rows.append(Row(start, end, tuple(cells)))
         if at == len(text):
             return rows, problems
-        start, cells = at, []
+        start, before, cells = at, len(problems), []
 
 
 @functools.cache
