@@ -66,6 +66,8 @@ def read(text: str, delimiter: str) -> Parsed:
     if len(rows) == 1 and not any(problem.label == "truncated" for problem in problems):
         message = LABELS["no_rows"]
         problems.append(Problem("no_rows", message, rows[0].start, rows[0].end))
+    if problems and not lines_like_a_table(text, delimiter):
+        return Parsed(problems=(Problem("no_value", LABELS["no_value"], 0, len(text.rstrip())),))
     if problems:
         return Parsed(problems=tuple(problems))
     names = [cell.value for cell in rows[0].cells]
@@ -157,10 +159,7 @@ def _header_problems(header: Row) -> Iterator[Problem]:
     for cell in header.cells:
         name = cell.value if cell.quoted else cell.value.strip(" \t")
         if not name:
-            start, end = (
-                (cell.start, cell.end) if cell.end > cell.start else (header.start, header.end)
-            )
-            yield Problem("empty_column", LABELS["empty_column"], start, end)
+            yield Problem("empty_column", LABELS["empty_column"], cell.start, cell.end)
         elif name in seen:
             message = f"the column {name!r:.40} stands twice in the header"
             yield Problem("duplicate_column", message, cell.start, cell.end)
@@ -191,7 +190,9 @@ def _by_another(text: str, rows: Sequence[Row], delimiter: str) -> list[Problem]
             if len(found) > 1 and _width(found) > 1:
                 message = f"{CALLED[other]} separate the fields, and not {CALLED[delimiter]}"
                 start, end = found[0].start, found[0].end
-                return [Problem("wrong_delimiter", message, start, end), *problems]
+                return [Problem("wrong_delimiter", message, start, end)] + [
+                    problem for problem in problems if problem.label != "padded_field"
+                ]
     return []
 
 
