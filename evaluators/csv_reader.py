@@ -1,0 +1,254 @@
+"""Reads CSV character by character: its rows with their spans, and what is wrong with them.
+
+read("city,nights\\nOslo,4", ",")    -> Parsed(value=[{"city": "Oslo", "nights": "4"}])
+rows_of('a,"b"', ",")[0][0].cells[1] -> Cell(start=2, end=5, value="b", quoted=True)
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from harness import surroundings
+from harness.contracts import Parsed
+from harness.records import Problem
+
+LABELS: Final[Mapping[str, str]] = {
+    **surroundings.LABELS,
+    "wrong_delimiter": "another delimiter than the one asked for separates the fields",
+    "ragged_row": "a row has more or fewer fields than the header",
+    "no_rows": "a header stands alone",
+    "duplicate_column": "a column's name stands twice in the header",
+    "empty_column": "a column has no name",
+    "blank_line": "a line is blank",
+    "padded_field": "a field begins or ends with a blank outside quotes",
+    "bare_quote": "a double quote stands inside a field that has no quotes around it",
+    "text_after_quote": "text follows the quote that closes a field",
+    "backslash_escape": "a quote is escaped with a backslash instead of being doubled",
+    "truncated": "the text ends before a quoted field is closed",
+    "raw_control_character": "a control character stands outside quotes",
+    "bare_carriage_return": "a carriage return ends a line without a line feed",
+}
+"""Every label that strict CSV can give, and its meaning in one line."""
+DELIMITERS: Final = (",", ";", "\t", "|")
+CALLED: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+_FENCE: Final = re.compile(r"(?:```|~~~)[\w+.-]*[ \t]*").fullmatch
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+LINE_ENDS: Final = re.compile(r"[\r\n]+")
+_STOPS: Final = (".", ":", "!", "?")
+# Lines of JSON, HTML and Markdown, which may hold delimiters too.
+_FOREIGN: Final = re.compile(r'[ \t]*(?:[{}\[\]<>]|#+ |[-*] |"(?:[^"\\\r\n]|\\.)*+"[ \t]*:)').match
+
+
+class Cell(NamedTuple):
+    start: int
+    end: int
+    value: str
+    quoted: bool
+
+
+class Row(NamedTuple):
+    start: int
+    end: int
+    cells: tuple[Cell, ...]
+
+
+def read(text: str, delimiter: str) -> Parsed:
+    rows, problems = rows_of(text, delimiter)
+    if wrong := _by_another(text, rows, delimiter):
+        return Parsed(problems=tuple(wrong))
+    if rows:
+        problems += _header_problems(rows[0])
+        problems += _ragged(rows)
+    if len(rows) == 1 and not any(problem.label == "truncated" for problem in problems):
+        message = LABELS["no_rows"]
+        problems.append(Problem("no_rows", message, rows[0].start, rows[0].end))
+    if problems and not lines_like_a_table(text, delimiter):
+        return Parsed(problems=(Problem("no_value", LABELS["no_value"], 0, len(text.rstrip())),))
+    if problems:
+        return Parsed(problems=tuple(problems))
+    names = [cell.value for cell in rows[0].cells]
+    return Parsed([dict(zip(names, (c.value for c in row.cells), strict=True)) for row in rows[1:]])
+
+
+def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
+    """Every row, blank lines left out, and what is wrong with its fields; each character once."""
+    problems: list[Problem] = []
+
+    def note(label: str, start: int, end: int) -> None:
+        problems.append(Problem(label, LABELS[label], start, end))
+
+    field, backslashed = _patterns(delimiter)
+    rows: list[Row] = []
+    cells: list[Cell] = []
+    start = at = before = 0
+    while True:
+        found = field(text, at)
+        assert found is not None  # an empty field is a field
+        lax = False
+        if found["rest"] and found["quoted"].endswith("\\"):
+            lenient = backslashed(text, at)
+            found, lax = lenient or found, lenient is not None
+        cells.append(_cell(found, lax, note))
+        at, end = found.end(), found.start("separator")
+        separator = found["separator"]
+        if separator == delimiter:
+            continue
+        if separator == "\r":
+            note("bare_carriage_return", end, at)
+        if len(cells) == 1 and not cells[0].quoted and not text[start:end].strip(" \t"):
+            del problems[before:]
+            note("blank_line", start, at)
+        else:
+            if len(cells) == 1 and not cells[0].quoted and _FENCE(cells[0].value):
+                note("code_fence", start, end)
+            rows.append(Row(start, end, tuple(cells)))
+        if at == len(text):
+            return rows, problems
+        start, before, cells = at, len(problems), []
+
+
+@functools.cache
+def _patterns(delimiter: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A field and what ends it; and a quoted field as it is with backslashes before its quotes."""
+    sign = re.escape(delimiter)
+    blank = "[ ]" if delimiter == "\t" else r"[ \t]"
+    ending = rf"(?P<separator>{sign}|\r?\n|\r|\Z)"
+    strict = (
+        rf'(?:(?P<pad>{blank}*+)"(?P<quoted>(?:[^"]|"")*+)(?P<close>"?)(?P<rest>[^{sign}\r\n]*)'
+        rf"|(?P<plain>[^{sign}\r\n]*)){ending}"
+    )
+    lax = rf'(?P<pad>{blank}*+)"(?P<quoted>(?:[^"\\\r\n]|\\.|"")*+)(?P<close>")(?P<rest>){ending}'
+    return re.compile(strict).match, re.compile(lax).match
+
+
+def _cell(found: re.Match[str], lax: bool, note: Callable[[str, int, int], None]) -> Cell:
+    start, end = found.start(), found.start("separator")
+    plain = found["quoted"] is None
+    value = found["plain"] if plain else found["pad"]
+    left = len(value) - len(value.lstrip(" \t"))
+    right = len(value.rstrip(" \t"))
+    if left:
+        note("padded_field", start, start + left)
+    if not plain:
+        for sign in re.finditer(r'\\"', found["quoted"]) if lax else ():
+            note(
+                "backslash_escape",
+                found.start("quoted") + sign.start(),
+                found.start("quoted") + sign.end(),
+            )
+        if not found["close"]:
+            note("truncated", end, end)
+        elif found["rest"]:
+            note("text_after_quote", *found.span("rest"))
+        return Cell(start, end, found["quoted"].replace('""', '"'), True)
+    if left < right < len(value):
+        note("padded_field", start + right, end)
+    for sign in re.finditer('"', value):
+        note("bare_quote", start + sign.start(), start + sign.end())
+    for sign in CONTROL.finditer(value, left, right):
+        note("raw_control_character", start + sign.start(), start + sign.end())
+    return Cell(start, end, value, False)
+
+
+def _header_problems(header: Row) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for cell in header.cells:
+        name = cell.value if cell.quoted else cell.value.strip(" \t")
+        if not name:
+            yield Problem("empty_column", LABELS["empty_column"], cell.start, cell.end)
+        elif name in seen:
+            message = f"the column {name!r:.40} stands twice in the header"
+            yield Problem("duplicate_column", message, cell.start, cell.end)
+        seen.add(name)
+
+
+def _ragged(rows: Sequence[Row]) -> Iterator[Problem]:
+    width = len(rows[0].cells)
+    for row in rows[1:]:
+        if len(row.cells) != width:
+            message = f"this row has {len(row.cells)} fields, and the header has {width}"
+            yield Problem("ragged_row", message, row.start, row.end)
+
+
+def _width(rows: Sequence[Row]) -> int:
+    """How many fields each row has, or 1 where they differ."""
+    widths = {len(row.cells) for row in rows}
+    return widths.pop() if len(widths) == 1 else 1
+
+
+def _by_another(text: str, rows: Sequence[Row], delimiter: str) -> list[Problem]:
+    """What is wrong with rows that are even only by a delimiter that was not asked for."""
+    if len(rows) < 2 or _width(rows) > 1:
+        return []
+    for other in DELIMITERS:
+        if other != delimiter and other in text:
+            found, problems = rows_of(text, other)
+            if len(found) > 1 and _width(found) > 1:
+                message = f"{CALLED[other]} separate the fields, and not {CALLED[delimiter]}"
+                start, end = found[0].start, found[0].end
+                return [Problem("wrong_delimiter", message, start, end)] + [
+                    problem for problem in problems if problem.label != "padded_field"
+                ]
+    return []
+
+
+def lines_like_a_table(text: str, delimiter: str) -> set[str]:
+    """The lines that a broken table may consist of, by whatever delimiter it has most of them."""
+    others = [other for other in DELIMITERS if other != delimiter and other in text]
+    found = max((_alike(text, sign) for sign in (delimiter, *others)), key=len)
+    if not found:
+        found = [
+            row
+            for row in rows_of(text, delimiter)[0]
+            if not (len(row.cells) > 1 or _FOREIGN(text, row.start) or _ends_a_sentence(text, row))
+        ]
+        if len(found) == 1 and " " in text and not found[0].cells[0].quoted:
+            found = []
+    return {line for row in found for line in LINE_ENDS.split(text[row.start : row.end]) if line}
+
+
+def _alike(text: str, delimiter: str) -> list[Row]:
+    """The rows with delimiters that are no prose: of the usual width, or written without blanks."""
+    rows = rows_of(text, delimiter)[0]
+    several = [row for row in rows if len(row.cells) > 1 and not _FOREIGN(text, row.start)]
+    if not several:
+        return []
+    usual = Counter(len(row.cells) for row in several).most_common(1)[0][0]
+    padding = 2 * sum(_tight(row) < len(row.cells) - 1 for row in several) > len(several)
+
+    def fits(row: Row) -> bool:
+        prose = _ends_a_sentence(text, row)
+        if padding:
+            return len(row.cells) == usual and not (prose and row is several[0])
+        tight = _tight(row)
+        return (
+            tight >= usual - 1
+            or (len(row.cells) == usual and not prose)
+            or (tight > 0 and not prose and not _FOREIGN(text, row.start))
+        )
+
+    found = [row for row in rows if len(row.cells) > 1 and fits(row)]
+    last = rows[-1]
+    # A word or an open quote below the last full row is a row that was cut short.
+    if (
+        found
+        and rows[-2:-1] == found[-1:]
+        and last.end == len(text)
+        and len(last.cells) == 1
+        and (last.cells[0].quoted or not re.search(r"\s|[.:!?]\Z", text[last.start :]))
+    ):
+        found.append(last)
+    return found
+
+
+def _tight(row: Row) -> int:
+    """How many of its delimiters no blank follows."""
+    return sum(cell.quoted or cell.value[:1] not in (" ", "\t") for cell in row.cells[1:])
+
+
+def _ends_a_sentence(text: str, row: Row) -> bool:
+    return not row.cells[-1].quoted and text[row.start : row.end].rstrip("'\")*_ ")[-1:] in _STOPS
