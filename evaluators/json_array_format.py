@@ -28,7 +28,7 @@ class JsonArrayFormat(Options):
     """
 
     name: ClassVar[str] = "json_array"
-    title: ClassVar[str] = "JSON array"
+    title: ClassVar[str] = "a JSON array"
     shapes: ClassVar[frozenset[Shape]] = frozenset({"table", "list"})
     labels: ClassVar[Mapping[str, str]] = LABELS
 

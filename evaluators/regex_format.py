@@ -48,7 +48,7 @@ class RegexFormat(Options):
     """
 
     name: ClassVar[str] = "regex"
-    title: ClassVar[str] = "line"
+    title: ClassVar[str] = "a line"
     shapes: ClassVar[frozenset[Shape]] = frozenset({"record"})
     labels: ClassVar[Mapping[str, str]] = _LABELS
 

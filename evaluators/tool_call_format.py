@@ -63,7 +63,7 @@ class ToolCallFormat(Options):
     """
 
     name: ClassVar[str] = "tool_call"
-    title: ClassVar[str] = "tool call"
+    title: ClassVar[str] = "a tool call"
     shapes: ClassVar[frozenset[Shape]] = frozenset({"call"})
     labels: ClassVar[Mapping[str, str]] = {**JSON_LABELS, **_OWN_LABELS}
     evaluators: ClassVar[tuple[str, ...]] = ("duplicate_json_objects", "extras")

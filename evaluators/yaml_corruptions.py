@@ -177,7 +177,7 @@ def _missing_value(text: str, rng: Random) -> str | None:
 
 
 def _multiple_roots(text: str, rng: Random) -> str:
-    return text + "---\n" + text
+    return text.removesuffix("\n") + "\n---\n" + text
 
 
 def _unquoted_special(text: str, rng: Random) -> str | None:

@@ -74,11 +74,13 @@ class YamlFormat(Options):
             except RecursionError:
                 raise ValueError("the value is nested too deeply to be written") from None
         else:
-            text = _inline(value) + "\n"
-        parsed = self.parse(text)
-        if not parsed.ok or not same_value(parsed.value, value):
-            raise ValueError(f"YAML does not hold {value!r:.80}")
-        return text
+            text = _inline(value)
+        # The last line break is left out unless it is part of a text.
+        for written in (text.removesuffix("\n"), text):
+            parsed = self.parse(written)
+            if parsed.ok and same_value(parsed.value, value):
+                return written
+        raise ValueError(f"YAML does not hold {value!r:.80}")
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a value, or all problems."""

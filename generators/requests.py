@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from generators.context import Context, Draft, Strictness, Wording
 from harness.contracts import Format
+from harness.formats import with_article
 
 DEMANDS: dict[Strictness, Wording] = {
     "easy": {
@@ -58,6 +59,10 @@ DEMANDS: dict[Strictness, Wording] = {
         ),
     },
 }
+BOUND: Wording = {
+    "train": ("{instruction}", "{instruction} Thank you."),
+    "eval": ("Please: {instruction}", "{instruction} That is all I need."),
+}
 NULL: Wording = {
     "train": (", null where there is no value", ", null if it is missing"),
     "eval": (", with null for anything absent", ", unknown values being null"),
@@ -83,9 +88,12 @@ def demand(context: Context, target: Format, draft: Draft) -> None:
     null = ""
     if context.strictness == "hard" and context.abilities.nulls:
         null = context.say(NULL)
+    easy = context.strictness == "easy"
+    # Options of this answer alone, such as a pattern, stand in the instruction and nowhere else.
+    wording = DEMANDS[context.strictness] if target == context.format or not easy else BOUND
     text = context.say(
-        DEMANDS[context.strictness],
-        format=context.format_name,
+        wording,
+        format=with_article(context.format) if easy else context.format_name,
         instruction=target.instruction(draft.value),
         null=null,
     )

@@ -80,7 +80,8 @@ class Format(Protocol):
     come back; `harness.testing.check_format` tries this and more. The class may also have, and
     need not:
 
-        title: ClassVar[str]                 what people call it ("JSON Lines"); else from its name
+        title: ClassVar[str]                 what people call it, with its article if it has one
+                                             ("JSON Lines", "a table"); else made from its name
         labels: ClassVar[Mapping[str, str]]  what each label that `parse` gives means
         evaluators: ClassVar[tuple[str, ...]]
                                              what judges its Completions where nothing else is

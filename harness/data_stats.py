@@ -63,7 +63,8 @@ class SplitStats:
         self.turns[len(example.prompt)] += 1
         structure = schema_of(example.value)
         templates = example.tags.get("templates", [])
-        self.schemas[structure] += 1
+        if structure.strip("[]|"):  # a list of scalars has no keys to share
+            self.schemas[structure] += 1
         self.templates.update(templates)
         values = {text for leaf in leaves(example.value) if (text := entity(leaf)) is not None}
         digest = sha256(prompt.encode()).digest()[:8]

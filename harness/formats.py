@@ -29,7 +29,12 @@ MATCH_RATES = (
 
 
 def title(target: Format | type[Format]) -> str:
-    """The Format's name as people say it: JSON, YAML, markdown table."""
+    """The Format's name as people say it: JSON, tool call."""
+    return with_article(target).removeprefix("a ").removeprefix("an ")
+
+
+def with_article(target: Format | type[Format]) -> str:
+    """The same where one is asked for: JSON, a tool call."""
     said: str | None = getattr(target, "title", None)
     words = target.name.split("_")
     return said or (words[0].upper() if len(words) == 1 else " ".join(words))

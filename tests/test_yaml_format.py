@@ -264,7 +264,7 @@ def test_it_writes_as_people_do() -> None:
     assert STRICT.render(value) == (
         "guest:\n  name: Ada Lopez\n  note: |-\n    it's late: call\n    then wait\n"
         'rows:\n  - city: Oslo\n    open: "no"\n  - city: Riga\n    open: true\n'
-        "sizes:\n  - 1.0e+22\n  - - 1\n    - []\n  - null\n"
+        "sizes:\n  - 1.0e+22\n  - - 1\n    - []\n  - null"
     )
 
 
