@@ -76,10 +76,10 @@ class YamlFormat(Options):
         else:
             text = _inline(value)
         # The last line break is left out unless it is part of a text.
-        for written in (text.removesuffix("\n"), text):
-            parsed = self.parse(written)
+        for candidate in (text.removesuffix("\n"), text):
+            parsed = self.parse(candidate)
             if parsed.ok and same_value(parsed.value, value):
-                return written
+                return candidate
         raise ValueError(f"YAML does not hold {value!r:.80}")
 
     def parse(self, text: str) -> Parsed:
