@@ -15,7 +15,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from evaluators.toml_scanner import KEY
+from evaluators.toml_scalars import KEY
 from harness.contracts import Corruption
 from harness.surroundings import CORRUPTIONS as AROUND
 
@@ -101,7 +101,7 @@ def _colon_for_equals(text: str, rng: Random) -> str | None:
 
 def _missing_equals(text: str, rng: Random) -> str | None:
     last = text.rstrip().rfind("\n")
-    lines = [line for line in _LINE.finditer(text) if 0 < line.start() and line.end() < last]
+    lines = [line for line in _LINE.finditer(text) if line.start() > 0 and line.end() < last]
     lines = [line for line in lines if "=" not in line["key"] + line["value"]]
     if not lines:
         return None

@@ -20,7 +20,8 @@ from pydantic import Field
 
 from evaluators.toml_corruptions import CORRUPTIONS
 from evaluators.toml_labels import LABELS
-from evaluators.toml_scanner import KEY, scan
+from evaluators.toml_scalars import KEY
+from evaluators.toml_scanner import scan
 from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.matching import same_value
 from harness.records import Problem
@@ -34,10 +35,10 @@ _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _SOFT: Final = frozenset({"comment", "date_or_time", "nan_or_infinity", "control_character"})
 """What does not keep tomllib from reading the rest."""
 _LOOKS: Final = re.compile(
-    rf"[ \t]*(?:(?:{KEY}|[\w'-]+(?: [\w'-]+){{0,2}})[ \t]*=|\]|# )"
+    rf"[ \t]*(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*=|\]|# |\[\[?{KEY}\])"
     r"""|[ \t]*\[\[?[ \t]*[\w"'][\w "'.-]*\]*\s*\Z"""  # a header, broken ones too
     r"""|[ \t]+(?!["'\w -]+:)\S"""  # belongs to a line above it, and is no line of JSON
-    r"""|[\w-]+:[ \t]*(?:["'\d\[-]|\S+\s*\Z)"""  # a colon for an equals sign
+    rf"""|{KEY}:[ \t]*(?:["'\d\[-]|\S+\s*\Z)"""  # a colon for an equals sign
     r"|[\w-]+\Z"  # a key that is cut off
 ).match
 

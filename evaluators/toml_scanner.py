@@ -8,17 +8,15 @@ It knows TOML's grammar, and what no JSON value can hold (dates, infinity) or th
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Final, NamedTuple
 
 from evaluators.toml_labels import LABELS
+from evaluators.toml_scalars import KEY, PART, wrong
 from harness.records import Problem
 
-_PART: Final = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]++|\\[^\n])*+"|'[^'\n]*+')"""
-KEY: Final = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+"
 _KEY: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+(?P<sign>[=:]?)")
-_PARTS: Final = re.compile(_PART)
+_PARTS: Final = re.compile(PART)
 _NEXT_KEY: Final = re.compile(rf"^[ \t]*+{KEY}[ \t]*+=", re.MULTILINE)
 _HEADER: Final = re.compile(rf"(\[\[?+)[ \t]*+(?P<key>{KEY})[ \t]*+(\]\]?+)")
 _BLANK: Final = re.compile(r"[ \t\r]*+")
@@ -36,22 +34,6 @@ _ESCAPE: Final = re.compile(
 )
 _TO_COMMA: Final = re.compile(r"[^,\]}\n#]*+")
 _TO_COMMENT: Final = re.compile(r"[^\n#]*+")
-_INTEGER: Final = re.compile(
-    r"(?P<decimal>[-+]?(?:0|[1-9](?:_?[0-9])*+))"
-    r"|0x[0-9a-fA-F](?:_?[0-9a-fA-F])*+|0o[0-7](?:_?[0-7])*+|0b[01](?:_?[01])*+"
-).fullmatch
-_FLOAT: Final = re.compile(
-    r"[-+]?(?:0|[1-9](?:_?[0-9])*+)(?:\.[0-9](?:_?[0-9])*+)?(?:[eE][-+]?[0-9](?:_?[0-9])*+)?"
-).fullmatch
-_NOT_FINITE: Final = re.compile(r"[-+]?(?:inf|nan|[iI]nfinity|NaN|Inf)").fullmatch
-_TIME: Final = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]++)?)?"
-_DATE: Final = re.compile(
-    rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[Tt ]{_TIME}(?:[Zz]|[-+][0-9]{{2}}:[0-9]{{2}})?)?|{_TIME}"
-).fullmatch
-_LIKE_A_NUMBER: Final = re.compile(r"[-+]?\.?[0-9](?:[0-9_.,]|[eExob][-+]?[0-9a-fA-F]?)*+").fullmatch
-_FIRST_OF_SEVERAL: Final = re.compile(rf"[^\s,]++(?:[ \t]*+,|[ \t]++{KEY}[ \t]*+=)").match
-_DIGITS: Final = 80
-"""An integer with more of them is out of range, and is not converted to find out."""
 
 
 class _Open(NamedTuple):
@@ -96,6 +78,11 @@ class _Scanner:
     def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
         self.problems.append(Problem(label, message or LABELS[label], start, end))
 
+    def _too_deep(self, start: int, end: int) -> None:
+        """Note it, and leave the rest of the text alone."""
+        self._note("too_deep", start, end)
+        self.at = len(self.text)
+
     def _blank(self) -> None:
         self.at = _until(_BLANK, self.text, self.at)
 
@@ -132,7 +119,8 @@ class _Scanner:
                     inside += 1
                 self.depth = 1 + len(parts) + inside
             if self.depth > self.max_depth:
-                self._note("too_deep", *found.span("key"))
+                self._too_deep(*found.span("key"))
+                return
             self.at = found.end()
             self._rest_of_line("bad_header")
             return
@@ -151,7 +139,7 @@ class _Scanner:
             self._value(depth)
 
     def _key(self, end: int, depth: int) -> int:
-        """Take a key and its equals sign before `end`; how deep its value is, 0 if there is none."""
+        """Take a key and its equals sign before `end`; the depth of its value, 0 without one."""
         start = self.at
         found = _KEY.match(self.text, start)
         if found and found["sign"]:
@@ -160,7 +148,8 @@ class _Scanner:
                 self._note("colon_for_equals", *found.span("sign"))
             depth += len(_PARTS.findall(found["key"])) - 1
             if depth > self.max_depth:
-                self._note("too_deep", *found.span("key"))
+                self._too_deep(*found.span("key"))
+                return 0
             return depth
         sign = self.text.find("=", start, end)
         if sign > start:
@@ -186,8 +175,11 @@ class _Scanner:
             self._blank()
             here = text[self.at : self.at + 1]
             if not here:
-                if stack or expects == "value":
-                    self._note("truncated", len(text), len(text), "the text ends before a value does")
+                deep = self.problems and self.problems[-1].label == "too_deep"
+                if not deep and (stack or expects == "value"):
+                    self._note(
+                        "truncated", len(text), len(text), "the text ends before a value does"
+                    )
                 return
             if here == "\n" and not stack:
                 self._note("missing_value", sign, sign + 1)
@@ -213,7 +205,8 @@ class _Scanner:
                 self.at += 1
                 depth = opened.depth
                 if not stack:
-                    return self._rest_of_line("several_values")
+                    self._rest_of_line("several_values")
+                    return
                 expects = "comma"
             elif here == "," and stack:
                 if expects == "comma":
@@ -231,8 +224,7 @@ class _Scanner:
                 expects = "value" if depth else "comma"
             elif here in "[{":
                 if depth >= self.max_depth:
-                    self._note("too_deep", self.at, self.at + 1)
-                    self.at = len(text)
+                    self._too_deep(self.at, self.at + 1)
                     return
                 stack.append(_Open(here, depth))
                 depth += 1
@@ -261,7 +253,7 @@ class _Scanner:
             if rest:
                 label = "several_values" if rest[0] in ",;" else "unescaped_quote"
                 self._note(label, begin, begin + len(rest))
-        elif label := _wrong(rest, inside):
+        elif label := wrong(rest, inside):
             if end == len(text) and any(word.startswith(rest) for word in ("true", "false")):
                 self._note("truncated", end, end, "the text ends inside a word")
             else:
@@ -288,38 +280,12 @@ class _Scanner:
             cut = quote not in self.never_closed and not _NEXT_KEY.search(self.text, end)
             self.never_closed.add(quote)
         if cut:
-            self._note("truncated", *[len(self.text)] * 2, "the text ends inside quotes")
+            end = len(self.text)
+            self._note("truncated", end, end, "the text ends inside quotes")
         else:
             self._note("unclosed_quote", start, start + len(self.text[start:end].rstrip()))
         self.at = len(self.text) if cut else end
         return False
-
-
-def _wrong(word: str, inside: bool) -> str:
-    """The label of a value without quotes, or nothing where it is a number or a boolean."""
-    if word in ("true", "false"):
-        return ""
-    if found := _INTEGER(word):
-        if len(word) <= _DIGITS and -(1 << 63) <= int(word, 10 if found["decimal"] else 0) < 1 << 63:
-            return ""
-        return "integer_out_of_range"
-    if _FLOAT(word):
-        return "" if math.isfinite(float(word)) else "nan_or_infinity"
-    if _DATE(word):
-        return "date_or_time"
-    if _NOT_FINITE(word):
-        return "nan_or_infinity"
-    if word in ("True", "False", "None"):
-        return "python_literal"
-    if word in ("null", "nil", "NULL", "Null", "undefined"):
-        return "null_value"
-    if _LIKE_A_NUMBER(word) and not word.endswith(","):
-        return "bad_number"
-    if not inside and _FIRST_OF_SEVERAL(word):
-        return "several_values"
-    if inside and all(_INTEGER(part) or _FLOAT(part) for part in word.split()):
-        return "missing_comma"
-    return "bare_value"
 
 
 def _until(pattern: re.Pattern[str], text: str, at: int) -> int:

@@ -67,11 +67,20 @@ def test_what_passes(text: str, value: Any) -> None:
         ("a = True\nb = None", [("python_literal", "True"), ("python_literal", "None")]),
         ("a = [1, null]", [("null_value", "null")]),
         ("😀 = 1\r\nb = x\r\n", [("unquoted_key", "😀"), ("bare_value", "x")]),
-        ("a = 2024-05-01\nb = [10:30:00]", [("date_or_time", "2024-05-01"), ("date_or_time", "10:30:00")]),
+        (
+            "a = 2024-05-01\nb = [10:30:00]",
+            [("date_or_time", "2024-05-01"), ("date_or_time", "10:30:00")],
+        ),
         ("a = 1979-05-27 07:32:00Z", [("date_or_time", "1979-05-27 07:32:00Z")]),
-        ("a = -inf\nb = nan\nc = 1e999", [("nan_or_infinity", word) for word in ("-inf", "nan", "1e999")]),
+        (
+            "a = -inf\nb = nan\nc = 1e999",
+            [("nan_or_infinity", word) for word in ("-inf", "nan", "1e999")],
+        ),
         ("a = 9223372036854775808", [("integer_out_of_range", "9223372036854775808")]),
-        ("a = 01\nb = .5\nc = 1.2.3\nd = 1,000", [("bad_number", word) for word in ("01", ".5", "1.2.3", "1,000")]),
+        (
+            "a = 01\nb = .5\nc = 1.2.3\nd = 1,000",
+            [("bad_number", word) for word in ("01", ".5", "1.2.3", "1,000")],
+        ),
         ("a =\nb = 1", [("missing_value", "=")]),
         ('a: "x"\nb = 1', [("colon_for_equals", ":")]),
         ("a = 1\nfoo bar\nb = 2", [("missing_equals", "foo bar")]),
@@ -85,27 +94,54 @@ def test_what_passes(text: str, value: Any) -> None:
         ("a = [1,,2]", [("extra_comma", ",")]),
         ("a = {b = 1,}", [("trailing_comma", ",")]),
         ("a = {b = 1,\n  c = 2}", [("newline_in_inline_table", "\n")]),
-        ("a = {b = [1}\nc = x", [("mismatched_bracket", "}"), ("newline_in_inline_table", "\n"), ("missing_comma", ""), ("bare_value", "x"), ("truncated", "")]),
+        (
+            "a = {b = [1}\nc = x",
+            [
+                ("mismatched_bracket", "}"),
+                ("newline_in_inline_table", "\n"),
+                ("missing_comma", ""),
+                ("bare_value", "x"),
+                ("truncated", ""),
+            ],
+        ),
         ("a = [1, 2\nb = x", [("unclosed_bracket", "="), ("bare_value", "x")]),
         ("a = 'it's'\nb = x", [("unescaped_quote", "s'"), ("bare_value", "x")]),
         ('a = "x\nb = x', [("unclosed_quote", '"x'), ("bare_value", "x")]),
         ('a = """x\nb = x', [("unclosed_quote", '"""x'), ("bare_value", "x")]),
-        ('a = "\\q \\ud83d \\x41"', [("bad_escape", "\\q"), ("bad_escape", "\\ud83d"), ("bad_escape", "\\x")]),
+        (
+            'a = "\\q \\ud83d \\x41"',
+            [("bad_escape", "\\q"), ("bad_escape", "\\ud83d"), ("bad_escape", "\\x")],
+        ),
         ("a = 1\nb = 2\na = 3", [("duplicate_key", "a")]),
         ("[t]\na = 1\n[t]\n", [("duplicate_key", "t")]),
         ("a = {b = 1, b = 2}", [("duplicate_key", "b")]),
-        ("a = 1 # one\n# two\na = 2", [("comment", "# one"), ("comment", "# two"), ("duplicate_key", "a")]),
-        ("a = 'x\x01y'\nb = '\x7f'", [("control_character", "\x01"), ("control_character", "\x7f")]),
+        (
+            "a = 1 # one\n# two\na = 2",
+            [("comment", "# one"), ("comment", "# two"), ("duplicate_key", "a")],
+        ),
+        (
+            "a = 'x\x01y'\nb = '\x7f'",
+            [("control_character", "\x01"), ("control_character", "\x7f")],
+        ),
         ("a = '\ud800'", [("lone_surrogate", "\ud800")]),
-        *((cut, [("truncated", "")]) for cut in ('a = "x', 'a = "\\u0', "a = '", 'a = """x\ny', "a = [1, ")),
-        *((cut, [("truncated", "")]) for cut in ("a = {b = 1", "a = tru", "a = 1\nb", "a = 1\nb =", "a = 1\n[ro")),
+        *(
+            (cut, [("truncated", "")])
+            for cut in ('a = "x', 'a = "\\u0', "a = '", 'a = """x\ny', "a = [1, ")
+        ),
+        *(
+            (cut, [("truncated", "")])
+            for cut in ("a = {b = 1", "a = tru", "a = 1\nb", "a = 1\nb =", "a = 1\n[ro")
+        ),
         ("Sure! Here it is:\na = 1", [("text_before", "Sure! Here it is:")]),
-        ("a = x\n\nI hope this helps!", [("bare_value", "x"), ("text_after", "I hope this helps!")]),
+        (
+            "a = x\n\nI hope this helps!",
+            [("bare_value", "x"), ("text_after", "I hope this helps!")],
+        ),
         ("```toml\na = 1\n```", [("code_fence", "```toml"), ("code_fence", "```")]),
         ('{"a": 1}', [("no_value", '{"a": 1}')]),
         ('{\n  "a": 1\n}', [("no_value", '{\n  "a": 1\n}')]),
     ],
-)  # fmt: skip
+)
 def test_what_fails_and_where(text: str, found: list[tuple[str, str]]) -> None:
     assert spans(text) == found
 
@@ -135,9 +171,54 @@ def loaded(text: str) -> Any:
 
 
 PIECES = (
-    *("a", "b", "a.b", " ", "\n", " = ", " = 1\n", "[a]\n", "[[a]]\n", "[a.b]\n", "'", '"', "[", "]"),
-    *("{", "}", ", ", "a = ", "b = ", "'x'", '"y"', '"""', "'''", "\\", "\\n", "\\u00e9", "#c", "\r\n"),
-    *("1", "-1", "1_0", "0x1", "1.5", "1e3", "+", ".", "true", "inf", "2024-05-01", "10:00:00", "é", "\t"),
+    *(
+        "a",
+        "b",
+        "a.b",
+        " ",
+        "\n",
+        " = ",
+        " = 1\n",
+        "[a]\n",
+        "[[a]]\n",
+        "[a.b]\n",
+        "'",
+        '"',
+        "[",
+        "]",
+    ),
+    *(
+        "{",
+        "}",
+        ", ",
+        "a = ",
+        "b = ",
+        "'x'",
+        '"y"',
+        '"""',
+        "'''",
+        "\\",
+        "\\n",
+        "\\u00e9",
+        "#c",
+        "\r\n",
+    ),
+    *(
+        "1",
+        "-1",
+        "1_0",
+        "0x1",
+        "1.5",
+        "1e3",
+        "+",
+        ".",
+        "true",
+        "inf",
+        "2024-05-01",
+        "10:00:00",
+        "é",
+        "\t",
+    ),
     *("c = [1, 2]\n", "d = {a = 1}\n", "e = '''\nx'''\n", "=", ":", "\x00"),
 )
 glued = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
@@ -199,8 +280,17 @@ def test_it_writes_as_people_do() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{}, [1], {"a": None}, {"a": [None]}, {1: 2}, {"a": 1 << 63}, {"a": float("inf")}, {"a": "\ud800"}],
-)  # fmt: skip
+    [
+        {},
+        [1],
+        {"a": None},
+        {"a": [None]},
+        {1: 2},
+        {"a": 1 << 63},
+        {"a": float("inf")},
+        {"a": "\ud800"},
+    ],
+)
 def test_what_cannot_be_held_is_refused(value: Any) -> None:
     with pytest.raises(ValueError):
         STRICT.render(value)
@@ -214,7 +304,10 @@ def test_depth_is_exact(limit: int) -> None:
         ("a = " + "[" * inner + "]" * inner, "a = " + "[" * limit + "]" * limit),
         (".".join("a" * limit) + " = 1", ".".join("a" * (limit + 1)) + " = 1"),
         ("[" + ".".join("a" * inner) + "]\nb = 1", "[" + ".".join("a" * limit) + "]\nb = 1"),
-        ("a = " + "{a = " * inner + "1" + "}" * inner, "a = " + "{a = " * limit + "1" + "}" * limit),
+        (
+            "a = " + "{a = " * inner + "1" + "}" * inner,
+            "a = " + "{a = " * limit + "1" + "}" * limit,
+        ),
     ):
         assert judge.parse(deep).ok, judge.parse(deep).problems
         assert [problem.label for problem in judge.parse(too_deep).problems] == ["too_deep"]
@@ -243,12 +336,16 @@ def test_the_caller_s_stack_does_not_decide() -> None:
         *("a." * 300_000, "a=[" * 200_000, "a = " + "[" * 500_000, "a = " + "{a=" * 200_000),
         *("a = [" + "1," * 300_000, "a = " + "9" * 1_000_000, "a = " + "1_" * 500_000),
         *("".join(f"[k{i}]\na = 1\n" for i in range(30_000)), "[[a]]\n" * 60_000, "[a]\n" * 60_000),
-        *("[[a]]\n[[a.b]]\nc = 1\n" * 20_000, "a = '''\nb = \"\"\"\n" * 50_000, "a = \"x\n" * 100_000),
+        *(
+            "[[a]]\n[[a.b]]\nc = 1\n" * 20_000,
+            "a = '''\nb = \"\"\"\n" * 50_000,
+            'a = "x\n' * 100_000,
+        ),
         *('a = "' + '\\"' * 300_000 + '"', 'a = """' + '""\\' * 200_000, "a = 1\n" * 100_000),
         *('x = """\\"""\\"""\n' * 60_000, "#" * 500_000, "=" * 300_000, "a = " + "{=" * 200_000),
         *("".join(f"a.b.c.d{i} = 1\n" for i in range(20_000)), "a = 1e" + "9" * 500_000),
     ],
-)  # fmt: skip
+)
 def test_a_hostile_text_is_judged_in_time(text: str) -> None:
     began = time.perf_counter()
     problems = STRICT.parse(text).problems
