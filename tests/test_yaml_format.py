@@ -125,7 +125,10 @@ CUT = (
         ("a: 1\n- b", [("misplaced_item", "- b")]),
         ("a: - b", [("misplaced_item", "- b")]),
         ("a: @b\nc: `d`\n", [("unquoted_special", "@"), ("unquoted_special", "`")]),
-        ("a: [Draft] notes\nb: > 5", [("unquoted_special", "[Draft] notes"), ("unquoted_special", "> 5")]),
+        (
+            "a: [Draft] notes\nb: > 5",
+            [("unquoted_special", "[Draft] notes"), ("unquoted_special", "> 5")],
+        ),
         ("a: 'it's'\nb: no", [("unescaped_quote", "s'"), ("ambiguous_scalar", "no")]),
         ('a: "x\nb: 1', [("unclosed_quote", '"x')]),
         ('a: "x\nb: "y"', [("unclosed_quote", '"x')]),
@@ -143,13 +146,19 @@ CUT = (
         ("a: \ud800", [("lone_surrogate", "\ud800")]),
         *((cut, [("truncated", "")]) for cut in CUT),
         ("Sure! Here it is:\na: 1", [("text_before", "Sure! Here it is:")]),
-        ("Here is the YAML:\n\na: no\n", [("text_before", "Here is the YAML:"), ("ambiguous_scalar", "no")]),
+        (
+            "Here is the YAML:\n\na: no\n",
+            [("text_before", "Here is the YAML:"), ("ambiguous_scalar", "no")],
+        ),
         ("a: 1\n\nHope this helps!", [("text_after", "Hope this helps!")]),
         ("```yaml\na: 1\n```", [("code_fence", "```yaml"), ("code_fence", "```")]),
-        ("I'm sorry, I can't help with that.", [("no_value", "I'm sorry, I can't help with that.")]),
+        (
+            "I'm sorry, I can't help with that.",
+            [("no_value", "I'm sorry, I can't help with that.")],
+        ),
         ("{'a': True, 'b': [1]}", [("ambiguous_scalar", "True")]),
     ],
-)  # fmt: skip
+)
 def test_what_fails_and_where(text: str, found: list[tuple[str, str]]) -> None:
     assert spans(text) == found
 
