@@ -17,7 +17,9 @@ from evaluators.json_array_format import JsonArrayFormat
 from evaluators.json_format import JsonFormat
 from evaluators.json_leniency import JsonLeniency
 from evaluators.jsonl_format import JsonlFormat
+from evaluators.markdown_table_format import MarkdownTableFormat
 from evaluators.regex_format import RegexFormat
+from evaluators.toml_format import TomlFormat
 from evaluators.tool_call_format import ToolCallFormat
 from evaluators.yaml_format import YamlFormat
 from harness import hookimpl
@@ -33,7 +35,9 @@ def fmtharness_formats() -> Sequence[type[Format]]:
         JsonlFormat,
         ToolCallFormat,
         YamlFormat,
+        TomlFormat,
         CsvFormat,
+        MarkdownTableFormat,
         RegexFormat,
     ]
 

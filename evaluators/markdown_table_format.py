@@ -63,7 +63,7 @@ class MarkdownTableFormat(Options):
     """
 
     name: ClassVar[str] = "markdown_table"
-    title: ClassVar[str] = "Markdown table"
+    title: ClassVar[str] = "a Markdown table"
     shapes: ClassVar[frozenset[Shape]] = frozenset({"table"})
     labels: ClassVar[Mapping[str, str]] = LABELS
 

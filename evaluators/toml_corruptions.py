@@ -38,6 +38,11 @@ def _value(text: str, line: re.Match[str] | None, new: str) -> str | None:
     return text[: line.start("value")] + new + text[line.end("value") :] if line else None
 
 
+def _ended(text: str) -> str:
+    """The text with a line break at its end; a last line without one may be cut short."""
+    return text.removesuffix("\n") + "\n"
+
+
 def _is_words(value: str) -> bool:
     return bool(_WORDS(value)) and value not in _CONSTANTS and value.lower() not in _NUMBERS
 
@@ -72,7 +77,8 @@ def _date_or_time(text: str, rng: Random) -> str | None:
 
 def _unclosed_quote(text: str, rng: Random) -> str | None:
     line = _one(text, rng, _is_text)
-    return _value(text, line, line["value"][:-1]) if line else None
+    broken = _value(text, line, line["value"][:-1]) if line else None
+    return _ended(broken) if broken else None
 
 
 def _unescaped_quote(text: str, rng: Random) -> str | None:
@@ -91,7 +97,7 @@ def _null_value(text: str, rng: Random) -> str | None:
 
 def _missing_value(text: str, rng: Random) -> str | None:
     line = _one(text, rng, bool)
-    return text[: line.start("value") - 1] + text[line.end("value") :] if line else None
+    return _ended(text[: line.start("value") - 1] + text[line.end("value") :]) if line else None
 
 
 def _colon_for_equals(text: str, rng: Random) -> str | None:

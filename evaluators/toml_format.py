@@ -69,7 +69,7 @@ class TomlFormat(Options):
         if not isinstance(value, dict):
             raise ValueError(f"TOML's root is a table, which does not hold {value!r:.80}")
         try:
-            text = "".join(_table(value, (), self.max_depth)).lstrip("\n")
+            text = "".join(_table(value, (), self.max_depth)).strip("\n")
         except RecursionError:
             raise ValueError("the value is nested too deeply to be written") from None
         parsed = self.parse(text)

@@ -274,7 +274,7 @@ def test_it_writes_as_people_do() -> None:
     assert STRICT.render(value) == (
         'tags = ["a", 1, { b = [] }]\n'
         '\n[[rows]]\ncity = "Oslo"\n\n[rows.at]\nx = 1\n\n[[rows]]\ncity = "Riga"\n'
-        '\n[guest.name]\nfirst = "Ada"\n\n[none]\n'
+        '\n[guest.name]\nfirst = "Ada"\n\n[none]'
     )
 
 
