@@ -1,7 +1,7 @@
 """The built-in formats and the evaluators that cross formats.
 
     fmtharness_formats()    -> JsonFormat, YamlFormat, ...
-    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonLeniency
+    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonLeniency, JsonSchema
 
 `<format>_strict` and `<format>_match` are not here: the core derives them from the Format.
 """
@@ -16,6 +16,7 @@ from evaluators.extras import Extras
 from evaluators.json_array_format import JsonArrayFormat
 from evaluators.json_format import JsonFormat
 from evaluators.json_leniency import JsonLeniency
+from evaluators.json_schema import JsonSchema
 from evaluators.jsonl_format import JsonlFormat
 from evaluators.markdown_table_format import MarkdownTableFormat
 from evaluators.regex_format import RegexFormat
@@ -45,4 +46,4 @@ def fmtharness_formats() -> Sequence[type[Format]]:
 @hookimpl
 def fmtharness_evaluators() -> Sequence[type[Evaluator]]:
     """What the evaluators that the core derives cannot say."""
-    return [DuplicateJsonObjects, Extras, JsonLeniency]
+    return [DuplicateJsonObjects, Extras, JsonLeniency, JsonSchema]

@@ -111,7 +111,7 @@ def strict_evaluator(format_class: Any) -> Any:
     return _derived(
         format_class,
         "strict",
-        f"Passes a completion that is one strict {title(format_class)} value alone.",
+        f"Passes a completion that is strict {title(format_class)} and nothing else.",
         metric="format_success_rate",
         evaluate=evaluate,
     )
