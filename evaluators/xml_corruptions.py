@@ -89,9 +89,13 @@ def _duplicate_attribute(text: str, rng: Random) -> str | None:
 
 
 def _bad_name(text: str, rng: Random) -> str | None:
-    named = rng.choice([lambda name: f"1{name}", lambda name: f"{name} {name}"])
-    new = [leaf for leaf in _leaves(text) if leaf[1] != "item"]
-    return _one(text, rng, new, lambda leaf: f"<{named(leaf[1])}>{leaf[2]}</{named(leaf[1])}>")
+    leaves = [leaf for leaf in _leaves(text) if leaf[1] != "item"]
+
+    def renamed(leaf: re.Match[str]) -> str:
+        name = rng.choice([f"1{leaf[1]}", f"{leaf[1]} {leaf[1]}"])
+        return f"<{name}>{leaf[2]}</{name}>"
+
+    return _one(text, rng, leaves, renamed)
 
 
 def _duplicate_key(text: str, rng: Random) -> str | None:
@@ -119,13 +123,8 @@ def _comment(text: str, rng: Random) -> str:
 
 
 def _bad_declaration(text: str, rng: Random) -> str:
-    said = [
-        '\n<?xml version="1.0"?>',
-        '<?xml version="1.1"?>',
-        "<?xml?>",
-        '<?xml encoding="UTF-8"?>',
-    ]
-    return rng.choice(said) + "\n" + text
+    ways = ["\n<?xml version='1.0'?>", "<?xml version='1.1'?>", "<?xml?>", "<?xml version=1.0?>"]
+    return rng.choice(ways) + "\n" + text
 
 
 def _wrong_root(text: str, rng: Random) -> str:

@@ -60,9 +60,7 @@ def explained(
         return _after(data, at)
     if code in _ENDS:
         names = ", ".join(f"<{name:.40}>" for name in open_elements[-3:])
-        message = (
-            f"{len(open_elements)} elements are open at the end, last {names}" if names else ""
-        )
+        message = f"{len(open_elements)} elements are open at the end: {names}" if names else ""
         return Found("truncated", len(data), len(data), message)
     if code == _MISMATCH:
         end = _end(data, b">", at)
@@ -107,6 +105,8 @@ def _token(data: bytes, at: int) -> Found:
     tag = data.rfind(b"<", 0, at)
     if tag < 0 or b">" in data[tag:at]:
         tag = at if data[at : at + 1] == b"<" else -1
+    if tag < 0 and data[at - 2 : at + 1] == b"]]>":
+        return Found("syntax_error", at - 2, at + 1, "]]> outside of CDATA")
     if tag < 0:
         return Found("syntax_error", at, min(at + 1, len(data)))
     said = data[tag:at]
@@ -121,9 +121,9 @@ def _token(data: bytes, at: int) -> Found:
     if data[at : at + 1] == b"<":
         if said.count(b'"') % 2 or said.count(b"'") % 2:
             return Found("bare_less_than", at, at + 1, "a < inside an attribute's value")
-        if tag and data[tag - 1 : tag] not in (b">", *_BLANKS):
-            return Found("bare_less_than", tag, tag + 1)
-        return Found("unclosed_tag", tag, at)
+        if said.startswith(b"</") or not tag or data[tag - 1 : tag] in (b">", *_BLANKS):
+            return Found("unclosed_tag", tag, at)
+        return Found("bare_less_than", tag, tag + 1)
     if _WORDS(data[slice(*_span(_TAG, data, tag))]):
         return Found("bad_name", tag + 1, _end(data, b">", tag) - 1, "a name holds no blank")
     if said.rstrip(_BLANK).endswith(b"="):

@@ -3,10 +3,10 @@
     XmlFormat().render({"city": "Oslo"}) -> "<data>\\n  <city>Oslo</city>\\n</data>"
     XmlFormat().parse("<data><city>")    -> problems truncated at 12:12
 
-An element that holds neither elements nor attributes is its text, just as it stands. One whose elements
-are all named `item` is a list. Any other is a dict of its elements by their names, its attributes with
-an @ before their names, and `#text` where it holds attributes and text. Every scalar is text. A DOCTYPE
-is rejected before anything in it is read.
+An element that holds neither elements nor attributes is its text, just as it stands. One whose
+elements are all named `item` is a list. Any other is a dict of its elements by their names, its
+attributes with an @ before their names, and `#text` where it holds attributes and text. Every
+scalar is text. A DOCTYPE is rejected before anything in it is read.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from harness.matching import same_value
 from harness.records import Problem
 from harness.surroundings import bounded, shifted
 
-_START: Final = re.compile(r"<(?:\?xml\b|!--|!doctype\b|[^\W\d]|\Z)", re.IGNORECASE)
+_START: Final = re.compile(r"<(?:\?\w|!--|!doctype\b|[^\W\d]|\Z)", re.IGNORECASE)
 _ROOT: Final = re.compile(r"<([^\W\d][^\s<>/]*)")
 _MORE: Final = re.compile(r"(?:\s*(?:<!--.*?-->|<\?.*?\?>|</?[^\W\d].*>))*", re.DOTALL)
-_FENCE: Final = re.compile(r"`{3,}[\w+.-]*|~{3,}[\w+.-]*|`(?=\s*\Z)|\A\s*`")
+_FENCE: Final = re.compile(r"`{3,}[\w+.-]*|~{3,}[\w+.-]*|(?<!`)`(?=\s*\Z)|\A\s*`(?!`)")
 _CLOSING_FENCE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*$", re.MULTILINE)
 _NAME: Final = re.compile(r"[^\W\d][\w.-]*").fullmatch
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
@@ -42,7 +42,7 @@ class XmlFormat(Options):
     parse("<data><item>a</item></data>")    -> Parsed(value=["a"])
     parse("<data>a & b</data>")             -> problems bare_ampersand at 8:9
 
-    Namespaces are not resolved: a prefix is a part of the name.
+    A namespace's prefix is a part of the name and must be bound.
     """
 
     name: ClassVar[str] = "xml"
@@ -128,8 +128,7 @@ class XmlFormat(Options):
             depth, name, value = line
             if depth >= self.max_depth:
                 raise ValueError(f"more than {self.max_depth} elements would be open at once")
-            inner = _children(value)
-            attributes, children, text = inner
+            attributes, children, text = _children(value)
             opening = " ".join([_named(name), *attributes])
             if children:
                 yield f"{'  ' * depth}<{opening}>"
@@ -206,10 +205,8 @@ def _end(text: str, start: int, fenced: bool) -> int:
     named = _ROOT.search(text, start)
     if named:
         closing = re.compile(rf"</{re.escape(named[1])}\s*>")
-        last = None
-        for last in closing.finditer(text, named.end()):
-            pass
-        if last and (more := _MORE.match(text, last.end())):
+        ends = [found.end() for found in closing.finditer(text, named.end())]
+        if ends and (more := _MORE.match(text, ends[-1])):
             return more.end()
     if fenced and (fence := _CLOSING_FENCE.search(text, start)):
         return fence.start()

@@ -3,9 +3,9 @@
     read("<d><a>x</a></d>") -> Reading(value={"a": "x"}, problems=(), rest=None)
     read("<d>a & b</d>")    -> problems bare_ampersand at 5:6
 
-Expat stops at the first error. Signs that are wrong wherever they stand (a bare &, a bare <, an unknown
-entity, a DOCTYPE) are noted all at once, covered with as many harmless bytes, and the text is read
-again, so that what else is wrong with it comes to light.
+Expat stops at the first error. Signs that are wrong wherever they stand (a bare &, a bare <, an
+unknown entity, a DOCTYPE) are noted all at once, covered with as many harmless bytes, and the text
+is read again, so that what else is wrong with it comes to light.
 """
 
 from __future__ import annotations
@@ -98,9 +98,8 @@ class _Element:
         for name, _, start in () if self.is_list() else self.children:
             if name in seen:
                 end = start + 1 + len(name.encode())
-                yield Found(
-                    "duplicate_key", start, end, f"<{name:.40}> repeats in <{self.name:.40}>"
-                )
+                message = f"<{name:.40}> stands more than once in <{self.name:.40}>"
+                yield Found("duplicate_key", start, end, message)
             seen.add(name)
 
 
@@ -110,6 +109,8 @@ class _Document:
     def __init__(self, data: bytes, max_depth: int, comments: bool, root: str | None) -> None:
         self.data, self.max_depth, self.comments, self.root = data, max_depth, comments, root
         self.open: list[_Element] = []
+        self.deeper: list[str] = []
+        """The names of the elements that are open beyond the depth allowed."""
         self.found: list[Found] = []
         self.value: Any = None
         self.started = False
@@ -133,7 +134,7 @@ class _Document:
                 self.data,
                 error.code,
                 self.parser.ErrorByteIndex,
-                [element.name for element in self.open],
+                [*(element.name for element in self.open), *self.deeper],
                 self.started,
             )
         except _DoctypeError as error:
@@ -150,12 +151,18 @@ class _Document:
                 message = f"the root element is <{name:.40}> and not <{self.root}>"
                 self.found.append(Found("wrong_root", at, at + 1 + len(name.encode()), message))
         if len(self.open) == self.max_depth:
-            self.found.append(Found("too_deep", at, at + 1 + len(name.encode())))
+            if not self.deeper:
+                self.found.append(Found("too_deep", at, at + 1 + len(name.encode())))
+            self.deeper.append(name)
+            return
         if ":" in name or any(":" in key or key == "xmlns" for key in attributes):
             self.prefixes = True
         self.open.append(_Element(name, {f"@{key}": v for key, v in attributes.items()}, at))
 
     def end(self, name: str) -> None:
+        if self.deeper:
+            self.deeper.pop()
+            return
         element = self.open.pop()
         self.found += element.problems(self.data)
         if self.open:
@@ -164,6 +171,8 @@ class _Document:
             self.value = element.value()
 
     def text(self, text: str) -> None:
+        if self.deeper:
+            return
         element = self.open[-1]
         element.text.append(text)
         if element.said is None and (said := text.lstrip(_BLANK)):
@@ -275,9 +284,7 @@ def _in_characters(
         return byte if where is None else where[byte]
 
     problems = tuple(
-        Problem(
-            one.label, one.message or LABELS[one.label], character(one.start), character(one.end)
-        )
-        for one in found
+        Problem(label, message or LABELS[label], character(start), character(end))
+        for label, start, end, message in found
     )
     return problems, None if rest is None else character(rest)
