@@ -22,6 +22,7 @@ from evaluators.markdown_table_format import MarkdownTableFormat
 from evaluators.regex_format import RegexFormat
 from evaluators.toml_format import TomlFormat
 from evaluators.tool_call_format import ToolCallFormat
+from evaluators.xml_format import XmlFormat
 from evaluators.yaml_format import YamlFormat
 from harness import hookimpl
 from harness.contracts import Evaluator, Format
@@ -37,6 +38,7 @@ def fmtharness_formats() -> Sequence[type[Format]]:
         ToolCallFormat,
         YamlFormat,
         TomlFormat,
+        XmlFormat,
         CsvFormat,
         MarkdownTableFormat,
         RegexFormat,

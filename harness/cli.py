@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -314,6 +314,24 @@ def plugins(as_json: bool) -> None:
         click.echo(json.dumps([dict(zip(headers, row, strict=True)) for row in found]))
     else:
         click.echo(table(headers, found))
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["format", "evaluator"]))
+@click.argument("name")
+@click.option("--to", type=folder, help="Its folder.  [default: fmtharness-NAME]")
+def new(what: Literal["format", "evaluator"], name: str, to: Path | None) -> None:
+    """Write a plugin of your own: a package with a format or an evaluator, and its tests."""
+    from harness.scaffold import write
+
+    written = write(what, name, to)
+    for path in written:
+        click.echo(f"wrote {path}")
+    place = next(path.parent for path in written if path.name == "pyproject.toml")
+    check = "--format" if what == "format" else "--evaluator"
+    click.echo(f"\nnext: pip install -e '{place}[test]'")
+    click.echo(f"      python -m pytest {place}")
+    click.echo(f"      fmtharness check {check} {name} 'city=Oslo'")
 
 
 @main.command()

@@ -55,7 +55,8 @@ def test_data(name: str) -> None:
     """Targets are strict, judged right by their own options, and derivable from the prompt."""
     strict, match = (build("evaluators", f"{name}_{kind}") for kind in ("strict", "match"))
     for split in SPLITS:
-        rows = examples(name, split, **{f"{split}_strictness": "mixed"})
+        mixed: Any = {f"{split}_strictness": "mixed"}
+        rows = examples(name, split, **mixed)
         known = {row.id: row for row in rows}
         for text, right in (("completion", True), ("broken", False)):
             completions = [
