@@ -67,7 +67,7 @@ def no_pair(text: str, rng: Random) -> str | None:
     """A colon instead of an equals sign, where something follows."""
     lines = text.split("\n")
     at = rng.randrange(len(lines))
-    lines[at] = re.sub("=(?=.)", ": ", lines[at], count=1)
+    lines[at] = re.sub(r"=(?=\S)", ": ", lines[at], count=1)
     broken = "\n".join(lines)
     return broken if broken != text else None
 
