@@ -52,7 +52,9 @@ def _ragged_row(text: str, rng: Random, delimiter: str) -> str | None:
     cells = [cell for row in rows[1:] for cell in row.cells]
     if len(rows[0].cells) == 1:
         return None
-    if bare := [c for c in cells if delimiter in c.value and not re.search(r'^\s|["\r\n]', c.value)]:
+    if bare := [
+        c for c in cells if delimiter in c.value and not re.search(r'^\s|["\r\n]', c.value)
+    ]:
         cell = rng.choice(bare)
         return _replaced(text, cell, cell.value)
     row = rng.choice(rows[1:])

@@ -92,8 +92,9 @@ def test_what_a_mistake_is_called_and_where_it_stands(text: str, problems: list[
 
 
 def test_a_ragged_row_tells_both_widths() -> None:
-    assert "3 fields" in CSV.parse("a,b\n1,2,3").problems[0].message
-    assert "2" in CSV.parse("a,b\n1,2,3").problems[0].message
+    message = CSV.parse("a,b\n1,2,3").problems[0].message
+    assert "row: 3" in message
+    assert "header: 2" in message
 
 
 @pytest.mark.parametrize(
