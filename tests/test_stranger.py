@@ -162,7 +162,9 @@ def test_a_new_package_passes_its_own_tests(
     assert files >= {"pyproject.toml", "README.md", f"{module}.py", *tests}
     assert f"class {component}(Options):" in (folder / f"{module}.py").read_text()
     assert "sample" not in "".join(path.read_text().lower() for path in folder.rglob("*.py"))
-    lint = site.python("-m", "ruff", "check", "--isolated", "--select", "E4,E7,E9,F,W", ".", cwd=folder)
+    lint = site.python(
+        "-m", "ruff", "check", "--isolated", "--select", "E4,E7,E9,F,W", ".", cwd=folder
+    )
     assert lint.returncode == 0, lint.stdout
 
     site.install(folder)
