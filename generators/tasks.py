@@ -31,6 +31,8 @@ from harness.records import Example
 Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Level = Literal["easy", "medium", "hard", "mixed"]
+MOST_DRAWS = 100
+"""How often a Format may refuse the values that are drawn for one Example."""
 LEVELS: tuple[Strictness, ...] = ("easy", "medium", "hard")
 
 
@@ -143,6 +145,18 @@ class Tasks(Options):
         return targets
 
     def _example(self, split: Split, i: int, dice: Dice, asked: _Target) -> Example:
+        refused = None
+        for _ in range(MOST_DRAWS):
+            try:
+                return self._drawn(split, i, dice, asked)
+            except ValueError as error:
+                refused = error
+        raise PluginError(
+            f"format {asked.format.name!r} refuses {MOST_DRAWS} values in a row, the last because "
+            f"{refused}; narrow its shapes, or let it render more"
+        ) from refused
+
+    def _drawn(self, split: Split, i: int, dice: Dice, asked: _Target) -> Example:
         if split == "train":
             level, tempting, breaking = (
                 self.train_strictness,

@@ -183,9 +183,13 @@ def earlier_prose(context: Context, draft: Draft) -> None:
 
 def earlier_fenced(context: Context, draft: Draft) -> None:
     """An earlier turn was answered in the format, yet with a fence and chatter around it."""
-    field = context.schema(2, 2).fields[0]
+    field, other = context.schema(2, 2).fields
     ask = context.say(EARLIER_ASK, label=field.label)
-    text = context.rendered({field.key: context.value(field.kind)})
+    one = {field.key: context.value(field.kind)}
+    try:
+        text = context.rendered(one)
+    except ValueError:  # the Format holds nothing so small
+        text = context.rendered(one | {other.key: context.value(other.kind)})
     _earlier(draft, ask, context.say(EARLIER_FENCED, tag=context.format.name, text=text))
 
 

@@ -23,6 +23,7 @@ from generators.requests import PRIORITY
 from generators.tasks import Tasks
 from generators.temptations import TEMPTATIONS, WISHES
 from harness.contracts import Corruption, Format, Options, Parsed, Shape, Split
+from harness.errors import PluginError
 from harness.plugins import component
 from harness.records import Example, Problem
 
@@ -273,7 +274,12 @@ class Grid(Settings):
 
 @pytest.fixture
 def formats(monkeypatch: pytest.MonkeyPatch) -> None:
-    known: dict[str, Callable[[], Format]] = {"settings": Settings, "grid": Grid}
+    known: dict[str, Callable[[], Format]] = {
+        "settings": Settings,
+        "grid": Grid,
+        "choosy": Choosy,
+        "choosy-none": lambda: Choosy(none=True),
+    }
     monkeypatch.setattr(tasks, "build", lambda kind, spec: known[spec]())
 
 
@@ -298,6 +304,29 @@ def test_any_format_gets_data(name: str) -> None:
     fitting = {key for key, family in FAMILIES.items() if family.shapes & target.shapes}
     assert families == fitting
     assert any(row.tags["bad_outputs"] for row in rows) == (name == "settings")
+
+
+class Choosy(Settings):
+    """A made-up format that refuses texts of two words, and with `none` everything."""
+
+    name: ClassVar[str] = "choosy"
+    none: bool = False
+
+    def render(self, value: Any) -> str:
+        text = super().render(value)
+        if (self.none and "x" not in value.values()) or " " in text:
+            raise ValueError("that is too long")
+        return text
+
+
+@pytest.mark.usefixtures("formats")
+def test_a_value_that_the_format_refuses_is_drawn_again() -> None:
+    rows = examples("train", 100, format="choosy", hard_negative_prob_train=0.0)
+    assert len(rows) == 100
+    assert not any(" " in row.completion for row in rows)
+    assert rows == examples("train", 100, format="choosy", hard_negative_prob_train=0.0)
+    with pytest.raises(PluginError, match="refuses 100 values in a row, the last because that is"):
+        examples("train", 1, format="choosy-none", hard_negative_prob_train=0.0)
 
 
 @pytest.mark.usefixtures("formats")
