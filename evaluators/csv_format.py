@@ -47,7 +47,7 @@ class CsvFormat(Options):
     def instruction(self, value: Any) -> str:
         """One sentence that asks for CSV and nothing else."""
         by = "" if self.delimiter == "," else f" separated by {CALLED[self.delimiter]}"
-        return f"Answer with CSV{by} with a header row and nothing else."
+        return f"Answer with CSV{by}, a header row first, and nothing else."
 
     def render(self, value: Any) -> str:
         """A line for the header and one for each record; quotes only where they are needed."""

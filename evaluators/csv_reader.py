@@ -1,7 +1,9 @@
 """Reads CSV character by character: its rows with their spans, and what is wrong with them.
 
-read("city,nights\\nOslo,4", ",")    -> Parsed(value=[{"city": "Oslo", "nights": "4"}])
-rows_of('a,"b"', ",")[0][0].cells[1] -> Cell(start=2, end=5, value="b", quoted=True)
+    read("city,nights\\nOslo,4", ",")    -> Parsed(value=[{"city": "Oslo", "nights": "4"}])
+    rows_of('a,"b"', ",")[0][0].cells[1] -> Cell(start=2, end=5, value="b", quoted=True)
+
+What stands around a table is found by `lines_like_a_table`, which only matters for a broken text.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ _FOREIGN: Final = re.compile(r'[ \t]*(?:[{}\[\]<>]|#+ |[-*] |"(?:[^"\\\r\n]|\\.)
 
 
 class Cell(NamedTuple):
+    """One field with its span, quotes included, and its text."""
+
     start: int
     end: int
     value: str
@@ -51,12 +55,15 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
+    """One record with its span, which is without the line's end."""
+
     start: int
     end: int
     cells: tuple[Cell, ...]
 
 
 def read(text: str, delimiter: str) -> Parsed:
+    """A text that holds a table alone as a list of records, or its problems."""
     rows, problems = rows_of(text, delimiter)
     if wrong := _by_another(text, rows, delimiter):
         return Parsed(problems=tuple(wrong))
@@ -170,7 +177,7 @@ def _ragged(rows: Sequence[Row]) -> Iterator[Problem]:
     width = len(rows[0].cells)
     for row in rows[1:]:
         if len(row.cells) != width:
-            message = f"this row has {len(row.cells)} fields, and the header has {width}"
+            message = f"fields in this row: {len(row.cells)}, in the header: {width}"
             yield Problem("ragged_row", message, row.start, row.end)
 
 

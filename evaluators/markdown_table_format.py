@@ -115,7 +115,7 @@ def _read(text: str) -> Parsed:
             note("no_delimiter_row", body[0].start, body[0].end)
         for row in body:
             if len(row.cells) != len(names):
-                message = f"this row has {len(row.cells)} cells, and the header has {len(names)}"
+                message = f"cells in this row: {len(row.cells)}, in the header: {len(names)}"
                 note("ragged_row", row.start, row.end, message)
         if not body and not cut:
             note("no_rows", rows[0].start, rows[0].end)
@@ -203,7 +203,7 @@ def _check_header(text: str, header: _Row, note: _Note) -> None:
 
 def _check_dashes(text: str, row: _Row, width: int, note: _Note) -> None:
     if len(row.cells) != width:
-        message = f"the row of dashes has {len(row.cells)} cells, and the header has {width}"
+        message = f"cells in the row of dashes: {len(row.cells)}, in the header: {width}"
         note("bad_delimiter_row", row.start, row.end, message)
     for start, end in row.cells:
         if not _DASHES(text, start, end):

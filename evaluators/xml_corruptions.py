@@ -1,7 +1,7 @@
 """Breaks rendered XML the way models break it; each way is named by the label it is judged with.
 
     CORRUPTIONS["doctype"]("<data>\\n  <a>1</a>\\n</data>", Random(0))
-        -> "<!DOCTYPE data>\\n<data>\\n  <a>1</a>\\n</data>"
+        -> "<!DOCTYPE data SYSTEM \"data.dtd\">\\n<data>..."
 
 The text must be as XmlFormat renders it. A way that a document does not offer gives None.
 """

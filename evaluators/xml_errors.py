@@ -1,6 +1,6 @@
 """Why expat stopped: its error and the bytes around it, as a label and what exactly is wrong.
 
-    explained(b"<d><a b=c/></d>", 4, 8, ["d"], True) -> Found("unquoted_attribute", 8, 9, ...)
+    explained(b"<d><a b=c>x</a></d>", 4, 8, ["d"], True) -> Found("unquoted_attribute", 8, 9, ...)
 
 Expat tells one code for most mistakes (4, "invalid token") and where it met the first byte that it
 could not take; which mistake it is shows in the tag or the text before that byte.

@@ -50,7 +50,7 @@ class XmlFormat(Options):
     shapes: ClassVar[frozenset[Shape]] = frozenset({"record", "table", "tree"})
     labels: ClassVar[Mapping[str, str]] = LABELS
 
-    root: str | None = None
+    root: str | None = Field(default=None, pattern=r"^[^\W\d][\w.-]*$")
     """The root element's name; where none is set any name is taken, and `data` is written."""
     comments: bool = False
     """Whether comments are allowed; they are no part of the value."""

@@ -52,8 +52,8 @@ class YamlFormat(Options):
 
     root: Root = "object"
     """What the root value must be."""
-    max_depth: int = Field(default=64, ge=1)
-    """How many mappings and lists may be open at once."""
+    max_depth: int = Field(default=64, ge=1, le=1000)
+    """How many mappings and lists may be open at once; libyaml's work grows with it."""
     comments: bool = False
     """Whether comments are allowed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_data(name: str) -> None:
             verdicts = list(judge([strict, match], known, completions))
             assert {verdict.passed for verdict in verdicts} == {right}, (name, text)
         for row in rows:
-            prompt = "\n".join(message.content for message in row.prompt)
+            prompt = html.unescape("\n".join(message.content for message in row.prompt))
             for text in texts(row.value):
                 assert text in prompt or json.dumps(text, ensure_ascii=False)[1:-1] in prompt, row
             assert title(build("formats", name)) in prompt or row.tags["strictness"] != "easy"

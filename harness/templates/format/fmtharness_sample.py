@@ -69,8 +69,7 @@ def no_pair(text: str, rng: Random) -> str | None:
     """A colon instead of an equals sign, where something follows it."""
     lines = text.split("\n")
     at = rng.randrange(len(lines))
-    key, _, inner = lines[at].partition("=")
-    lines[at] = f"{key}: {inner}" if inner.strip() else lines[at]
+    lines[at] = re.sub(r"=(?=\S)", ": ", lines[at], count=1)
     broken = "\n".join(lines)
     return broken if broken != text else None
 
