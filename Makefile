@@ -1,10 +1,11 @@
 # make run     the whole job on the built-in model: data, baseline, fine-tuning, comparison
 # make test    the whole test suite
 # make lint    style, types, and whether the generated docs are up to date
+# make plugin  plugins of strangers, in a fresh environment: build/environment
 # make docs    write the generated docs anew
 # make clean   remove the environment and the tools' caches; outputs/ stays
 #
-# Each installs what it needs into .venv first; a second call installs nothing.
+# All but plugin install what they need into .venv first; a second call installs nothing.
 # Another interpreter: make run PYTHON=python3.12
 
 PYTHON ?= python3
@@ -23,13 +24,16 @@ EXAMPLES := 200000
 SECONDS := 60
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test hypothesis fuzz lint docs clean
+.PHONY: run test plugin hypothesis fuzz lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
 
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest
+
+plugin:
+	PYTHON=$(PYTHON) .ci/plugin
 
 # The examples are shared out evenly; rounding up gives a few more.
 hypothesis: $(INSTALLED_DEV)
@@ -53,7 +57,8 @@ docs: $(INSTALLED_DEV)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz build *.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
+	rm -rf build *.egg-info examples/*/build examples/*/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install,REQUIREMENT): into .venv, which is made anew where it is too old or lacks pip.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -329,8 +330,8 @@ def new(what: Literal["format", "evaluator"], name: str, to: Path | None) -> Non
         click.echo(f"wrote {path}")
     place = next(path.parent for path in written if path.name == "pyproject.toml")
     check = "--format" if what == "format" else "--evaluator"
-    click.echo(f"\nnext: pip install -e '{place}[test]'")
-    click.echo(f"      python -m pytest {place}")
+    click.echo(f"\nnext: pip install -e {shlex.quote(f'{place}[test]')}")
+    click.echo(f"      python -m pytest {shlex.quote(str(place))}")
     click.echo(f"      fmtharness check {check} {name} 'city=Oslo'")
 
 

@@ -60,7 +60,9 @@ def write(what: What, name: str, folder: Path | None) -> list[Path]:
 
 
 def _belongs(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts
+    """Whether it is a file of the template, and of no tool that ran there."""
+    parts = path.relative_to(TEMPLATES).parts
+    return path.is_file() and not any(part.startswith((".", "__pycache__")) for part in parts)
 
 
 def _renamed(text: str, words: dict[str, str]) -> str:

@@ -31,8 +31,6 @@ class Calm(Options):
     limit: int = 3
 
     def evaluate(self, example, completion):
-        if completion.text == "boom":
-            raise ValueError("too loud")
         passed = completion.text.count("!") < self.limit
         return Verdict(id=completion.example_id, evaluator=self.name, passed=passed)
 
@@ -223,8 +221,9 @@ def test_an_unknown_component_names_the_near_miss() -> None:
     assert did_you_mean("x", []) == ""
 
 
-def test_the_command_line_of_a_stranger(distributions: Distributions, tmp_path: Path) -> None:
-    """Installed beside fmtharness: listed, and one row that raises leaves the others standing."""
+def test_what_a_stranger_brings_is_listed_and_takes_options(
+    distributions: Distributions, tmp_path: Path
+) -> None:
     distributions.add("calm-judge", EVALUATOR.format(name="calm"))
     distributions.add("upper-dist", FORMAT.format(name="upper"))
     listed = json.loads(distributions.run("plugins", "--json").stdout)
@@ -233,34 +232,19 @@ def test_the_command_line_of_a_stranger(distributions: Distributions, tmp_path: 
     assert ("evaluator", "upper_strict", "upper-dist") in brought
     assert ("format", "upper", "upper-dist") in brought
 
-    rows, out = tmp_path / "rows.jsonl", tmp_path / "verdicts.jsonl"
-    texts = ["HI", "boom", "HELP!!!!"]
-    rows.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    files = ["--completions", str(rows), "--verdicts", str(out)]
-    done = distributions.run(
-        "eval", "--evaluator", "calm:limit=2", "--evaluator", "upper_strict", *files
-    )
-    assert done.returncode == 3, done.stderr
-    assert "1 unscored, the first because calm raised ValueError: too loud" in done.stdout
+    out = tmp_path / "verdicts.jsonl"
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "HI 1!"}\n{"text": "HELP!!"}\n')
+    judges = ["--evaluator", "calm:limit=2", "--evaluator", "upper_strict:allow_digits=false"]
+    done = distributions.run("eval", *judges, "--completions", str(rows), "--verdicts", str(out))
+    assert done.returncode == 0, done.stderr
     verdicts = [json.loads(line) for line in out.read_text().splitlines()]
-    passed = [(v["id"], v["evaluator"], v["passed"]) for v in verdicts]
-    assert passed == [
+    assert [(v["id"], v["evaluator"], v["passed"]) for v in verdicts] == [
         ("1", "calm", True),
-        ("1", "upper_strict", True),
-        ("2", "calm", None),
-        ("2", "upper_strict", False),
-        ("3", "calm", False),
-        ("3", "upper_strict", True),
+        ("1", "upper_strict", False),
+        ("2", "calm", False),
+        ("2", "upper_strict", True),
     ]
-
-
-def test_a_broken_stranger_on_the_command_line(distributions: Distributions) -> None:
-    distributions.add("broken-dist", "import no_such_module_anywhere")
-    done = distributions.run("plugins")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: plugin 'broken_dist' of broken-dist failed to import")
-    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_registry_reads_the_installed_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.scaffold import TEMPLATES
+from harness.scaffold import write
 from tests.fakes import ROOT
 
+TUTORIAL = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 PYPROJECT = """
 [build-system]
 requires = ["setuptools"]
@@ -147,36 +150,31 @@ def test_an_evaluator_that_raises_on_one_row_in_a_thousand(site: Site) -> None:
 @pytest.mark.parametrize(
     ("what", "name", "module", "component"),
     [
-        ("format", "my-fmt", "fmtharness_my_fmt", "MyFmtFormat"),
-        ("evaluator", "class.9", "fmtharness_class_9", "Class9Evaluator"),
+        ("format", "my.fmt", "fmtharness_my_fmt", "MyFmtFormat"),
+        ("evaluator", "class", "fmtharness_class", "ClassEvaluator"),
     ],
 )
-def test_a_new_package_passes_its_own_tests(
+def test_a_new_package_takes_its_name(
     site: Site, what: str, name: str, module: str, component: str
 ) -> None:
-    made = site.fmtharness("new", what, name, "--to", "plugin")
+    made = site.fmtharness("new", what, name, "--to", "my plugin")
     assert made.returncode == 0, made.stderr
-    folder = site.folder / "plugin"
+    assert "pip install -e 'my plugin[test]'\n" in made.stdout
+    folder = site.folder / "my plugin"
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {f"wrote my plugin/{file}" for file in files} <= set(made.stdout.splitlines())
     tests = {f"tests/test_{module.removeprefix('fmtharness_')}.py", "tests/answers.jsonl"}
     assert files >= {"pyproject.toml", "README.md", f"{module}.py", *tests}
     assert f"class {component}(Options):" in (folder / f"{module}.py").read_text()
-    assert "sample" not in "".join(path.read_text().lower() for path in folder.rglob("*.py"))
-    lint = site.python(
-        "-m", "ruff", "check", "--isolated", "--select", "E4,E7,E9,F,W", ".", cwd=folder
-    )
+    assert "sample" not in "".join((folder / file).read_text().lower() for file in files)
+    rules = ["--isolated", "--select", "E,F,B,UP", "--line-length", "100"]
+    lint = site.python("-m", "ruff", "check", *rules, cwd=folder)
     assert lint.returncode == 0, lint.stdout
 
     site.install(folder)
-    tested = site.python("-m", "pytest", "-q", "-p", "no:cacheprovider", ".", cwd=folder)
-    assert tested.returncode == 0, tested.stdout
-    assert "answers.fmt.toml" in site.python("-m", "pytest", "--co", "-q", ".", cwd=folder).stdout
-    option = "--format" if what == "format" else "--evaluator"
-    assert site.fmtharness("check", option, name, "city=Oslo").returncode == 0
-    if what == "format":
-        data = site.fmtharness("generate", "plugin/data.toml", "--to", "data")
-        assert data.returncode == 0, data.stderr
-        assert '"format":"my-fmt"' in (site.folder / "data" / "eval.jsonl").read_text()
+    gate = site.python("-m", "pytest", "-q", "tests/answers.fmt.toml", cwd=folder)
+    assert "2 passed" in gate.stdout, gate.stdout
+    assert site.fmtharness("check", f"--{what}", name, "city=Oslo").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -203,11 +201,28 @@ def test_what_new_refuses(
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "file"]
 
 
-def test_the_tutorial_shows_what_is_written() -> None:
-    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-    sources = [path.read_text(encoding="utf-8") for path in TEMPLATES.rglob("*") if path.is_file()]
-    blocks = [block.split("\n```")[0] for block in page.split("```python\n")[1:]]
-    assert len(blocks) >= 3
+@pytest.mark.parametrize("section", ["A format", "An evaluator"])
+def test_every_command_of_the_tutorial_works(site: Site, section: str) -> None:
+    text = TUTORIAL.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    lines = re.findall(r"^    ((?:fmtharness|pip|pytest) .+)$", text, re.MULTILINE)
+    assert len(lines) >= 6
+    for line in lines:
+        program, *arguments = shlex.split(line, comments=True)
+        if program == "pip":
+            site.install(site.folder / arguments[-1].removesuffix("[test]"))
+        elif arguments[0] != "run":  # which trains a model
+            module = {"fmtharness": "harness.cli"}.get(program, program)
+            done = site.python("-m", module, *arguments)
+            assert done.returncode == ("# fails" in line), f"{line}\n{done.stdout}{done.stderr}"
+
+
+def test_the_tutorial_shows_what_is_written(tmp_path: Path) -> None:
+    written = write("format", "my-fmt", tmp_path / "1") + write(
+        "evaluator", "my-judge", tmp_path / "2"
+    )
+    sources = [path.read_text(encoding="utf-8") for path in written]
+    blocks = re.findall(r"^```\w+\n(.*?)^```", TUTORIAL, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 10
     for block in blocks:
         assert any(block in source for source in sources), block
 

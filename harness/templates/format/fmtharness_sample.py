@@ -14,7 +14,7 @@ from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.records import Problem
 
 PAIR = re.compile(r"(\w+)=(.*)")
-LIKE_A_PAIR = re.compile(r"\w+(=|: ?\S)")
+LIKE_A_PAIR = re.compile(r"\w+(=|: *\S)")
 
 
 class SampleFormat(Options):
@@ -34,9 +34,10 @@ class SampleFormat(Options):
 
     def render(self, value: Any) -> str:
         """The value as a model should write it; ValueError where it would not come back."""
-        text = "\n".join(f"{key}={inner}" for key, inner in value.items())
-        if self.parse(text).value != value:
-            raise ValueError(f"lines of key=value do not hold {value!r}")
+        pairs = value.items() if isinstance(value, dict) else ()
+        text = "\n".join(f"{key}={inner}" for key, inner in pairs)
+        if self.parse(text) != Parsed(value):
+            raise ValueError(f"lines of key=value do not hold {value!r:.80}")
         return text
 
     def parse(self, text: str) -> Parsed:
@@ -44,10 +45,11 @@ class SampleFormat(Options):
         return surroundings.strictly(text, self._read, lambda line: bool(LIKE_A_PAIR.match(line)))
 
     def _read(self, text: str) -> Parsed:
+        """A text that holds the lines alone; a line break may end the last one."""
         value: dict[str, str] = {}
         problems = []
         end = -1
-        for line in text.split("\n"):
+        for line in text.removesuffix("\n").split("\n"):
             start, end = end + 1, end + 1 + len(line)
             pair = PAIR.fullmatch(line)
             if pair is None:
@@ -64,7 +66,7 @@ class SampleFormat(Options):
 
 
 def no_pair(text: str, rng: Random) -> str | None:
-    """A colon instead of an equals sign, where something follows."""
+    """A colon instead of an equals sign, where something follows it."""
     lines = text.split("\n")
     at = rng.randrange(len(lines))
     lines[at] = re.sub(r"=(?=\S)", ": ", lines[at], count=1)

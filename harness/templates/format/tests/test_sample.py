@@ -14,6 +14,7 @@ def test_it_keeps_the_promises_of_a_format() -> None:
     ("text", "labels"),
     [
         ("city=Oslo\nnights=4", []),
+        ("city=Oslo\n", []),
         ("city: Oslo\nnights=4", ["no_pair"]),
         ("city=Oslo\ncity=Riga", ["duplicate_key"]),
         ("Sure! Here it is:\ncity=Oslo", ["text_before"]),
