@@ -17,9 +17,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal
 
+from pydantic import Field
+
 from evaluators.csv_corruptions import corruptions_of
 from evaluators.csv_reader import CALLED, CONTROL, LABELS, LINE_ENDS, lines_like_a_table, read
 from harness.contracts import Corruption, Options, Parsed, Shape
+from harness.records import Problem
 from harness.surroundings import strictly
 
 # What a cell of a one-column table may be without quotes: nothing that anything else could be.
@@ -32,8 +35,8 @@ class CsvFormat(Options):
     parse("city,nights\\nOslo,4") -> Parsed(value=[{"city": "Oslo", "nights": "4"}])
     parse("city, nights\\nOslo,4") -> problems padded_field at 5:6
 
-    A line ends with LF or CRLF, and the last one need not. Two lines of prose without a delimiter
-    are a table of one column by RFC 4180, and pass.
+    A line ends with LF or CRLF, and the last one need not. By RFC 4180 any two lines of prose are a
+    table of one column, so a table has two or more unless `min_columns` is 1.
     """
 
     name: ClassVar[str] = "csv"
@@ -43,6 +46,8 @@ class CsvFormat(Options):
 
     delimiter: Literal[",", ";", "\t", "|"] = ","
     """What stands between two fields."""
+    min_columns: int = Field(default=2, ge=1)
+    """The fewest columns that a table may have."""
 
     def instruction(self, value: Any) -> str:
         """One sentence that asks for CSV and nothing else."""
@@ -77,9 +82,15 @@ class CsvFormat(Options):
 
         return strictly(
             text,
-            lambda part: read(part, self.delimiter),
+            self._read,
             lambda line: not own().isdisjoint(LINE_ENDS.split(line)),
         )
+
+    def _read(self, text: str) -> Parsed:
+        parsed = read(text, self.delimiter)
+        if not parsed.ok or len(parsed.value[0]) >= self.min_columns:
+            return parsed
+        return Parsed(problems=(Problem("too_narrow", LABELS["too_narrow"], 0, len(text)),))
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered table; each is named by the label `parse` gives it."""

@@ -20,6 +20,7 @@ from harness.records import Problem
 
 LABELS: Final[Mapping[str, str]] = {
     **surroundings.LABELS,
+    "too_narrow": "the table has fewer columns than `min_columns`",
     "wrong_delimiter": "another delimiter than the one asked for separates the fields",
     "ragged_row": "a row has more or fewer fields than the header",
     "no_rows": "a header stands alone",

@@ -34,7 +34,7 @@ class Abilities:
 
     shapes: frozenset[Shape]
     styles: Mapping[str, float]
-    """Key styles and their weights."""
+    """Key styles and their weights; TOML, say, would write `"two words"` unlike other keys."""
     nulls: bool
     typed: bool
     """Whether numbers and flags come back as such; else every scalar is a text."""
@@ -57,11 +57,22 @@ def abilities(target: Format) -> Abilities:
         value = probe(key, scalar)
         return _returns(target, value) or _returns(target, {"rows": value})
 
+    def plainly(key: str) -> bool:
+        """Whether the key is written as any other, without quotes of its own, say."""
+        both = [probe(key, "x"), probe("word", "x")]
+        try:
+            written = [for_value(target, value).render(value) for value in both]
+        except ValueError:  # a table that stands under a key of a root object
+            written = [target.render({"rows": value}) for value in both]
+        return written[0].replace(key, "word") == written[1]
+
     call = {"name": "a", "arguments": {"b": "x"}}
     return Abilities(
         shapes=frozenset(shapes),
         styles={
-            name: weight for name, weight in STYLES.items() if takes(styled("two words", name), "x")
+            name: weight
+            for name, weight in STYLES.items()
+            if takes(styled("two words", name), "x") and plainly(styled("two words", name))
         }
         or {"snake": 1.0},
         nulls=takes("a", None),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evaluators.csv_format import CsvFormat
 from harness.testing import check_format
 
-CSV = CsvFormat()
+CSV = CsvFormat(min_columns=1)
 DELIMITERS = [",", ";", "\t", "|"]
 TABLE = "name,city\nAda,Oslo\nBob,Riga"
 
@@ -25,6 +25,15 @@ def found(text: str, judge: CsvFormat = CSV) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("delimiter", [",", "\t"])
 def test_the_format_keeps_its_promises(delimiter: Any) -> None:
     check_format(CsvFormat(delimiter=delimiter))
+
+
+def test_one_column_is_no_table_unless_it_is_asked_for() -> None:
+    prose = "name: Ada Lopez\ncity: Oslo"
+    assert found(prose, CsvFormat()) == [("too_narrow", prose)]
+    assert found(prose) == []
+    check_format(CSV, examples=20)
+    with pytest.raises(ValueError, match="CSV cannot hold"):
+        CsvFormat().render([{"city": "Oslo"}])
 
 
 @pytest.mark.parametrize(
@@ -126,7 +135,7 @@ def tables(draw: st.DrawFn, least: int = 1) -> list[dict[str, str]]:
 @settings(max_examples=300, deadline=None)
 @given(tables(), st.sampled_from(DELIMITERS))
 def test_every_table_of_texts_comes_back(value: Any, delimiter: Any) -> None:
-    judge = CsvFormat(delimiter=delimiter)
+    judge = CsvFormat(delimiter=delimiter, min_columns=1)
     text = judge.render(value)
     assert judge.parse(text).value == value
     assert rows_of(text, delimiter) == [list(value[0]), *(list(row.values()) for row in value)]
@@ -142,7 +151,7 @@ def test_what_python_writes_in_quotes_passes(value: Any, delimiter: Any, end: st
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator=end)
     writer.writerows([list(value[0]), *(list(row.values()) for row in value)])
-    assert CsvFormat(delimiter=delimiter).parse(out.getvalue()).value == value
+    assert CsvFormat(delimiter=delimiter, min_columns=1).parse(out.getvalue()).value == value
 
 
 @settings(max_examples=2000, deadline=None)
@@ -154,7 +163,7 @@ def test_what_python_writes_in_quotes_passes(value: Any, delimiter: Any, end: st
 def test_what_passes_python_reads_alike(text: str, edits: Any, delimiter: Any) -> None:
     for at, sign in edits:
         text = text[:at] + sign + text[at:]
-    parsed = CsvFormat(delimiter=delimiter).parse(text)
+    parsed = CsvFormat(delimiter=delimiter, min_columns=1).parse(text)
     if parsed.ok:
         header, *rows = rows_of(text, delimiter)
         assert parsed.value == [dict(zip(header, row, strict=True)) for row in rows]
