@@ -28,7 +28,7 @@ from evaluators.json_format import JsonFormat
 from evaluators.json_labels import LABELS
 from harness import config, contracts, hookspecs
 from harness.cli import main as fmtharness
-from harness.contracts import Corruption, Format, rates_of
+from harness.contracts import Format, rates_of
 from harness.formats import for_value, labels_of
 from harness.plugins import KINDS, Kind, Registered, load
 from harness.testing import plain_values
@@ -215,7 +215,7 @@ def plugins_page() -> str:
     found = built_ins()
     parts = [
         "A distribution offers components by implementing hooks in a module that its entry point "
-        "in the group `fmtharness` names. [The README](../README.md) has a whole plugin. "
+        "in the group `fmtharness` names. [The tutorial](plugins.md) goes from nothing to a gate. "
         "`fmtharness plugins` lists what is installed.",
         "## Hooks",
         table(("hook", "returns", "a component is"), [hook(kind) for kind in KINDS]),
@@ -302,18 +302,19 @@ def labels_page() -> str:
 def format_labels(each: Format) -> str:
     """A Format's labels; the sample is its own corruption of a small value, where it has one."""
     rows = []
-    corruptions = each.corruptions()
     for label, means in labels_of(each).items():
-        sample = next(broken_texts(each, corruptions[label]), "") if label in corruptions else ""
+        sample = next(broken_texts(each, label), "") if label in each.corruptions() else ""
         rows.append((f"`{label}`", means, code(repr(sample)) if sample else ""))
     return table(("label", "meaning", "sample"), rows)
 
 
-def broken_texts(each: Format, corruption: Corruption) -> Iterator[str]:
-    """The corruption of the shortest of the Format's plain values that it can break."""
-    bound = [(for_value(each, value), value) for value in plain_values(each)]
-    rendered = [(target, target.render(value)) for target, value in bound]
-    for _, text in sorted(rendered, key=lambda pair: (len(pair[1]), pair[1])):
+def broken_texts(each: Format, label: str) -> Iterator[str]:
+    """What the corruption of this name makes of the Format's plain values, the shortest first."""
+    rendered = []
+    for value in plain_values(each):
+        bound = for_value(each, value)
+        rendered.append((len(text := bound.render(value)), text, bound.corruptions()[label]))
+    for _, text, corruption in sorted(rendered, key=lambda found: found[:2]):
         if broken := corruption(text, Random(1)):
             yield broken
 
