@@ -51,6 +51,13 @@ def test_hook_is_documented(kind: str) -> None:
     assert f"`{hook}()`" in reference
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_hook_is_tested_through_an_installed_distribution(kind: str) -> None:
+    sources = [*(ROOT / "tests").glob("test_*.py"), *(ROOT / "harness" / "templates").rglob("*.py")]
+    hook = re.compile(rf"^@hookimpl\ndef fmtharness_{kind}\(", re.MULTILINE)
+    assert any(hook.search(source.read_text(encoding="utf-8")) for source in sources)
+
+
 def test_there_is_no_other_hook() -> None:
     hooks = {name for name in vars(hookspecs) if name.startswith("fmtharness_")}
     assert hooks == {f"fmtharness_{kind}" for kind in KINDS}

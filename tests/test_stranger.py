@@ -54,6 +54,61 @@ def fmtharness_evaluators():
 '''
 
 
+STAGES = """
+from pathlib import Path
+from typing import ClassVar
+from harness import hookimpl
+from harness.contracts import Options
+from harness.records import Completion, Example, Message
+
+class Coins(Options):
+    name: ClassVar[str] = "coins"
+    formats: ClassVar[tuple[str, ...]] = ("json",)
+    value: int = 1
+
+    def generate(self, split, n, rng):
+        for i in range(n):
+            prompt = (Message("user", f"Coin {i} of {split}?"),)
+            value = {"coin": self.value + i}
+            yield Example(
+                id=f"{split}-{i}",
+                prompt=prompt,
+                completion='{"coin": %d}' % value["coin"],
+                format="json",
+                value=value,
+            )
+
+class Nothing(Options):
+    name: ClassVar[str] = "nothing"
+
+    def train(self, examples, run):
+        folder = run.folder / "adapter"
+        folder.mkdir()
+        (folder / "seen.txt").write_text(str(len(examples)))
+        return folder
+
+class Parrot(Options):
+    name: ClassVar[str] = "parrot"
+
+    def complete(self, examples, model, adapter):
+        for example in examples:
+            text = example.completion if adapter else "Polly"
+            yield Completion(example_id=example.id, text=text, finish_reason="stop")
+
+@hookimpl
+def fmtharness_generators():
+    return [Coins]
+
+@hookimpl
+def fmtharness_trainers():
+    return [Nothing]
+
+@hookimpl
+def fmtharness_backends():
+    return [Parrot]
+"""
+
+
 class Site:
     """A folder that distributions are installed into, beside the project."""
 
@@ -105,6 +160,28 @@ def told(site: Site) -> str:
         assert done.stdout == ""
         [line] = done.stderr.splitlines()
     return line
+
+
+def test_every_stage_of_a_run_may_be_a_stranger_s(site: Site) -> None:
+    site.add("coin-stages", STAGES)
+    (site.folder / "coins.toml").write_text(
+        '[data]\ngenerator = "coins"\nn_train = 3\nn_eval = 4\nvalue = 7\n'
+        '[train]\ntrainer = "nothing"\n[eval]\nbackend = "parrot"\n'
+    )
+    done = site.fmtharness("run", "coins.toml")
+    assert done.returncode == 0, done.stderr
+    counts = {
+        line.split()[0]: re.findall(r" (\d+/\d+)", line)
+        for line in done.stdout.splitlines()
+        if line.strip()
+    }
+    assert counts["format_success_rate"] == counts["exact_match_rate"] == ["0/4", "4/4"]
+    folder = site.folder / "outputs" / "coins"
+    assert (folder / "adapter" / "seen.txt").read_text() == "3"
+    last = (folder / "data" / "eval.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["value"] == {"coin": 10}
+    wrong = site.fmtharness("generate", "coins.toml", "--set", "data.valeu=1")
+    assert wrong.returncode == 2 and "did you mean 'value'?" in wrong.stderr
 
 
 def test_two_plugins_that_claim_one_name(site: Site) -> None:
