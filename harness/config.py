@@ -19,7 +19,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, Field, field_validator
 
-from harness.contracts import Backend, Evaluator, Generator, Options, Trainer
+from harness.contracts import Backend, Evaluator, Generator, Options, Trainer, formats_of
 from harness.errors import ConfigError, UserError
 from harness.formats import also_judged_by
 from harness.options import check, parse_spec, parse_value
@@ -202,6 +202,15 @@ def load_config(
         evaluator, wrong = _component("evaluators", spec, f"{source}: [eval] evaluators")
         evaluators.append(evaluator)
         faults += wrong
+    asked = set(getattr(built["generator"], "formats", ()))
+    for each in filter(None, evaluators):
+        judged = formats_of(each)
+        if asked and judged is not None and judged.isdisjoint(asked):
+            whose, wanted = (", ".join(sorted(names)) for names in (judged, asked))
+            faults.append(
+                f"{source}: [eval] evaluators: {each.name!r} judges {whose}, and [data] asks for "
+                f"{wanted}"
+            )
     names = Counter(each.name for each in evaluators if each is not None)
     twice = [each for each, count in names.items() if count > 1]
     faults += [f"{source}: [eval] evaluators: {each!r} is given twice" for each in twice]

@@ -202,6 +202,13 @@ def test_formats_that_cannot_be(tmp_path: Path, lines: str, message: str) -> Non
     assert message in str(error.value)
 
 
+def test_an_evaluator_that_the_data_never_asks_for(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('[data]\nformat = "yaml"\n[eval]\nevaluators = ["yaml_strict", "extras"]\n')
+    with pytest.raises(ConfigError, match=r"'extras' judges json, tool_call, and .* asks for yaml"):
+        load_config(path)
+
+
 def _judged(tmp_path: Path, *evaluators: str) -> set[str]:
     data, rows = tmp_path / "data.jsonl", tmp_path / "rows.jsonl"
     write_records(data, [example("a")])
