@@ -58,8 +58,9 @@ def _ragged_row(text: str, rng: Random, delimiter: str) -> str | None:
         cell = rng.choice(bare)
         return _replaced(text, cell, cell.value)
     row = rng.choice(rows[1:])
-    if row is not rows[-1] and rng.random() < 0.5:
-        return text[: row.cells[-2].end] + text[row.end :]
+    end = row.cells[-2].end
+    if row is not rows[-1] and text[row.start : end] and rng.random() < 0.5:
+        return text[:end] + text[row.end :]
     return text[: row.end] + delimiter + text[row.end :]
 
 
@@ -106,7 +107,8 @@ def _padded_field(text: str, rng: Random, delimiter: str) -> str | None:
 def _wrong_delimiter(text: str, rng: Random, delimiter: str) -> str | None:
     others = [other for other in DELIMITERS if other not in text]
     rows = rows_of(text, delimiter)[0]
-    if not others or len(rows[0].cells) == 1:
+    empty = any(not any(text[c.start : c.end] for c in row.cells) for row in rows)
+    if not others or empty or len(rows[0].cells) == 1:
         return None
     other = rng.choice(others)
     return "\n".join(other.join(text[c.start : c.end] for c in row.cells) for row in rows)

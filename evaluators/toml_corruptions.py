@@ -139,7 +139,7 @@ def _bad_header(text: str, rng: Random) -> str | None:
     if not headers:
         return None
     header = rng.choice(headers)
-    return text[: header.end() - 1] + text[header.end() :]
+    return _ended(text[: header.end() - 1] + text[header.end() :])
 
 
 def _comment(text: str, rng: Random) -> str | None:

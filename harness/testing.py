@@ -44,7 +44,7 @@ UNITS: Final = (
     *('"a\n', "{a", "'a' ", "| --- ", "x: [", "x:\n ", "a=[", "1_", "%YAML 1.2\n---\n"),
 )
 """What hostile texts repeat."""
-SIZES: Final = (20_000, 80_000)
+SIZES: Final = (10_000, 40_000)
 GROWTH: Final = 8
 """How much longer four times the text may take: linear work takes 4 times, quadratic 16."""
 
@@ -144,9 +144,12 @@ def _surroundings(tested: Format, examples: int) -> None:
     def nothing_is_passed_over(value: Any, before: str, after: str) -> None:
         assume(before.strip() or after.strip())
         try:
-            _seen(tested, value, before, after)
+            text = _rendered(tested, value)
         except ValueError:
             assume(False)
+        # 0.0 and 0.00 are one number, and so are 0 and -0.
+        assume(not (before and text[:1].isdigit()) and not (after and text[-1:].isdigit()))
+        _seen(tested, value, before, after)
 
     nothing_is_passed_over()
 
@@ -186,20 +189,24 @@ def _linear(tested: Format, examples: int) -> None:
     units += [("", longest), ("", longest + "\n"), (longest[: len(longest) // 2], longest)]
     for start, unit in units:
         small, large = (start + unit * (size // len(unit)) for size in SIZES)
-        for attempt in range(4):
-            times = [_seconds(bound, text) for text in (small, large)]
-            if times[1] < GROWTH * max(times[0], 0.004):
+        # The least of several times each, for a busy machine makes some of them longer.
+        least = [_seconds(bound, text) for text in (small, large)]
+        for _ in range(6):
+            if least[1] < GROWTH * max(least[0], 0.004):
                 break
-            assert attempt < 3, (
-                f"{tested.name}: {start!r} and then {unit!r} over and over takes {times[0]:.3f} s "
-                f"at {len(small)} characters and {times[1]:.3f} s at {len(large)}"
+            least = [min(least[0], _seconds(bound, small)), min(least[1], _seconds(bound, large))]
+        else:
+            raise AssertionError(
+                f"{tested.name}: {start!r} and then {unit!r} over and over takes {least[0]:.3f} s "
+                f"at {len(small)} characters and {least[1]:.3f} s at {len(large)}"
             )
 
 
 def _seconds(tested: Format, text: str) -> float:
-    began = time.perf_counter()
+    """The processor's time, which other processes take no part of."""
+    began = time.process_time()
     tested.parse(text)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def _holds(tested: Format, value: Any) -> None:
