@@ -23,7 +23,7 @@ from evaluators.regex_layout import compiled, fault, found, layout, missing, pre
 from harness import surroundings
 from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.records import Problem
-from harness.surroundings import bounded, outside, shifted
+from harness.surroundings import BLANK, bounded, outside, shifted
 
 _LABELS: Final = {
     **{label: said for label, said in surroundings.LABELS.items() if label != "no_value"},
@@ -144,7 +144,7 @@ class RegexFormat(Options):
         return labelled
 
     def _diagnosed(self, text: str) -> Iterator[Problem]:
-        if not text.strip("\ufeff \t\r\n\f\v"):
+        if not text.strip("\ufeff" + BLANK):
             label = "byte_order_mark" if "\ufeff" in text else "empty"
             yield _problem(label, 0, len(text))
             return
@@ -157,7 +157,10 @@ class RegexFormat(Options):
                 start, end = (1, end) if "no_value" in labels else (around.start, around.end)
         inner = text[start:end]
         fenced = (start, end) != (0, len(text))
-        if inner.strip() and not (fenced and compiled(self.pattern).fullmatch(inner.strip())):
+        if not inner.strip():
+            if inner.strip(BLANK):
+                yield _problem("no_match", start, end)
+        elif not (fenced and compiled(self.pattern).fullmatch(inner.strip())):
             yield from shifted(self._inside(inner), start)
 
     def _inside(self, text: str) -> Iterator[Problem]:
@@ -166,9 +169,7 @@ class RegexFormat(Options):
         start = text.index(core[0])
         end = start + len(core)
         if compiled(self.pattern).fullmatch(core):
-            for span in ((0, start), (end, len(text))):
-                if span[0] < span[1]:
-                    yield _problem("whitespace_around", *span)
+            yield from _whitespace(text, start, end)
             return
         if compiled(self.pattern, case_sensitive=False).fullmatch(core):
             yield _problem("wrong_case", start, end)
@@ -187,6 +188,9 @@ class RegexFormat(Options):
         if match is None:
             yield _problem("no_match", start, end, f"nothing matches {self.pattern!r:.200}")
             return
+        if match[0] <= start and end <= match[1]:
+            # The pattern takes some of the whitespace, and not all of it.
+            yield from _whitespace(text, *match)
         if match[0] > start:
             yield _problem("text_before", start, start + len(text[start : match[0]].rstrip()))
         if match[1] < end:
@@ -233,3 +237,10 @@ class RegexFormat(Options):
 
 def _problem(label: str, start: int, end: int, message: str | None = None) -> Problem:
     return Problem(label, message or _LABELS[label], start, end)
+
+
+def _whitespace(text: str, start: int, end: int) -> Iterator[Problem]:
+    """What stands before and after a match that has nothing but whitespace around it."""
+    for span in ((0, start), (end, len(text))):
+        if span[0] < span[1]:
+            yield _problem("whitespace_around", *span)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 
 from evaluators.xml_corruptions import CORRUPTIONS
-from evaluators.xml_reader import LABELS, read
+from evaluators.xml_reader import BLANK, LABELS, read
 from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.matching import same_value
 from harness.records import Problem
@@ -101,7 +101,7 @@ class XmlFormat(Options):
         if text.startswith("\ufeff"):
             yield _problem("byte_order_mark", 0, 1)
             first = 1
-        if not text[first:].strip():
+        if not text[first:].strip(BLANK):
             if not first:
                 yield _problem("empty", 0, len(text))
             return
@@ -110,7 +110,7 @@ class XmlFormat(Options):
             yield _problem("no_value", first, len(text))
             return
         yield from _around("text_before", text, first, start)
-        if not text[first:start].strip():
+        if not text[first:start].strip(BLANK):
             start = first
         end = _end(text, start, bool(_FENCE.search(text, first, start)))
         reading = self._read(text[start:end])
@@ -219,7 +219,7 @@ def _around(label: str, text: str, start: int, end: int) -> Iterator[Problem]:
     at = 0
     for fence in [*_FENCE.finditer(piece), None]:
         said = piece[at : fence.start() if fence else len(piece)]
-        if stripped := said.strip():
+        if stripped := said.strip(BLANK):
             begin = start + at + said.index(stripped)
             yield _problem(label, begin, begin + len(stripped))
         if fence:

@@ -48,13 +48,14 @@ LABELS: Final[Mapping[str, str]] = {
 _NAME: Final = rb"[A-Za-z_:\x80-\xff][-.\w:\x80-\xff]*"
 _SIGNS: Final = re.compile(
     rb"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)"
-    rb"|(?P<doctype><!doctype[^\[<>]*+(?:\[.*?\]\s*+)?>)"
+    rb"|(?P<doctype><!doctype[^\[<>]*+(?:>|\[(?:.*?\]\s*+>|.*)))"
     rb"|(?P<undefined_entity>&(?!(?:amp|lt|gt|quot|apos);)" + _NAME + rb";)"
     rb"|(?P<bare_ampersand>&(?!(?:#\d+|#x[\da-f]+|" + _NAME + rb");|#?\w*\Z))"
     rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|[\d.-][-.\w]*/?>|\Z))",
     re.DOTALL | re.IGNORECASE,
 )
-_BLANK: Final = " \t\r\n"
+BLANK: Final = " \t\r\n"
+"""What XML calls white space; no other blank may stand around the root element."""
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
 
@@ -175,7 +176,7 @@ class _Document:
             return
         element = self.open[-1]
         element.text.append(text)
-        if element.said is None and (said := text.lstrip(_BLANK)):
+        if element.said is None and (said := text.lstrip(BLANK)):
             element.said = self.parser.CurrentByteIndex + len(text) - len(said)
 
     def comment(self, text: str) -> None:

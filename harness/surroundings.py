@@ -29,9 +29,11 @@ LABELS: Final[Mapping[str, str]] = {
 }
 MOST_OF_ONE_LABEL: Final = 20
 """A text carries every label that applies, but no more problems than this of one label."""
+BLANK: Final = " \t\r\n\f\v"
+"""What an empty text may consist of; other spaces, such as U+00A0, are text that has no value."""
 
 _LINE: Final = re.compile(r"[^\n]*\n?")
-_FENCE: Final = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+.-]*[ \t]*\r?\n?\Z")
+_FENCE: Final = re.compile(r"[ \t]*+(?:`{3,}+|~{3,}+)[ \t]*+(?:[\w+.-]++[ \t]*+)?\r?\n?\Z")
 _OPENING: Final = re.compile(r"\s*(`{3,}[\w+.-]*|`(?!`))")
 _CLOSING: Final = re.compile(r"`+")
 
@@ -55,7 +57,8 @@ def strictly(text: str, read: Callable[[str], Parsed], looks: Callable[[str], bo
         if parsed.ok:
             return parsed
     else:
-        parsed = Parsed(problems=(Problem("empty", LABELS["empty"], 0, len(text)),))
+        label = "no_value" if text.strip(BLANK) else "empty"
+        parsed = Parsed(problems=(Problem(label, LABELS[label], 0, len(text)),))
     around = outside(text, looks)
     if around.problems:
         inner = text[around.start : around.end]
@@ -76,7 +79,7 @@ def outside(text: str, looks: Callable[[str], bool]) -> Outside:
             at = text.index(said[:1], start)
             note(label, at, at + len(said))
 
-    if not text.strip("\ufeff \t\r\n\f\v"):
+    if not text.strip("\ufeff" + BLANK):
         note("byte_order_mark" if "\ufeff" in text else "empty", 0, len(text))
         return Outside(0, 0, tuple(problems))
     first, last = 0, len(text)

@@ -56,6 +56,7 @@ def test_what_passes(text: str, value: Any) -> None:
     ("text", "problems"),
     [
         ("", [("empty", "")]),
+        *((blank, [("no_value", ...)]) for blank in ("\xa0", "\x1c", "\xa0\n\xa0")),
         ("I'm sorry, but I can't help with that.", [("no_value", ...)]),
         ("I cannot do that", [("no_value", ...)]),
         ('[{"name": "Ada", "city": "Oslo"}]', [("no_value", ...)]),

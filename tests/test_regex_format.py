@@ -127,6 +127,10 @@ def test_layouts(pattern: str, parts: tuple[Part, ...] | None) -> None:
     [
         ("", [("empty", "")]),
         (" \n", [("empty", " \n")]),
+        ("\xa0", [("no_match", "\xa0")]),
+        ("\u3000\n", [("no_match", "\u3000\n")]),
+        ("\ufeff\x1c", [("byte_order_mark", "\ufeff"), ("no_match", "\x1c")]),
+        ("```\n\xa0\n```", [("code_fence", "```"), ("no_match", "\xa0\n"), ("code_fence", "```")]),
         ("\ufeffcity=Oslo; nights=4", [("byte_order_mark", "\ufeff")]),
         ("Sure!\ncity=Oslo; nights=4", [("text_before", "Sure!")]),
         ("Sure! city=Oslo; nights=4\nBye.", [("text_before", "Sure!"), ("text_after", "Bye.")]),
@@ -158,6 +162,8 @@ def test_any_pattern_has_the_common_labels() -> None:
     assert spans("It is A-31.", code) == [("text_before", "It is"), ("text_after", ".")]
     assert spans("A-", code) == [("no_match", "A-")]
     assert spans("a\nb", LINE) == [("multiple_roots", "b")]
+    assert spans("\u3000\n", LINE) == [("no_match", "\u3000\n")]
+    assert spans(" a   ", RegexFormat(pattern=r"a\s{2}")) == [("whitespace_around", " ")] * 2
     assert LINE.parse("`x`").ok
     assert LINE.parse("\ufeff").ok
     assert RegexFormat(pattern=r"(?s)\s*").parse("\n").value == "\n"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harness.contracts import Parsed
 from harness.records import Problem
 from harness.surroundings import CORRUPTIONS, LABELS, MOST_OF_ONE_LABEL, strictly
+from tests.linear import is_linear
 
 
 def looks(line: str) -> bool:
@@ -41,6 +42,7 @@ def read(text: str) -> Parsed:
         ("\ufeff```\na=1\n```", ["byte_order_mark", "code_fence", "code_fence"]),
         ("", ["empty"]),
         (" \n\t", ["empty"]),
+        ("\xa0\n", [("no_value", "\xa0\n")]),
         ("I cannot do that.", [("no_value", "I cannot do that.")]),
         ("Sure:\na=1\nand\nb=2", ["text_before", "no_pair"]),
     ],
@@ -66,6 +68,16 @@ def test_a_corruption_carries_its_own_label(name: str, seed: int) -> None:
 def test_problems_of_one_label_are_bounded() -> None:
     found = strictly("a=1\n" + "x\n" * 500 + "b=2", read, looks).problems
     assert len(found) == MOST_OF_ONE_LABEL
+
+
+def test_what_is_no_value_by_its_blanks_is_not_called_empty() -> None:
+    found = strictly("\xa0\x1c", read, lambda line: True).problems
+    assert [(problem.label, problem.end) for problem in found] == [("no_value", 2)]
+
+
+@pytest.mark.parametrize("unit", [" ", "\t", "x", "-", "`", "` "])
+def test_a_line_like_a_fence_is_judged_in_linear_time(unit: str) -> None:
+    assert is_linear(lambda text: strictly(text, read, looks), unit, "```", ";")
 
 
 @given(st.text("a=`~\n\ufeff \t", max_size=30))

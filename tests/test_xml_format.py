@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from evaluators.xml_format import XmlFormat
 from harness.testing import check_format
+from tests.linear import is_linear
 
 XML = XmlFormat()
 DATA = "<data>\n  <name>Ada</name>\n</data>"
@@ -48,6 +49,12 @@ def test_what_passes(text: str, value: Any) -> None:
     ("text", "problems"),
     [
         ("", [("empty", "")]),
+        (" \n", [("empty", ...)]),
+        *((blank, [("no_value", ...)]) for blank in ("\xa0", "\x0c", "\x1c \n")),
+        *((f"<d/>\n{blank}\n", [("text_after", blank)]) for blank in ("\xa0", "\x0c", "\u3000")),
+        *((f"{blank}\n<d/>", [("text_before", blank)]) for blank in ("\xa0", "\x1c", "\x85")),
+        ("```\n<d/>\n\xa0```", [("code_fence", "```"), ("text_after", "\xa0"),
+            ("code_fence", "```")]),
         ("I can't.", [("no_value", ...)]),
         ('{"name": "<b>Ada</b>"}', [("no_value", ...)]),
         (f"Here is the XML:\n{DATA}", [("text_before", "Here is the XML:")]),
@@ -84,6 +91,7 @@ def test_what_passes(text: str, value: Any) -> None:
         ("<!DOCTYPE html>\n<d>& x</d>", [("doctype", "<!DOCTYPE html>"), ("bare_ampersand", "&")]),
         ("<!DOCTYPE d [<!ENTITY a 'x'>]><d>&a;</d>", [("doctype", "<!DOCTYPE d [<!ENTITY a 'x'>]>"),
             ("undefined_entity", "&a;")]),
+        ("<!DOCTYPE d [<!ENTITY a 'x'>\n<d/>", [("doctype", ...), ("truncated", "")]),
         ("<?php x ?><d/>", [("processing_instruction", "<?php x ?>")]),
         ("<d><!-- é --><a/></d><!-- x -->", [("comment", "<!-- é -->"), ("comment", "<!-- x -->")]),
         ("<d><!-- a -- b --></d>", [("comment", "<!-- a -- b -->")]),
@@ -116,6 +124,11 @@ def test_depth_is_exact(limit: int) -> None:
     deeper = "<a>" * (limit + 3) + "</a>" * (limit + 3)
     assert [p.label for p in judge.parse(deeper).problems] == ["too_deep"]
     assert judge.parse(deeper).problems[0].start == 3 * limit
+
+
+@pytest.mark.parametrize("unit", ["<!doctype[", "<!DOCTYPE a [<!ENTITY b 'c'>\n", "<!doctype[]"])
+def test_doctypes_without_an_end_are_judged_in_linear_time(unit: str) -> None:
+    assert is_linear(XML.parse, unit)
 
 
 def test_an_entity_bomb_is_not_read() -> None:
@@ -190,6 +203,7 @@ PIECES = [
     *("&", "&amp;", "&lt;", "&#65;", "&#0;", "&x;", "<", ">", "]]>", "<![CDATA[", "<!-- c -->"),
     *("<?p q?>", "<?xml version='1.0'?>", "<a:b/>", "<é>", "</é>", "\x01", "<!DOCTYPE d>", "='"),
     *("<a xmlns:a='u'>", "<a xmlns='u'>", "<a xmlns:a=''>", "\ud800", "\ufffe", "\r\n", "-->"),
+    *("\xa0", "\x0c", "\x1c", "\u3000"),
 ]
 
 
@@ -206,6 +220,7 @@ def test_element_tree_takes_what_passes_and_what_it_rejects_is_rejected(
     except (ElementTree.ParseError, UnicodeEncodeError):
         assert not parsed.ok
         return
+    assert parsed.ok == (parsed.value is not None)
     own = {"doctype", "processing_instruction", "mixed_content", "duplicate_key"}
     assert {problem.label for problem in parsed.problems} <= own
     if parsed.ok and "xmlns" not in text:
