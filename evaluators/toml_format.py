@@ -9,6 +9,7 @@ names what is wrong; tomllib has the last word and builds the value.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tomllib
@@ -21,7 +22,7 @@ from pydantic import Field
 from evaluators.toml_corruptions import CORRUPTIONS
 from evaluators.toml_labels import LABELS
 from evaluators.toml_scalars import KEY
-from evaluators.toml_scanner import scan
+from evaluators.toml_scanner import further_lines, scan
 from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.matching import same_value
 from harness.records import Problem
@@ -35,11 +36,11 @@ _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _SOFT: Final = frozenset({"comment", "date_or_time", "nan_or_infinity", "control_character"})
 """What does not keep tomllib from reading the rest."""
 _LOOKS: Final = re.compile(
-    rf"[ \t]*(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*=|\]|# |\[\[?{KEY}\])"
-    r"""|[ \t]*\[\[?[ \t]*[\w"'][\w "'.-]*\]*\s*\Z"""  # a header, broken ones too
-    r"""|[ \t]+(?!["'\w -]+:)\S"""  # belongs to a line above it, and is no line of JSON
-    rf"""|{KEY}:[ \t]*(?:["'\d\[-]|\S+\s*\Z)"""  # a colon for an equals sign
-    r"|[\w-]+\Z"  # a key that is cut off
+    rf"[ \t]*+(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*+=|\]|# |\[\[?{KEY}\])"
+    r"""|[ \t]*+\[\[?[ \t]*+[\w"'][\w "'.-]*+\]*+\s*+\Z"""  # a header, broken ones too
+    r"""|[ \t]++(?!["'\w -]+:)\S"""  # belongs to a line above it, and is no line of JSON
+    rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\S++\s*+\Z)"""  # a colon for an equals sign
+    r"|[\w-]++\Z"  # a key that is cut off
 ).match
 
 
@@ -79,7 +80,15 @@ class TomlFormat(Options):
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a value, or all problems."""
-        return strictly(text, self._read, lambda line: bool(_LOOKS(line)))
+
+        @functools.cache
+        def goes_on() -> set[str]:
+            return further_lines(text, self.max_depth)
+
+        def looks(line: str) -> bool:
+            return bool(_LOOKS(line)) or line.rstrip("\n") in goes_on()
+
+        return strictly(text, self._read, looks)
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered text; each is named by the label `parse` gives it."""

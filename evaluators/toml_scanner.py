@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from evaluators.toml_labels import LABELS
 from evaluators.toml_scalars import KEY, PART, wrong
+from evaluators.toml_strings import QUOTES, bad_escapes, closed, over_lines
 from harness.records import Problem
 
 _KEY: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+(?P<sign>[=:]?)")
@@ -20,19 +21,10 @@ _PARTS: Final = re.compile(PART)
 _NEXT_KEY: Final = re.compile(rf"^[ \t]*+{KEY}[ \t]*+=", re.MULTILINE)
 _HEADER: Final = re.compile(rf"(\[\[?+)[ \t]*+(?P<key>{KEY})[ \t]*+(\]\]?+)")
 _BLANK: Final = re.compile(r"[ \t\r]*+")
-_STRINGS: Final = {
-    '"""': re.compile(r'"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}', re.DOTALL),
-    "'''": re.compile(r"'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"),
-    '"': re.compile(r'"(?:[^"\\\n]++|\\[^\n])*+"'),
-    "'": re.compile(r"'[^'\n]*+'"),
-}
-_ESCAPE: Final = re.compile(
-    r"\\(?:(?P<good>[btnfr\"\\]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4}"
-    r"|U000(?:0(?![dD][89a-fA-F])|[1-9a-fA-F])[0-9a-fA-F]{4}|U0010[0-9a-fA-F]{4})"
-    r"|(?P<fold>[ \t]*+\r?\n)|[uU][0-9a-fA-F]*+|.)",
-    re.DOTALL,
-)
 _TO_COMMA: Final = re.compile(r"[^,\]}\n#]*+")
+_TO_SIGN: Final = re.compile(r"[^=\n]*+")
+_TO_SIGN_INSIDE: Final = re.compile(r"[^=,\]}\n#]*+")
+_SPACE: Final = re.compile(r"[^\S\n]*+")
 _TO_COMMENT: Final = re.compile(r"[^\n#]*+")
 
 
@@ -50,6 +42,16 @@ def scan(text: str, max_depth: int = 64, comments: bool = False) -> tuple[Proble
     return tuple(scanner.problems)
 
 
+def further_lines(text: str, max_depth: int) -> set[str]:
+    """The lines on which values go on that an earlier line began, where they come to an end.
+
+    further_lines("a = [\\n  1\\n]\\nb = 2", 64) -> {"  1", "]"}
+    """
+    scanner = _Scanner(text, max_depth, comments=True)
+    scanner.run()
+    return scanner.further
+
+
 class _Scanner:
     def __init__(self, text: str, max_depth: int, comments: bool) -> None:
         self.text = text
@@ -61,6 +63,8 @@ class _Scanner:
         """How many tables and arrays are open in the table that the last header named."""
         self.arrays: set[tuple[str, ...]] = set()
         self.never_closed: set[str] = set()
+        self.further: set[str] = set()
+        """The lines of complete values, without the first of each."""
 
     def run(self) -> None:
         while self.at < len(self.text):
@@ -133,13 +137,11 @@ class _Scanner:
         self.at = end
 
     def _statement(self) -> None:
-        end = self._line_end()
-        depth = self._key(end, self.depth)
-        if depth:
+        if depth := self._key(self.depth):
             self._value(depth)
 
-    def _key(self, end: int, depth: int) -> int:
-        """Take a key and its equals sign before `end`; the depth of its value, 0 without one."""
+    def _key(self, depth: int, inside: bool = False) -> int:
+        """Take a key and its equals sign; the depth of its value, 0 without one."""
         start = self.at
         found = _KEY.match(self.text, start)
         if found and found["sign"]:
@@ -151,12 +153,13 @@ class _Scanner:
                 self._too_deep(*found.span("key"))
                 return 0
             return depth
-        sign = self.text.find("=", start, end)
-        if sign > start:
+        sign = _until(_TO_SIGN_INSIDE if inside else _TO_SIGN, self.text, start)
+        if sign > start and self.text.startswith("=", sign):
             key = self.text[start:sign].rstrip()
             self._note("unquoted_key", start, start + len(key))
             self.at = sign + 1
             return depth
+        end = _until(_TO_COMMA, self.text, start) if inside else self._line_end()
         line = self.text[start:end].rstrip()
         if end == len(self.text) and found and found.end() == start + len(line):
             self._note("truncated", end, end, "the text ends behind a key")
@@ -206,6 +209,7 @@ class _Scanner:
                 depth = opened.depth
                 if not stack:
                     self._rest_of_line("several_values")
+                    self._complete(sign)
                     return
                 expects = "comma"
             elif here == "," and stack:
@@ -220,7 +224,7 @@ class _Scanner:
                 self._note("missing_comma", self.at, self.at)
                 expects = "value" if stack[-1].bracket == "[" else "key"
             elif expects == "key":
-                depth = self._key(_until(_TO_COMMA, text, self.at), stack[-1].depth + 1)
+                depth = self._key(stack[-1].depth + 1, inside=True)
                 expects = "value" if depth else "comma"
             elif here in "[{":
                 if depth >= self.max_depth:
@@ -232,24 +236,37 @@ class _Scanner:
                 self.at += 1
                 expects = "value" if here == "[" else "key"
             else:
-                self._scalar(bool(stack))
+                complete = self._scalar(bool(stack))
                 if not stack:
+                    if complete:
+                        self._complete(sign)
                     return
                 expects = "comma"
 
-    def _scalar(self, inside: bool) -> None:
-        """Take a text or a bare word, and what stands behind it up to a comma or the line's end."""
+    def _complete(self, sign: int) -> None:
+        """Keep the lines that go on with a value whose equals sign stands there."""
+        if self.text[sign] == "=":
+            lines = self.text[sign : self._line_end()].split("\n")[1:]
+            self.further.update(line for line in lines if line.strip())
+
+    def _scalar(self, inside: bool) -> bool:
+        """Take a text or a bare word, and what stands behind it up to a comma or the line's end.
+
+        False where it is a text whose quotes nothing closes.
+        """
         text, start = self.text, self.at
-        quote = next((quote for quote in _STRINGS if text.startswith(quote, start)), "")
+        quote = next((quote for quote in QUOTES if text.startswith(quote, start)), "")
         if quote and not self._string(quote):
-            return
+            return False
+        behind = _until(_SPACE, text, self.at)
+        if quote and inside and text.startswith(('"', "'"), behind):
+            self.at = behind  # the next text, and no comma before it
+            return True
         end = _until(_TO_COMMA if inside else _TO_COMMENT, text, self.at)
         rest = text[self.at : end].strip()
         begin = text.find(rest[:1], self.at)
         self.at = end
-        if quote and rest and inside and rest[0] in "\"'":
-            self.at = begin  # the next text, and no comma before it
-        elif quote:
+        if quote:
             if rest:
                 label = "several_values" if rest[0] in ",;" else "unescaped_quote"
                 self._note(label, begin, begin + len(rest))
@@ -260,17 +277,15 @@ class _Scanner:
                 self._note(label, begin, begin + len(rest))
         if not inside and text[self.at : self.at + 1] == "#":
             self._comment()
+        return True
 
     def _string(self, quote: str) -> bool:
-        """Take a text in quotes; False where they are not closed, and the line is then passed."""
+        """Take a text in quotes; False where nothing closes them, and the line is then passed."""
         start = self.at
-        found = None if quote in self.never_closed else _STRINGS[quote].match(self.text, start)
-        if found:
-            self.at = found.end()
-            if quote[0] == '"':
-                for escape in _ESCAPE.finditer(self.text, start, found.end()):
-                    if not (escape["good"] or (escape["fold"] and len(quote) == 3)):
-                        self._note("bad_escape", *escape.span())
+        if quote not in self.never_closed and (end := closed(self.text, start, quote)):
+            for span in bad_escapes(self.text, start, end, quote):
+                self._note("bad_escape", *span)
+            self.at = end
             return True
         end = self._line_end()
         if len(quote) == 1:
@@ -284,6 +299,9 @@ class _Scanner:
             self._note("truncated", end, end, "the text ends inside quotes")
         else:
             self._note("unclosed_quote", start, start + len(self.text[start:end].rstrip()))
+            if len(quote) == 1 and (later := over_lines(self.text, start, quote)):
+                self.at = later
+                return True
         self.at = len(self.text) if cut else end
         return False
 

@@ -19,6 +19,7 @@ from evaluators.toml_labels import LABELS
 from harness.matching import leaves, same_value
 from harness.surroundings import MOST_OF_ONE_LABEL
 from harness.testing import check_format, mutated
+from tests.linear import is_linear
 from tests.strategies import at_least, json_objects
 
 STRICT = TomlFormat()
@@ -91,9 +92,12 @@ def test_what_passes(text: str, value: Any) -> None:
         ("a = 1 b = 2", [("several_values", "1 b = 2")]),
         ('a = "x",\nb = 2,', [("several_values", ","), ("several_values", "2,")]),
         ('a = ["x" "y", 1 2]', [("missing_comma", ""), ("missing_comma", "1 2")]),
+        ('a = {b = "x" "c d" e = "y"}', [("missing_comma", ""), ("unquoted_key", '"c d" e')]),
         ("a = [1,,2]", [("extra_comma", ",")]),
         ("a = {b = 1,}", [("trailing_comma", ",")]),
         ("a = {b = 1,\n  c = 2}", [("newline_in_inline_table", "\n")]),
+        ("a = {\n  b = 1,\n  c = 2\n}", [("newline_in_inline_table", "\n")]),
+        ("a = [{\n b = 1\n}]\n\nBye.", [("newline_in_inline_table", "\n"), ("text_after", "Bye.")]),
         (
             "a = {b = [1}\nc = x",
             [
@@ -107,6 +111,12 @@ def test_what_passes(text: str, value: Any) -> None:
         ("a = [1, 2\nb = x", [("unclosed_bracket", "="), ("bare_value", "x")]),
         ("a = 'it's'\nb = x", [("unescaped_quote", "s'"), ("bare_value", "x")]),
         ('a = "x\nb = x', [("unclosed_quote", '"x'), ("bare_value", "x")]),
+        ('a = "x\ny"', [("unclosed_quote", '"x')]),
+        ("a = ['x\n\ny' ]\nb = x", [("unclosed_quote", "'x"), ("bare_value", "x")]),
+        ('a = "x\\\ny" # z', [("unclosed_quote", '"x\\'), ("comment", "# z")]),
+        ('a = "x\n[b]\nc = "', [("unclosed_quote", '"x'), ("truncated", "")]),
+        ('a = "x\nHe said "hi"', [("unclosed_quote", '"x'), ("text_after", 'He said "hi"')]),
+        ('b = x\na = """\ny\n"""\n\nBye.', [("bare_value", "x"), ("text_after", "Bye.")]),
         ('a = """x\nb = x', [("unclosed_quote", '"""x'), ("bare_value", "x")]),
         (
             'a = "\\q \\ud83d \\x41"',
@@ -351,6 +361,31 @@ def test_a_hostile_text_is_judged_in_time(text: str) -> None:
     problems = STRICT.parse(text).problems
     assert time.perf_counter() - began < 20
     assert len(problems) <= MOST_OF_ONE_LABEL * len(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("before", "unit", "after"),
+    [
+        *(
+            ("Sure\n", " ", "\na = 1"),
+            ("[a", " ", "!"),
+            ("x\n", "\t", ""),
+            ("", "```" + " " * 3000, ";"),
+        ),
+        *(("a = [", '"b" ', "]"), ("a = [", "'b'\xa0", "]"), ("a = [", '""', "")),
+        *(("a = {", '"b"="c" ', "}"), ("a = {", '"x" y = "c" ', "}"), ("a = {", "x y = 1, ", "}")),
+        *(("a = [", '"x\ny\n', "]"), ("a = [", '"x\n\\"', ""), ("", 'a = "x\ny\n', "")),
+        *(
+            ("x\n", "a = {\nb = 1\n}\n", ""),
+            ("x\n", 'a = """\n"""\n', ""),
+            ("a = ", '"""\n""" ', ""),
+        ),
+    ],
+)
+def test_four_times_the_text_takes_no_more_than_eight_times_as_long(
+    before: str, unit: str, after: str
+) -> None:
+    assert is_linear(STRICT.parse, unit, before, after)
 
 
 RICH = {
