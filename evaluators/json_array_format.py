@@ -8,7 +8,6 @@ What the elements are is not looked at: a table and a list are asked for in othe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -16,8 +15,8 @@ from pydantic import Field
 
 from evaluators.json_format import JsonFormat
 from evaluators.json_labels import LABELS
-from harness.contracts import Corruption, Format, Options, Parsed, Shape
-from harness.matching import same_value
+from evaluators.rendering import checked, dumped
+from harness.contracts import Corruption, Options, Parsed, Shape
 
 
 class JsonArrayFormat(Options):
@@ -63,27 +62,3 @@ class JsonArrayFormat(Options):
             unique_keys=self.unique_keys,
             unicode_scalars=self.unicode_scalars,
         )
-
-
-def dumped(value: Any) -> str:
-    """The value as JSON on one line; ValueError for what JSON does not have.
-
-    dumped({"a": [1, None]}) -> '{"a": [1, null]}'
-    """
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, RecursionError) as error:
-        raise ValueError(f"JSON does not hold the value: {error}") from error
-
-
-def checked(tested: Format, text: str, value: Any) -> str:
-    """The text, where the Format reads it as the value; else a ValueError says why it does not.
-
-    checked(JsonArrayFormat(), "[1]", [1]) -> "[1]"
-    """
-    parsed = tested.parse(text)
-    if not parsed.ok:
-        raise ValueError(f"{tested.name} does not hold the value: {parsed.problems[0].message}")
-    if not same_value(parsed.value, value):
-        raise ValueError(f"{tested.name} would read {value!r:.80} as {parsed.value!r:.80}")
-    return text

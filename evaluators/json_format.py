@@ -9,7 +9,6 @@ options. Schemas are not looked at.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -19,6 +18,7 @@ from evaluators.json_corruptions import CORRUPTIONS
 from evaluators.json_diagnosis import Diagnosis, diagnose
 from evaluators.json_labels import LABELS
 from evaluators.json_reader import REPEATED, UNREAD, build, whole
+from evaluators.rendering import checked, dumped
 from harness.contracts import Corruption, Options, Parsed, Shape
 
 _STARTS, _ENDS = "{[ \n", "}] \n"
@@ -58,9 +58,7 @@ class JsonFormat(Options):
 
     def render(self, value: Any) -> str:
         """The value on one line, in Unicode, with a space after each comma and colon."""
-        if not isinstance(value, _ROOTS[self.root]):
-            raise ValueError(f"root = {self.root!r} does not hold {value!r:.80}")
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return checked(self, dumped(value), value)
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a value, or all problems."""

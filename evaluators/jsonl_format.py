@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from evaluators.json_array_format import checked, dumped
 from evaluators.json_corruptions import CORRUPTIONS as JSON_CORRUPTIONS
 from evaluators.json_format import JsonFormat
 from evaluators.json_labels import LABELS as JSON_LABELS
@@ -25,6 +24,7 @@ from evaluators.json_labels import Problems
 from evaluators.json_reader import REPEATED, UNREAD, whole
 from evaluators.json_recovery import walk
 from evaluators.json_scanner import DONE, SPACE, WS, Scanner
+from evaluators.rendering import checked, dumped
 from harness import surroundings
 from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.records import Problem

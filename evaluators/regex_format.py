@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Final
 
 from pydantic import field_validator
 
-from evaluators.json_array_format import checked
 from evaluators.regex_layout import compiled, fault, found, layout, missing, prefixes
+from evaluators.rendering import checked
 from harness import surroundings
 from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.records import Problem

@@ -18,12 +18,12 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from evaluators.json_array_format import checked, dumped
 from evaluators.json_corruptions import CORRUPTIONS as JSON_CORRUPTIONS
 from evaluators.json_format import JsonFormat
 from evaluators.json_labels import LABELS as JSON_LABELS
 from evaluators.json_places import places
 from evaluators.json_scanner import SPACE
+from evaluators.rendering import checked, dumped
 from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.matching import Path
 from harness.records import Problem

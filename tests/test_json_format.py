@@ -53,6 +53,35 @@ def test_whatever_dumps_writes_passes_and_comes_back(
     assert json.dumps(parsed.value) == json.dumps(value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({"a": "\ud800"}, {"\udfff": 1}, {1: "a"}, {True: 1}, {None: 1}, {"1": 1, 1: 2}, [1], "x"),
+        *({"a": float("nan")}, {"a": object()}, {"a": {1, 2}}, {"a": b"x"}, {"a": [{1.5: 2}]}),
+    ],
+)
+def test_what_would_not_come_back_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError):
+        STRICT.render(value)
+
+
+def test_what_may_be_written_follows_the_options() -> None:
+    assert JsonFormat(unicode_scalars=False).render({"a": "\ud800"}) == '{"a": "\ud800"}'
+    with pytest.raises(ValueError, match="object"):
+        JsonFormat(root="array").render({})
+    with pytest.raises(ValueError, match="would read"):
+        JsonFormat(unique_keys=False).render({"1": 1, 1: 2})
+
+
+@pytest.mark.parametrize("depth", [65, 100_000])
+def test_a_value_deeper_than_allowed_is_refused(depth: int) -> None:
+    value: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        value = {"a": value}
+    with pytest.raises(ValueError):
+        STRICT.render(value)
+
+
 @given(json_objects())
 def test_what_it_renders_it_parses(value: dict[str, Any]) -> None:
     assert STRICT.parse(STRICT.render(value)).value == value

@@ -1,0 +1,37 @@
+"""The last lines of a `render`: JSON for a value, and the check that a text gives its value back.
+
+dumped({"a": [1, None]})              -> '{"a": [1, null]}'
+checked(JsonArrayFormat(), "[1]", [1]) -> "[1]"
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.contracts import Format
+from harness.matching import same_value
+
+
+def dumped(value: Any) -> str:
+    """The value as JSON on one line; ValueError for what JSON does not have.
+
+    dumped({"a": [1, None]}) -> '{"a": [1, null]}'
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"JSON does not hold the value: {error}") from error
+
+
+def checked(tested: Format, text: str, value: Any) -> str:
+    """The text, where the Format reads it as the value; else a ValueError says why it does not.
+
+    checked(JsonArrayFormat(), "[1]", [1]) -> "[1]"
+    """
+    parsed = tested.parse(text)
+    if not parsed.ok:
+        raise ValueError(f"{tested.name} does not hold the value: {parsed.problems[0].message}")
+    if not same_value(parsed.value, value):
+        raise ValueError(f"{tested.name} would read {value!r:.80} as {parsed.value!r:.80}")
+    return text
