@@ -12,13 +12,15 @@ from typing import Any, Final, NamedTuple
 from evaluators.yaml_labels import LABELS
 from harness.records import Problem
 
-_OWN_LINE: Final = re.compile(
-    r"[ \t]*(?:-[ \t]+\S|-$|[\w./-]+:(?:[ \t]|$)"
-    r"""|(?:"[^"\n]*"|'[^'\n]*'):(?:[ \t]|$))""",
+OWN_LINE: Final = re.compile(
+    r"^[ \t]*+(?:-[ \t]++\S|-$|[\w./-]++:(?:[ \t]|$)"
+    r"""|(?:"[^"\n]*+"|'[^'\n]*+'):(?:[ \t]|$))""",
     re.MULTILINE,
 )
 _ESCAPE: Final = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,7}|.?)", re.DOTALL)
 WORD: Final = re.compile(r"[^\s,\[\]{}]*+")
+_ITEM: Final = re.compile(r"[^,\[\]{}]*+")
+_KEY_AT_END: Final = re.compile(r"""(?<=[ \t])(?:"[^"\n]*+"|'[^'\n]*+')[ \t]*+\Z""")
 _LONGEST_KEY: Final = 1024
 _FILL: Final = {
     **dict.fromkeys(("unquoted_colon", "unquoted_special", "bad_escape", "anchor_or_alias"), "x"),
@@ -110,9 +112,9 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         message = f"an unquoted text starts with {text[opened]}"
         return problem("unquoted_special", opened, line_end(text, opened), message)
     if "flow" in context:
-        return problem(*_in_brackets(text, at, stop, behind and closed.kind != "flow"))
+        return problem(*_in_brackets(text, at, stop, closed))
     if "document start" in said:
-        indented = text[line:at].strip() == "" and _OWN_LINE.match(text, line)
+        indented = text[line:at].strip() == "" and OWN_LINE.match(text, line)
         if indented:
             return problem("bad_indentation", at, stop)
         return problem("text_after", at, at + len(text[at:].rstrip()))
@@ -120,7 +122,7 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         message = f"an unquoted text starts with {text[closed.start]}"
         return problem("unquoted_special", closed.start, stop, message)
     if behind and closed.kind:
-        if "\n" in text[closed.start : closed.end] and _OWN_LINE.search(
+        if "\n" in text[closed.start : closed.end] and OWN_LINE.search(
             text, text.index("\n", closed.start) + 1, closed.end
         ):
             return problem("unclosed_quote", closed.start, line_end(text, closed.start))
@@ -137,13 +139,15 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
 def _unclosed(text: str, opened: int) -> Problem:
     """A quote that is never closed: cut off, or forgotten where more keys or items follow."""
     after = text.find("\n", opened) + 1
-    if after and _OWN_LINE.search(text, after):
+    if after and OWN_LINE.search(text, after):
         return Problem("unclosed_quote", LABELS["unclosed_quote"], opened, line_end(text, opened))
     return Problem("truncated", "the text ends inside a quoted text", len(text), len(text))
 
 
-def _in_brackets(text: str, at: int, stop: int, quoted: bool) -> tuple[str, int, int, str]:
+def _in_brackets(text: str, at: int, stop: int, closed: Closed) -> tuple[str, int, int, str]:
     here = text[at : at + 1]
+    before = text[closed.end : at]
+    quoted = closed.end > 0 and closed.kind != "flow" and not before.strip(" \t")
     if not text[at:].strip():
         return "truncated", len(text), len(text), "the text ends inside brackets"
     if here in "]}":
@@ -151,5 +155,8 @@ def _in_brackets(text: str, at: int, stop: int, quoted: bool) -> tuple[str, int,
     if here == ",":
         return "extra_comma", at, at + 1, ""
     if quoted and here not in "\"'":
-        return "unescaped_quote", at, stop, ""
+        return "unescaped_quote", at, min(stop, until(_ITEM, text, at)), ""
+    # An unquoted text takes a quoted key behind it in: `1 "b": 2`.
+    key = _KEY_AT_END.search(before)
+    at = closed.end + key.start() if key else at
     return "missing_comma", at, at, ""

@@ -35,6 +35,7 @@ _LOOKS: Final = re.compile(
     rf"|:[ \t]|{_KEY}[ \t]*:[ \t]+\S"
     r"|(?:\"[^\"\n]*\"|'[^'\n]*'|[\w./-]+(?: [\w./-]+)?)[ \t]*:\s*\Z"  # a key above its value
     r"|[\w./-]+\Z"  # a key that is cut off
+    r"|[^\"'\n]*+[\"']\s*\Z"  # where a quote from above ends
 ).match
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 import yaml
 
-from evaluators.yaml_errors import WORD, Closed, explain, filled, until
+from evaluators.yaml_errors import OWN_LINE, WORD, Closed, explain, filled, line_end, until
 from evaluators.yaml_labels import LABELS
 from evaluators.yaml_scalars import NOT_RAW, Unclear, plain
 from harness.contracts import Parsed
@@ -33,6 +33,11 @@ _BLANK: Final = re.compile(r"(?:[ \t\r\n]++|(?<!\S)#[^\r\n]*+)*+")
 _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
 _TABS: Final = re.compile(r"\t+")
 _IN_GAP: Final = re.compile(r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)")
+_LINE: Final = re.compile(r"\n([ \t]*+)([^ \t\r\n])")
+_CHOMPED: Final = re.compile(r"[|>][0-9]*+-")
+_NO_LINE_BREAK: Final = (
+    "the last line of a block text has no line break, which parsers add or do not: write `|-`"
+)
 _NOTHING: Final = object()
 
 
@@ -40,6 +45,7 @@ class _Open(msgspec.Struct):
     """A collection that is not closed yet."""
 
     start: int
+    column: int
     value: Any
     flow: bool
     key: Any = _NOTHING
@@ -63,7 +69,7 @@ def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool =
         if mended is None:
             break
         current = mended
-    problems = (*errors, *reader.problems)
+    problems = tuple(dict.fromkeys((*errors, *reader.problems)))
     return Parsed(problems=problems) if problems else Parsed(reader.root)
 
 
@@ -124,11 +130,13 @@ class _Reader:
                 self._set_key(object(), start)
             else:
                 self._attach(value)
-            self.stack.append(_Open(start, value, bool(event.flow_style)))
+            column = getattr(event.start_mark, "column", 0)
+            self.stack.append(_Open(start, column, value, bool(event.flow_style)))
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             done = self.stack.pop()
             if done.flow:
                 self.closed = Closed(done.start, end, "flow")
+                self._indented(done.start, end)
         elif isinstance(event, yaml.AliasEvent):
             self._note("anchor_or_alias", start, end, f"{self.text[start:end][:40]} is an alias")
             if self._key_is_next():
@@ -159,10 +167,19 @@ class _Reader:
         value: Any = event.value
         if event.style in ("'", '"'):
             self.closed = Closed(start, end, event.style)
+            self._indented(start, end)
         elif event.style in ("|", ">"):
-            self._gap(until(_TO_LINE_END, self.text, start), start)
+            first = until(_TO_LINE_END, self.text, start)
+            self._gap(first, start)
+            if end == len(self.text) != first and self.text[-1] not in "\r\n":
+                chomped = _CHOMPED.match(self.text, start)
+                value = value if chomped else Unclear("ambiguous_scalar", _NO_LINE_BREAK)
         else:
-            value = plain(value) if value else _NOTHING
+            in_brackets = self.stack and self.stack[-1].flow
+            if in_brackets and ("?" in self.text[start - 1 : end] or value == "-"):
+                value = Unclear("ambiguous_scalar", f"{value[:40]} in brackets must be quoted")
+            else:
+                value = plain(value) if value else _NOTHING
             for tab in _TABS.finditer(self.text, start, end):
                 self._note("tab_indent", *tab.span())
         if self._key_is_next():
@@ -200,6 +217,20 @@ class _Reader:
         elif value in top:
             self._note("duplicate_key", start, end, f"the key {value[:40]!r} stands here again")
         self._set_key(key, start)
+
+    def _indented(self, start: int, end: int) -> None:
+        """Note lines of quotes or brackets that go on no deeper than what they stand in."""
+        parent = self.stack[-1] if self.stack else None
+        if parent is None or parent.flow:
+            return
+        for line in _LINE.finditer(self.text, start, end):
+            at = line.start(2)
+            if len(line[1]) > parent.column:
+                continue
+            if self.text[start] in "\"'" and OWN_LINE.match(self.text, line.start(1)):
+                self._note("unclosed_quote", start, line_end(self.text, start))
+            else:
+                self._note("bad_indentation", at, line_end(self.text, at))
 
     def _key_is_next(self) -> bool:
         return bool(

@@ -17,9 +17,10 @@ from typing import Any, Final, NamedTuple
 from evaluators.json_reader import integer
 
 NOT_RAW: Final = re.compile(
-    "[^\t\n\r -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    "[^\t\n\r -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|\r(?!\n)"
 )
-"""What must be escaped: control characters, U+FEFF, and the line breaks of YAML 1.1 alone."""
+"""What must be escaped: control characters, U+FEFF, a carriage return alone, and the line breaks of
+YAML 1.1 alone."""
 
 _LITERALS: Final = {"null": None, "true": True, "false": False}
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(\.[0-9]++(?:[eE][-+][0-9]++)?)?").fullmatch

@@ -19,6 +19,7 @@ from evaluators.yaml_scalars import plain, written
 from harness.matching import same_value
 from harness.surroundings import MOST_OF_ONE_LABEL
 from harness.testing import check_format, mutated
+from tests.linear import is_linear
 from tests.strategies import at_least, json_objects, json_values
 
 STRICT = YamlFormat()
@@ -134,6 +135,19 @@ CUT = (
         ('a: "x\nb: "y"', [("unclosed_quote", '"x')]),
         ('a: "\\q"\nb: off', [("bad_escape", "\\q"), ("ambiguous_scalar", "off")]),
         ("a: 1\nb 2\nc: no", [("missing_colon", "b 2"), ("ambiguous_scalar", "no")]),
+        ("a: [why?, x]\nb: {c?: 1}", [("ambiguous_scalar", "why?"), ("ambiguous_scalar", "c?")]),
+        ("a: [-, ?x: 1]", [("ambiguous_scalar", "-"), ("ambiguous_scalar", "x")]),
+        ("a: [\n  b\n]\nc: 1", [("bad_indentation", "]")]),
+        ("a: {b: 1,\nc: 2}", [("bad_indentation", "c: 2}")]),
+        ('a: "b\nc"', [("bad_indentation", 'c"')]),
+        ("- a: 'b\n\n  c'\n", [("wrong_root", "- a: 'b\n\n  c'"), ("bad_indentation", "c'")]),
+        ('a: "b\nc: d"', [("unclosed_quote", '"b')]),
+        ("a: |\n  x", [("ambiguous_scalar", "|\n  x")]),
+        ("a: >+\n  x", [("ambiguous_scalar", ">+\n  x")]),
+        ("a: b\rc", [("control_character", "\r")]),
+        ('a: "He said\nthen, note: this', [("truncated", "")]),
+        ('{"a": 1 "b": 2}', [("missing_comma", "")]),
+        ('{"a": "x"; "b": 1}', [("unescaped_quote", '; "b": 1')]),
         ("a: [1,,2]", [("extra_comma", ",")]),
         ("a: [1 ]\nb: {c: 1]", [("mismatched_bracket", "]")]),
         ('a: ["x" "y"]', [("missing_comma", "")]),
@@ -337,6 +351,12 @@ def test_a_hostile_text_is_judged_in_time(text: str) -> None:
     problems = STRICT.parse(text).problems
     assert time.perf_counter() - began < 20
     assert len(problems) <= MOST_OF_ONE_LABEL * len(LABELS)
+
+
+@pytest.mark.parametrize("before", ['a: "b\n', "a: 'b\n", "a: [\n"])
+@pytest.mark.parametrize("unit", [" ", "a", "- ", "a b", "\n", " \n x"])
+def test_what_goes_on_over_lines_takes_linear_time(before: str, unit: str) -> None:
+    assert is_linear(STRICT.parse, unit, before=before, after="x")
 
 
 RICH = {
