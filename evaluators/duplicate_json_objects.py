@@ -62,6 +62,13 @@ def _quick_end(text: str, start: int, *, first: bool) -> int | None:
     return flat.end() if flat else None
 
 
+def _is_array(text: str) -> bool:
+    """Whether the whole text is one JSON array."""
+    start = len(text) - len(text.lstrip(" \t\r\n"))
+    found = read(text, start, unique_keys=False) if text[start : start + 1] == "[" else None
+    return isinstance(found, tuple) and not text[found[1] :].strip(" \t\r\n")
+
+
 class DuplicateJsonObjects(Options):
     """Fails a completion in which two or more complete JSON objects stand side by side.
 
@@ -74,8 +81,14 @@ class DuplicateJsonObjects(Options):
     rates: ClassVar[tuple[Rate, ...]] = (Rate("duplicate_json_objects_rate", "failed"),)
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
-        """Count the objects of one completion; an Example is not needed."""
+        """Count the objects of one completion; an Example is not needed.
+
+        Where the Example's value is an array, its objects stand side by side by right: then they
+        count only where the whole text is not one array.
+        """
         objects = find_objects(completion.text)
+        if example is not None and isinstance(example.value, list) and _is_array(completion.text):
+            objects = objects[:1]
         problems: tuple[Problem, ...] = ()
         if len(objects) > 1:
             message = f"{len(objects)} complete JSON objects stand side by side"

@@ -21,6 +21,7 @@ from evaluators.duplicate_json_objects import find_objects
 from evaluators.json_format import JsonFormat
 from evaluators.json_scanner import DONE, END, Scanner
 from harness.contracts import Rate
+from harness.formats import for_example
 from harness.records import Completion, Example, Problem, Verdict
 
 RUNGS: Final = ("strict", "trimmed", "fence_stripped", "first_object", "repaired")
@@ -71,7 +72,11 @@ class JsonLeniency(JsonFormat):
     nest deeper than 100. Such a text counts as not repaired, and as 1 in `repair_skipped`."""
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
-        """Judge one completion; an Example is not needed."""
+        """Judge one completion; an Example is not needed, and may set options of the format."""
+        judge: JsonLeniency = for_example(self, example)
+        return judge._judged(completion)
+
+    def _judged(self, completion: Completion) -> Verdict:
         text = completion.text
         passed = self.parse(text).ok
         if passed and self._peers_agree(text):

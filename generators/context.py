@@ -20,6 +20,7 @@ from generators.dice import Dice
 from generators.schemas import STYLES, Schema, draw_schema, styled
 from generators.values import Scalar, draw, surface
 from harness.contracts import Format, Shape, Split
+from harness.errors import PluginError
 from harness.formats import for_value, title
 from harness.matching import same_value
 from harness.records import Message
@@ -51,7 +52,13 @@ def abilities(target: Format) -> Abilities:
     table_in_object = _returns(target, {"rows": rows})
     if not (table_in_object or _returns(target, rows)):
         shapes.discard("table")
-    probe = next(_PROBES[shape] for shape in _PROBES if shape in shapes)
+    probe = next((_PROBES[shape] for shape in _PROBES if shape in shapes), None)
+    if probe is None:
+        raise PluginError(
+            f"format {target.name!r} claims no shape that it holds (it claims "
+            f"{', '.join(sorted(map(str, target.shapes))) or 'none'}; there are "
+            f"{', '.join(_PROBES)}): let it render and parse a value of one of them"
+        )
 
     def takes(key: str, scalar: Any) -> bool:
         value = probe(key, scalar)

@@ -183,7 +183,13 @@ class Tasks(Options):
                 f"format {target.name!r} does not parse what it rendered: {completion!r} "
                 f"({parsed.problems[0].message}); narrow its shapes or mend its parser"
             )
-        kind = break_answer(context, target, draft, completion) if broken else None
+        try:
+            kind = break_answer(context, target, draft, completion) if broken else None
+        except ValueError as error:
+            raise PluginError(
+                f"format {target.name!r}: a corruption of {completion!r:.200} raised ValueError "
+                f"({error}); it must return None where there is nothing to break"
+            ) from error
         demand(context, target, draft)
         kinds = tempt(context, draft) if tempted else []
         last_word(context, draft)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ from harness.records import Completion, Verdict
 
 STDIN: Final = "<stdin>"
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".txt", ".md", ".log")
+SUFFIX: Final = re.compile(r"\w\.[a-z]{2,6}\Z", re.IGNORECASE).search
+"""How most names of files end."""
 State = Literal["passed", "failed", "unscored"]
 
 
@@ -95,7 +98,8 @@ def _exists(argument: str) -> bool:
 def _looks_like_a_path(text: str) -> bool:
     if not set(text).isdisjoint('{}[]"\n\r'):
         return False
-    return text.lower().endswith(SUFFIXES) or ("/" in text and len(text.split()) == 1)
+    one_word = len(text.split()) == 1 and ("/" in text or SUFFIX(text) is not None)
+    return one_word or text.lower().endswith(SUFFIXES)
 
 
 def _read(path: str, stdin: BinaryIO | None) -> Source:

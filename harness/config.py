@@ -118,6 +118,8 @@ class Config:
     eval: EvalOptions
     backend: Backend
     evaluators: tuple[Evaluator, ...]
+    names_evaluators: bool
+    """Whether [eval] names them; else they are those that the formats of the data imply."""
     report: ReportOptions
 
     def tables(self) -> dict[str, Any]:
@@ -184,7 +186,8 @@ def load_config(
             tables[table], core, selector, kind, f"{source}: [{table}]"
         )
         faults += wrong
-    if built["eval"] and built["generator"] and built["eval"].evaluators is None:
+    named = bool(built["eval"] and built["eval"].evaluators is not None)
+    if built["eval"] and built["generator"] and not named:
         try:
             specs = implied(getattr(built["generator"], "formats", ()))
         except UserError as error:
@@ -225,6 +228,7 @@ def load_config(
         seed=top.seed,
         model=model,
         evaluators=tuple(evaluators),
+        names_evaluators=named,
         report=report,
     )
 

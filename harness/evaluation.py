@@ -82,14 +82,26 @@ def evaluate(
 def _chosen(
     specs: Sequence[str], config: Config, examples: Iterable[Example]
 ) -> Sequence[Evaluator]:
-    """The evaluators named; else those of the config, or of the Examples' formats, that can judge.
+    """The evaluators named, here or in the config; else those that the Examples' formats imply.
 
-    Raises UserError for one that is named and has no Example to judge or to compare with.
+    Raises UserError for one that is named and has no Example to judge or to compare with, and where
+    a config names several formats and nothing tells which completion is in which.
     """
     formats = sorted({example.format for example in examples})
+    if formats and not specs and not config.names_evaluators:
+        return [build("evaluators", spec) for spec in implied(formats)]
     chosen: Sequence[Evaluator] = [build("evaluators", spec) for spec in specs]
     if not specs:
+        asked = sorted(set(getattr(config.generator, "formats", ())))
+        if not formats and len(asked) > 1:
+            raise UserError(
+                f"the config asks for {', '.join(asked)}: name the Examples with --data, so that "
+                f"each completion is judged by its own format, or evaluators with --evaluator"
+            )
         chosen = [each for each in config.evaluators if _can_judge(each, formats)]
+        for name in formats:
+            if not any(_can_judge(each, [name]) for each in chosen):
+                say(f"note: no evaluator of the config judges the Examples in {name}")
     for each in chosen:
         if not formats and needs_example(each):
             raise UserError(

@@ -19,7 +19,7 @@ from harness.diagnostics import diagnosis
 from harness.errors import DataError, HarnessError
 from harness.evaluation import config_for, known_examples
 from harness.gates import SCORED, Gate, ModelSource, Regression, Threshold, drop_item
-from harness.judging import Tally, judge, verdicts_on
+from harness.judging import Tally, formats_asked, judge, verdicts_on
 from harness.records import BrokenRow, Completion, Example, Metric, Verdict
 from harness.rows import read_rows
 from harness.statistics import mcnemar
@@ -70,13 +70,14 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
         worst[drop_item(name)] = _Worst(_is_broken(before[name]))
         watching[name].append(worst[drop_item(name)])
     sums = Tally(gate.evaluators)
+    formats = formats_asked(examples)
     for row in rows:
         completion = (
             Completion(example_id=f"line {row.line}", text="")
             if isinstance(row, BrokenRow)
             else row
         )
-        for verdict in verdicts_on(row, gate.evaluators, examples):
+        for verdict in verdicts_on(row, gate.evaluators, examples, formats):
             sums.add(verdict)
             if verdict.evaluator in after and row is completion:
                 _note(after[verdict.evaluator], verdict.id, verdict.passed, gate.path)

@@ -38,23 +38,40 @@ def judge(
     completions: Iterable[Completion | BrokenRow],
 ) -> Iterator[Verdict]:
     """Yield the Verdicts of each Completion in turn, in the evaluators' order."""
+    formats = formats_asked(examples)
     for completion in completions:
-        yield from verdicts_on(completion, evaluators, examples)
+        yield from verdicts_on(completion, evaluators, examples, formats)
+
+
+def formats_asked(examples: Mapping[str, Example]) -> frozenset[str]:
+    """The formats of the Examples; none where no Example is known."""
+    return frozenset(example.format for example in examples.values())
 
 
 def verdicts_on(
-    row: Completion | BrokenRow, evaluators: Sequence[Evaluator], examples: Mapping[str, Example]
+    row: Completion | BrokenRow,
+    evaluators: Sequence[Evaluator],
+    examples: Mapping[str, Example],
+    formats: frozenset[str],
 ) -> list[Verdict]:
     """One Verdict of each evaluator that judges the format of the Example, where that is known.
 
     A broken row, and an evaluator that raises, that returns no Verdict of its own on this
-    Completion, or that lacks the Example it needs, give an unscored Verdict.
+    Completion, or that lacks the Example it needs, give an unscored Verdict. So does one for some
+    of the `formats` of the Examples on a Completion whose own Example is not known.
     """
     if isinstance(row, BrokenRow):
         unread = Completion(example_id=str(row.line), text="")
         reason = f"line {row.line} is no completion: {row.reason}"
         return [_unscored(evaluator, unread, reason) for evaluator in evaluators]
     example = examples.get(row.example_id)
+    if example is None and len(formats) > 1:
+        return [
+            _judge_one(each, None, row)
+            if formats <= (formats_of(each) or formats)
+            else _unscored(each, row, "there is no Example with this id to tell its format")
+            for each in evaluators
+        ]
     return [_judge_one(each, example, row) for each in evaluators if applies(each, example)]
 
 

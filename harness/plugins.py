@@ -127,6 +127,10 @@ _CONTRACTS: dict[Kind, type] = {
 }
 
 
+_OF_EVALUATORS = {"metric", "rates", "needs_example", "formats", "evaluators"}
+"""What a Format's evaluators have besides its options."""
+
+
 def _fault(kind: Kind, component: Any) -> str | None:
     """Why something is no component of a kind."""
     if not isinstance(component, type):
@@ -142,6 +146,8 @@ def _fault(kind: Kind, component: Any) -> str | None:
     name: Any = component.name  # type: ignore[attr-defined]
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
         return f"has the name {name!r}; letters, digits, _, - and . may stand in one"
+    if kind == "formats" and (meant := _OF_EVALUATORS & component.model_fields.keys()):
+        return f"has an option {min(meant)!r}, which means something else to its evaluators"
     return None
 
 

@@ -16,6 +16,8 @@ from harness.errors import UserError
 from harness.plugins import KINDS, registry
 
 TEMPLATES = Path(__file__).parent / "templates"
+LONGEST = 60
+"""Characters of a name, which becomes one of files and modules."""
 What = Literal["format", "evaluator"]
 
 
@@ -25,10 +27,10 @@ def write(what: What, name: str, folder: Path | None) -> list[Path]:
     Raises UserError for a name that cannot be or is taken, and where the folder holds something.
     """
     taken = {known for kind in KINDS for known in registry()[kind]}
-    if not re.fullmatch(r"[a-z][a-z0-9]*([_.-][a-z0-9]+)*", name):
+    if not re.fullmatch(r"[a-z][a-z0-9]*([_.-][a-z0-9]+)*", name) or len(name) > LONGEST:
         raise UserError(
             f"{name!r} cannot be a name: it starts with a letter and goes on with lower-case "
-            f"letters and digits, with single _, - or . between them"
+            f"letters and digits, with single _, - or . between them, {LONGEST} at most"
         )
     for wanted in (name, f"{name}_strict", f"{name}_match")[: 3 if what == "format" else 1]:
         if wanted in taken:
@@ -36,7 +38,11 @@ def write(what: What, name: str, folder: Path | None) -> list[Path]:
     plain = re.sub(r"[.-]", "_", name)
     dashed = re.sub(r"[._]", "-", name)
     folder = folder or Path(f"fmtharness-{dashed}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        taken_up = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be a folder ({error.strerror})") from error
+    if taken_up:
         raise UserError(f"{folder}: is there already; name another folder with --to")
     words = {
         "fmtharness-sample": f"fmtharness-{dashed}",

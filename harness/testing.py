@@ -33,7 +33,7 @@ WORDS: Final = (
 KEYS: Final = ("name", "order_id", "city", "total", "note", "first_seen")
 BEFORE: Final = (
     *("Sure! Here it is:\n", "Here is the answer:\n\n", "I can do that for you.\n"),
-    *("```\n", "\ufeff"),
+    *("Answer:\n", "Output:\n\n", "<think>\nTwo keys.\n</think>\n", "```\n", "\ufeff"),
 )
 AFTER: Final = ("\n\nI hope this helps!", "\nLet me know if you need anything else.", "\n```")
 REMARKS: Final = ("# note", "// note", "/* note */", "<!-- note -->", "; note", "-- note", "% note")
@@ -88,10 +88,11 @@ def _round_trip(tested: Format, examples: int) -> None:
 
 def _corruptions(tested: Format, examples: int) -> None:
     possible = set()
+    numbers = itertools.count()
     for value in plain_values(tested):
         for name in tested.corruptions():
-            for number in range(3):
-                if _broken(tested, value, name, number):
+            for _ in range(3):
+                if _broken(tested, value, name, next(numbers)):
                     possible.add(name)
     never = sorted(tested.corruptions().keys() - possible)
     assert possible, f"{tested.name}: it has no corruptions"
@@ -190,17 +191,27 @@ def _linear(tested: Format, examples: int) -> None:
     units += [("", longest), ("", longest + "\n"), (longest[: len(longest) // 2], longest)]
     for start, unit in units:
         small, large = (start + unit * (size // len(unit)) for size in SIZES)
-        # The least of several times each, for a busy machine makes some of them longer.
-        least = [_seconds(bound, text) for text in (small, large)]
-        for _ in range(6):
-            if least[1] < GROWTH * max(least[0], 0.004):
-                break
-            least = [min(least[0], _seconds(bound, small)), min(least[1], _seconds(bound, large))]
-        else:
-            raise AssertionError(
-                f"{tested.name}: {start!r} and then {unit!r} over and over takes {least[0]:.3f} s "
-                f"at {len(small)} characters and {least[1]:.3f} s at {len(large)}"
-            )
+        _grows_alike(bound, small, large, f"{start!r} and then {unit!r} over and over")
+    for shape in sorted(tested.shapes):
+        try:
+            wide = [_wide(shape, tested, size) for size in (1000, 4000)]
+            small, large = (_rendered(tested, value) for value in wide)
+        except ValueError:
+            continue  # it may hold fewer
+        _grows_alike(for_value(tested, wide[1]), small, large, f"a {shape} of ever more parts")
+
+
+def _grows_alike(bound: Format, small: str, large: str, what: str) -> None:
+    # The least of several times each, for a busy machine makes some of them longer.
+    least = [_seconds(bound, text) for text in (small, large)]
+    for _ in range(6):
+        if least[1] < GROWTH * max(least[0], 0.004):
+            return
+        least = [min(least[0], _seconds(bound, small)), min(least[1], _seconds(bound, large))]
+    raise AssertionError(
+        f"{bound.name}: {what} takes {least[0]:.3f} s at {len(small)} characters and "
+        f"{least[1]:.3f} s at {len(large)}"
+    )
 
 
 def _seconds(tested: Format, text: str) -> float:
@@ -212,7 +223,7 @@ def _seconds(tested: Format, text: str) -> float:
     gc.disable()
     try:
         began = time.process_time()
-        tested.parse(text)
+        _parsed(tested, text)
         return time.process_time() - began
     finally:
         if collects:
@@ -290,7 +301,24 @@ def plain_values(tested: Format) -> list[Any]:
             if _takes(tested, probe) or _takes(tested, {"rows": probe}):
                 scalars += [scalar, scalar]
         found += [_plain(shape, rng, tested, scalars) for _ in range(16)]
+        found.append(_wide(shape, tested, 12))
     return found
+
+
+def _wide(shape: Shape, tested: Format, size: int) -> Any:
+    """A value of so many different keys, rows or items, one of them a long text."""
+    words = ["a long text of many words " * 8 + "and more", *(f"word {i}" for i in range(1, size))]
+    record = {f"key_{i}": word for i, word in enumerate(words)}
+    if shape == "table":
+        rows = [{"name": word, "note": f"row {i}"} for i, word in enumerate(words)]
+        return rows if _takes(tested, [{"a": "x", "b": "y"}]) else {"rows": rows}
+    values: dict[Shape, Any] = {
+        "record": record,
+        "list": words,
+        "call": {"name": "book", "arguments": record},
+        "tree": {"inner": record, "more": words},
+    }
+    return values[shape]
 
 
 _PROBES: Final[Mapping[Shape, Callable[[Any], Any]]] = {

@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.contracts import Evaluator
 from harness.errors import HarnessError
-from harness.judging import Tally, verdicts_on
+from harness.judging import Tally, formats_asked, verdicts_on
 from harness.options import check
 from harness.plugins import component
 from harness.records import BrokenRow, Completion, Example, Verdict, encode
@@ -61,6 +61,7 @@ class Work:
     ) -> None:
         self.evaluators = evaluators
         self.examples = examples
+        self.formats = formats_asked(examples)
         self.verdicts = verdicts
         self.dump = dump
 
@@ -78,7 +79,7 @@ class Work:
             done.rows += 1
             if example is not None:
                 done.answers[example.id] += 1
-            judged = verdicts_on(row, self.evaluators, self.examples)
+            judged = verdicts_on(row, self.evaluators, self.examples, self.formats)
             completion = None if isinstance(row, BrokenRow) else row
             for verdict in judged:
                 done.tally.add(verdict, example, completion)

@@ -105,6 +105,7 @@ def test_a_byte_order_mark_stays() -> None:
         ("answers/one", True),
         ("no such.JSON", True),
         ("rows.jsonl", True),
+        ("missing.yaml", True),
         ("and/or, it says", False),
         ("Sure.", False),
         ('{"a": "b/c.json', False),

@@ -168,6 +168,44 @@ class Slow(Pairs):
         return super().parse(text)
 
 
+class Searches(Pairs):
+    """It looks for each key among all before."""
+
+    def read(self, text: str) -> Parsed:
+        seen: list[str] = []
+        for line in text.split("\n"):
+            key = line.partition("=")[0]
+            if key not in seen:
+                seen.append(key)
+        return super().read(text)
+
+
+class Shortens(Pairs):
+    """It drops what is long."""
+
+    def render(self, value: Any) -> str:
+        return super().render({key: str(inner)[:60] for key, inner in list(value.items())[:6]})
+
+
+class Thinks(Pairs):
+    """It passes over a stretch of thinking."""
+
+    def parse(self, text: str) -> Parsed:
+        return super().parse(re.sub(r"(?s)^<think>.*</think>\n", "", text))
+
+
+class Rarely(Pairs):
+    """A corruption seldom breaks nothing."""
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        ways = super().corruptions()
+
+        def no_pair(text: str, rng: Random) -> str | None:
+            return text if rng.random() < 0.02 else ways["no_pair"](text, rng)
+
+        return {**ways, "no_pair": no_pair}
+
+
 class Silent(Pairs):
     """It does not say what it wants."""
 
@@ -190,6 +228,10 @@ class Silent(Pairs):
         (Outside, "outside of the text"),
         (Unexplained, "a label not in `labels`"),
         (Slow, "over and over takes"),
+        (Searches, "a record of ever more parts takes"),
+        (Shortens, "is rendered from"),
+        (Thinks, "is accepted"),
+        (Rarely, "which is labelled as valid"),
         (Silent, "no instruction"),
     ],
 )

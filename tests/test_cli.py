@@ -371,6 +371,50 @@ def test_an_evaluator_that_raises_on_one_row() -> None:
     assert found["metrics"]["short_rate"]["denominator"] == 2
 
 
+def mixed() -> tuple[Path, Path]:
+    """Examples in two formats, and their answers."""
+    asked = [example("a"), msgspec.structs.replace(example("b"), format="yaml", completion="a: 1")]
+    write_records(Path("examples.jsonl"), asked)
+    return Path("examples.jsonl"), texts(*({"id": x.id, "text": x.completion} for x in asked))
+
+
+def test_every_format_of_the_examples_is_judged() -> None:
+    data, rows = mixed()
+    done = call("eval", "--completions", rows, "--data", data, "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {name: found[name]["scored"] for name in ("json_strict", "yaml_strict")} == {
+        "json_strict": 1,
+        "yaml_strict": 1,
+    }
+
+
+def test_a_format_that_the_config_s_evaluators_leave_out_is_told() -> None:
+    data, rows = mixed()
+    Path("my.toml").write_text("[eval]\nevaluators = ['json_strict']\n")
+    done = call("eval", "my.toml", "--completions", rows, "--data", data)
+    assert done.exit_code == 0
+    assert "no evaluator of the config judges the Examples in yaml" in done.stderr
+
+
+def test_an_answer_to_no_example_is_unscored_among_several_formats() -> None:
+    data, _ = mixed()
+    rows = texts({"id": "a", "text": GOOD}, {"id": "?", "text": GOOD})
+    done = call("eval", "--completions", rows, "--data", data, "--json")
+    assert done.exit_code == 3
+    found = json.loads(done.stdout)
+    assert (found["json_strict"]["scored"], found["json_strict"]["unscored"]) == (1, 1)
+    assert (found["yaml_strict"]["scored"], found["yaml_strict"]["unscored"]) == (0, 1)
+
+
+def test_a_config_of_several_formats_needs_the_examples() -> None:
+    Path("my.toml").write_text("[data]\nformat = {json = 1, yaml = 1}\n")
+    rows = texts(GOOD)
+    assert "asks for json, yaml: name the Examples with --data" in refused(
+        "eval", "my.toml", "--completions", rows
+    )
+
+
 def test_dump_jsonl() -> None:
     rows = texts({"id": "a", "text": "no", "finish_reason": "length"}, {"id": "q", "text": GOOD})
     call(

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evaluators.duplicate_json_objects import DuplicateJsonObjects, find_objects
-from harness.records import Completion
+from harness.records import Completion, Example, Message
 from tests.references import objects
 from tests.strategies import (
     at_least,
@@ -67,3 +67,29 @@ def test_the_problem_spans_from_the_second_object_on() -> None:
     verdict = DuplicateJsonObjects().evaluate(None, Completion(example_id="x", text=text))
     (problem,) = verdict.problems
     assert text[problem.start : problem.end] == '{"b":2} and {"c":3}'
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        ('[{"a": 1}, {"a": 2}]', True),
+        (' [{"a": 1}, {"a": 2}]\n', True),
+        ('[{"a": 1}, {"a": 2}] [{"a": 1}]', False),
+        ('{"a": 1} {"a": 2}', False),
+        ('[{"a": 1}, {"a": 2}', False),
+    ],
+)
+def test_where_an_array_is_asked_for_its_objects_may_stand_side_by_side(
+    text: str, passed: bool
+) -> None:
+    asked = Example(
+        id="x",
+        prompt=(Message("user", "List them."),),
+        completion="[]",
+        format="json",
+        value=[{"a": 1}, {"a": 2}],
+    )
+    verdict = DuplicateJsonObjects().evaluate(asked, Completion(example_id="x", text=text))
+    assert verdict.passed is passed
+    alone = DuplicateJsonObjects().evaluate(None, Completion(example_id="x", text=text))
+    assert alone.passed is False

@@ -126,7 +126,7 @@ def test_an_evaluator_leaves_other_formats_alone() -> None:
     completions = [
         Completion(example_id="HEY", text="HEY!!!", finish_reason="stop"),
         Completion(example_id="eval-0", text="no", finish_reason="length"),
-        Completion(example_id="unknown", text="{}!", finish_reason="stop"),
+        Completion(example_id="unknown", text="{}", finish_reason="stop"),
     ]
     verdicts = list(judge(judges, known, completions))
     assert [(each.id, each.evaluator) for each in verdicts] == [
@@ -138,14 +138,20 @@ def test_an_evaluator_leaves_other_formats_alone() -> None:
         ("unknown", "shout_match"),
     ]
     sums = tally(judges, verdicts, known, completions)
-    assert dict(sums.stops["json_strict"]) == {("length", "failed"): 1, ("stop", "failed"): 1}
-    assert dict(sums.stops["shout_strict"]) == {("stop", "passed"): 2}
+    # Whose answer it is tells its format, so an unknown one is judged by none of several.
+    assert dict(sums.stops["json_strict"]) == {("length", "failed"): 1, ("stop", "unscored"): 1}
+    assert dict(sums.stops["shout_strict"]) == {("stop", "passed"): 1, ("stop", "unscored"): 1}
     pooled = {metric.name: (metric.numerator, metric.denominator) for metric in sums.pooled()}
-    assert pooled == {"format_success_rate": (2, 4)}
+    assert pooled == {"format_success_rate": (1, 2)}
     named = sums.named()
-    assert named["format_success_rate"].denominator == 4
-    assert named["shout_strict.format_success_rate"].denominator == 2
+    assert named["format_success_rate"].denominator == 2
+    assert named["shout_strict.format_success_rate"].denominator == 1
     assert named["exact_match_rate"].denominator == 1
+
+
+def test_where_all_examples_are_in_one_format_an_unknown_one_is_judged_by_it() -> None:
+    [verdict] = judge([STRICT()], {"HEY": asked("HEY")}, [Completion(example_id="?", text="NO!")])
+    assert verdict.passed is True
 
 
 def test_rates_of_evaluators_that_judge_the_same_are_not_summed() -> None:

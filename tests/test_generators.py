@@ -278,6 +278,8 @@ def formats(monkeypatch: pytest.MonkeyPatch) -> None:
         "settings": Settings,
         "grid": Grid,
         "choosy": Choosy,
+        "careless": Careless,
+        "shapeless": Shapeless,
         "choosy-none": lambda: Choosy(none=True),
     }
     monkeypatch.setattr(tasks, "build", lambda kind, spec: known[spec]())
@@ -327,6 +329,33 @@ def test_a_value_that_the_format_refuses_is_drawn_again() -> None:
     assert rows == examples("train", 100, format="choosy", hard_negative_prob_train=0.0)
     with pytest.raises(PluginError, match="refuses 100 values in a row, the last because that is"):
         examples("train", 1, format="choosy-none", hard_negative_prob_train=0.0)
+
+
+class Careless(Settings):
+    """A made-up format whose corruption raises."""
+
+    name: ClassVar[str] = "careless"
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        def no_pair(text: str, rng: Any) -> str:
+            raise ValueError("nothing to break")
+
+        return {"no_pair": no_pair}
+
+
+class Shapeless(Settings):
+    """A made-up format that claims a shape that there is none of."""
+
+    name: ClassVar[str] = "shapeless"
+    shapes: ClassVar[frozenset[Any]] = frozenset({"recrod"})
+
+
+@pytest.mark.usefixtures("formats")
+def test_a_format_s_own_fault_is_told() -> None:
+    with pytest.raises(PluginError, match=r"'careless': a corruption of .* must return None"):
+        examples("train", 1, format="careless", fix_bad_output_prob_train=1.0)
+    with pytest.raises(PluginError, match=r"'shapeless' claims no shape .* \(it claims recrod;"):
+        Tasks(format="shapeless")
 
 
 @pytest.mark.usefixtures("formats")

@@ -17,7 +17,7 @@ from evaluators.json_leniency import LABELS, PEERS, RUNGS, JsonLeniency
 from evaluators.yaml_flow import reads
 from harness.contracts import rates_of
 from harness.judging import judge, tally
-from harness.records import Completion, Verdict
+from harness.records import Completion, Example, Message, Verdict
 from tests.strategies import (
     broken_texts,
     json_objects,
@@ -366,3 +366,17 @@ def test_rates() -> None:
     assert {metric.denominator for metric in metrics.values()} == {len(texts)}
     assert [metrics[f"leniency_{rung}_rate"].numerator for rung in RUNGS] == [1, 1, 2, 3, 4]
     assert [metrics[f"{peer}_rate"].numerator for peer in PEERS] == [2, 1, 4, 1]
+
+
+def test_an_example_may_set_the_root() -> None:
+    asked = Example(
+        id="x",
+        prompt=(Message("user", "List them."),),
+        completion="[1]",
+        format="json",
+        value=[1],
+        format_options={"root": "array"},
+    )
+    verdict = JsonLeniency().evaluate(asked, Completion(example_id="x", text="[1]"))
+    assert verdict.passed
+    assert not JsonLeniency().evaluate(None, Completion(example_id="x", text="[1]")).passed

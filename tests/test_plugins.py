@@ -183,6 +183,15 @@ def test_what_is_no_component(distributions: Distributions, returned: str, word:
     assert word in message
 
 
+def test_a_format_has_no_option_of_an_evaluator(distributions: Distributions) -> None:
+    source = FORMAT.format(name="upper").replace(
+        "    name: ", "    metric: str = ''\n    name: ", 1
+    )
+    distributions.add("upper-dist", source)
+    message = fault(distributions)
+    assert "upper-dist" in message and "has an option 'metric'" in message
+
+
 def test_one_module_under_two_entry_points(distributions: Distributions) -> None:
     distributions.add("twice-dist", EVALUATOR.format(name="calm"))
     points = distributions.folder / "twice_dist-1.0.dist-info" / "entry_points.txt"

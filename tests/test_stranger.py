@@ -262,6 +262,8 @@ def test_a_new_package_takes_its_name(
         (["format", "9lives"], "'9lives' cannot be a name"),
         (["format", "My-Fmt"], "'My-Fmt' cannot be a name"),
         (["format", "a--b"], "'a--b' cannot be a name"),
+        (["format", "a" * 61], "60 at most"),
+        (["format", "calm", "--to", "a" * 300], "cannot be a folder"),
         (["evaluator", "calm", "--to", "full"], "full: is there already"),
         (["evaluator", "calm", "--to", "full/file"], "is a file"),
     ],
