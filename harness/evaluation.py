@@ -99,6 +99,8 @@ def _chosen(
                 f"each completion is judged by its own format, or evaluators with --evaluator"
             )
         chosen = [each for each in config.evaluators if _can_judge(each, formats)]
+        if not chosen and config.names_evaluators:
+            raise UserError("the config's evaluators compare with Examples: name them with --data")
         for name in formats:
             if not any(_can_judge(each, [name]) for each in chosen):
                 say(f"note: no evaluator of the config judges the Examples in {name}")

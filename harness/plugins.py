@@ -104,7 +104,7 @@ def _collect(manager: pluggy.PluginManager, kind: Kind) -> dict[str, Registered]
         distribution = implementation.plugin_name.split("/", 1)[0]
         try:
             components = list(implementation.function())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"hook {GROUP}_{kind} of {distribution} failed ({_said(error)}); "
                 f"it must return a list of classes"

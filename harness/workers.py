@@ -153,8 +153,14 @@ def _cores() -> int:
 
 
 def _described(evaluators: Sequence[Evaluator]) -> list[tuple[str, dict[str, Any]]]:
-    """Names and options, for a class that is made while running cannot be sent."""
-    return [(each.name, each.model_dump(mode="json")) for each in evaluators]  # type: ignore[attr-defined]
+    """Names and the options that were set, for a class that is made while running cannot be sent.
+
+    A default that is sent along would count as set, and beat what an Example sets.
+    """
+    models: Sequence[Any] = evaluators
+    return [
+        (each.name, each.model_dump(mode="json", include=each.model_fields_set)) for each in models
+    ]
 
 
 _work: Work | None = None

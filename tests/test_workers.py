@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness import evaluation
@@ -152,3 +153,28 @@ def test_two_interrupts_in_a_row_end_it(many: Path, tmp_path: Path) -> None:
             time.sleep(0.1)
         assert running.wait(timeout=60) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_what_an_example_sets_holds_in_every_process(tmp_path: Path) -> None:
+    asked = [
+        msgspec.structs.replace(
+            example(str(number)), format="regex", format_options={"pattern": "a=(?P<a>[0-9])"}
+        )
+        for number in range(2)
+    ]
+    write_records(tmp_path / "examples.jsonl", asked)
+    rows = tmp_path / "rows.jsonl"
+    lines = (
+        json.dumps({"id": str(number % 2), "text": "a=1" if number % 2 else "b=1", "x": "y" * 300})
+        for number in range(8_000)
+    )
+    rows.write_text("".join(f"{line}\n" for line in lines))
+    assert rows.stat().st_size > 2 * BLOCK_BYTES
+    command = [sys.executable, "-m", "harness.cli", "eval", "--evaluator", "regex_strict", "--json"]
+    command += ["--completions", str(rows), "--data", str(tmp_path / "examples.jsonl")]
+    for processes in ("1", "2"):
+        done = subprocess.run(
+            [*command, "--processes", processes], capture_output=True, text=True, check=True
+        )
+        rate = json.loads(done.stdout)["regex_strict"]["metrics"]["format_success_rate"]
+        assert (rate["numerator"], rate["denominator"]) == (4_000, 8_000)
