@@ -118,9 +118,9 @@ class Config:
     eval: EvalOptions
     backend: Backend
     evaluators: tuple[Evaluator, ...]
-    names_evaluators: bool
-    """Whether [eval] names them; else they are those that the formats of the data imply."""
     report: ReportOptions
+    names_evaluators: bool = dataclasses.field(compare=False)
+    """Whether [eval] names them; else they are those that the formats of the data imply."""
 
     def tables(self) -> dict[str, Any]:
         """The resolved config as TOML tables, without what is unset."""
