@@ -34,10 +34,12 @@ _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
 _TABS: Final = re.compile(r"\t+")
 _IN_GAP: Final = re.compile(r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)")
 _LINE: Final = re.compile(r"\n([ \t]*+)([^ \t\r\n])")
-_CHOMPED: Final = re.compile(r"[|>][0-9]*+-")
+_CHOMPING: Final = re.compile(r"[|>][0-9]*+([-+]?)")
+_LAST_BLANKS: Final = re.compile(r"[ \t]++\Z")
 _NO_LINE_BREAK: Final = (
     "the last line of a block text has no line break, which parsers add or do not: write `|-`"
 )
+_BLANK_TEXT: Final = "a block text of blanks alone, which parsers read differently: quote it"
 _NOTHING: Final = object()
 
 
@@ -169,11 +171,9 @@ class _Reader:
             self.closed = Closed(start, end, event.style)
             self._indented(start, end)
         elif event.style in ("|", ">"):
-            first = until(_TO_LINE_END, self.text, start)
-            self._gap(first, start)
-            if end == len(self.text) != first and self.text[-1] not in "\r\n":
-                chomped = _CHOMPED.match(self.text, start)
-                value = value if chomped else Unclear("ambiguous_scalar", _NO_LINE_BREAK)
+            value = self._block_text(value, start, end)
+            if self.stack and event.start_mark.column <= self.stack[-1].column:
+                self._note("bad_indentation", start, until(WORD, self.text, start))
         else:
             in_brackets = self.stack and self.stack[-1].flow
             if in_brackets and ("?" in self.text[start - 1 : end] or value == "-"):
@@ -186,6 +186,19 @@ class _Reader:
             self._key(value, start, end)
         else:
             self._attach(self._clear(value, start, end))
+
+    def _block_text(self, value: str, start: int, end: int) -> str | Unclear:
+        """The text below `|` or `>`, unclear where parsers disagree about its last line."""
+        first = until(_TO_LINE_END, self.text, start)
+        self._gap(first, start)
+        chomping = _CHOMPING.match(self.text, start)
+        sign = chomping[1] if chomping else ""
+        if end == len(self.text) != first and self.text[-1] not in "\r\n" and sign != "-":
+            return Unclear("ambiguous_scalar", _NO_LINE_BREAK)
+        goes_on = sign == "+" and _LAST_BLANKS.match(self.text, end)
+        if not value.strip(" \n") and (" " in value or goes_on):
+            return Unclear("ambiguous_scalar", _BLANK_TEXT)
+        return value
 
     def _clear(self, value: Any, start: int, end: int) -> Any:
         """The value of a scalar that is no key; what is wrong with it is noted."""
