@@ -214,6 +214,10 @@ def load_config(
                 f"{source}: [eval] evaluators: {each.name!r} judges {whose}, and [data] asks for "
                 f"{wanted}"
             )
+    for name in sorted(asked) if named and all(evaluators) else ():
+        judges = [formats_of(each) for each in evaluators if each is not None]
+        if not any(judged is None or name in judged for judged in judges):
+            faults.append(f"{source}: [eval] evaluators: none judges {name}, which [data] asks for")
     names = Counter(each.name for each in evaluators if each is not None)
     twice = [each for each, count in names.items() if count > 1]
     faults += [f"{source}: [eval] evaluators: {each!r} is given twice" for each in twice]

@@ -197,4 +197,5 @@ def _needs_example(kind: Hashable) -> bool:
 
 @functools.cache
 def _formats(kind: Hashable) -> frozenset[str] | None:
-    return getattr(kind, "formats", None)
+    named = getattr(kind, "formats", None)
+    return None if named is None else frozenset(named)

@@ -44,8 +44,13 @@ def judge(
 
 
 def formats_asked(examples: Mapping[str, Example]) -> frozenset[str]:
-    """The formats of the Examples; none where no Example is known."""
-    return frozenset(example.format for example in examples.values())
+    """The formats of the Examples; none where no Example is known.
+
+    Where Examples set options, the empty name is among them: an answer to no known Example is then
+    judged by no format, since its options are not known.
+    """
+    known = examples.values()
+    return frozenset(each.format for each in known) | {"" for each in known if each.format_options}
 
 
 def verdicts_on(

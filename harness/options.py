@@ -7,11 +7,12 @@ check(Tasks, {"familes": {}}, "quick.toml: [data]")         -> None and
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -31,7 +32,26 @@ def check(
         # JSON mode is strict about types yet lets a TOML array fill a tuple and a string a path.
         return model.model_validate_json(json.dumps(table, default=str)), []
     except ValidationError as errors:
-        return None, [_sentence(model, dict(error), where) for error in errors.errors()]
+        found = _of_unions(model, [dict(error) for error in errors.errors()])
+        return None, [_sentence(model, error, where) for error in found]
+
+
+def _of_unions(model: type[BaseModel], errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One error for a value that fits no member of a union: that of the member it comes nearest."""
+    found = []
+    for key, group in itertools.groupby(errors, lambda error: error["loc"][:1]):
+        same = list(group)
+        field = model.model_fields.get(str(key[0])) if key else None
+        members = set(get_args(field.annotation)) - {type(None)} if field else set()
+        if len(members) < 2 or any(len(error["loc"]) < 2 for error in same):
+            found += same
+            continue
+        deepest = max(len(error["loc"]) for error in same)
+        nearest = [error for error in same if len(error["loc"]) == deepest]
+        said = " or ".join(dict.fromkeys(error["msg"] for error in nearest))
+        # Behind the key stands the member's type, which is nothing to read.
+        found.append({**nearest[0], "loc": key + nearest[0]["loc"][2:], "msg": said})
+    return found
 
 
 def _sentence(model: type[BaseModel], error: dict[str, Any], where: str) -> str:

@@ -11,7 +11,8 @@ import importlib
 import importlib.metadata
 import inspect
 import re
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import msgspec
 import pluggy
@@ -131,6 +132,35 @@ _OF_EVALUATORS = {"metric", "rates", "needs_example", "formats", "evaluators"}
 """What a Format's evaluators have besides its options."""
 
 
+def _texts(value: Any) -> bool:
+    return _several(value) and all(isinstance(each, str) for each in value)
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, tuple | list | set | frozenset)
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, contracts.Rate)
+
+
+_CONSTANTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("formats", lambda value: isinstance(value, property) or _texts(value), "a set of names"),
+    ("evaluators", _texts, "a tuple of names"),
+    (
+        "rates",
+        lambda value: _several(value) and all(isinstance(each, contracts.Rate) for each in value),
+        "a tuple of Rate",
+    ),
+    (
+        "shapes",
+        lambda value: _texts(value) and set(value) <= set(get_args(contracts.Shape)),
+        f"a set of {', '.join(get_args(contracts.Shape))}",
+    ),
+)
+"""Constants of a component, and what each must be where there is one."""
+
+
 def _fault(kind: Kind, component: Any) -> str | None:
     """Why something is no component of a kind."""
     if not isinstance(component, type):
@@ -146,6 +176,10 @@ def _fault(kind: Kind, component: Any) -> str | None:
     name: Any = component.name  # type: ignore[attr-defined]
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
         return f"has the name {name!r}; letters, digits, _, - and . may stand in one"
+    for member, wanted, words in _CONSTANTS:
+        value = getattr(component, member, None)
+        if value is not None and member not in component.model_fields and not wanted(value):
+            return f"has {member} = {value!r}; {words} is due"
     if kind == "formats" and (meant := _OF_EVALUATORS & component.model_fields.keys()):
         return f"has an option {min(meant)!r}, which means something else to its evaluators"
     return None

@@ -32,10 +32,15 @@ def write(what: What, name: str, folder: Path | None) -> list[Path]:
             f"{name!r} cannot be a name: it starts with a letter and goes on with lower-case "
             f"letters and digits, with single _, - or . between them, {LONGEST} at most"
         )
+    alike = [known for known in taken if _plain(known) == _plain(name) != known]
+    if alike and name not in taken:
+        raise UserError(
+            f"{name!r} would be the same distribution as {alike[0]!r}; choose another name"
+        )
     for wanted in (name, f"{name}_strict", f"{name}_match")[: 3 if what == "format" else 1]:
         if wanted in taken:
             raise UserError(f"there is a component {wanted!r} already; choose another name")
-    plain = re.sub(r"[.-]", "_", name)
+    plain = _plain(name)
     dashed = re.sub(r"[._]", "-", name)
     folder = folder or Path(f"fmtharness-{dashed}")
     try:
@@ -63,6 +68,10 @@ def write(what: What, name: str, folder: Path | None) -> list[Path]:
             raise UserError(f"{target}: cannot be written ({error.strerror})") from error
         written.append(target)
     return written
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[.-]", "_", name)
 
 
 def _belongs(path: Path) -> bool:

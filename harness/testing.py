@@ -16,7 +16,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
@@ -34,6 +34,10 @@ KEYS: Final = ("name", "order_id", "city", "total", "note", "first_seen")
 BEFORE: Final = (
     *("Sure! Here it is:\n", "Here is the answer:\n\n", "I can do that for you.\n"),
     *("Answer:\n", "Output:\n\n", "<think>\nTwo keys.\n</think>\n", "```\n", "\ufeff"),
+)
+PAIRS: Final = (
+    *(("```\n", "\n```"), ("<answer>\n", "\n</answer>"), ("**Answer**\n\n", "")),
+    ("Sure! Here it is:\n", "\n\nI hope this helps!"),
 )
 AFTER: Final = ("\n\nI hope this helps!", "\nLet me know if you need anything else.", "\n```")
 REMARKS: Final = ("# note", "// note", "/* note */", "<!-- note -->", "; note", "-- note", "% note")
@@ -65,6 +69,8 @@ def check_format(tested: Format, *, examples: int = 60) -> None:
     `examples` is how many values and texts each promise is tried with.
     """
     assert tested.shapes, f"{tested.name}: it claims no shape"
+    unknown = sorted(set(tested.shapes) - set(get_args(Shape)))
+    assert not unknown, f"{tested.name}: there is no shape {', '.join(unknown)}"
     for promise in (_round_trip, _corruptions, _surroundings, _any_text, _linear):
         promise(tested, examples)
 
@@ -132,9 +138,12 @@ def _surroundings(tested: Format, examples: int) -> None:
         bound = for_value(tested, value)
         text = _rendered(tested, value)
         around = [(before, "") for before in BEFORE] + [("", after) for after in AFTER]
-        for before, after in (*around, ("```\n", "\n```"), (BEFORE[0], AFTER[0])):
+        for before, after in (*around, *PAIRS):
             whole = before + text + after
             assert not _parsed(bound, whole).ok, f"{tested.name}: {whole!r} is accepted"
+        first, *lines = text.split("\n")
+        if lines:
+            _changes(tested, value, "\n".join([first, "And here is more of it:", *lines]))
         for remark, between in itertools.product(REMARKS, (" ", "\n")):
             _seen(tested, value, remark + between, "")
             _seen(tested, value, "", between + remark)
@@ -158,12 +167,14 @@ def _surroundings(tested: Format, examples: int) -> None:
 
 def _seen(tested: Format, value: Any, before: str, after: str) -> None:
     """The text around the value is rejected, or changes it."""
-    bound = for_value(tested, value)
-    text = _rendered(tested, value)
-    parsed = _parsed(bound, before + text + after)
+    _changes(tested, value, before + _rendered(tested, value) + after)
+
+
+def _changes(tested: Format, value: Any, text: str) -> None:
+    parsed = _parsed(for_value(tested, value), text)
     assert not (parsed.ok and same_value(parsed.value, value)), (
-        f"{tested.name}: {before + text + after!r} is accepted as {value!r}, so the text "
-        f"around {text!r} is passed over"
+        f"{tested.name}: {text!r} is accepted as {value!r}, so what is not of the value is passed "
+        f"over"
     )
 
 
@@ -198,6 +209,7 @@ def _linear(tested: Format, examples: int) -> None:
             small, large = (_rendered(tested, value) for value in wide)
         except ValueError:
             continue  # it may hold fewer
+        _same(tested, wide[0], small)
         _grows_alike(for_value(tested, wide[1]), small, large, f"a {shape} of ever more parts")
 
 
@@ -364,7 +376,8 @@ def _takes(tested: Format, probe: Any) -> bool:
 def values(tested: Format) -> st.SearchStrategy[Any]:
     """Values of the shapes that the Format claims, with anything for keys, texts and scalars."""
     wild = st.text(max_size=8)
-    texts = st.one_of(st.sampled_from(WORDS), wild, st.sampled_from(["", " x", "x ", "a\nb", "|"]))
+    odd = ["", " x", "x ", "a\nb", "a\rb", "|", "C:\\new", "&lt;", "e\u0301"]
+    texts = st.one_of(st.sampled_from(WORDS), wild, st.sampled_from(odd))
     numbers = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
     scalars = st.one_of(texts, texts, numbers, st.booleans(), st.none())
     keys = st.one_of(st.sampled_from(KEYS), st.sampled_from(KEYS), wild)

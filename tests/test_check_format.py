@@ -194,6 +194,45 @@ class Thinks(Pairs):
         return super().parse(re.sub(r"(?s)^<think>.*</think>\n", "", text))
 
 
+class Between(Pairs):
+    """It passes over lines between its pairs."""
+
+    def parse(self, text: str) -> Parsed:
+        first, *lines = text.split("\n")
+        kept = [line for line in lines[:-1] if PAIR.fullmatch(line)]
+        return super().parse("\n".join([first, *kept, *lines[-1:]]))
+
+
+class Unescapes(Pairs):
+    """It writes a line break as two characters that it does not escape."""
+
+    def render(self, value: Any) -> str:
+        text = "\n".join(
+            f"{key}={str(inner).replace(chr(10), chr(92) + 'n')}" for key, inner in value.items()
+        )
+        if set(self.parse(text).value) != set(value):
+            raise ValueError("this does not come back")
+        return text
+
+    def read(self, text: str) -> Parsed:
+        parsed = super().read(text)
+        value = {key: inner.replace("\\n", "\n") for key, inner in parsed.value.items()}
+        return Parsed(value, parsed.problems)
+
+
+class Hundred(Pairs):
+    """It keeps a hundred pairs."""
+
+    def render(self, value: Any) -> str:
+        return super().render(dict(list(value.items())[:100]))
+
+
+class Misspelled(Pairs):
+    """It claims a shape that there is none of."""
+
+    shapes: ClassVar[frozenset[Any]] = frozenset({"recrod"})
+
+
 class Rarely(Pairs):
     """A corruption seldom breaks nothing."""
 
@@ -232,6 +271,10 @@ class Silent(Pairs):
         (Shortens, "is rendered from"),
         (Thinks, "is accepted"),
         (Rarely, "which is labelled as valid"),
+        (Between, "is passed over"),
+        (Unescapes, "is rendered from"),
+        (Hundred, "is rendered from"),
+        (Misspelled, "there is no shape recrod"),
         (Silent, "no instruction"),
     ],
 )
