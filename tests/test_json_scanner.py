@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from evaluators.duplicate_json_objects import find_objects
 from evaluators.json_format import JsonFormat
 from evaluators.json_reader import build, read
 from evaluators.json_scanner import BROKEN, END, Scanner
+from tests.linear import is_linear
 
 STRICT = JsonFormat()
 
@@ -24,24 +22,11 @@ UNITS = [
 STARTS = ["", '{"a":', "[", '{"a":"', "x "]
 
 
-def seconds(work: Callable[[str], object], text: str) -> float:
-    """The best of three, since other processes only ever add."""
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
-        work(text)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 @pytest.mark.parametrize("unit", UNITS)
 def test_hostile_texts_take_linear_time(unit: str) -> None:
     for start in STARTS:
         for work in (STRICT.parse, find_objects):
-            small = seconds(work, start + unit * (2_000 // len(unit)))
-            large = seconds(work, start + unit * (20_000 // len(unit)))
-            # Ten times the text: quadratic work would take a hundred times as long.
-            assert large < 35 * small + 0.01, (start, work)
+            assert is_linear(work, unit, before=start), (start, work)
 
 
 @pytest.mark.parametrize(
