@@ -3,7 +3,8 @@
     fmtharness run configs/quick.toml
     fmtharness eval --evaluator json_strict --completions rows.jsonl --json
 
-Exit codes: 0 done, 1 a gate or a check failed, 2 a user error, 3 something could not be scored.
+Exit codes: 0 done, 1 a gate or a check failed, 2 a user error, 3 something could not be scored,
+130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from harness.errors import HarnessError, UserError
+from harness.errors import HarnessError, StoppedError, UserError
 
 if TYPE_CHECKING:
     from harness.config import Config
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 # cores: beside two busy ones on two cores, training ran at 143 tokens/s with this and 98 without.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-FAILED, USER_ERROR, UNSCORED, INTERRUPTED = 1, 2, 3, 130
+FAILED, USER_ERROR, UNSCORED, SIGNALLED = 1, 2, 3, 128
 SHORT = 40  # lines of a table by slice that still go on the screen; compare.md has them all
+OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
 file = click.Path(path_type=Path, dir_okay=False)
 folder = click.Path(path_type=Path, file_okay=False)
 
@@ -43,13 +46,21 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except StoppedError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(SIGNALLED + error.signal)
         except HarnessError as error:
             for line in str(error).splitlines():
                 click.echo(f"error: {line}", err=True)
             ctx.exit(USER_ERROR)
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            click.echo(f"error: out of GPU memory ({error}); {OUT_OF_MEMORY}", err=True)
+            ctx.exit(USER_ERROR)
         except KeyboardInterrupt:
             click.echo("interrupted; the same command goes on where this one ended", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(SIGNALLED + signal.SIGINT)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of use, not of the alphabet
@@ -82,9 +93,18 @@ def _opened(
     config: Path | None, overrides: tuple[str, ...], out: Path | None
 ) -> Iterator[RunFolder]:
     """The run's folder; without CONFIG, a folder that has a config keeps its own."""
+    from harness.run_folder import RunFolder
+
+    with RunFolder.open(*_resolved(config, overrides, out)) as run:
+        yield run
+
+
+def _resolved(
+    config: Path | None, overrides: tuple[str, ...], out: Path | None
+) -> tuple[Path, Config]:
     from harness.config import load_config
     from harness.progress import say
-    from harness.run_folder import RunFolder, default_folder
+    from harness.run_folder import default_folder
 
     resolved: Config = load_config(config, overrides=overrides, name=out.name if out else None)
     where = out or default_folder(resolved)
@@ -92,8 +112,17 @@ def _opened(
     if config is None and kept.is_file():
         say(f"config: {kept}")
         resolved = load_config(kept, overrides=overrides)
-    with RunFolder.open(where, resolved) as run:
-        yield run
+    return where, resolved
+
+
+def _followed(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> bool:
+    """Whether another process leads; this one has then taken part in its training."""
+    from harness import pipeline, processes
+
+    if processes.leads():
+        return False
+    pipeline.follow(*_resolved(config, overrides, out))
+    return True
 
 
 @main.command()
@@ -123,6 +152,8 @@ def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> 
     """Fine-tune on the train Examples; goes on from the last checkpoint."""
     from harness import pipeline
 
+    if _followed(config, overrides, out):
+        return
     with _opened(config, overrides, out) as run:
         pipeline.generate(run)
         click.echo(f"wrote {pipeline.train(run)}")
@@ -165,6 +196,8 @@ def run(
     from harness import pipeline
     from harness.comparison import formats_side_by_side, rates_side_by_side
 
+    if _followed(config, overrides, out):
+        return
     with _opened(config, overrides, out) as opened:
         tallies = pipeline.run_all(opened)
         evaluators = opened.config.evaluators

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,16 @@ from harness.plugins import Kind, component, did_you_mean
 BUILTIN_MODEL = "smollm2-135m-instruct"
 OUTPUTS = Path("outputs")
 QUICK = Path(__file__).parents[1] / "configs" / "quick.toml"
+
+
+def bytes_of(size: str) -> int:
+    """A size as bytes: `bytes_of("4GiB")` -> 4294967296; 0 where it is none."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]i?)?B?\s*", size, re.ASCII)
+    if not found:
+        return 0
+    number, unit = found.groups()
+    base = 1024 if unit and unit.endswith("i") else 1000
+    return int(float(number) * base ** (" KMG".index(unit[0]) if unit else 0))
 
 
 class RunOptions(Options):
@@ -63,6 +74,15 @@ class ModelOptions(Options):
     """How the base weights are quantized; auto is what the run's trainer trains on, else none."""
     dequantize: Literal["auto", "never"] = "auto"
     """Whether NF4 weights are expanded once where memory allows: same numbers, less work."""
+    memory_limit: str | None = None
+    """What training and generation may take of a GPU's memory, such as `4GiB`; all if unset."""
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_a_size(cls, text: str | None) -> str | None:
+        if text is not None and not bytes_of(text):
+            raise ValueError("a size is due, such as '4GiB' or '3500MiB'")
+        return text
 
 
 class DataOptions(Options):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.progress import say
 from harness.records import FinishReason
 
 if TYPE_CHECKING:
@@ -45,12 +46,27 @@ def generate(
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
     for index in sorted(set(range(len(prompts))) - set(fits)):
         yield Generated(index, [], "error")
-    order = sorted(fits, key=lambda index: (-len(prompts[index]), index))
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
+    waiting = sorted(fits, key=lambda index: (-len(prompts[index]), index))
+    while waiting:
+        batch = waiting[:batch_size]
         budget = int(min(max_new_tokens, limit - len(prompts[batch[0]])))
-        with torch.inference_mode():
-            yield from _decode(model, prompts, batch, set(stop_ids), pad_id, budget)
+        finished: set[int] = set()
+        try:
+            with torch.inference_mode():
+                for one in _decode(model, prompts, batch, set(stop_ids), pad_id, budget):
+                    finished.add(one.place)
+                    yield one
+        except torch.OutOfMemoryError:
+            if batch_size == 1:
+                raise
+            full = True
+        else:
+            full = False
+        if full:
+            batch_size = max(1, batch_size // 2)
+            say(f"generate: out of GPU memory, going on with batches of {batch_size}")
+            torch.cuda.empty_cache()
+        waiting = [index for index in waiting if index not in finished]
 
 
 def _decode(

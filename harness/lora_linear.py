@@ -1,14 +1,15 @@
 """A linear layer with its low-rank adapter as one differentiable step.
 
-    fuse(model)     every peft layer with a plain base computes  y = x W' + b + s (x A') B'
+    fuse(model)     every peft layer on a plain or 4-bit base computes  y = x W' + b + s (x A') B'
 
 Same terms as peft's own forward, without the copies between types and the extra passes over the
-activations.
+activations. A 4-bit W is expanded where it is used and not kept.
 """
 
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,72 +17,107 @@ from torch.autograd.function import once_differentiable
 
 
 class _LoraLinear(torch.autograd.Function):
-    """y = x W' + b + s (x A') B' for x (..., in), W (out, in), A (r, in), B (out, r)."""
+    """y = x W' + b + s (z A') B' for x, z (..., in), W (out, in), A (r, in), B (out, r).
+
+    z is x after dropout, None where it is x itself; W comes from a function.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: torch.Tensor,
-        weight: torch.Tensor,
+        dropped: torch.Tensor | None,
+        weight: Callable[[], torch.Tensor],
         bias: torch.Tensor | None,
         down: torch.Tensor,
         up: torch.Tensor,
         scaling: float,
     ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        narrow = rows @ down.t()
-        out = torch.nn.functional.linear(rows, weight, bias).addmm_(narrow, up.t(), alpha=scaling)
-        ctx.save_for_backward(rows, weight, down, up, narrow)
-        ctx.scaling, ctx.shape = scaling, x.shape
+        adapted = rows if dropped is None else dropped.reshape(rows.shape)
+        narrow = adapted @ down.t()
+        out = torch.nn.functional.linear(rows, weight(), bias).addmm_(narrow, up.t(), alpha=scaling)
+        ctx.save_for_backward(adapted, down, up, narrow)
+        ctx.weight, ctx.scaling, ctx.shape = weight, scaling, x.shape
         return out.view(*x.shape[:-1], out.shape[-1])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, weight, down, up, narrow = ctx.saved_tensors
+        adapted, down, up, narrow = ctx.saved_tensors
         gradient = gradient.reshape(-1, gradient.shape[-1])
-        thin = (gradient @ up).mul_(ctx.scaling)
-        for_x = None
+        thin = _scaled(gradient, up, ctx.scaling)
+        for_x = for_dropped = None
         if ctx.needs_input_grad[0]:
-            for_x = (gradient @ weight).addmm_(thin, down).view(ctx.shape)
-        for_up = (gradient.t() @ narrow).mul_(ctx.scaling)
-        return for_x, None, None, thin.t() @ rows, for_up, None
+            for_x = gradient @ ctx.weight()
+        if ctx.needs_input_grad[1]:
+            for_dropped = (thin @ down).view(ctx.shape)
+        elif for_x is not None:
+            for_x.addmm_(thin, down)
+        for_up = _scaled(gradient.t(), narrow, ctx.scaling)
+        for_x = None if for_x is None else for_x.view(ctx.shape)
+        return for_x, for_dropped, None, None, thin.t() @ adapted, for_up, None
 
 
-def fuse(model: torch.nn.Module) -> int:
-    """Give every peft layer whose base is a plain linear the fused forward; returns how many.
+def _scaled(a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
+    """scale * a @ b in one step; with beta = 0 what stands there before is not read."""
+    return torch.addmm(a.new_empty(1, 1), a, b, beta=0, alpha=scale)
 
-    Layers with dropout, with a quantized base or on another variant of LoRA keep peft's own.
+
+def fuse(model: torch.nn.Module) -> list[Any]:
+    """Give every peft layer with a frozen linear base the fused forward; returns those layers.
+
+    Layers on another variant of LoRA keep peft's own.
     """
-    from peft.tuners.lora.layer import Linear
+    from peft.tuners.lora.layer import LoraLayer
 
-    fused = 0
-    for module in model.modules():
-        if isinstance(module, Linear) and _is_plain(module):
-            module.forward = types.MethodType(_forward, module)  # type: ignore[method-assign]
-            fused += 1
+    fused = [m for m in model.modules() if isinstance(m, LoraLayer) and _is_plain(m)]
+    for module in fused:
+        module.forward = types.MethodType(_forward, module)
     return fused
 
 
+def factors(layer: Any) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
+    """The layer's low-rank weights: A (r, in) and B (out, r)."""
+    (name,) = layer.lora_A
+    return layer.lora_A[name].weight, layer.lora_B[name].weight
+
+
+def compute_with(layer: Any, down: torch.Tensor, up: torch.Tensor) -> None:
+    """Let a fused layer use these in place of its own weights, which keep their type."""
+    layer.working_factors = (down, up)
+
+
 def _is_plain(module: Any) -> bool:
-    adapters = list(module.lora_A)
+    base, adapters = module.base_layer, list(getattr(module, "lora_A", ()))
     return (
-        type(module.base_layer) is torch.nn.Linear
-        and not module.base_layer.weight.requires_grad
+        _expander(base) is not None
+        and not base.weight.requires_grad
         and len(adapters) == 1
         and not module.lora_variant
-        and isinstance(module.lora_dropout[adapters[0]], torch.nn.Identity)
         and module.lora_B[adapters[0]].bias is None
     )
 
 
+def _expander(base: Any) -> Callable[[], torch.Tensor] | None:
+    """What gives a linear layer's weight as floats; None for a layer that is not known."""
+    if type(base) is torch.nn.Linear:
+        return lambda: base.weight
+    if type(base).__module__.startswith("bitsandbytes") and type(base).__name__ == "Linear4bit":
+        from bitsandbytes.functional import dequantize_4bit
+
+        return lambda: dequantize_4bit(base.weight.data, base.weight.quant_state)
+    return None
+
+
 def _forward(module: Any, x: torch.Tensor) -> torch.Tensor:
     (name,) = module.lora_A
-    weight = module.base_layer.weight
-    # Master weights stay fp32 for the optimizer; the products run in the base's type.
-    down = module.lora_A[name].weight.to(weight.dtype)
-    up = module.lora_B[name].weight.to(weight.dtype)
+    base, dropout = module.base_layer, module.lora_dropout[name]
+    # Master weights stay fp32 for the optimizer; the products run in the activations' type.
+    own = getattr(module, "working_factors", None)
+    down, up = own or (weight.to(x.dtype) for weight in factors(module))
+    dropped = None if isinstance(dropout, torch.nn.Identity) else dropout(x)
     out: torch.Tensor = _LoraLinear.apply(  # type: ignore[no-untyped-call]
-        x.to(weight.dtype), weight, module.base_layer.bias, down, up, module.scaling[name]
+        x, dropped, _expander(base), base.bias, down, up, module.scaling[name]
     )
     return out

@@ -25,7 +25,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.config import BUILTIN_MODEL, ModelOptions
+from harness.config import BUILTIN_MODEL, ModelOptions, bytes_of
 from harness.errors import ModelError
 from harness.plugins import did_you_mean
 from harness.progress import say
@@ -163,10 +163,15 @@ def load_model(options: ModelOptions, adapter: Path | None = None) -> Loaded:
     NF4 means double-quantized 4-bit NormalFloat weights (Dettmers et al. 2023, QLoRA) in every
     linear layer but the head. Raises ModelError with the way out where loading fails.
     """
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = resolve(options.name)
     device = _device(options.device)
+    if options.memory_limit and device.type == "cuda":
+        whole = torch.cuda.get_device_properties(device).total_memory
+        share = min(1.0, bytes_of(options.memory_limit) / whole)
+        torch.cuda.set_per_process_memory_fraction(share, device)
     dtype = _dtype(options, device)
     arguments: dict[str, Any] = {"dtype": dtype, "trust_remote_code": options.trust_remote_code}
     if options.quantization == "nf4":
@@ -228,21 +233,27 @@ def _nf4(dtype: torch.dtype) -> Any:
 
 
 def _may_dequantize(options: ModelOptions, model: Any, device: torch.device) -> bool:
-    """Whether expanded weights leave at least half of the free memory to everything else."""
+    """Whether expanded weights leave at least two thirds of the free memory to everything else."""
     import torch
 
     if options.dequantize == "never":
         return False
     if device.type == "cpu":
         return True
-    size = sum(weight.numel() for weight in model.parameters()) * 2 * 2  # two 4-bit a byte, 2 bytes
-    return bool(size < torch.cuda.mem_get_info(device)[0] / 2)
+    free = torch.cuda.mem_get_info(device)[0]
+    if options.memory_limit:
+        free = min(free, bytes_of(options.memory_limit) - torch.cuda.memory_allocated(device))
+    packed = [w for w in model.parameters() if hasattr(w, "quant_state")]
+    expanded = sum(weight.numel() for weight in packed) * 4  # two weights a byte, 2 bytes each
+    return bool(expanded < free / 3)
 
 
 def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
     from harness.lora_linear import fuse
+    from harness.rms_norm import fuse_norms
+    from harness.rotary import fuse_rotary
 
     if not (adapter / "adapter_config.json").is_file():
         raise ModelError(f"adapter {str(adapter)!r}: the folder holds no adapter_config.json")
@@ -253,6 +264,8 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
         said = str(error).strip().splitlines()[0]
         raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {said}") from error
     fuse(adapted)
+    fuse_norms(adapted)
+    fuse_rotary(adapted)
     return adapted
 
 
@@ -260,7 +273,9 @@ def _device(name: str) -> torch.device:
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -296,6 +311,19 @@ def quiet_transformers() -> Iterator[None]:
     finally:
         transformers_logging.set_verbosity(level)
         transformers_logging.enable_progress_bar()
+
+
+def memory_peaks() -> dict[str, int]:
+    """Peak bytes of this process, and on a GPU the allocator's allocated and reserved peaks."""
+    import resource
+
+    import torch
+
+    peaks = {"resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    if torch.cuda.is_available():
+        peaks["cuda_allocated"] = torch.cuda.max_memory_allocated()
+        peaks["cuda_reserved"] = torch.cuda.max_memory_reserved()
+    return peaks
 
 
 def cached_models() -> list[Path]:
