@@ -6,7 +6,9 @@
     │   ├── DataError       a data file's content, with the line where it broke
     │   └── ModelError      a model reference that cannot be resolved or loaded
     ├── PluginError         a distribution that registers something wrong
-    └── ParityError         training would not see the prompt that generation sees
+    ├── ParityError         training would not see the prompt that generation sees
+    ├── TrainingError       a training whose loss is not a number or runs away
+    └── StoppedError        a signal ended the work, and what was done is saved
 
 The command line renders any of them as one sentence, without a traceback, and exits with 2.
 """
@@ -38,3 +40,15 @@ class PluginError(HarnessError):
 
 class ParityError(HarnessError):
     """The prompt's token ids in training differ from those at generation."""
+
+
+class TrainingError(HarnessError):
+    """The loss is not a number or runs away; the checkpoints before are kept."""
+
+
+class StoppedError(HarnessError):
+    """A signal ended the work, and what was done until then is saved."""
+
+    def __init__(self, text: str, signal: int) -> None:
+        super().__init__(text)
+        self.signal = signal

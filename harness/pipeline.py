@@ -14,9 +14,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from harness import processes
 from harness.comparison import Arm
 from harness.config import Config
 from harness.contracts import Evaluator
@@ -36,6 +38,9 @@ from harness.records import (
 )
 from harness.run_folder import RunFolder, digest, file_digest
 from harness.workers import dump_row
+
+if TYPE_CHECKING:
+    from harness.training import TrainingRun
 
 
 def run_all(run: RunFolder) -> dict[str, Tally]:
@@ -96,9 +101,10 @@ def write_data(config: Config, folder: Path) -> list[Path]:
 
 
 def train(run: RunFolder) -> Path:
-    """Fine-tune on data/train.jsonl and return adapter/."""
-    from harness.training import TrainingRun
+    """Fine-tune on data/train.jsonl and return adapter/.
 
+    Of several processes this is the one that leads; the others are in `follow`.
+    """
     config = run.config
     tables = config.tables()
     facts = [tables["train"], tables["model"], config.seed]
@@ -106,21 +112,13 @@ def train(run: RunFolder) -> Path:
     inputs = digest([*facts, *data, _version("train")])
     if run.is_current("train", inputs):
         say(f"train: {run.adapter} is up to date")
+        processes.from_leader(None)
         return run.adapter
     began = time.perf_counter()
-    training = TrainingRun(
-        run.path,
-        seed=config.seed,
-        model=config.model,
-        tb_logdir=run.tb_logdir,
-        evaluators=config.evaluators,
-        eval_examples=list(read_records(run.data("eval"), Example)),
-        inputs=inputs,
-    )
-    try:
-        adapter = config.trainer.train(list(read_records(run.data("train"), Example)), training)
-    finally:
-        training.close()
+    examples = list(read_records(run.data("train"), Example))
+    held_out = list(read_records(run.data("eval"), Example))
+    processes.from_leader((inputs, examples, held_out))
+    adapter, training = _train(run.path, run.tb_logdir, config, inputs, examples, held_out)
     run.record(
         "train",
         inputs,
@@ -131,6 +129,39 @@ def train(run: RunFolder) -> Path:
     )
     _free_memory()
     return adapter
+
+
+def follow(path: Path, config: Config) -> None:
+    """Take part in the training that another process leads, where it trains at all."""
+    given: Any = processes.from_leader(None)
+    if given is not None:
+        _train(path, path, config, *given)
+
+
+def _train(
+    path: Path,
+    tb_logdir: Path,
+    config: Config,
+    inputs: str,
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
+) -> tuple[Path, TrainingRun]:
+    from harness.training import TrainingRun
+
+    training = TrainingRun(
+        path,
+        seed=config.seed,
+        model=config.model,
+        tb_logdir=tb_logdir,
+        evaluators=config.evaluators,
+        eval_examples=held_out,
+        inputs=inputs,
+    )
+    try:
+        return config.trainer.train(examples, training), training
+    finally:
+        training.close()
+        processes.leave()
 
 
 def evaluate(run: RunFolder, arm: str) -> Tally:

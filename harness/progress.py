@@ -19,6 +19,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from harness import processes
+
 PLAIN_SECONDS = 10.0
 """How often a plain line is written where no terminal is attached."""
 
@@ -31,7 +33,7 @@ class Progress:
         self.notes: dict[str, float] = {}
         self.began = self.written = time.monotonic()
         self.bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and processes.leads():
             # A terminal that does not know its size says 0 by 0, where tqdm would show nothing.
             wide = os.get_terminal_size(sys.stderr.fileno()).columns > 0
             width: dict[str, Any] = {"dynamic_ncols": True} if wide else {"ncols": 80, "nrows": 24}
@@ -74,5 +76,6 @@ def progress(total: int, what: str, *, unit: str, start: int = 0) -> Iterator[Pr
 
 
 def say(text: str) -> None:
-    """One line to standard error, above a bar where one is running."""
-    tqdm.write(text, file=sys.stderr)
+    """One line to standard error, above a bar where one is running; of several processes, once."""
+    if processes.leads():
+        tqdm.write(text, file=sys.stderr)

@@ -1,8 +1,7 @@
 """What a trainer is given besides its Examples: the run it trains in.
 
 run.evaluate(loaded, step=25, n_prompts=40, max_new_tokens=64)
-    writes completions/sft-25.jsonl and verdicts/sft-25.jsonl, logs every rate, returns the
-    headline rates
+    writes completions/sft-25.jsonl and verdicts/sft-25.jsonl, logs every rate and returns it
 """
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import processes
 from harness.config import ModelOptions
 from harness.contracts import Evaluator
-from harness.judging import Tally, judge, tally
+from harness.judging import judge, tally
 from harness.records import Completion, Example, Metric, write_records
 from harness.scalars import Scalars
 
@@ -48,13 +48,21 @@ class TrainingRun:
         """What the trainer wants in the manifest: tokens, seconds, peak memory."""
         self._scalars: Scalars | None = None
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes into the folder."""
+        return processes.leads()
+
     def start(self, step: int, certificate: dict[str, Any]) -> None:
         """Open the scalars, keeping those up to `step`; the certificate goes into the manifest."""
         self.certificate = certificate
-        self._scalars = Scalars(self.folder / "metrics.jsonl", self.tb_logdir, keep_until=step)
+        if self.leads:
+            self._scalars = Scalars(self.folder / "metrics.jsonl", self.tb_logdir, keep_until=step)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Write scalars of one step."""
+        """Write scalars of one step; only the process that leads does."""
+        if not self.leads:
+            return
         if self._scalars is None:
             raise RuntimeError("TrainingRun.start() comes before log()")
         self._scalars.log(step, values)
@@ -64,38 +72,39 @@ class TrainingRun:
     ) -> dict[str, Metric]:
         """Judge the model as it is on the first Examples of the evaluation split.
 
-        Returns the headline metric of each evaluator; the model is left in evaluation mode.
+        Returns every rate by its name; the model is left in evaluation mode. Each process completes
+        its share of the prompts.
         """
         from harness.backends.transformers import complete_with
 
         loaded.model.eval()
         examples = self.eval_examples[:n_prompts]
-        completions = list(
-            complete_with(
-                loaded,
-                examples,
-                arm="sft",
-                max_new_tokens=max_new_tokens,
-                batch_size=batch_size,
-            )
+        share = complete_with(
+            loaded,
+            examples[processes.rank() :: processes.count()],
+            arm="sft",
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
         )
-        sums = self._judge(f"sft-{step}", examples, completions)
+        made = {each.example_id: each for each in processes.gathered(list(share))}
+        completions = [made[example.id] for example in examples]
+        metrics = self._judge(f"sft-{step}", examples, completions) if self.leads else {}
         values: dict[str, float] = {}
-        for name, metric in sums.named().items():
+        for name, metric in metrics.items():
             if metric.value is not None and metric.low is not None and metric.high is not None:
                 values[f"eval/{name}"] = metric.value
                 values[f"eval_low/{name}"] = metric.low
                 values[f"eval_high/{name}"] = metric.high
         self.log(step, values)
-        return {name: metrics[0] for name, metrics in sums.metrics().items()}
+        return processes.from_leader(metrics)
 
     def _judge(
         self, name: str, examples: Sequence[Example], completions: Sequence[Completion]
-    ) -> Tally:
+    ) -> dict[str, Metric]:
         verdicts = list(judge(self.evaluators, {e.id: e for e in examples}, completions))
         write_records(self.folder / "completions" / f"{name}.jsonl", completions)
         write_records(self.folder / "verdicts" / f"{name}.jsonl", verdicts)
-        return tally(self.evaluators, verdicts)
+        return tally(self.evaluators, verdicts).named()
 
     def close(self) -> None:
         """Close the scalars' files."""

@@ -1,25 +1,16 @@
-"""From encoded Examples to a loss: the order, the cuts, and the naive sum they must equal."""
+"""Which rows a step sees, how they are cut into passes, and which sizes the passes have."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.encoding import Encoded
-from trainers.batches import effective_batches, micro_batches, summed_loss
-
-STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
-ROWS = [
-    Encoded([5, 6, 7, 8, 9, STOP], 3),
-    Encoded([5, STOP], 1),
-    Encoded([9, STOP, 7, STOP, STOP, 4, 5, 6, STOP], 2),
-    Encoded([3, 3, 3, 3, 8, STOP], 4),
-]
+from trainers.batches import Order, micro_batches
+from trainers.packing import LONGEST, Shape, buckets, shape_of
 
 
 def numbered(n: int) -> list[Encoded]:
@@ -31,7 +22,8 @@ def firsts(batches: Sequence[Sequence[Encoded]]) -> list[list[int]]:
 
 
 def taken(n: int, size: int, seed: int, count: int) -> list[list[int]]:
-    return firsts(list(itertools.islice(effective_batches(numbered(n), size, seed), count)))
+    order = Order(numbered(n), size, seed)
+    return firsts([order.batch(step) for step in range(1, count + 1)])
 
 
 def test_the_order_is_a_function_of_seed_and_epoch() -> None:
@@ -44,93 +36,57 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert [len(batch) for batch in epochs] == [4, 4, 2] * 3
 
 
-def test_the_order_is_the_same_on_every_machine() -> None:
+def test_the_order_is_the_same_on_every_machine_and_from_every_step() -> None:
     assert taken(6, 3, 0, 2) == [[0, 5, 1], [4, 3, 2]]
+    order = Order(numbered(10), 4, 7)
+    assert firsts([order.batch(step) for step in (8, 2, 8)]) == [
+        taken(10, 4, 7, 8)[step - 1] for step in (8, 2, 8)
+    ]
 
 
-@given(
-    st.lists(st.integers(1, 50), min_size=1, max_size=40),
-    st.integers(50, 300),
+ROWS = st.lists(st.integers(1, 50), min_size=1, max_size=40).map(
+    lambda lengths: [Encoded([i] * length, 0) for i, length in enumerate(lengths)]
 )
-def test_micro_batches_cut_and_keep_all(lengths: list[int], budget: int) -> None:
-    rows = [Encoded([i] * length, 0) for i, length in enumerate(lengths)]
-    parts = list(micro_batches(rows, budget))
-    assert list(itertools.chain(*parts)) == rows
+
+
+@given(ROWS, st.integers(50, 300))
+def test_micro_batches_cut_and_keep_all(rows: list[Encoded], budget: int) -> None:
+    parts = micro_batches(rows, budget)
+    assert sorted(itertools.chain(*parts)) == sorted(rows)
     sizes = [sum(len(row.ids) for row in part) for part in parts]
     assert max(sizes) <= budget
-    for size, after in zip(sizes, parts[1:], strict=False):
-        assert size + len(after[0].ids) > budget, "no part is smaller than it must be"
+    longest = max(len(row.ids) for row in rows)
+    fewest = -(-sum(sizes) // budget)
+    assert fewest <= len(parts) <= -(-sum(sizes) // max(1, budget - longest))
+
+
+def test_rows_of_one_length_come_together() -> None:
+    rows = [Encoded([0] * length, 0) for length in (10, 30, 10, 30, 10, 30, 10, 30)]
+    lengths = [{len(row.ids) for row in part} for part in micro_batches(rows, 90)]
+    assert lengths == [{30}, {30, 10}]
 
 
 def test_a_row_over_the_budget_goes_alone() -> None:
     rows = [Encoded([1] * 9, 1), Encoded([1] * 9, 1), Encoded([1], 0)]
-    assert [len(part) for part in micro_batches(rows, 4)] == [1, 1, 1]
+    assert [len(part) for part in micro_batches(rows, 4)] in ([1, 1, 1], [1, 1])
+    assert micro_batches([], 4) == []
 
 
-@pytest.fixture(scope="module", params=["sdpa", "rows"])
-def model(request: pytest.FixtureRequest) -> Any:
-    """A tiny random model, with transformers' own attention and with ours for CPUs."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from trainers import row_attention
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=32,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=32,
-    )
-    made: Any = LlamaForCausalLM(config)
-    made.eval()
-    if request.param == "rows":
-        row_attention.use(made)
-    return made
+SHAPES = st.lists(
+    st.builds(Shape, st.integers(1, 3000), st.integers(1, 40), st.integers(1, 500), st.just(7)),
+    max_size=60,
+)
 
 
-def naive(model: Any, row: Encoded) -> Any:
-    """The sum of -log p over completion and stop token, one row alone, token by token."""
-    import torch
-
-    log_p = model(input_ids=torch.tensor([row.ids])).logits[0].log_softmax(-1)
-    return -sum(log_p[i - 1, row.ids[i]] for i in range(row.prompt_length, len(row.ids)))
-
-
-@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], ROWS[1:2], ROWS[::-1]], ids=len)
-def test_summed_loss(model: Any, rows: list[Encoded]) -> None:
-    import torch
-
-    expected = sum(naive(model, row) for row in rows)
-    found = summed_loss(model, rows, torch.device("cpu"))
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected)
+@given(SHAPES)
+def test_a_bucket_has_room_and_is_hardly_longer(shapes: list[Shape]) -> None:
+    found = buckets(shapes)
+    assert found.keys() == set(shapes)
+    for shape, bucket in found.items():
+        assert all(room >= need for room, need in zip(bucket, shape, strict=True))
+        assert bucket.tokens <= LONGEST * shape.tokens
+    assert len(set(found.values())) <= 165, "log(3000) / log(1.05) at most"
 
 
-def test_the_gradient_does_not_depend_on_the_cuts(model: Any) -> None:
-    import torch
-
-    def gradient(budget: int) -> torch.Tensor:
-        model.zero_grad()
-        for part in micro_batches(ROWS, budget):
-            loss: Any = summed_loss(model, part, torch.device("cpu"))
-            loss.backward()
-        weight: torch.Tensor = model.model.layers[0].mlp.up_proj.weight.grad
-        return weight.clone()
-
-    whole = gradient(1000)
-    assert whole.abs().max() > 0
-    for budget in (1, 10, 18):
-        torch.testing.assert_close(gradient(budget), whole)
-
-
-def test_a_stop_token_alone_is_one_label(model: Any) -> None:
-    import torch
-
-    device = torch.device("cpu")
-    nothing = Encoded(ROWS[0].ids, len(ROWS[0].ids) - 1)
-    last = -model(input_ids=torch.tensor([nothing.ids])).logits[0, -2].log_softmax(-1)[STOP]
-    torch.testing.assert_close(summed_loss(model, [nothing], device), last)
+def test_a_shape_leaves_one_token_and_one_place_empty() -> None:
+    assert shape_of([Encoded([5, 6, 7], 1), Encoded([5, 6], 1)]) == Shape(6, 2, 4, 3)

@@ -19,7 +19,8 @@ from harness.encoding import (
 from harness.errors import ModelError, ParityError
 from harness.models import resolve
 from harness.records import Example, Message
-from trainers.batches import summed_loss
+from trainers.loss import summed_loss
+from trainers.packing import pack
 
 pytestmark = pytest.mark.model
 
@@ -100,9 +101,11 @@ def test_a_tokenizer_without_a_chat_template_is_a_clear_error(tokenizer: Any) ->
 class Recorder(torch.nn.Module):
     """Uniform logits, so the loss counts its labels: log(vocabulary) each."""
 
-    def forward(self, input_ids: torch.Tensor, logits_to_keep: Any, **_: Any) -> Any:
-        rows, places = input_ids.shape[0], len(logits_to_keep)
-        return type("Out", (), {"logits": torch.zeros(rows, places, 49152)})
+    def base_model(self, input_ids: torch.Tensor, **_: Any) -> Any:
+        return type("Out", (), {"last_hidden_state": torch.zeros(*input_ids.shape, 4)})
+
+    def get_output_embeddings(self) -> torch.nn.Linear:
+        return torch.nn.Linear(4, 49152, bias=False)
 
 
 def test_the_loss_covers_the_completion_and_the_stop_token_and_nothing_else(
@@ -111,5 +114,5 @@ def test_the_loss_covers_the_completion_and_the_stop_token_and_nothing_else(
     stop_id = stop_token(tokenizer)
     rows = [encode_example(tokenizer, row, stop_id) for row in EXAMPLES]
     labels = sum(len(row.ids) - row.prompt_length for row in rows)
-    loss = summed_loss(Recorder(), rows, torch.device("cpu"))
+    loss = summed_loss(Recorder(), pack(rows))
     assert loss.item() / torch.tensor(49152.0).log().item() == pytest.approx(labels, rel=1e-5)

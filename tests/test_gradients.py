@@ -17,7 +17,9 @@ from harness.config import ModelOptions
 from harness.encoding import encode_example, stop_token
 from harness.models import Loaded, load_model
 from harness.records import Example, Message
-from trainers.batches import summed_loss
+from trainers.adapter import AdapterWeights, adapted
+from trainers.loss import summed_loss
+from trainers.packing import pack
 from trainers.qlora import QLora
 
 EXAMPLES = [
@@ -32,33 +34,27 @@ EXAMPLES = [
 ]
 
 
-def adapted(options: ModelOptions) -> Loaded:
+def drawn(options: ModelOptions) -> Loaded:
     """The model with an adapter whose weights are drawn, so that every tensor has a gradient."""
     loaded = load_model(options)
-    model = QLora().adapted(loaded)
+    model = adapted(loaded.model, QLora())
     generator = torch.Generator().manual_seed(5)
     for name, weight in sorted(model.named_parameters()):
         if "lora_" in name:
-            drawn = torch.randn(weight.shape, generator=generator) * 0.02
-            weight.data.copy_(drawn)
+            weight.data.copy_(torch.randn(weight.shape, generator=generator) * 0.02)
     return Loaded(model, loaded.tokenizer)
 
 
 def gradients(loaded: Loaded) -> dict[str, torch.Tensor]:
     model, tokenizer = loaded
     model.train()
-    model.zero_grad()
     stop_id = stop_token(tokenizer)
     rows = [encode_example(tokenizer, example, stop_id) for example in EXAMPLES]
-    dtype = model.dtype
-    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        loss = summed_loss(model, rows, torch.device("cpu"))
-    loss.backward()
-    return {
-        name: weight.grad.flatten().float()
-        for name, weight in model.named_parameters()
-        if weight.grad is not None
-    }
+    trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    weights = AdapterWeights(model)
+    weights.add_gradient(summed_loss(model, pack(rows)))
+    parts = torch.split(weights.gradient, [weight.numel() for _, weight in trained])
+    return {name: part for (name, _), part in zip(trained, parts, strict=True)}
 
 
 def evaluate(loaded: Loaded) -> None:
@@ -70,7 +66,7 @@ def evaluate(loaded: Loaded) -> None:
 @pytest.fixture(scope="module")
 def reference() -> dict[str, torch.Tensor]:
     expanded = load_model(ModelOptions(quantization="nf4", precision="bf16")).model.state_dict()
-    loaded = adapted(ModelOptions(quantization="none", precision="fp32"))
+    loaded = drawn(ModelOptions(quantization="none", precision="fp32"))
     base: Any = loaded.model
     weights = dict(base.named_parameters())
     for name, value in expanded.items():
@@ -88,7 +84,7 @@ def test_after_an_evaluation_every_adapter_gradient_matches_the_reference(
     dequantize: Any, reference: dict[str, torch.Tensor]
 ) -> None:
     options = ModelOptions(quantization="nf4", precision="bf16", dequantize=dequantize)
-    loaded = adapted(options)
+    loaded = drawn(options)
     evaluate(loaded)
     found = gradients(loaded)
     assert found.keys() == reference.keys()
@@ -106,7 +102,7 @@ def test_the_trap_is_real_where_this_cpu_springs_it(reference: dict[str, torch.T
 
     if not has_avx512bf16():
         pytest.skip("bitsandbytes repacks 4-bit weights only on CPUs with AVX512-BF16")
-    loaded = adapted(ModelOptions(quantization="nf4", precision="bf16", dequantize="never"))
+    loaded = drawn(ModelOptions(quantization="nf4", precision="bf16", dequantize="never"))
     for module in loaded.model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = True

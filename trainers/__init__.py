@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from harness import hookimpl
 from harness.contracts import Trainer
+from trainers.lora import Lora
 from trainers.qlora import QLora
 
 
 @hookimpl
 def fmtharness_trainers() -> Sequence[type[Trainer]]:
-    return [QLora]
+    return [QLora, Lora]

@@ -1,73 +1,61 @@
-"""From encoded Examples to the tensors of one forward pass, and their loss.
+"""Which Examples stand behind each optimizer step, and how they are cut into passes.
 
-    [Encoded([5, 6, 7, 2], prompt_length=2)]  ->  ids [[5, 6, 7, 2]], loss on 7 and 2 only
+    Order(rows, per_step=16, seed=0).batch(3)    the rows of step 3, the same on every machine
+    micro_batches(batch, max_tokens=2048)        passes of nearly equal size
 
-Labels are found by position, never by token id: the pad token may be the stop token.
+The order depends on the seed and the epoch alone; how a batch is cut does not change its gradient.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import random
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from harness.encoding import Encoded
 
-if TYPE_CHECKING:
-    import torch
+
+class Order:
+    """The rows of each optimizer step, epoch after epoch, each in an order of its own."""
+
+    def __init__(self, rows: Sequence[Encoded], per_step: int, seed: int) -> None:
+        self._rows, self._per_step, self._seed = rows, per_step, seed
+        self.steps_per_epoch = math.ceil(len(rows) / per_step)
+        self._epoch = -1
+        self._shuffled: list[int] = []
+
+    def batch(self, step: int) -> list[Encoded]:
+        """The rows of a step, counted from 1; the last of an epoch may be fewer."""
+        epoch, place = divmod(step - 1, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._shuffled = list(range(len(self._rows)))
+            random.Random(f"{self._seed}/{epoch}").shuffle(self._shuffled)
+        start = place * self._per_step
+        return [self._rows[index] for index in self._shuffled[start : start + self._per_step]]
 
 
-def effective_batches(rows: Sequence[Encoded], size: int, seed: int) -> Iterator[list[Encoded]]:
-    """Yield the rows of each optimizer step, epoch after epoch, each in an order of its own."""
-    epoch = 0
-    while True:
-        order = list(range(len(rows)))
-        random.Random(f"{seed}/{epoch}").shuffle(order)
-        for start in range(0, len(order), size):
-            yield [rows[index] for index in order[start : start + size]]
-        epoch += 1
+def micro_batches(batch: Sequence[Encoded], max_tokens: int) -> list[list[Encoded]]:
+    """Cut a batch into few passes of at most `max_tokens` tokens, alike in size.
 
-
-def micro_batches(batch: Sequence[Encoded], max_tokens: int) -> Iterator[list[Encoded]]:
-    """Cut a batch into parts of at most `max_tokens` tokens; a longer row is a part of its own."""
-    part: list[Encoded] = []
-    for row in batch:
-        if part and sum(len(other.ids) for other in part) + len(row.ids) > max_tokens:
-            yield part
-            part = []
-        part.append(row)
-    if part:
-        yield part
-
-
-def summed_loss(model: Any, rows: Sequence[Encoded], device: torch.device) -> torch.Tensor:
-    """The cross entropy summed over the rows' label tokens, in nats, as fp32.
-
-    The rows stand one behind the other in one sequence, so nothing is spent on padding; positions
-    that start anew at each row keep attention inside it.
+    Rows of one length come together; a row that is longer than that is a pass of its own.
     """
-    import torch
-    from torch.nn.functional import cross_entropy
+    rows = sorted(batch, key=lambda row: len(row.ids), reverse=True)
+    total = sum(len(row.ids) for row in rows)
+    longest = max((len(row.ids) for row in rows), default=0)
+    for count in itertools.count(max(1, math.ceil(total / max_tokens))):
+        passes = _cut(rows, total / count)
+        if all(sum(len(row.ids) for row in part) <= max(max_tokens, longest) for part in passes):
+            return passes
+    raise AssertionError("a pass for each row always fits")
 
-    ends = list(itertools.accumulate(len(row.ids) for row in rows))
-    starts = [0, *ends[:-1]]
-    ids = torch.tensor([[token for row in rows for token in row.ids]], device=device)
-    positions = [place for row in rows for place in range(len(row.ids))]
-    # The head runs only where the next token is a label.
-    before = torch.tensor(
-        [
-            start + place - 1
-            for start, row in zip(starts, rows, strict=True)
-            for place in range(row.prompt_length, len(row.ids))
-        ],
-        device=device,
-    )
-    logits = model(
-        input_ids=ids,
-        position_ids=torch.tensor([positions], device=device),
-        cu_seq_lens_q=torch.tensor([0, *ends], dtype=torch.int32, device=device),
-        logits_to_keep=before,
-        use_cache=False,
-    ).logits
-    return cross_entropy(logits[0].float(), ids[0, before + 1], reduction="sum")
+
+def _cut(rows: Sequence[Encoded], size: float) -> list[list[Encoded]]:
+    """Parts of about `size` tokens: a row goes where its middle lies."""
+    parts: dict[int, list[Encoded]] = {}
+    before = 0
+    for row in rows:
+        parts.setdefault(int((before + len(row.ids) / 2) / size), []).append(row)
+        before += len(row.ids)
+    return list(parts.values())

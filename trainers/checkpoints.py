@@ -1,7 +1,7 @@
 """Checkpoints of an adapter in training: written whole or not at all, safetensors only.
 
 checkpoints/step-25/  adapter_config.json  adapter_model.safetensors  optimizer.safetensors
-                      state.json   step, inputs, scheduler, and the hash of every other file
+                      state.json   step, inputs, progress, and the hash of every other file
 """
 
 from __future__ import annotations
@@ -9,65 +9,85 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.progress import say
 from harness.run_folder import file_digest
 
 
+class Checkpoint(NamedTuple):
+    """A whole checkpoint on the disk."""
+
+    path: Path
+    state: dict[str, Any]
+    """`step`, `inputs`, and what the trainer put there."""
+
+
 def save(
-    folder: Path, step: int, inputs: str, model: Any, optimizer: Any, scheduler: Any, *, keep: int
+    folder: Path,
+    state: Mapping[str, Any],
+    model: Any,
+    optimizer: Mapping[str, Any],
+    *,
+    keep: int,
+    best: int | None = None,
 ) -> None:
-    """Write `folder/step-<step>` and remove all but the newest `keep`."""
+    """Write `folder/step-<state["step"]>`; remove all but the newest `keep` and the step `best`.
+
+    `optimizer` holds the tensors of its state by name.
+    """
     from safetensors.torch import save_file
 
-    with _whole_folder(folder / f"step-{step}") as made:
+    with _whole_folder(folder / f"step-{state['step']}") as made:
         _write_weights(made, model)
-        tensors = {
-            f"{index}.{name}": value
-            for index, values in optimizer.state_dict()["state"].items()
-            for name, value in values.items()
-        }
+        tensors = {name: tensor.contiguous() for name, tensor in optimizer.items()}
         save_file(tensors, made / "optimizer.safetensors")
-        state = {
-            "step": step,
-            "inputs": inputs,
-            "scheduler": scheduler.state_dict(),
-            "sha256": {path.name: file_digest(path) for path in sorted(made.iterdir())},
-        }
-        (made / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        hashes = {path.name: file_digest(path) for path in sorted(made.iterdir())}
+        text = json.dumps({**state, "sha256": hashes}, indent=1)
+        (made / "state.json").write_text(text, encoding="utf-8")
     for old in _newest_first(folder)[keep:]:
-        shutil.rmtree(old)
+        if old.name != f"step-{best}":
+            shutil.rmtree(old)
 
 
-def restore(folder: Path, inputs: str, model: Any, optimizer: Any, scheduler: Any) -> int:
-    """Load the newest whole checkpoint of the same inputs and return its step, 0 for none."""
-    from peft import set_peft_model_state_dict
-    from safetensors.torch import load_file
-
+def newest(folder: Path, inputs: str) -> Checkpoint | None:
+    """The newest whole checkpoint of these inputs; those of others are removed."""
     for path in _newest_first(folder):
         state = _verified(path)
         if state is None:
             say(f"train: checkpoint {path} is damaged and is skipped")
-            continue
-        if state["inputs"] != inputs:
+        elif state["inputs"] != inputs:
             shutil.rmtree(path)
-            continue
-        set_peft_model_state_dict(model, load_file(path / "adapter_model.safetensors"))
-        kept: dict[int, dict[str, Any]] = {}
-        for key, value in load_file(path / "optimizer.safetensors").items():
-            index, _, name = key.partition(".")
-            kept.setdefault(int(index), {})[name] = value
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": kept})
-        scheduler.load_state_dict(state["scheduler"])
-        for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
-            group["lr"] = rate
-        say(f"train: going on from step {state['step']} ({path})")
-        return int(state["step"])
-    return 0
+        else:
+            return Checkpoint(path, state)
+    return None
+
+
+def at(folder: Path, step: int, inputs: str) -> Checkpoint | None:
+    """The checkpoint of one step, where it is whole and of these inputs."""
+    path = folder / f"step-{step}"
+    state = _verified(path)
+    return Checkpoint(path, state) if state and state["inputs"] == inputs else None
+
+
+def load_weights(checkpoint: Checkpoint, model: Any) -> None:
+    """Put the checkpoint's adapter into the model."""
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    weights = load_file(checkpoint.path / "adapter_model.safetensors")
+    set_peft_model_state_dict(model, weights)
+
+
+def load_optimizer(checkpoint: Checkpoint, optimizer: Mapping[str, Any]) -> None:
+    """Fill the tensors of the optimizer's state with the checkpoint's."""
+    from safetensors.torch import load_file
+
+    for name, value in load_file(checkpoint.path / "optimizer.safetensors").items():
+        optimizer[name].copy_(value)
 
 
 def write_adapter(folder: Path, model: Any) -> None:
@@ -88,11 +108,20 @@ def _whole_folder(target: Path) -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     yield made
-    for path in made.iterdir():
-        with path.open("r+b") as file:
-            os.fsync(file.fileno())
+    for path in (*made.iterdir(), made):
+        _sync(path)
     shutil.rmtree(target, ignore_errors=True)
     made.rename(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -107,7 +136,7 @@ def _newest_first(folder: Path) -> list[Path]:
 def _verified(path: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        whole = state.keys() >= {"step", "inputs", "scheduler", "sha256"} and all(
+        whole = state.keys() >= {"step", "inputs", "sha256"} and all(
             file_digest(path / name) == digest for name, digest in state["sha256"].items()
         )
     except (OSError, ValueError, AttributeError):

@@ -1,0 +1,142 @@
+"""The loss and the gradient of packed passes, beside the naive sum, one row and token at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from harness.encoding import Encoded
+from harness.errors import UserError
+from trainers import row_attention
+from trainers.batches import micro_batches
+from trainers.loss import certify, summed_loss
+from trainers.packing import Packed, Shape, pack, shape_of
+
+STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
+ROWS = [
+    Encoded([5, 6, 7, 8, 9, STOP], 3),
+    Encoded([5, STOP], 1),
+    Encoded([9, STOP, 7, STOP, STOP, 4, 5, 6, STOP], 2),
+    Encoded([3, 3, 3, 3, 8, STOP], 4),
+]
+SHAPES = [None, shape_of(ROWS), Shape(40, 6, 15, 31)]
+"""Rows one by one, as on a CPU; as squares that just fit; and with room for more."""
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen2"])
+def model(request: pytest.FixtureRequest) -> Any:
+    """Two tiny random models in fp32; the second has biases and a head of its own."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        request.param,
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=32,
+        tie_word_embeddings=request.param == "llama",
+    )
+    made: Any = AutoModelForCausalLM.from_config(config)
+    for name, weight in made.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight)
+    row_attention.use(made)
+    return made.eval()
+
+
+def naive(model: Any, row: Encoded) -> Any:
+    """The sum of -log p over completion and stop token, one row alone, token by token."""
+    log_p = model(input_ids=torch.tensor([row.ids])).logits[0].log_softmax(-1)
+    return -sum(log_p[i - 1, row.ids[i]] for i in range(row.prompt_length, len(row.ids)))
+
+
+def gradient(model: Any, loss: Any) -> torch.Tensor:
+    found: torch.Tensor
+    (found,) = torch.autograd.grad(loss, model.model.layers[0].self_attn.v_proj.weight)
+    assert found.abs().max() > 0
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["rows", "exact", "roomy"])
+def test_loss_and_gradient_are_those_of_single_rows(model: Any, shape: Shape | None) -> None:
+    expected: Any = sum(naive(model, row) for row in ROWS)
+    found = summed_loss(model, pack(ROWS, shape))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradient(model, found), gradient(model, expected))
+
+
+@pytest.mark.parametrize("rows", [ROWS[:1], ROWS[1:2], ROWS[::-1]], ids=len)
+def test_fewer_rows_than_there_is_room_for(model: Any, rows: list[Encoded]) -> None:
+    expected: Any = sum(naive(model, row) for row in rows)
+    for shape in SHAPES:
+        torch.testing.assert_close(summed_loss(model, pack(rows, shape)), expected)
+
+
+def test_the_gradient_does_not_depend_on_the_cuts(model: Any) -> None:
+    whole = gradient(model, summed_loss(model, pack(ROWS)))
+    for budget in (1, 10, 18):
+        parts = micro_batches(ROWS, budget)
+        assert len(parts) > 1
+        found = sum(gradient(model, summed_loss(model, pack(part))) for part in parts)
+        torch.testing.assert_close(found, whole)
+
+
+def test_logits_in_parts_give_the_same(model: Any) -> None:
+    many = ROWS * 12
+    whole = summed_loss(model, pack(many))
+    parts = summed_loss(model, pack(many), logits_bytes=1)  # 16 labels at a time
+    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(gradient(model, parts), gradient(model, whole))
+
+
+def test_a_stop_token_alone_is_one_label(model: Any) -> None:
+    nothing = Encoded(ROWS[0].ids, len(ROWS[0].ids) - 1)
+    last = -model(input_ids=torch.tensor([nothing.ids])).logits[0, -2].log_softmax(-1)[STOP]
+    for shape in SHAPES:
+        torch.testing.assert_close(summed_loss(model, pack([nothing], shape)), last)
+
+
+def test_what_is_filled_up_has_no_gradient(model: Any) -> None:
+    """The empty token's embedding is that of id 0; it must learn nothing from standing there."""
+    rows = [Encoded([5, 6, 7, 8], 1)]
+    weight = model.get_input_embeddings().weight
+    head = model.get_output_embeddings().weight
+    if head is weight:
+        pytest.skip("a tied embedding is moved by the head, too")
+    (found,) = torch.autograd.grad(summed_loss(model, pack(rows, Shape(30, 3, 9, 9))), weight)
+    assert found[0].abs().max() == 0
+    assert found[5].abs().max() > 0
+
+
+def test_a_model_that_packs_wrongly_is_refused(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cpu")
+    certify(model, device)
+    inner = model.base_model.layers[1].mlp
+    forward = inner.forward
+    monkeypatch.setattr(inner, "forward", lambda x: forward(x) + x.cumsum(1))
+    with pytest.raises(UserError, match="rows in one sequence"):
+        certify(model, device)
+    monkeypatch.undo()
+    head = model.get_output_embeddings()
+    monkeypatch.setattr(model, "lm_head", torch.nn.Sequential(head, torch.nn.Softmax(-1)))
+    monkeypatch.setattr(model, "get_output_embeddings", lambda: head)
+    with pytest.raises(UserError, match="its head"):
+        certify(model, device)
+
+
+def test_packing_as_it_is_written_down() -> None:
+    packed = pack([Encoded([5, 6, 7, 2], 2), Encoded([8, 2], 1)], Shape(8, 2, 5, 4))
+    assert packed.ids.tolist() == [[5, 6, 7, 2, 8, 2, 0, 0]]
+    assert packed.positions.tolist() == [[0, 1, 2, 3, 0, 1, 0, 0]]
+    assert packed.slots.tolist() == [0, 1, 2, 3, 5, 6, 9, 9]
+    assert packed.tokens.tolist() == [0, 1, 2, 3, 7, 4, 5, 7, 7, 7]
+    assert packed.before.tolist() == [1, 2, 4, 7]
+    assert packed.labels.tolist() == [7, 2, 2, -100]
+    assert isinstance(packed.to(torch.device("cpu")), Packed)

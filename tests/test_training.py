@@ -1,0 +1,293 @@
+"""Whole trainings of a tiny model: what they leave behind, and what they survive."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import main
+from harness.progress import say
+from tests.tiny import tiny_model
+
+CONFIG = """
+[data]
+families = {{ extract = 1.0 }}
+n_train = 24
+n_eval = 4
+train_strictness = "easy"
+eval_strictness = "easy"
+[model]
+name = "{model}"
+[train]
+trainer = "lora"
+max_seq_length = 1024
+gradient_accumulation_steps = 4
+num_train_epochs = 2
+learning_rate = 1e-2
+logging_steps = 1
+eval_steps = 4
+save_steps = 2
+n_format_eval_prompts = 2
+format_eval_max_new_tokens = 4
+[eval]
+max_new_tokens = 4
+"""
+ADAPTER = "adapter/adapter_model.safetensors"
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    path = folder / "tiny.toml"
+    path.write_text(CONFIG.format(model=tiny_model(folder / "model")))
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config: Path) -> Path:
+    return trained(config, config.parent / "undisturbed")
+
+
+def trained(config: Path, out: Path, *settings: str, code: int = 0) -> Path:
+    chosen = [part for setting in settings for part in ("--set", setting)]
+    result = CliRunner().invoke(main, ["train", str(config), "--out", str(out), *chosen])
+    assert result.exit_code == code, result.output
+    (out / "said.txt").write_text(result.output)
+    return out
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(out: Path) -> list[float]:
+    return [row["train/loss"] for row in rows(out) if "train/loss" in row]
+
+
+def manifest(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "manifest.json").read_text())["stages"]["train"]
+    return found
+
+
+def command(config: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "harness.cli", "train", str(config), "--out", str(out)]
+
+
+def test_a_training_learns_and_says_what_it_did(undisturbed: Path) -> None:
+    found = losses(undisturbed)
+    assert len(found) == STEPS
+    assert found[-1] < 0.95 * found[0]
+    facts = manifest(undisturbed)
+    assert facts["steps"] == STEPS
+    assert facts["best_step"] in (4, 8, 12)
+    assert facts["certificate"]["mismatches"] == 0
+    assert [row["step"] for row in rows(undisturbed) if "eval/format_success_rate" in row] == [
+        *(0, 4, 8, 12)
+    ]
+
+
+def test_both_trainers_share_the_loop(config: Path, tmp_path: Path) -> None:
+    out = trained(config, tmp_path / "nf4", "train.trainer=qlora", "train.num_train_epochs=1")
+    assert len(losses(out)) == STEPS // 2
+    text = trained(config, tmp_path / "no", 'model.quantization="nf4"', code=2)
+    assert "trainer lora trains on unquantized weights" in (text / "said.txt").read_text()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_every_precision_gives_nearly_the_same_losses(
+    config: Path, tmp_path: Path, undisturbed: Path, precision: str
+) -> None:
+    out = trained(config, tmp_path / "out", f'model.precision="{precision}"')
+    assert losses(out) == pytest.approx(losses(undisturbed), rel=0.02)
+
+
+def test_checkpointing_and_the_cuts_do_not_change_the_losses(config: Path, tmp_path: Path) -> None:
+    fp32 = 'model.precision="fp32"'
+    usual = losses(trained(config, tmp_path / "usual", fp32))
+    again = trained(config, tmp_path / "again", fp32, 'train.gradient_checkpointing="always"')
+    assert losses(again) == pytest.approx(usual, rel=1e-4)
+    cut = trained(config, tmp_path / "cut", fp32, "train.max_micro_batch_tokens=1024")
+    assert losses(cut) == pytest.approx(usual, rel=1e-4)
+
+
+def test_dropout_is_resumed_exactly(config: Path, tmp_path: Path) -> None:
+    settings = ("train.lora_dropout=0.3", "train.num_train_epochs=1")
+    whole = trained(config, tmp_path / "whole", *settings)
+    shutil.copytree(whole, tmp_path / "cut", ignore=shutil.ignore_patterns("step-[46]", "adapter"))
+    cut = trained(config, tmp_path / "cut", *settings)
+    assert "going on from step 2" in (cut / "said.txt").read_text()
+    assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
+
+
+def test_the_best_checkpoint_becomes_the_adapter(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grade(monkeypatch, {0: 0.9, 4: 0.5, 8: 0.3, 12: 0.3})
+    out = trained(config, tmp_path / "out", "train.save_total_limit=1")
+    assert manifest(out)["best_step"] == 4, "step 0 is the untuned model and no candidate"
+    kept = sorted(path.name for path in (out / "checkpoints").iterdir())
+    assert kept == ["step-12", "step-4"]
+    best = out / "checkpoints/step-4/adapter_model.safetensors"
+    assert (out / ADAPTER).read_bytes() == best.read_bytes()
+
+
+def test_content_decides_between_equals_and_then_the_later(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grade(monkeypatch, {0: 0, 4: 0.5, 8: 0.5, 12: 0.5}, {4: 0.2, 8: 0.4, 12: 0.3})
+    assert manifest(trained(config, tmp_path / "one"))["best_step"] == 8
+    grade(monkeypatch, {0: 0, 4: 0.5, 8: 0.5, 12: 0.5})
+    assert manifest(trained(config, tmp_path / "two"))["best_step"] == 12
+
+
+def test_patience_ends_a_training(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grade(monkeypatch, {0: 0, 4: 0.5, 8: 0.3, 12: 0.9})
+    out = trained(config, tmp_path / "out", "train.early_stopping_patience=1")
+    assert manifest(out)["steps"] == 8
+    assert manifest(out)["best_step"] == 4
+
+
+def grade(
+    monkeypatch: pytest.MonkeyPatch,
+    lows: dict[int, float],
+    contents: dict[int, float] | None = None,
+) -> None:
+    """Let each step's evaluation come out as told."""
+    from harness.records import Metric
+    from harness.training import TrainingRun
+
+    def evaluate(self: TrainingRun, loaded: Any, step: int, **_: Any) -> dict[str, Metric]:
+        low, content = lows[step], (contents or {}).get(step, 0.0)
+        return {
+            name: Metric(name=name, value=value, numerator=1, denominator=2, low=value, high=1.0)
+            for name, value in (("format_success_rate", low), ("exact_match_rate", content))
+        }
+
+    monkeypatch.setattr(TrainingRun, "evaluate", evaluate)
+
+
+def test_a_training_that_diverges_keeps_its_last_good_checkpoint(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers.passes import Passes
+
+    gradient = Passes.gradient
+
+    def poisoned(self: Passes, batch: Any, labels: int) -> None:
+        gradient(self, batch, labels)
+        if self.loss.item() < 5.2:
+            self.loss.fill_(float("nan"))
+
+    monkeypatch.setattr(Passes, "gradient", poisoned)
+    out = trained(config, tmp_path / "out", code=2)
+    said = (out / "said.txt").read_text()
+    assert "the loss is nan at step" in said
+    assert "lower train.learning_rate" in said
+    assert "Traceback" not in said
+    assert list((out / "checkpoints").glob("step-*"))
+    assert not (out / "adapter").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_leaves(
+    config: Path, tmp_path: Path, undisturbed: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen(command(config, out), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: "train/loss" in read(out / "metrics.jsonl"), process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, said
+    assert f"{number.name}, saving and leaving" in said
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    step = len(losses(out))
+    assert (out / f"checkpoints/step-{step}").is_dir()
+    again = trained(config, out)
+    assert f"going on from step {step}" in (again / "said.txt").read_text()
+    assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
+
+
+def test_kills_at_random_moments_change_nothing(
+    config: Path, tmp_path: Path, undisturbed: Path
+) -> None:
+    """FMTHARNESS_KILLS says how many; `make kills` asks for 20."""
+    began = time.monotonic()
+    subprocess.run(command(config, tmp_path / "timed"), check=True, capture_output=True)
+    usual = time.monotonic() - began
+    rng = random.Random(0)
+    done = 0
+    for kill in range(int(os.environ.get("FMTHARNESS_KILLS", "1"))):
+        out = tmp_path / str(kill)
+        moments = []
+        while True:
+            process = subprocess.Popen(command(config, out), stderr=subprocess.DEVNULL)
+            try:
+                moments.append(rng.uniform(0.3, 1.0) * usual)
+                process.wait(timeout=moments[-1])
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                done += 1
+        assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes(), moments
+        found = [row["step"] for row in rows(out)]
+        assert found == sorted(found)
+        assert losses(out) == losses(undisturbed)
+    say(f"{done} kills")
+
+
+def test_a_second_process_is_refused(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = subprocess.Popen(command(config, out), stderr=subprocess.DEVNULL)
+    wait_for(lambda: (out / "config.toml").is_file(), first)
+    second = subprocess.run(command(config, out), capture_output=True, text=True, check=False)
+    first.kill()
+    first.wait()
+    assert second.returncode == 2
+    assert "another process works in this run's folder" in second.stderr
+
+
+def test_two_processes_train_the_same(config: Path, tmp_path: Path, undisturbed: Path) -> None:
+    out = tmp_path / "out"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *command(config, out)[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote") == 1
+    assert losses(out) == pytest.approx(losses(undisturbed), rel=0.02)
+    evaluated = [json.loads(line) for line in (out / "completions/sft-12.jsonl").open()]
+    assert [row["example_id"] for row in evaluated] == ["eval-0", "eval-1"]
+
+
+def read(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+def wait_for(happened: Any, process: subprocess.Popen[Any]) -> None:
+    until = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, "the process ended before"
+        assert time.monotonic() < until
+        time.sleep(0.02)

@@ -1,0 +1,176 @@
+"""The training of a low-rank adapter, from Examples to the folder that peft loads.
+
+    train(options, examples, run)   ->   outputs/quick/adapter
+
+Each step: the rows of an effective batch, the gradient of their mean loss over label tokens, one
+AdamW step. Between steps: scalars, evaluations, checkpoints. The checkpoint whose
+format_success_rate has the highest lower bound becomes the adapter.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import processes
+from harness.encoding import Encoded, certify_parity, encode_example, stop_token
+from harness.errors import StoppedError, TrainingError, UserError
+from harness.models import Loaded, load_model, memory_peaks
+from harness.progress import progress, say
+from harness.records import Example
+from harness.training import TrainingRun
+from trainers.adapter import AdapterWeights, adapted
+from trainers.batches import Order
+from trainers.interrupts import interrupts
+from trainers.loss import certify
+from trainers.options import LowRankOptions
+from trainers.passes import Passes
+from trainers.resume import Progressed, finish, restore, save
+from trainers.update import Update
+
+DIVERGED = 3.0
+"""Times the first step's loss, or 1 nat, from which on a training is lost."""
+
+
+def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun) -> Path:
+    """Train on the Examples, going on from the run's last checkpoint, and return the adapter.
+
+    Raises ParityError where training would not see generation's prompts, UserError where no Example
+    fits max_seq_length, TrainingError where the loss diverges, and StoppedError after a signal.
+    """
+    torch.manual_seed(run.seed)
+    loaded = load_model(run.model)
+    rows, certificate = _encoded(options, examples, loaded, run)
+    order = Order(rows, options.effective_batch, run.seed)
+    steps = max(1, math.ceil(options.num_train_epochs * order.steps_per_epoch))
+    rate = _schedule(options, steps)
+
+    model = adapted(loaded.model, options)
+    loaded = Loaded(model, loaded.tokenizer)
+    certify(model, model.device)
+    weights = AdapterWeights(model)
+    scaler = torch.amp.GradScaler(weights.device.type) if model.dtype == torch.float16 else None
+    update = Update(weights, options, scaler)
+    at = restore(run, model, weights, update)
+    passes = Passes(model, weights, options, scaler)
+    passes.plan(_share(order.batch(step)) for step in range(at.step + 1, steps + 1))
+    run.start(at.step, certificate)
+    began = time.perf_counter()
+
+    with interrupts() as asked, progress(steps, "train", unit="step", start=at.step) as bar:
+        while True:
+            if at.evaluated < at.step and (at.step % options.eval_steps == 0 or at.step == steps):
+                at.seconds += time.perf_counter() - began
+                try:
+                    with asked.at_once():
+                        bar.note(**at.judged(_evaluate(options, run, loaded, at.step)))
+                except StoppedError:
+                    pass  # the checkpoint says that this evaluation is still due
+                began = time.perf_counter()
+            done = at.step == steps or at.worse >= (options.early_stopping_patience or math.inf)
+            leaving = not done and asked.to_leave(at.step % options.logging_steps == 0)
+            if at.step and (
+                done or leaving or at.step % options.save_steps == 0 or at.step == at.best_step
+            ):
+                at.seconds += time.perf_counter() - began
+                save(options, run, model, update, at)
+                began = time.perf_counter()
+            if leaving:
+                raise StoppedError(
+                    f"train: left at step {at.step} of {steps}, which is saved; the same command "
+                    f"goes on from there",
+                    asked.signal,
+                )
+            if done:
+                break
+
+            at.step += 1
+            batch = order.batch(at.step)
+            torch.manual_seed(run.seed * 1_000_003 + at.step)  # dropout is the same when resumed
+            passes.gradient(_share(batch), sum(len(row.ids) - row.prompt_length for row in batch))
+            processes.add_up(weights.gradient, passes.loss)
+            learning_rate = rate(at.step)
+            norm = update(learning_rate)
+            at.tokens += sum(len(row.ids) for row in batch)
+            bar.advance()
+            if at.step % options.logging_steps == 0 or at.step in (1, steps):
+                loss = passes.loss.item()
+                at.first_loss = at.first_loss or loss
+                _refuse_divergence(loss, at, run)
+                spent = at.seconds + time.perf_counter() - began
+                values = {
+                    "train/loss": loss,
+                    "train/grad_norm": norm.item(),
+                    "train/learning_rate": learning_rate,
+                    "train/epoch": at.step / order.steps_per_epoch,
+                    "train/tokens_per_second": at.tokens / spent,
+                }
+                run.log(at.step, values)
+                bar.note(loss=loss)
+
+    run.facts |= {"steps": at.step, "best_step": at.best_step, "train_tokens": at.tokens}
+    run.facts |= {"train_seconds": round(at.seconds, 2), "peak_memory_bytes": memory_peaks()}
+    return finish(run, model, at)
+
+
+def _encoded(
+    options: LowRankOptions, examples: Sequence[Example], loaded: Loaded, run: TrainingRun
+) -> tuple[list[Encoded], dict[str, Any]]:
+    """The Examples that fit as token ids, and the proof that they hold generation's prompts."""
+    stop_id = stop_token(loaded.tokenizer)
+    every = [(e, encode_example(loaded.tokenizer, e, stop_id)) for e in examples]
+    kept = [(e, row) for e, row in every if len(row.ids) <= options.max_seq_length]
+    left = len(every) - len(kept)
+    if not kept:
+        raise UserError(
+            f"none of the {left} train Examples fits max_seq_length = {options.max_seq_length} "
+            f"tokens; raise it"
+        )
+    if left:
+        say(f"train: {left} Examples exceed {options.max_seq_length} tokens and are left out")
+    rows = [row for _, row in kept]
+    run.facts["left_out"] = left
+    return rows, certify_parity(loaded.tokenizer, [e for e, _ in kept], rows)
+
+
+def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:
+    """The learning rate of each step, counted from 1, by transformers' schedules."""
+    from transformers import get_scheduler
+
+    unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    warmup = math.ceil(options.warmup_ratio * steps)
+    share: Any = get_scheduler(options.lr_scheduler_type, unused, warmup, steps)
+    return lambda step: options.learning_rate * float(share.lr_lambdas[0](step - 1))
+
+
+def _share(batch: Sequence[Encoded]) -> list[Encoded]:
+    """The rows of a batch that this process computes: nearly as many tokens as any other's."""
+    rows = sorted(batch, key=lambda row: len(row.ids))
+    return rows[processes.rank() :: processes.count()]
+
+
+def _evaluate(
+    options: LowRankOptions, run: TrainingRun, loaded: Loaded, step: int
+) -> dict[str, Any]:
+    return run.evaluate(
+        loaded,
+        step,
+        n_prompts=options.n_format_eval_prompts,
+        max_new_tokens=options.format_eval_max_new_tokens,
+        batch_size=options.format_eval_batch_size,
+    )
+
+
+def _refuse_divergence(loss: float, at: Progressed, run: TrainingRun) -> None:
+    if math.isfinite(loss) and loss <= DIVERGED * max(at.first_loss, 1.0):
+        return
+    kept = f"step {at.saved}" if at.saved else "none yet"
+    raise TrainingError(
+        f"train: the loss is {loss:.3g} at step {at.step}, after {at.first_loss:.3g} at first; "
+        f"lower train.learning_rate (the last good checkpoint in {run.folder}: {kept})"
+    )

@@ -1,0 +1,109 @@
+"""The loss of a packed pass: cross entropy summed over its labels, with the head on those only.
+
+The head's weights are frozen, so the gradient of the loss by the hidden states is all that a
+backward pass needs. It is made beside the loss, in parts of `chunk` label positions, and the logits
+of a whole pass need not exist at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from harness.encoding import Encoded
+from harness.errors import UserError
+from trainers.packing import Packed, pack, shape_of
+
+MOST_APART = 0.05
+"""How far rounding may take packed rows from single ones, as a share of their length."""
+
+
+def summed_loss(model: Any, packed: Packed, *, logits_bytes: int = 2**29) -> torch.Tensor:
+    """The cross entropy summed over the labels, in nats, as an fp32 scalar.
+
+    `logits_bytes` bounds what fp32 logits take at any moment.
+    """
+    causal = _causal(model)
+    head = causal.get_output_embeddings()
+    at_labels = _hidden(causal, packed).index_select(0, packed.before)
+    chunk = max(16, logits_bytes // (4 * len(head.weight)))
+    loss: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
+        at_labels, head.weight, head.bias, packed.labels, chunk
+    )
+    return loss
+
+
+def certify(model: Any, device: torch.device) -> None:
+    """Raise UserError where packed passes are not what the model itself computes row by row.
+
+    So it is for layers that mix tokens by other means than attention, and for heads that do more
+    than multiply.
+    """
+    rows = [Encoded(list(range(first, first + 12)), 4) for first in (5, 40, 20)]
+    packed = pack(rows, None if device.type == "cpu" else shape_of(rows)).to(device)
+    causal = _causal(model)
+    with torch.no_grad():
+        together = _hidden(causal, packed)[: 12 * len(rows)]
+        ids = [torch.tensor([row.ids], device=device) for row in rows]
+        alone = torch.cat([causal.base_model(input_ids=i).last_hidden_state[0] for i in ids])
+        logits = causal(input_ids=ids[0]).logits[0]
+        apart = _apart(together, alone), _apart(causal.get_output_embeddings()(alone[:12]), logits)
+    if max(apart) > MOST_APART:
+        raise UserError(
+            f"model {model.config.model_type!r}: rows in one sequence come out {apart[0]:.0%} and "
+            f"its head {apart[1]:.0%} apart from the model itself, which does more than these "
+            f"trainers know; take another model"
+        )
+
+
+def _causal(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _hidden(causal: Any, packed: Packed) -> torch.Tensor:
+    """What the last layer makes of each token: (T, hidden)."""
+    made: torch.Tensor = causal.base_model(
+        input_ids=packed.ids, position_ids=packed.positions, packed=packed, use_cache=False
+    ).last_hidden_state[0]
+    return made
+
+
+def _apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """The length of the difference, as a share of the expected's."""
+    difference = (found.float() - expected.float()).norm() / expected.float().norm()
+    return float(difference)
+
+
+class _HeadLoss(torch.autograd.Function):
+    """Sum of -log softmax(x W' + b)[label] for x (N, hidden); a label of -100 counts nothing."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        labels: torch.Tensor,
+        chunk: int,
+    ) -> torch.Tensor:
+        loss = hidden.new_zeros((), dtype=torch.float32)
+        gradients = []
+        for x, label in zip(torch.split(hidden, chunk), torch.split(labels, chunk), strict=True):
+            counts = (label >= 0).unsqueeze(1)
+            place = label.clamp(min=0).unsqueeze(1)
+            logits = torch.nn.functional.linear(x, weight, bias).float()
+            logits -= logits.logsumexp(1, keepdim=True)
+            loss -= (logits.gather(1, place) * counts).sum()
+            logits.exp_()
+            logits.scatter_add_(1, place, torch.full_like(place, -1, dtype=torch.float32))
+            gradients.append((logits.to(x.dtype) @ weight) * counts)
+        ctx.save_for_backward(torch.cat(gradients))
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (by_hidden,) = ctx.saved_tensors
+        return by_hidden * gradient.to(by_hidden.dtype), None, None, None, None

@@ -1,0 +1,111 @@
+"""Rows of token ids, one behind the other in one sequence, as the tensors of one forward pass.
+
+    pack([Encoded([5, 6, 7, 2], prompt_length=2)], SHAPE)
+        ids [[5, 6, 7, 2, 0]], positions [[0, 1, 2, 3, 0]], labels [7, 2] after tokens 1 and 2
+
+A Shape bounds what a pass holds: passes of one Shape have tensors of one size, which is what a
+CUDA graph needs. Labels are found by position, never by token id: pad may be the stop token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.encoding import Encoded
+
+if TYPE_CHECKING:
+    import torch
+
+LONGEST = 1.05
+"""A bucket is at most this much longer than any of its passes."""
+
+
+class Shape(NamedTuple):
+    """How many tokens, rows and labels a pass has room for, and how long each row may be."""
+
+    tokens: int
+    rows: int
+    length: int
+    labels: int
+
+
+class Packed(NamedTuple):
+    """One pass: T tokens of R rows, N labels; all int64.
+
+    Rows attend to themselves as squares of `length`: `slots` says where each token stands in
+    there, `tokens` which token stands in each place. What is beyond a row is the last token and
+    the last place, which hold nothing: their gradients are zero.
+    """
+
+    ids: torch.Tensor  # (1, T)
+    positions: torch.Tensor  # (1, T)
+    slots: torch.Tensor  # (T,)
+    tokens: torch.Tensor  # (R * length,)
+    before: torch.Tensor  # (N,) the token that predicts each label
+    labels: torch.Tensor  # (N,) -100 where there is none
+    length: int
+    sizes: tuple[int, ...] = ()
+    """Tokens of each row, where rows attend one by one."""
+
+    def tensors(self) -> list[torch.Tensor]:
+        return list(self[:6])
+
+    def to(self, device: torch.device) -> Packed:
+        ids, positions, slots, tokens, before, labels = (
+            tensor.to(device, non_blocking=True) for tensor in self.tensors()
+        )
+        return Packed(ids, positions, slots, tokens, before, labels, self.length, self.sizes)
+
+
+def shape_of(rows: Sequence[Encoded]) -> Shape:
+    """The smallest Shape for these rows, with the token and the place that hold nothing."""
+    sizes = [len(row.ids) for row in rows]
+    labels = sum(len(row.ids) - row.prompt_length for row in rows)
+    return Shape(sum(sizes) + 1, len(rows), max(sizes) + 1, labels)
+
+
+def buckets(shapes: Iterable[Shape]) -> dict[Shape, Shape]:
+    """A few Shapes for many: each one's bucket, at most 5% more tokens than it needs."""
+    found: dict[Shape, Shape] = {}
+    waiting = sorted(set(shapes), reverse=True)
+    while waiting:
+        longest = waiting[0].tokens
+        members = [shape for shape in waiting if shape.tokens * LONGEST >= longest]
+        bucket = Shape(*map(max, zip(*members, strict=True)))
+        found |= dict.fromkeys(members, bucket)
+        waiting = waiting[len(members) :]
+    return found
+
+
+def pack(rows: Sequence[Encoded], shape: Shape | None = None) -> Packed:
+    """The rows as tensors in memory, filled up to the shape where one is given."""
+    import torch
+
+    sizes = [len(row.ids) for row in rows]
+    tokens, count, length, labels = shape or Shape(sum(sizes), len(rows), max(sizes), 0)
+    ids = [token for row in rows for token in row.ids]
+    positions = [place for size in sizes for place in range(size)]
+    slots = [index * length + place for index, size in enumerate(sizes) for place in range(size)]
+    places = [tokens - 1] * (count * length)
+    for token, slot in enumerate(slots):
+        places[slot] = token
+    before: list[int] = []
+    targets: list[int] = []
+    start = 0
+    for row, size in zip(rows, sizes, strict=True):
+        before += range(start + row.prompt_length - 1, start + size - 1)
+        targets += row.ids[row.prompt_length :]
+        start += size
+    missing = tokens - len(ids)
+    spare = max(0, labels - len(targets))
+    return Packed(
+        torch.tensor([ids + [0] * missing]),
+        torch.tensor([positions + [0] * missing]),
+        torch.tensor(slots + [count * length - 1] * missing),
+        torch.tensor(places),
+        torch.tensor(before + [tokens - 1] * spare),
+        torch.tensor(targets + [-100] * spare),
+        length,
+        () if shape else tuple(sizes),
+    )

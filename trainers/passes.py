@@ -1,0 +1,146 @@
+"""Forward and backward passes over effective batches, as large as memory allows.
+
+    Passes(model, weights, options, scaler).gradient(batch, labels=548)
+
+leaves the gradient of the batch's loss per label in `weights.gradient` and that loss in `loss`,
+however the batch is cut. On a GPU the passes are captured as graphs; where memory ends, passes
+become smaller, with a sentence, and the batch is computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+
+from harness.encoding import Encoded
+from harness.errors import UserError
+from harness.progress import say
+from trainers.adapter import AdapterWeights
+from trainers.batches import micro_batches
+from trainers.graphs import Captured
+from trainers.loss import summed_loss
+from trainers.options import LowRankOptions
+from trainers.packing import Packed, Shape, buckets, pack, shape_of
+
+SMALL = 1024
+"""Tokens from which on a GPU is busy enough: below, recomputing costs less than smaller passes."""
+
+
+class Passes:
+    """The passes of one process; `loss` and the gradient are sums over the batch's share."""
+
+    def __init__(
+        self, model: Any, weights: AdapterWeights, options: LowRankOptions, scaler: Any
+    ) -> None:
+        self.model, self.weights, self.device = model, weights, weights.device
+        self.loss = torch.zeros((), device=self.device)
+        usual = 8192 if self.device.type == "cuda" else max(2048, options.max_seq_length)
+        self.max_tokens = self._budget = options.max_micro_batch_tokens or usual
+        self.checkpointing = options.gradient_checkpointing == "always"
+        self._may_checkpoint = options.gradient_checkpointing != "never"
+        self._drops = options.lora_dropout > 0
+        self._graphs = options.cuda_graphs == "auto" and self.device.type == "cuda"
+        self._scaler = scaler
+        self._share = torch.ones((), device=self.device)
+        self._buckets: dict[Shape, Shape] = {}
+        self._batches: list[Sequence[Encoded]] = []
+        self._longest = 0
+        self._prepare()
+
+    def plan(self, batches: Iterable[Sequence[Encoded]]) -> None:
+        """Look ahead over all batches; on a GPU, settle on passes that its memory holds."""
+        if self.device.type != "cuda":
+            return
+        self._batches = [batch for batch in batches if batch]
+        if not self._batches:
+            return
+        self._longest = max(len(row.ids) for batch in self._batches for row in batch)
+        while True:
+            self._bucket()
+            if self._fits(self._try_largest):
+                return
+            self._shrink()
+
+    def gradient(self, batch: Sequence[Encoded], labels: int) -> None:
+        """Sum up this share of a batch, divided by the labels of the whole."""
+        self.model.train()
+        while True:
+            self.loss.zero_()
+            self.weights.gradient.zero_()
+            self._share.fill_(1 / labels)
+            if self._fits(lambda: self._run_all(batch)):
+                return
+            self._shrink()
+            self._bucket()
+
+    def _fits(self, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except torch.OutOfMemoryError:
+            return False  # and what the error's frames hold is let go
+        return True
+
+    def _run_all(self, batch: Sequence[Encoded]) -> None:
+        for rows in micro_batches(batch, self.max_tokens):
+            self._pass(rows)
+
+    def _pass(self, rows: Sequence[Encoded]) -> None:
+        if self.device.type != "cuda":
+            self._run(pack(rows))
+            return
+        exact = shape_of(rows)
+        self._go(pack(rows, self._buckets.get(exact, exact)))
+
+    def _run(self, packed: Packed) -> None:
+        logits_bytes = 2**25 if self.checkpointing else 2**29
+        loss = summed_loss(self.model, packed, logits_bytes=logits_bytes) * self._share
+        self.weights.add_gradient(loss if self._scaler is None else self._scaler.scale(loss))
+        self.loss += loss.detach()
+
+    def _run_there(self, packed: Packed) -> None:
+        self._run(packed.to(self.device))
+
+    def _prepare(self) -> None:
+        """Set the model up for passes of the present kind."""
+        if self.checkpointing:
+            keywords = {"use_reentrant": False, "preserve_rng_state": self._drops}
+            self.model.gradient_checkpointing_enable(keywords)
+        # What dropout draws cannot be saved for a second time within a capture.
+        graphs = self._graphs and not (self.checkpointing and self._drops)
+        self._go = Captured(self._run, self.device) if graphs else self._run_there
+
+    def _bucket(self) -> None:
+        parts = (micro_batches(batch, self.max_tokens) for batch in self._batches)
+        self._buckets = buckets(shape_of(rows) for cut in parts for rows in cut)
+
+    def _try_largest(self) -> None:
+        """Run the largest pass for nothing, so that memory ends now or never."""
+        largest = max(self._buckets.values())
+        rows = [Encoded([0] * (largest.length - 1), 1)]
+        self.model.train()
+        self.loss.zero_()
+        self._share.zero_()
+        self._run_there(pack(rows, largest))
+        self.weights.gradient.zero_()
+
+    def _shrink(self) -> None:
+        """The next smaller kind of pass; raises UserError where there is none."""
+        self._go = self._run_there  # lets go of the graphs' memory
+        torch.cuda.empty_cache()
+        before = min(self.max_tokens, max(self._buckets.values()).tokens)
+        floor = self._longest if self.checkpointing or not self._may_checkpoint else SMALL
+        if before > max(floor, self._longest):
+            self.max_tokens = max(before // 2, floor, self._longest)
+            how = f"{self.max_tokens} tokens instead of {before}"
+        elif not self.checkpointing and self._may_checkpoint:
+            self.checkpointing, self.max_tokens = True, self._budget
+            how = "gradient checkpointing"
+        else:
+            raise UserError(
+                f"train: the GPU's memory does not hold one Example of {self._longest} tokens; "
+                f"lower train.max_seq_length, or set model.dequantize = 'auto' and a smaller model"
+            )
+        say(f"train: out of GPU memory, going on with passes of {how}")
+        self._prepare()
