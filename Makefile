@@ -2,6 +2,7 @@
 # make test    the whole test suite
 # make lint    style, types, and whether the generated docs are up to date
 # make plugin  plugins of strangers, in a fresh environment: build/environment
+# make kills   a small training, killed twenty times at random moments; minutes
 # make docs    write the generated docs anew
 # make clean   remove the environment and the tools' caches; outputs/ stays
 #
@@ -24,7 +25,7 @@ EXAMPLES := 200000
 SECONDS := 60
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test plugin hypothesis fuzz lint docs clean
+.PHONY: run test plugin hypothesis kills fuzz lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
@@ -39,6 +40,9 @@ plugin:
 hypothesis: $(INSTALLED_DEV)
 	FMTHARNESS_EXAMPLES=$$(( $(EXAMPLES) / $$(cat $(JUDGE_TESTS) | grep -c '^@given(') + 1 )) \
 	$(BIN)/python -m pytest -m hypothesis $(JUDGE_TESTS)
+
+kills: $(INSTALLED_DEV)
+	FMTHARNESS_KILLS=20 $(BIN)/python -m pytest -s tests/test_training.py -k kills
 
 # Without a wheel of atheris the target itself says that it is skipped, and why.
 fuzz: $(INSTALLED_DEV)
