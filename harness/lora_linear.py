@@ -1,25 +1,88 @@
-"""A linear layer with its low-rank adapter as one differentiable step.
+"""Linear layers with their low-rank adapters as one differentiable step.
 
     fuse(model)     every peft layer on a plain or 4-bit base computes  y = x W' + b + s (x A') B'
 
 Same terms as peft's own forward, without the copies between types and the extra passes over the
-activations. A 4-bit W is expanded where it is used and not kept.
+activations. Layers that are given the same input (queries, keys and values; gate and up) are one
+Group: their A stand below each other, so x meets them in one product. A 4-bit W is expanded where
+it is used and not kept.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
+TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Names of layers that are given the same input, one after the other."""
 
-class _LoraLinear(torch.autograd.Function):
-    """y = x W' + b + s (z A') B' for x, z (..., in), W (out, in), A (r, in), B (out, r).
 
-    z is x after dropout, None where it is x itself; W comes from a function.
+class Group:
+    """Layers with one input; the first that is called computes for all.
+
+    `layers` are peft's; `down` (ranks, in) holds their A, `ups` their B (out, rank each).
+    """
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        self.layers = layers
+        self.expand = [_expander(layer.base_layer) for layer in layers]
+        self.biases = [layer.base_layer.bias for layer in layers]
+        self.scales = [layer.scaling[_adapter(layer)] for layer in layers]
+        self.working: tuple[torch.Tensor, Sequence[torch.Tensor]] | None = None
+        self._given: torch.Tensor | None = None
+        self._waiting: dict[int, torch.Tensor] = {}
+        for index, layer in enumerate(layers):
+            layer.forward = partial(self, index)
+
+    def factors(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """peft's own weights: each layer's A (rank, in), and each layer's B (out, rank)."""
+        names = [_adapter(layer) for layer in self.layers]
+        pairs = list(zip(self.layers, names, strict=True))
+        return [m.lora_A[n].weight for m, n in pairs], [m.lora_B[n].weight for m, n in pairs]
+
+    def compute_with(self, down: torch.Tensor, ups: Sequence[torch.Tensor]) -> None:
+        """Use these in place of peft's own weights, which keep their type."""
+        self.working = (down, ups)
+
+    def settle(self, dtype: torch.dtype) -> None:
+        """Compute with copies of the weights as they are now, in the model's type."""
+        with torch.no_grad():
+            self.compute_with(*self._converted(dtype))
+
+    def _converted(self, dtype: torch.dtype) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        downs, ups = self.factors()
+        return torch.cat(downs).to(dtype), [up.to(dtype) for up in ups]
+
+    def __call__(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        """The output of the layer of this index."""
+        if x is self._given and index in self._waiting:
+            made = self._waiting.pop(index)
+            if not self._waiting:
+                self._given = None
+            return made
+        every = self._compute(x)
+        self._waiting = {i: made for i, made in enumerate(every) if i != index}
+        self._given = x if self._waiting else None
+        return every[index]
+
+    def _compute(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        down, ups = self.working or self._converted(x.dtype)
+        dropout = self.layers[0].lora_dropout[_adapter(self.layers[0])]
+        dropped = None if isinstance(dropout, torch.nn.Identity) else dropout(x)
+        made: tuple[torch.Tensor, ...] = _LoraLinears.apply(  # type: ignore[no-untyped-call]
+            x, dropped, self.expand, self.biases, self.scales, down, *ups
+        )
+        return made
+
+
+class _LoraLinears(torch.autograd.Function):
+    """y_i = x W_i' + b_i + s_i (z A_i') B_i' for x, z (..., in), W_i (out_i, in), all A_i as one.
+
+    z is x after dropout, None where it is x itself; each W_i comes from a function.
     """
 
     @staticmethod
@@ -27,71 +90,91 @@ class _LoraLinear(torch.autograd.Function):
         ctx: Any,
         x: torch.Tensor,
         dropped: torch.Tensor | None,
-        weight: Callable[[], torch.Tensor],
-        bias: torch.Tensor | None,
+        expand: Sequence[Callable[[], torch.Tensor]],
+        biases: Sequence[torch.Tensor | None],
+        scales: Sequence[float],
         down: torch.Tensor,
-        up: torch.Tensor,
-        scaling: float,
-    ) -> torch.Tensor:
+        *ups: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
         rows = x.reshape(-1, x.shape[-1])
         adapted = rows if dropped is None else dropped.reshape(rows.shape)
         narrow = adapted @ down.t()
-        out = torch.nn.functional.linear(rows, weight(), bias).addmm_(narrow, up.t(), alpha=scaling)
-        ctx.save_for_backward(adapted, down, up, narrow)
-        ctx.weight, ctx.scaling, ctx.shape = weight, scaling, x.shape
-        return out.view(*x.shape[:-1], out.shape[-1])
+        parts = torch.split(narrow, [up.shape[1] for up in ups], dim=1)
+        outs = [
+            torch.nn.functional.linear(rows, weight(), bias).addmm_(part, up.t(), alpha=scale)
+            for weight, bias, part, up, scale in zip(
+                expand, biases, parts, ups, scales, strict=True
+            )
+        ]
+        ctx.save_for_backward(adapted, narrow, down, *ups)
+        ctx.expand, ctx.scales, ctx.shape = expand, scales, x.shape
+        return tuple(out.view(*x.shape[:-1], out.shape[-1]) for out in outs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        adapted, down, up, narrow = ctx.saved_tensors
-        gradient = gradient.reshape(-1, gradient.shape[-1])
-        thin = _scaled(gradient, up, ctx.scaling)
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        adapted, narrow, down, *ups = ctx.saved_tensors
+        flat = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
+        ranks = [up.shape[1] for up in ups]
+        thin = torch.empty_like(narrow)
+        thins, parts = torch.split(thin, ranks, dim=1), torch.split(narrow, ranks, dim=1)
+        for_ups = []
+        for gradient, up, scale, into, part in zip(
+            flat, ups, ctx.scales, thins, parts, strict=True
+        ):
+            # With beta = 0 what stands there before is not read.
+            torch.addmm(into, gradient, up, beta=0, alpha=scale, out=into)
+            empty = gradient.new_empty(1, 1)
+            for_ups.append(torch.addmm(empty, gradient.t(), part, beta=0, alpha=scale))
         for_x = for_dropped = None
         if ctx.needs_input_grad[0]:
-            for_x = gradient @ ctx.weight()
+            for_x = flat[0] @ ctx.expand[0]()
+            for gradient, weight in zip(flat[1:], ctx.expand[1:], strict=True):
+                for_x.addmm_(gradient, weight())
         if ctx.needs_input_grad[1]:
             for_dropped = (thin @ down).view(ctx.shape)
         elif for_x is not None:
             for_x.addmm_(thin, down)
-        for_up = _scaled(gradient.t(), narrow, ctx.scaling)
         for_x = None if for_x is None else for_x.view(ctx.shape)
-        return for_x, for_dropped, None, None, thin.t() @ adapted, for_up, None
+        return for_x, for_dropped, None, None, None, thin.t() @ adapted, *for_ups
 
 
-def _scaled(a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
-    """scale * a @ b in one step; with beta = 0 what stands there before is not read."""
-    return torch.addmm(a.new_empty(1, 1), a, b, beta=0, alpha=scale)
-
-
-def fuse(model: torch.nn.Module) -> list[Any]:
-    """Give every peft layer with a frozen linear base the fused forward; returns those layers.
+def fuse(model: torch.nn.Module) -> list[Group]:
+    """Give every peft layer with a frozen linear base the fused forward; returns their groups.
 
     Layers on another variant of LoRA keep peft's own.
     """
     from peft.tuners.lora.layer import LoraLayer
 
-    fused = [m for m in model.modules() if isinstance(m, LoraLayer) and _is_plain(m)]
-    for module in fused:
-        module.forward = types.MethodType(_forward, module)
-    return fused
+    groups = []
+    for parent in list(model.modules()):
+        plain = {
+            name: layer
+            for name, layer in parent.named_children()
+            if isinstance(layer, LoraLayer) and _is_plain(layer)
+        }
+        for names in TOGETHER:
+            # Each layer of a group would draw a dropout of its own.
+            if plain.keys() >= set(names) and not any(map(_drops, plain.values())):
+                groups.append(Group([plain.pop(name) for name in names]))
+        groups += [Group([layer]) for layer in plain.values()]
+    return groups
 
 
-def factors(layer: Any) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
-    """The layer's low-rank weights: A (r, in) and B (out, r)."""
+def _adapter(layer: Any) -> str:
     (name,) = layer.lora_A
-    return layer.lora_A[name].weight, layer.lora_B[name].weight
+    return str(name)
 
 
-def compute_with(layer: Any, down: torch.Tensor, up: torch.Tensor) -> None:
-    """Let a fused layer use these in place of its own weights, which keep their type."""
-    layer.working_factors = (down, up)
+def _drops(layer: Any) -> bool:
+    return not isinstance(layer.lora_dropout[_adapter(layer)], torch.nn.Identity)
 
 
 def _is_plain(module: Any) -> bool:
     base, adapters = module.base_layer, list(getattr(module, "lora_A", ()))
+    known = type(base) is torch.nn.Linear or _is_4bit(base)
     return (
-        _expander(base) is not None
+        known
         and not base.weight.requires_grad
         and len(adapters) == 1
         and not module.lora_variant
@@ -99,25 +182,15 @@ def _is_plain(module: Any) -> bool:
     )
 
 
-def _expander(base: Any) -> Callable[[], torch.Tensor] | None:
-    """What gives a linear layer's weight as floats; None for a layer that is not known."""
-    if type(base) is torch.nn.Linear:
+def _is_4bit(base: Any) -> bool:
+    kind = type(base)
+    return kind.__module__.startswith("bitsandbytes") and kind.__name__ == "Linear4bit"
+
+
+def _expander(base: Any) -> Callable[[], torch.Tensor]:
+    """What gives a linear layer's weight as floats."""
+    if not _is_4bit(base):
         return lambda: base.weight
-    if type(base).__module__.startswith("bitsandbytes") and type(base).__name__ == "Linear4bit":
-        from bitsandbytes.functional import dequantize_4bit
+    from bitsandbytes.functional import dequantize_4bit
 
-        return lambda: dequantize_4bit(base.weight.data, base.weight.quant_state)
-    return None
-
-
-def _forward(module: Any, x: torch.Tensor) -> torch.Tensor:
-    (name,) = module.lora_A
-    base, dropout = module.base_layer, module.lora_dropout[name]
-    # Master weights stay fp32 for the optimizer; the products run in the activations' type.
-    own = getattr(module, "working_factors", None)
-    down, up = own or (weight.to(x.dtype) for weight in factors(module))
-    dropped = None if isinstance(dropout, torch.nn.Identity) else dropout(x)
-    out: torch.Tensor = _LoraLinear.apply(  # type: ignore[no-untyped-call]
-        x, dropped, _expander(base), base.bias, down, up, module.scaling[name]
-    )
-    return out
+    return lambda: dequantize_4bit(base.weight.data, base.weight.quant_state)

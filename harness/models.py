@@ -263,7 +263,8 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     except (ValueError, RuntimeError, OSError) as error:
         said = str(error).strip().splitlines()[0]
         raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {said}") from error
-    fuse(adapted)
+    for group in fuse(adapted):
+        group.settle(adapted.dtype)
     fuse_norms(adapted)
     fuse_rotary(adapted)
     return adapted

@@ -50,11 +50,11 @@ def gradients(loaded: Loaded) -> dict[str, torch.Tensor]:
     model.train()
     stop_id = stop_token(tokenizer)
     rows = [encode_example(tokenizer, example, stop_id) for example in EXAMPLES]
-    trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    names = {id(weight): name for name, weight in model.named_parameters()}
     weights = AdapterWeights(model)
     weights.add_gradient(summed_loss(model, pack(rows)))
-    parts = torch.split(weights.gradient, [weight.numel() for _, weight in trained])
-    return {name: part for (name, _), part in zip(trained, parts, strict=True)}
+    parts = torch.split(weights.gradient, [weight.numel() for weight in weights.parameters])
+    return {names[id(w)]: part for w, part in zip(weights.parameters, parts, strict=True)}
 
 
 def evaluate(loaded: Loaded) -> None:

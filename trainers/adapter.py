@@ -8,11 +8,12 @@ there are. The model computes with a copy in its own type.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 
-from harness.lora_linear import compute_with, factors, fuse
+from harness.lora_linear import fuse
 from harness.rms_norm import fuse_norms
 from harness.rotary import fuse_rotary
 from trainers import row_attention
@@ -45,29 +46,37 @@ class AdapterWeights:
     """The trained weights of a peft model: fp32 `vector` and `gradient`, both (weights,)."""
 
     def __init__(self, model: Any) -> None:
-        trained = [weight for weight in model.parameters() if weight.requires_grad]
-        sizes = [weight.numel() for weight in trained]
-        self.vector = torch.cat([weight.data.flatten().float() for weight in trained])
+        groups = fuse(model)
+        factors = [group.factors() for group in groups]
+        fused = [weight for downs, ups in factors for weight in (*downs, *ups)]
+        known = {id(weight) for weight in fused}
+        others = [w for w in model.parameters() if w.requires_grad and id(w) not in known]
+        self.parameters = [*fused, *others]
+        """The model's own weights, in the vector's order."""
+        sizes = [weight.numel() for weight in self.parameters]
+        self.vector = torch.cat([weight.data.flatten().float() for weight in self.parameters])
         self.gradient = torch.zeros_like(self.vector)
         self.device = self.vector.device
-        self._copy = self.vector.to(model.dtype)
-        computed: dict[int, torch.Tensor] = {}
-        views = (torch.split(whole, sizes) for whole in (self.vector, self._copy))
-        for weight, own, copy in zip(trained, *views, strict=True):
+        for weight, own in zip(self.parameters, torch.split(self.vector, sizes), strict=True):
             weight.data = own.view(weight.shape)
-            computed[id(weight)] = copy.view(weight.shape).requires_grad_()
-        fused = set()
-        for layer in fuse(model):
-            pair = factors(layer)
-            compute_with(layer, *(computed[id(weight)] for weight in pair))
-            fused |= {id(weight) for weight in pair}
-        self.leaves = [computed[id(w)] if id(w) in fused else w for w in trained]
+        self._copy = self.vector[: sum(sizes[: len(fused)])].to(model.dtype)
+        self.leaves: list[torch.Tensor] = []
         """What a loss is differentiated by, in the vector's order."""
+        start = 0
+        for group, (downs, ups) in zip(groups, factors, strict=True):
+            copies = []
+            for shape in ((sum(len(d) for d in downs), downs[0].shape[1]), *(u.shape for u in ups)):
+                end = start + math.prod(shape)
+                copies.append(self._copy[start:end].view(shape).requires_grad_())
+                start = end
+            group.compute_with(copies[0], copies[1:])
+            self.leaves += copies
+        self.leaves += others
 
     def refresh(self) -> None:
         """Let the model compute with the vector as it is now."""
         with torch.no_grad():
-            self._copy.copy_(self.vector)
+            self._copy.copy_(self.vector[: len(self._copy)])
 
     def add_gradient(self, loss: torch.Tensor) -> None:
         """Add the gradient of a loss to `gradient`."""
