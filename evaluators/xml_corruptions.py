@@ -64,9 +64,11 @@ def _unclosed_tag(text: str, rng: Random) -> str | None:
 
 
 def _bare(entity: str, sign: str, added: str) -> Corruption:
+    """`entity` is a pattern that leaves out what would be read as something else."""
+
     def broken(text: str, rng: Random) -> str | None:
-        if entity in text:
-            return text.replace(entity, sign)
+        if re.search(entity, text):
+            return re.sub(entity, sign, text)
         leaves = [leaf for leaf in _leaves(text) if leaf[2].strip()]
         return _one(text, rng, leaves, lambda leaf: f"<{leaf[1]}>{leaf[2]}{added}</{leaf[1]}>")
 
@@ -139,8 +141,8 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = {
     "multiple_roots": _multiple_roots,
     "mismatched_tag": _mismatched_tag,
     "unclosed_tag": _unclosed_tag,
-    "bare_ampersand": _bare("&amp;", "&", " & more"),
-    "bare_less_than": _bare("&lt;", "<", " < 10"),
+    "bare_ampersand": _bare("&amp;(?![^\\s;&<]*;)", "&", " & more"),
+    "bare_less_than": _bare("&lt;(?=[ =])", "<", " < 10"),
     "undefined_entity": _undefined_entity,
     "unquoted_attribute": _unquoted_attribute,
     "duplicate_attribute": _duplicate_attribute,

@@ -12,7 +12,8 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -42,8 +43,8 @@ def _of_unions(model: type[BaseModel], errors: list[dict[str, Any]]) -> list[dic
     for key, group in itertools.groupby(errors, lambda error: error["loc"][:1]):
         same = list(group)
         field = model.model_fields.get(str(key[0])) if key else None
-        members = set(get_args(field.annotation)) - {type(None)} if field else set()
-        if len(members) < 2 or any(len(error["loc"]) < 2 for error in same):
+        several = _is_union(field.annotation if field else None)
+        if not several or any(len(error["loc"]) < 2 for error in same):
             found += same
             continue
         deepest = max(len(error["loc"]) for error in same)
@@ -52,6 +53,11 @@ def _of_unions(model: type[BaseModel], errors: list[dict[str, Any]]) -> list[dic
         # Behind the key stands the member's type, which is nothing to read.
         found.append({**nearest[0], "loc": key + nearest[0]["loc"][2:], "msg": said})
     return found
+
+
+def _is_union(annotation: Any) -> bool:
+    members = set(get_args(annotation)) - {type(None)}
+    return get_origin(annotation) in (Union, UnionType) and len(members) > 1
 
 
 def _sentence(model: type[BaseModel], error: dict[str, Any], where: str) -> str:

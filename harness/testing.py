@@ -36,7 +36,7 @@ BEFORE: Final = (
     *("Answer:\n", "Output:\n\n", "<think>\nTwo keys.\n</think>\n", "```\n", "\ufeff"),
 )
 PAIRS: Final = (
-    *(("```\n", "\n```"), ("<answer>\n", "\n</answer>"), ("**Answer**\n\n", "")),
+    *(("```\n", "\n```"), ("**Answer**\n\n", "")),
     ("Sure! Here it is:\n", "\n\nI hope this helps!"),
 )
 AFTER: Final = ("\n\nI hope this helps!", "\nLet me know if you need anything else.", "\n```")
@@ -141,6 +141,7 @@ def _surroundings(tested: Format, examples: int) -> None:
         for before, after in (*around, *PAIRS):
             whole = before + text + after
             assert not _parsed(bound, whole).ok, f"{tested.name}: {whole!r} is accepted"
+        _seen(tested, value, "<answer>\n", "\n</answer>")  # which is data to some formats
         first, *lines = text.split("\n")
         if lines:
             _changes(tested, value, "\n".join([first, "And here is more of it:", *lines]))

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 import harness.cli  # noqa: F401 - sets how torch waits, before any test imports torch
 from tests.fakes import distributions, fakes
 
-settings.register_profile("steady", deadline=None)
+settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile(
     "thorough",
     deadline=None,

@@ -210,7 +210,7 @@ class Unescapes(Pairs):
         text = "\n".join(
             f"{key}={str(inner).replace(chr(10), chr(92) + 'n')}" for key, inner in value.items()
         )
-        if set(self.parse(text).value) != set(value):
+        if set(self.parse(text).value or {}) != set(value):
             raise ValueError("this does not come back")
         return text
 

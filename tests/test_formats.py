@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from harness.config import implied, load_config
@@ -150,8 +151,12 @@ def test_an_evaluator_leaves_other_formats_alone() -> None:
 
 
 def test_where_all_examples_are_in_one_format_an_unknown_one_is_judged_by_it() -> None:
-    [verdict] = judge([STRICT()], {"HEY": asked("HEY")}, [Completion(example_id="?", text="NO!")])
+    unknown = [Completion(example_id="?", text="NO!")]
+    plain = msgspec.structs.replace(asked("HEY"), format_options={})
+    [verdict] = judge([STRICT()], {"HEY": plain}, unknown)
     assert verdict.passed is True
+    [verdict] = judge([STRICT()], {"HEY": asked("HEY")}, unknown)
+    assert verdict.labels == ("unscored",), "its options are not known"
 
 
 def test_rates_of_evaluators_that_judge_the_same_are_not_summed() -> None:

@@ -40,6 +40,11 @@ def fmtharness_evaluators():
 """
 )
 
+
+def with_constant(name: str, value: str) -> str:
+    return f"[type('X', (Calm,), {{'__annotations__': {{'{name}': ClassVar}}, '{name}': {value}}})]"
+
+
 FORMAT = (
     HEAD
     + """
@@ -173,8 +178,8 @@ def test_misspelled_hook(distributions: Distributions, old: str, new: str, word:
         ("[Options]", "lacks name, metric, evaluate"),
         ("[type('X', (Calm,), {'name': 'two words'})]", "has the name 'two words'"),
         ("[Calm, Calm]", "two evaluators are called 'calm'"),
-        ("[type('X', (Calm,), {'formats': 'json'})]", "a set of names is due"),
-        ("[type('X', (Calm,), {'rates': (('a', 'passed'),)})]", "a tuple of Rate is due"),
+        (with_constant("formats", "'json'"), "a set of names is due"),
+        (with_constant("rates", "('a',)"), "a tuple of Rate is due"),
     ],
 )
 def test_what_is_no_component(distributions: Distributions, returned: str, word: str) -> None:
