@@ -1,11 +1,12 @@
 """Linear layers with their low-rank adapters as one differentiable step.
 
-    fuse(model)     every peft layer on a plain or 4-bit base computes  y = x W' + b + s (x A') B'
+    group_layers(model)     every peft layer on a plain or 4-bit base computes
+                            y = x W' + b + s (x A') B'
 
 Same terms as peft's own forward, without the copies between types and the extra passes over the
 activations. Layers that are given the same input (queries, keys and values; gate and up) are one
-Group: their A stand below each other, so x meets them in one product. A 4-bit W is expanded where
-it is used and not kept.
+Group: their W stand below each other, and so do their A, so x meets them in two products. A 4-bit W
+is expanded where it is used and not kept.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
 class Group:
-    """Layers with one input; the first that is called computes for all.
+    """Layers with one input, whose outputs stand side by side; the first called computes for all.
 
     `layers` are peft's; `down` (ranks, in) holds their A, `ups` their B (out, rank each).
     """
 
     def __init__(self, layers: Sequence[Any]) -> None:
-        self.layers = layers
-        self.expand = [_expander(layer.base_layer) for layer in layers]
-        self.biases = [layer.base_layer.bias for layer in layers]
+        self.layers = tuple(layers)
+        bases = [layer.base_layer for layer in layers]
+        self.sizes = [base.out_features for base in bases]
+        self.weight, self.bias = _weight(bases), _bias(bases)
         self.scales = [layer.scaling[_adapter(layer)] for layer in layers]
         self.working: tuple[torch.Tensor, Sequence[torch.Tensor]] | None = None
         self._given: torch.Tensor | None = None
@@ -59,30 +61,41 @@ class Group:
 
     def __call__(self, index: int, x: torch.Tensor) -> torch.Tensor:
         """The output of the layer of this index."""
+        if len(self.layers) == 1:
+            return self.whole(x)
         if x is self._given and index in self._waiting:
             made = self._waiting.pop(index)
             if not self._waiting:
                 self._given = None
             return made
-        every = self._compute(x)
+        every: Sequence[torch.Tensor] = torch.split(self.whole(x), self.sizes, -1)
         self._waiting = {i: made for i, made in enumerate(every) if i != index}
-        self._given = x if self._waiting else None
+        self._given = x
         return every[index]
 
-    def _compute(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def whole(self, x: torch.Tensor) -> torch.Tensor:
+        """The outputs of all layers side by side: (..., in) -> (..., out)."""
         down, ups = self.working or self._converted(x.dtype)
         dropout = self.layers[0].lora_dropout[_adapter(self.layers[0])]
         dropped = None if isinstance(dropout, torch.nn.Identity) else dropout(x)
-        made: tuple[torch.Tensor, ...] = _LoraLinears.apply(  # type: ignore[no-untyped-call]
-            x, dropped, self.expand, self.biases, self.scales, down, *ups
+        made: torch.Tensor = _LoraLinears.apply(  # type: ignore[no-untyped-call]
+            x, dropped, self.weight, self.bias, self.scales, down, *ups
         )
         return made
 
 
-class _LoraLinears(torch.autograd.Function):
-    """y_i = x W_i' + b_i + s_i (z A_i') B_i' for x, z (..., in), W_i (out_i, in), all A_i as one.
+def side_by_side(layers: Sequence[Any], x: torch.Tensor) -> torch.Tensor:
+    """The outputs of layers with one input, in one tensor: (..., in) -> (..., out)."""
+    group = getattr(layers[0].forward, "func", None)
+    if isinstance(group, Group) and group.layers == tuple(layers):
+        return group.whole(x)
+    return torch.cat([layer(x) for layer in layers], -1)
 
-    z is x after dropout, None where it is x itself; each W_i comes from a function.
+
+class _LoraLinears(torch.autograd.Function):
+    """y = x W' + b, and s_i (z A_i') B_i' added to the columns of layer i, for x and z (..., in).
+
+    z is x after dropout, None where it is x itself; W (out, in) comes from a function.
     """
 
     @staticmethod
@@ -90,63 +103,64 @@ class _LoraLinears(torch.autograd.Function):
         ctx: Any,
         x: torch.Tensor,
         dropped: torch.Tensor | None,
-        expand: Sequence[Callable[[], torch.Tensor]],
-        biases: Sequence[torch.Tensor | None],
+        weight: Callable[[], torch.Tensor],
+        bias: torch.Tensor | None,
         scales: Sequence[float],
         down: torch.Tensor,
         *ups: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
         adapted = rows if dropped is None else dropped.reshape(rows.shape)
         narrow = adapted @ down.t()
-        parts = torch.split(narrow, [up.shape[1] for up in ups], dim=1)
-        outs = [
-            torch.nn.functional.linear(rows, weight(), bias).addmm_(part, up.t(), alpha=scale)
-            for weight, bias, part, up, scale in zip(
-                expand, biases, parts, ups, scales, strict=True
-            )
-        ]
+        out = torch.nn.functional.linear(rows, weight(), bias)
+        for part, thin, up, scale in zip(*_parts(out, narrow, ups), ups, scales, strict=True):
+            part.addmm_(thin, up.t(), alpha=scale)
         ctx.save_for_backward(adapted, narrow, down, *ups)
-        ctx.expand, ctx.scales, ctx.shape = expand, scales, x.shape
-        return tuple(out.view(*x.shape[:-1], out.shape[-1]) for out in outs)
+        ctx.weight, ctx.scales, ctx.shape = weight, scales, x.shape
+        return out.view(*x.shape[:-1], out.shape[-1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         adapted, narrow, down, *ups = ctx.saved_tensors
-        flat = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
-        ranks = [up.shape[1] for up in ups]
-        thin = torch.empty_like(narrow)
-        thins, parts = torch.split(thin, ranks, dim=1), torch.split(narrow, ranks, dim=1)
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        for_narrow = torch.empty_like(narrow)
         for_ups = []
-        for gradient, up, scale, into, part in zip(
-            flat, ups, ctx.scales, thins, parts, strict=True
-        ):
+        parts, into = _parts(flat, for_narrow, ups)
+        thins = torch.split(narrow, [up.shape[1] for up in ups], dim=1)
+        for part, thin, up, scale, target in zip(parts, thins, ups, ctx.scales, into, strict=True):
             # With beta = 0 what stands there before is not read.
-            torch.addmm(into, gradient, up, beta=0, alpha=scale, out=into)
+            torch.addmm(target, part, up, beta=0, alpha=scale, out=target)
             empty = gradient.new_empty(1, 1)
-            for_ups.append(torch.addmm(empty, gradient.t(), part, beta=0, alpha=scale))
+            for_ups.append(torch.addmm(empty, part.t(), thin, beta=0, alpha=scale))
         for_x = for_dropped = None
         if ctx.needs_input_grad[0]:
-            for_x = flat[0] @ ctx.expand[0]()
-            for gradient, weight in zip(flat[1:], ctx.expand[1:], strict=True):
-                for_x.addmm_(gradient, weight())
+            for_x = flat @ ctx.weight()
         if ctx.needs_input_grad[1]:
-            for_dropped = (thin @ down).view(ctx.shape)
+            for_dropped = (for_narrow @ down).view(ctx.shape)
         elif for_x is not None:
-            for_x.addmm_(thin, down)
+            for_x.addmm_(for_narrow, down)
         for_x = None if for_x is None else for_x.view(ctx.shape)
-        return for_x, for_dropped, None, None, None, thin.t() @ adapted, *for_ups
+        return for_x, for_dropped, None, None, None, for_narrow.t() @ adapted, *for_ups
 
 
-def fuse(model: torch.nn.Module) -> list[Group]:
-    """Give every peft layer with a frozen linear base the fused forward; returns their groups.
+def _parts(
+    wide: torch.Tensor, narrow: torch.Tensor, ups: Sequence[torch.Tensor]
+) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
+    """The columns of each layer in outputs (..., out) and in what is between A and B."""
+    return (
+        torch.split(wide, [up.shape[0] for up in ups], dim=1),
+        torch.split(narrow, [up.shape[1] for up in ups], dim=1),
+    )
+
+
+def group_layers(model: torch.nn.Module) -> None:
+    """Give every peft layer with a frozen linear base the fused forward.
 
     Layers on another variant of LoRA keep peft's own.
     """
     from peft.tuners.lora.layer import LoraLayer
 
-    groups = []
     for parent in list(model.modules()):
         plain = {
             name: layer
@@ -154,11 +168,16 @@ def fuse(model: torch.nn.Module) -> list[Group]:
             if isinstance(layer, LoraLayer) and _is_plain(layer)
         }
         for names in TOGETHER:
-            # Each layer of a group would draw a dropout of its own.
-            if plain.keys() >= set(names) and not any(map(_drops, plain.values())):
-                groups.append(Group([plain.pop(name) for name in names]))
-        groups += [Group([layer]) for layer in plain.values()]
-    return groups
+            if plain.keys() >= set(names) and _are_alike([plain[name] for name in names]):
+                Group([plain.pop(name) for name in names])
+        for layer in plain.values():
+            Group([layer])
+
+
+def groups(model: torch.nn.Module) -> list[Group]:
+    """The Groups of a model, in the order of its layers."""
+    forwards = [getattr(module.forward, "func", None) for module in model.modules()]
+    return list(dict.fromkeys(each for each in forwards if isinstance(each, Group)))
 
 
 def _adapter(layer: Any) -> str:
@@ -166,8 +185,13 @@ def _adapter(layer: Any) -> str:
     return str(name)
 
 
-def _drops(layer: Any) -> bool:
-    return not isinstance(layer.lora_dropout[_adapter(layer)], torch.nn.Identity)
+def _are_alike(layers: Sequence[Any]) -> bool:
+    """Whether one product serves all; with dropout each layer draws its own."""
+    kinds = {(_is_4bit(layer.base_layer), layer.base_layer.in_features) for layer in layers}
+    still = all(
+        isinstance(layer.lora_dropout[_adapter(layer)], torch.nn.Identity) for layer in layers
+    )
+    return still and len(kinds) == 1
 
 
 def _is_plain(module: Any) -> bool:
@@ -187,10 +211,52 @@ def _is_4bit(base: Any) -> bool:
     return kind.__module__.startswith("bitsandbytes") and kind.__name__ == "Linear4bit"
 
 
-def _expander(base: Any) -> Callable[[], torch.Tensor]:
-    """What gives a linear layer's weight as floats."""
-    if not _is_4bit(base):
-        return lambda: base.weight
+def _weight(bases: Sequence[Any]) -> Callable[[], torch.Tensor]:
+    """What gives the layers' weights as floats, below each other; kept so where they are floats."""
+    if _is_4bit(bases[0]):
+        return partial(_expanded, bases)
+    if len(bases) == 1:
+        return lambda: bases[0].weight
+    parts = [base.weight.data for base in bases]
+    whole = torch.cat(parts)
+    for base, part in zip(bases, torch.split(whole, [len(p) for p in parts]), strict=True):
+        base.weight.data = part
+    return lambda: whole
+
+
+def _expanded(bases: Sequence[Any]) -> torch.Tensor:
+    if len(bases) == 1:
+        return _floats(bases[0])
+    sizes = [base.out_features for base in bases]
+    weight = bases[0].weight
+    whole: torch.Tensor = weight.new_empty(
+        sum(sizes), bases[0].in_features, dtype=weight.quant_state.dtype
+    )
+    for base, part in zip(bases, torch.split(whole, sizes), strict=True):
+        _floats(base, part)
+    return whole
+
+
+def _floats(base: Any, out: torch.Tensor | None = None) -> torch.Tensor:
+    """The weight of a 4-bit layer as floats, in `out` where that is given."""
     from bitsandbytes.functional import dequantize_4bit
 
-    return lambda: dequantize_4bit(base.weight.data, base.weight.quant_state)
+    held = base.weight.data, base.weight.quant_state
+    if out is None:
+        made: torch.Tensor = dequantize_4bit(*held)
+        return made
+    if out.is_cuda:
+        dequantize_4bit(*held, out=out)
+    else:
+        out.copy_(dequantize_4bit(*held))  # bitsandbytes has no `out` there
+    return out
+
+
+def _bias(bases: Sequence[Any]) -> torch.Tensor | None:
+    given = [base.bias.data for base in bases if base.bias is not None]
+    if not given:
+        return None
+    none = [given[0].new_zeros(base.out_features) for base in bases]
+    return torch.cat(
+        [n if b.bias is None else b.bias.data for b, n in zip(bases, none, strict=True)]
+    )

@@ -251,9 +251,8 @@ def _may_dequantize(options: ModelOptions, model: Any, device: torch.device) -> 
 def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
-    from harness.lora_linear import fuse
-    from harness.rms_norm import fuse_norms
-    from harness.rotary import fuse_rotary
+    from harness.fused_layers import fuse
+    from harness.lora_linear import groups
 
     if not (adapter / "adapter_config.json").is_file():
         raise ModelError(f"adapter {str(adapter)!r}: the folder holds no adapter_config.json")
@@ -263,10 +262,9 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     except (ValueError, RuntimeError, OSError) as error:
         said = str(error).strip().splitlines()[0]
         raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {said}") from error
-    for group in fuse(adapted):
+    fuse(adapted)
+    for group in groups(adapted):
         group.settle(adapted.dtype)
-    fuse_norms(adapted)
-    fuse_rotary(adapted)
     return adapted
 
 

@@ -20,7 +20,7 @@ from harness.errors import ModelError, ParityError
 from harness.models import resolve
 from harness.records import Example, Message
 from trainers.loss import summed_loss
-from trainers.packing import pack
+from trainers.packing import pack_tree
 
 pytestmark = pytest.mark.model
 
@@ -114,5 +114,5 @@ def test_the_loss_covers_the_completion_and_the_stop_token_and_nothing_else(
     stop_id = stop_token(tokenizer)
     rows = [encode_example(tokenizer, row, stop_id) for row in EXAMPLES]
     labels = sum(len(row.ids) - row.prompt_length for row in rows)
-    loss = summed_loss(Recorder(), pack(rows))
+    loss = summed_loss(Recorder(), pack_tree(rows))
     assert loss.item() / torch.tensor(49152.0).log().item() == pytest.approx(labels, rel=1e-5)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
 import torch
 
-from harness import rotary
-from harness.rms_norm import fuse_norms
+from harness.fused_layers import agree, fuse, fuse_mlps, fuse_norms
+from harness.lora_linear import groups
+from trainers.rotary import signed, turn, turn_back
+
+DTYPES = [torch.float32, torch.bfloat16]
 
 
 class Gemma(torch.nn.Module):
@@ -28,61 +30,119 @@ class GemmaRMSNorm(Gemma):
     """The same by a name that promises a plain norm."""
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def llama(dtype: torch.dtype, **options: Any) -> Any:
+    """A layer of a tiny model, its weights frozen."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=8,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        **options,
+    )
+    model: Any = LlamaForCausalLM(config)
+    return model.to(dtype).requires_grad_(False).model.layers[0]
+
+
+def compare(before: Any, after: Any, x: torch.Tensor) -> None:
+    """Outputs and gradients of two forwards, the first run before the layer was fused."""
+    x = x.requires_grad_()
+    found = after(x)
+    weights = torch.randn_like(found)
+    gradients = [torch.autograd.grad((made * weights).sum(), x)[0] for made in (before(x), found)]
+    assert agree(found, before(x))
+    assert agree(gradients[1], gradients[0])
+    assert gradients[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_plain_norms_are_fused(dtype: torch.dtype) -> None:
-    from transformers.models.llama.modeling_llama import LlamaRMSNorm
-
-    norm: Any = LlamaRMSNorm(16, eps=1e-5).to(dtype)
-    norm.weight.data.uniform_(0.5, 2)
-    x = torch.randn(3, 16, dtype=dtype, requires_grad=True)
-    expected = norm(x)
-    (gradient,) = torch.autograd.grad(expected.sum(), x)
+    norm = llama(dtype, rms_norm_eps=1e-5).input_layernorm
+    norm.weight.uniform_(0.5, 2)
+    own = norm.forward
     assert fuse_norms(norm) == 1
-    found = norm(x)
-    near = 0.02 if dtype == torch.bfloat16 else 1e-5
-    torch.testing.assert_close(found, expected, rtol=near, atol=near)
-    (again,) = torch.autograd.grad(found.sum(), x)
-    torch.testing.assert_close(again, gradient, rtol=near, atol=near)
+    compare(own, norm, torch.randn(1, 3, 16, dtype=dtype))
+    norm.weight.requires_grad_()
+    norm(torch.randn(2, 16, dtype=dtype)).sum().backward()
+    assert norm.weight.grad is not None
 
 
-def test_other_norms_are_left_alone() -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bias", [True, False])
+def test_plain_gated_layers_are_fused(dtype: torch.dtype, bias: bool) -> None:
+    mlp = llama(dtype, mlp_bias=bias).mlp
+    own = mlp.forward
+    assert fuse_mlps(mlp, dtype) == 1
+    compare(own, mlp, torch.randn(1, 3, 16, dtype=dtype))
+
+
+def test_other_layers_are_left_alone() -> None:
     norm = GemmaRMSNorm()
     assert fuse_norms(norm) == 0
     assert fuse_norms(torch.nn.Sequential(torch.nn.LayerNorm(4))) == 0
+    for activation in ("gelu", "relu"):
+        assert fuse_mlps(llama(torch.float32, hidden_act=activation).mlp, torch.float32) == 0
 
 
-def test_rotary_embeddings_are_fused_where_they_are_the_plain_ones() -> None:
-    from transformers import LlamaConfig, LlamaForCausalLM
-    from transformers.models.glm import modeling_glm  # turns a part of each head, in pairs
-    from transformers.models.llama import modeling_llama
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_adapters_compute_what_peft_computes(kind: str, dropout: float) -> None:
+    """Layers with one input in one product; the second model has biases on three of its layers."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    own = getattr(modeling_llama, "apply_rotary_pos_emb")  # noqa: B009
-    config = LlamaConfig(hidden_size=16, num_attention_heads=2, num_hidden_layers=1, vocab_size=8)
-    model = LlamaForCausalLM(config)
-    rotary.fuse_rotary(model)
-    fused: Any = modeling_llama.apply_rotary_pos_emb
-    assert rotary.fuse_rotary(model) == 0, "once is enough"
-    plain = own if own is not fused else _plain
-    q, k = (torch.randn(1, heads, 5, 8, requires_grad=True) for heads in (4, 2))
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=32,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    lora = LoraConfig(r=4, lora_alpha=12, lora_dropout=dropout, target_modules="all-linear")
+    causal: Any = AutoModelForCausalLM
+    model: Any = get_peft_model(causal.from_config(config), lora)
+    for name, weight in model.named_parameters():
+        if name.endswith("bias") or "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    model.eval()  # so that dropout draws nothing
+    ids = torch.tensor([[1, 2, 3, 4, 5]])
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+
+    def outcome() -> tuple[torch.Tensor, ...]:
+        logits = model(input_ids=ids).logits
+        return logits, *torch.autograd.grad(logits.square().sum(), trained)
+
+    expected = outcome()
+    fuse(model)
+    made = groups(model)
+    assert sorted(len(group.layers) for group in made) == (
+        [1] * 14 if dropout else [1, 1, 1, 1, 2, 2, 3, 3]
+    )
+    torch.testing.assert_close(outcome(), expected, rtol=1e-4, atol=1e-4)
+    for group in made:
+        group.settle(torch.float32)
+    torch.testing.assert_close(model(input_ids=ids).logits, expected[0], rtol=1e-4, atol=1e-4)
+
+
+def test_turning_is_what_transformers_does() -> None:
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    x = torch.randn(5, 3, 8, requires_grad=True)
     angles = torch.rand(1, 5, 4)
     cos, sin = (torch.cat([part, part], -1) for part in (angles.cos(), angles.sin()))
-    expected, found = plain(q, k, cos, sin), fused(q, k, cos, sin)
-    torch.testing.assert_close(found, expected)
-    weights = torch.randn(1, 4, 5, 8)
-    for turned in (expected, found):
-        turned[0].backward(weights, retain_graph=True)
-    assert q.grad is not None
-    (alone,) = torch.autograd.grad((expected[0] * weights).sum(), q)
-    torch.testing.assert_close(q.grad, 2 * alone)
-    assert not rotary._is_plain(modeling_glm.apply_rotary_pos_emb)
-    assert sys.modules["transformers.models.llama.modeling_llama"] is modeling_llama
-
-
-def _plain(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> Any:
-    """The formula as the paper has it, for where an earlier test has fused the module's own."""
-
-    def turned(x: torch.Tensor) -> torch.Tensor:
-        first, second = x.chunk(2, -1)
-        return x * cos[:, None] + torch.cat([-second, first], -1) * sin[:, None]
-
-    return turned(q), turned(k)
+    apply: Any = apply_rotary_pos_emb
+    expected = apply(x.transpose(0, 1)[None], x.transpose(0, 1)[None], cos, sin)[0][0]
+    weights = torch.randn(3, 5, 8)
+    (gradient,) = torch.autograd.grad((expected * weights).sum(), x)
+    found, back = x.detach().clone(), weights.transpose(0, 1).clone()
+    turn(found, cos[0], signed(sin)[0])
+    turn_back(back, cos[0], signed(sin)[0])
+    torch.testing.assert_close(found.transpose(0, 1), expected)
+    torch.testing.assert_close(back, gradient)
+    assert signed(sin) is signed(sin)

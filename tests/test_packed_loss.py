@@ -9,10 +9,10 @@ import torch
 
 from harness.encoding import Encoded
 from harness.errors import UserError
-from trainers import row_attention
+from trainers import packed_attention
 from trainers.batches import micro_batches
 from trainers.loss import certify, summed_loss
-from trainers.packing import Packed, Shape, pack, shape_of
+from trainers.packing import Packed, Row, Shape, pack, pack_tree, shape_of
 
 STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
 ROWS = [
@@ -20,14 +20,20 @@ ROWS = [
     Encoded([5, STOP], 1),
     Encoded([9, STOP, 7, STOP, STOP, 4, 5, 6, STOP], 2),
     Encoded([3, 3, 3, 3, 8, STOP], 4),
+    Encoded([5, 6, 7, 8, STOP], 4),
+    Encoded([5, 6, 7, 8, 9, STOP], 4),
 ]
-SHAPES = [None, shape_of(ROWS), Shape(40, 6, 15, 31)]
+SHAPES = [None, shape_of(ROWS), Shape(50, 8, 15, 41)]
 """Rows one by one, as on a CPU; as squares that just fit; and with room for more."""
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2"])
+def packed(rows: list[Encoded], shape: Shape | None = None) -> Packed:
+    return pack(rows, shape) if shape else pack_tree(rows)
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen2", "qwen3"])
 def model(request: pytest.FixtureRequest) -> Any:
-    """Two tiny random models in fp32; the second has biases and a head of its own."""
+    """Tiny random models in fp32; with biases and a head of its own; with norms of queries."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
@@ -46,7 +52,7 @@ def model(request: pytest.FixtureRequest) -> Any:
     for name, weight in made.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(weight)
-    row_attention.use(made)
+    packed_attention.use(made)
     return made.eval()
 
 
@@ -66,7 +72,7 @@ def gradient(model: Any, loss: Any) -> torch.Tensor:
 @pytest.mark.parametrize("shape", SHAPES, ids=["rows", "exact", "roomy"])
 def test_loss_and_gradient_are_those_of_single_rows(model: Any, shape: Shape | None) -> None:
     expected: Any = sum(naive(model, row) for row in ROWS)
-    found = summed_loss(model, pack(ROWS, shape))
+    found = summed_loss(model, packed(ROWS, shape))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradient(model, found), gradient(model, expected))
@@ -76,22 +82,22 @@ def test_loss_and_gradient_are_those_of_single_rows(model: Any, shape: Shape | N
 def test_fewer_rows_than_there_is_room_for(model: Any, rows: list[Encoded]) -> None:
     expected: Any = sum(naive(model, row) for row in rows)
     for shape in SHAPES:
-        torch.testing.assert_close(summed_loss(model, pack(rows, shape)), expected)
+        torch.testing.assert_close(summed_loss(model, packed(rows, shape)), expected)
 
 
 def test_the_gradient_does_not_depend_on_the_cuts(model: Any) -> None:
-    whole = gradient(model, summed_loss(model, pack(ROWS)))
+    whole = gradient(model, summed_loss(model, packed(ROWS)))
     for budget in (1, 10, 18):
         parts = micro_batches(ROWS, budget)
         assert len(parts) > 1
-        found = sum(gradient(model, summed_loss(model, pack(part))) for part in parts)
+        found = sum(gradient(model, summed_loss(model, packed(part))) for part in parts)
         torch.testing.assert_close(found, whole)
 
 
 def test_logits_in_parts_give_the_same(model: Any) -> None:
     many = ROWS * 12
-    whole = summed_loss(model, pack(many))
-    parts = summed_loss(model, pack(many), logits_bytes=1)  # 16 labels at a time
+    whole = summed_loss(model, packed(many))
+    parts = summed_loss(model, packed(many), logits_bytes=1)  # 16 labels at a time
     torch.testing.assert_close(parts, whole)
     torch.testing.assert_close(gradient(model, parts), gradient(model, whole))
 
@@ -100,7 +106,7 @@ def test_a_stop_token_alone_is_one_label(model: Any) -> None:
     nothing = Encoded(ROWS[0].ids, len(ROWS[0].ids) - 1)
     last = -model(input_ids=torch.tensor([nothing.ids])).logits[0, -2].log_softmax(-1)[STOP]
     for shape in SHAPES:
-        torch.testing.assert_close(summed_loss(model, pack([nothing], shape)), last)
+        torch.testing.assert_close(summed_loss(model, packed([nothing], shape)), last)
 
 
 def test_what_is_filled_up_has_no_gradient(model: Any) -> None:
@@ -129,6 +135,48 @@ def test_a_model_that_packs_wrongly_is_refused(model: Any, monkeypatch: pytest.M
     monkeypatch.setattr(model, "get_output_embeddings", lambda: head)
     with pytest.raises(UserError, match="its head"):
         certify(model, device)
+
+
+def test_which_layers_are_plain(model: Any) -> None:
+    layer = model.base_model.layers[0].self_attn
+    assert hasattr(layer.forward, "func") == (model.config.model_type != "qwen3")
+
+
+def test_layers_that_look_back_a_window_only_are_refused_longer_rows() -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    config = MistralConfig(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        sliding_window=8,
+    )
+    model: Any = MistralForCausalLM(config)
+    packed_attention.use(model)
+    summed_loss(model, packed(ROWS[:2]))
+    for shape in (None, shape_of(ROWS)):
+        with pytest.raises(UserError, match="look back 8 tokens and a row has"):
+            summed_loss(model, packed(ROWS, shape))
+
+
+def test_a_tree_as_it_is_written_down() -> None:
+    rows = [Encoded([5, 6, 7, 2], 2), Encoded([5, 6, 7, 3, 2], 3), Encoded([5, 2], 1)]
+    tree = pack_tree(rows)
+    assert tree.ids.tolist() == [[5, 6, 7, 2, 7, 3, 2, 2]]
+    assert tree.positions.tolist() == [[0, 1, 2, 3, 2, 3, 4, 1]]
+    assert tree.before.tolist() == [1, 2, 4, 5, 0]
+    assert tree.labels.tolist() == [7, 2, 3, 2, 2]
+    assert [(row.start, row.stop, row.path.tolist()) for row in tree.rows] == [
+        (0, 4, [0, 1, 2, 3]),
+        (4, 7, [0, 1, 4, 5, 6]),
+        (7, 8, [0, 7]),
+    ]
+    alone = pack_tree(rows, share=False)
+    assert alone.ids.tolist() == [[5, 6, 7, 2, 5, 6, 7, 3, 2, 5, 2]]
+    assert alone.rows[1] == Row(4, 9, alone.rows[1].path)
 
 
 def test_packing_as_it_is_written_down() -> None:

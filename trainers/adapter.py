@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
-from harness.lora_linear import fuse
-from harness.rms_norm import fuse_norms
-from harness.rotary import fuse_rotary
-from trainers import row_attention
+from harness.fused_layers import fuse
+from harness.lora_linear import groups
+from trainers import packed_attention
 from trainers.options import LowRankOptions
 
 
@@ -36,9 +35,8 @@ def adapted(model: Any, options: LowRankOptions) -> Any:
     with quiet_transformers():
         model = get_peft_model(model, config)
     model.config.use_cache = False
-    fuse_norms(model)
-    fuse_rotary(model)
-    row_attention.use(model.get_base_model())
+    fuse(model)
+    packed_attention.use(model.get_base_model())
     return model
 
 
@@ -46,8 +44,8 @@ class AdapterWeights:
     """The trained weights of a peft model: fp32 `vector` and `gradient`, both (weights,)."""
 
     def __init__(self, model: Any) -> None:
-        groups = fuse(model)
-        factors = [group.factors() for group in groups]
+        fused_groups = groups(model)
+        factors = [group.factors() for group in fused_groups]
         fused = [weight for downs, ups in factors for weight in (*downs, *ups)]
         known = {id(weight) for weight in fused}
         others = [w for w in model.parameters() if w.requires_grad and id(w) not in known]
@@ -63,7 +61,7 @@ class AdapterWeights:
         self.leaves: list[torch.Tensor] = []
         """What a loss is differentiated by, in the vector's order."""
         start = 0
-        for group, (downs, ups) in zip(groups, factors, strict=True):
+        for group, (downs, ups) in zip(fused_groups, factors, strict=True):
             copies = []
             for shape in ((sum(len(d) for d in downs), downs[0].shape[1]), *(u.shape for u in ups)):
                 end = start + math.prod(shape)

@@ -36,12 +36,15 @@ class Order:
         return [self._rows[index] for index in self._shuffled[start : start + self._per_step]]
 
 
-def micro_batches(batch: Sequence[Encoded], max_tokens: int) -> list[list[Encoded]]:
+def micro_batches(
+    batch: Sequence[Encoded], max_tokens: int, *, by_text: bool = False
+) -> list[list[Encoded]]:
     """Cut a batch into few passes of at most `max_tokens` tokens, alike in size.
 
-    Rows of one length come together; a row that is longer than that is a pass of its own.
+    Rows of one length come together, or `by_text` those that begin alike; a row that is longer than
+    a pass is one of its own.
     """
-    rows = sorted(batch, key=lambda row: len(row.ids), reverse=True)
+    rows = sorted(batch) if by_text else sorted(batch, key=lambda row: -len(row.ids))
     total = sum(len(row.ids) for row in rows)
     longest = max((len(row.ids) for row in rows), default=0)
     for count in itertools.count(max(1, math.ceil(total / max_tokens))):

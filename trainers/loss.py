@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from harness.encoding import Encoded
 from harness.errors import UserError
-from trainers.packing import Packed, pack, shape_of
+from trainers.packing import Packed, pack, pack_tree, shape_of
 
 MOST_APART = 0.05
 """How far rounding may take most tokens of packed rows from single ones, as a share of length."""
@@ -42,7 +42,7 @@ def certify(model: Any, device: torch.device) -> None:
     than multiply.
     """
     rows = [Encoded(list(range(first, first + 12)), 4) for first in (5, 40, 20)]
-    packed = pack(rows, None if device.type == "cpu" else shape_of(rows)).to(device)
+    packed = pack_tree(rows) if device.type == "cpu" else pack(rows, shape_of(rows)).to(device)
     causal = _causal(model)
     with torch.no_grad():
         together = _hidden(causal, packed)[: 12 * len(rows)]
@@ -96,12 +96,12 @@ class _HeadLoss(torch.autograd.Function):
         for x, label in zip(torch.split(hidden, chunk), torch.split(labels, chunk), strict=True):
             counts = (label >= 0).unsqueeze(1)
             place = label.clamp(min=0).unsqueeze(1)
-            logits = torch.nn.functional.linear(x, weight, bias).float()
-            logits -= logits.logsumexp(1, keepdim=True)
-            loss -= (logits.gather(1, place) * counts).sum()
-            logits.exp_()
-            logits.scatter_add_(1, place, torch.full_like(place, -1, dtype=torch.float32))
-            gradients.append((logits.to(x.dtype) @ weight) * counts)
+            logits = torch.nn.functional.linear(x, weight, bias)
+            log_p = logits.log_softmax(1, dtype=torch.float32)
+            loss -= (log_p.gather(1, place) * counts).sum()
+            by_logits = log_p.exp_()
+            by_logits.scatter_add_(1, place, torch.full_like(place, -1, dtype=torch.float32))
+            gradients.append((by_logits.to(x.dtype) @ weight) * counts)
         ctx.save_for_backward(torch.cat(gradients))
         return loss
 

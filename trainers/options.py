@@ -25,7 +25,7 @@ class LowRankOptions(Options):
     """Times the batch size: the Examples behind one optimizer step."""
     max_micro_batch_tokens: int | None = Field(default=None, ge=8)
     """Tokens that one pass may hold, fewer where a GPU's memory asks for it; 8192 on a GPU and
-    2048 elsewhere if unset."""
+    4096 elsewhere if unset."""
     gradient_checkpointing: Literal["auto", "always", "never"] = "auto"
     """Keep less in memory and compute it twice; auto does so where a GPU's memory asks for it."""
     cuda_graphs: Literal["auto", "never"] = "auto"

@@ -2,6 +2,8 @@
 
     pack([Encoded([5, 6, 7, 2], prompt_length=2)], SHAPE)
         ids [[5, 6, 7, 2, 0]], positions [[0, 1, 2, 3, 0]], labels [7, 2] after tokens 1 and 2
+    pack_tree([Encoded([5, 6, 7, 2], 2), Encoded([5, 6, 8, 2], 2)])
+        ids [[5, 6, 7, 2, 8, 2]], positions [[0, 1, 2, 3, 2, 3]], labels [7, 2, 8, 2]
 
 A Shape bounds what a pass holds: passes of one Shape have tensors of one size, which is what a
 CUDA graph needs. Labels are found by position, never by token id: pad may be the stop token.
@@ -30,12 +32,21 @@ class Shape(NamedTuple):
     labels: int
 
 
+class Row(NamedTuple):
+    """The tokens from `start` to `stop`, which attend to those of `path`, themselves the last."""
+
+    start: int
+    stop: int
+    path: torch.Tensor  # (n,) int64
+
+
 class Packed(NamedTuple):
     """One pass: T tokens of R rows, N labels; all int64.
 
-    Rows attend to themselves as squares of `length`: `slots` says where each token stands in
-    there, `tokens` which token stands in each place. What is beyond a row is the last token and
-    the last place, which hold nothing: their gradients are zero.
+    Where `rows` are given, each attends by itself. Otherwise rows attend as squares of `length`:
+    `slots` says where each token stands in there, `tokens` which token stands in each place. What
+    is beyond a row is the last token and the last place, which hold nothing: their gradients are
+    zero.
     """
 
     ids: torch.Tensor  # (1, T)
@@ -44,9 +55,8 @@ class Packed(NamedTuple):
     tokens: torch.Tensor  # (R * length,)
     before: torch.Tensor  # (N,) the token that predicts each label
     labels: torch.Tensor  # (N,) -100 where there is none
-    length: int
-    sizes: tuple[int, ...] = ()
-    """Tokens of each row, where rows attend one by one."""
+    length: int = 0
+    rows: tuple[Row, ...] = ()
 
     def tensors(self) -> list[torch.Tensor]:
         return list(self[:6])
@@ -55,7 +65,7 @@ class Packed(NamedTuple):
         ids, positions, slots, tokens, before, labels = (
             tensor.to(device, non_blocking=True) for tensor in self.tensors()
         )
-        return Packed(ids, positions, slots, tokens, before, labels, self.length, self.sizes)
+        return Packed(ids, positions, slots, tokens, before, labels, self.length, self.rows)
 
 
 def shape_of(rows: Sequence[Encoded]) -> Shape:
@@ -78,12 +88,12 @@ def buckets(shapes: Iterable[Shape]) -> dict[Shape, Shape]:
     return found
 
 
-def pack(rows: Sequence[Encoded], shape: Shape | None = None) -> Packed:
-    """The rows as tensors in memory, filled up to the shape where one is given."""
+def pack(rows: Sequence[Encoded], shape: Shape) -> Packed:
+    """The rows as tensors in memory, filled up to the shape."""
     import torch
 
+    tokens, count, length, labels = shape
     sizes = [len(row.ids) for row in rows]
-    tokens, count, length, labels = shape or Shape(sum(sizes), len(rows), max(sizes), 0)
     ids = [token for row in rows for token in row.ids]
     positions = [place for size in sizes for place in range(size)]
     slots = [index * length + place for index, size in enumerate(sizes) for place in range(size)]
@@ -107,5 +117,46 @@ def pack(rows: Sequence[Encoded], shape: Shape | None = None) -> Packed:
         torch.tensor(before + [tokens - 1] * spare),
         torch.tensor(targets + [-100] * spare),
         length,
-        () if shape else tuple(sizes),
+    )
+
+
+def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
+    """The rows as a tree, on a CPU: what prompts have in common from their start on is there once.
+
+    A token's hidden state depends on the tokens before it alone, so the sums over rows that make up
+    the loss and its gradient are the same.
+    """
+    import torch
+
+    found: dict[tuple[int, int], int] = {}
+    ids: list[int] = []
+    positions: list[int] = []
+    parts: list[Row] = []
+    before: list[int] = []
+    targets: list[int] = []
+    for row in rows:
+        path: list[int] = []
+        start = len(ids)
+        for place, token in enumerate(row.ids):
+            key = (path[-1] if path else -1, token)
+            known = found.get(key) if share and place < row.prompt_length else None
+            if known is None:
+                known = len(ids)
+                ids.append(token)
+                positions.append(place)
+                if place < row.prompt_length:
+                    found[key] = known
+            path.append(known)
+        parts.append(Row(start, len(ids), torch.tensor(path)))
+        before += path[row.prompt_length - 1 : -1]
+        targets += row.ids[row.prompt_length :]
+    nothing = torch.tensor([], dtype=torch.int64)
+    return Packed(
+        torch.tensor([ids]),
+        torch.tensor([positions]),
+        nothing,
+        nothing,
+        torch.tensor(before),
+        torch.tensor(targets),
+        rows=tuple(parts),
     )

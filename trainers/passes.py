@@ -22,7 +22,7 @@ from trainers.batches import micro_batches
 from trainers.graphs import Captured
 from trainers.loss import summed_loss
 from trainers.options import LowRankOptions
-from trainers.packing import Packed, Shape, buckets, pack, shape_of
+from trainers.packing import Packed, Shape, buckets, pack, pack_tree, shape_of
 
 SMALL = 1024
 """Tokens from which on a GPU is busy enough: below, recomputing costs less than smaller passes."""
@@ -36,7 +36,7 @@ class Passes:
     ) -> None:
         self.model, self.weights, self.device = model, weights, weights.device
         self.loss = torch.zeros((), device=self.device)
-        usual = 8192 if self.device.type == "cuda" else max(2048, options.max_seq_length)
+        usual = 8192 if self.device.type == "cuda" else max(4096, options.max_seq_length)
         self.max_tokens = self._budget = options.max_micro_batch_tokens or usual
         self.checkpointing = options.gradient_checkpointing == "always"
         self._may_checkpoint = options.gradient_checkpointing != "never"
@@ -83,18 +83,20 @@ class Passes:
         return True
 
     def _run_all(self, batch: Sequence[Encoded]) -> None:
-        for rows in micro_batches(batch, self.max_tokens):
+        on_cpu = self.device.type == "cpu"
+        for rows in micro_batches(batch, self.max_tokens, by_text=on_cpu):
             self._pass(rows)
 
     def _pass(self, rows: Sequence[Encoded]) -> None:
         if self.device.type != "cuda":
-            self._run(pack(rows))
+            self._run(pack_tree(rows, share=not self._drops))
             return
         exact = shape_of(rows)
         self._go(pack(rows, self._buckets.get(exact, exact)))
 
     def _run(self, packed: Packed) -> None:
-        logits_bytes = 2**25 if self.checkpointing else 2**29
+        small = self.checkpointing or self.device.type == "cpu"
+        logits_bytes = 2**24 if small else 2**29
         loss = summed_loss(self.model, packed, logits_bytes=logits_bytes) * self._share
         self.weights.add_gradient(loss if self._scaler is None else self._scaler.scale(loss))
         self.loss += loss.detach()

@@ -1,0 +1,156 @@
+"""Attention inside each row of a packed sequence.
+
+    use(model)      rows of 120 and 90 tokens attend as two causal squares, not under one mask
+
+transformers' own way is one square of 210 x 210 under a block mask; the numbers are the same. An
+attention layer that is found to be the plain one (rotary positions, keys shared or not, no more)
+runs in few kernels; for any other, rows are told apart where transformers calls its attention.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from harness.encoding import Encoded
+from harness.errors import UserError
+from harness.fused_layers import agree
+from harness.lora_linear import side_by_side
+from trainers.packing import Packed, pack, pack_tree, shape_of
+from trainers.rotary import signed
+from trainers.row_attention import Heads, attend_rows
+from trainers.square_attention import attend_squares, move
+
+NAME = "fmtharness_rows"
+PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}
+"""The parts of a plain attention layer."""
+
+
+def use(model: Any) -> None:
+    """Let the model attend row by row wherever it is given a Packed as `packed`."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(NAME, _attend)
+    AttentionMaskInterface.register(NAME, _mask)
+    model.set_attn_implementation(NAME)
+    for module in model.modules():
+        if {name for name, _ in module.named_children()} == PARTS and _is_plain(module, model):
+            module.forward = partial(_forward, module, module.forward)
+
+
+def _forward(
+    module: Any,
+    unpacked: Any,
+    hidden_states: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    packed: Packed | None = None,
+    **kwargs: Any,
+) -> Any:
+    """hidden_states (1, T, hidden); the model's own forward where nothing is packed."""
+    if packed is None:
+        return unpacked(
+            hidden_states=hidden_states, position_embeddings=position_embeddings, **kwargs
+        )
+    return _packed(module, hidden_states, position_embeddings, packed), None
+
+
+def _packed(
+    module: Any,
+    hidden: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    packed: Packed,
+) -> torch.Tensor:
+    projected = side_by_side((module.q_proj, module.k_proj, module.v_proj), hidden)[0]
+    cos, sin = position_embeddings
+    turns = cos[0], signed(sin)[0]
+    size = module.head_dim
+    heads = Heads(
+        module.q_proj.out_features // size,
+        module.k_proj.out_features // size,
+        size,
+        module.scaling,
+    )
+    if packed.rows:
+        attended = attend_rows(projected, *turns, packed.rows, heads)
+    else:
+        attended = attend_squares(projected, *turns, packed, heads)
+    made: torch.Tensor = module.o_proj(attended[None])
+    return made
+
+
+def _is_plain(module: Any, model: Any) -> bool:
+    """Whether a row comes out as from the layer itself."""
+    if any(getattr(each, "sliding_window", None) for each in (module, model.config)):
+        return False
+    try:
+        width, size = module.q_proj.in_features, module.head_dim
+        module.k_proj.out_features, module.scaling  # noqa: B018 - else it is none
+    except AttributeError:
+        return False
+    row = [Encoded([0] * 6, 1)]
+    device = model.device
+    packed = (pack_tree(row) if device.type == "cpu" else pack(row, shape_of(row))).to(device)
+    tokens = packed.ids.shape[1]
+    generator = torch.Generator().manual_seed(0)
+    angles = torch.rand(1, tokens, size // 2, generator=generator)
+    cos, sin = (
+        torch.cat([part, part], -1).to(device, model.dtype) for part in (angles.cos(), angles.sin())
+    )
+    hidden = torch.randn(1, tokens, width, generator=generator).to(device, model.dtype)
+    with torch.no_grad():
+        own = module(hidden_states=hidden, position_embeddings=(cos, sin), attention_mask=None)[0]
+        return agree(_packed(module, hidden, (cos, sin), packed)[:, :6], own[:, :6])
+
+
+def _mask(*arguments: Any, **kwargs: Any) -> Any:
+    from transformers.masking_utils import sdpa_mask
+
+    # Without padding no mask is needed: rows are kept apart below.
+    return None if kwargs.get("attention_mask") is None else sdpa_mask(*arguments, **kwargs)
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    packed: Packed | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """query, key, value: (1, heads, tokens, size) -> (1, tokens, heads, size)."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    attend: Any = sdpa_attention_forward
+    if packed is None:
+        whole: tuple[torch.Tensor, None] = attend(
+            module, query, key, value, attention_mask, **kwargs
+        )
+        return whole
+    window = kwargs.get("sliding_window")
+    longest = max((len(row.path) for row in packed.rows), default=packed.length)
+    if window is not None and longest > window:
+        raise UserError(
+            f"train: the model's layers look back {window} tokens and a row has {longest}; lower "
+            f"train.max_seq_length to {window}"
+        )
+    if not packed.rows:
+        squares = [
+            move(tensor[0].transpose(0, 1).flatten(1), packed.tokens, packed.slots)
+            .view(-1, packed.length, *tensor.shape[1::2])
+            .transpose(1, 2)
+            for tensor in (query, key, value)
+        ]
+        attended = attend(module, *squares, None, **kwargs)[0]
+        in_rows = attended.flatten(0, 1).flatten(1)
+        back = move(in_rows, packed.slots, packed.tokens)
+        return back.view(1, -1, *attended.shape[2:]), None
+    outs = []
+    for start, stop, path in packed.rows:
+        asked = torch.arange(len(path) - (stop - start), len(path))
+        seen = asked[:, None] >= torch.arange(len(path))
+        others = key.index_select(2, path), value.index_select(2, path)
+        outs.append(attend(module, query[:, :, start:stop], *others, seen[None, None], **kwargs)[0])
+    return torch.cat(outs, dim=1), None
