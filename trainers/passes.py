@@ -96,7 +96,7 @@ class Passes:
 
     def _run(self, packed: Packed) -> None:
         small = self.checkpointing or self.device.type == "cpu"
-        logits_bytes = 2**24 if small else 2**29
+        logits_bytes = 2**25 if small else 2**29
         loss = summed_loss(self.model, packed, logits_bytes=logits_bytes) * self._share
         self.weights.add_gradient(loss if self._scaler is None else self._scaler.scale(loss))
         self.loss += loss.detach()
