@@ -132,7 +132,7 @@ class _LoraLinears(torch.autograd.Function):
             # With beta = 0 what stands there before is not read.
             torch.addmm(target, part, up, beta=0, alpha=scale, out=target)
             empty = gradient.new_empty(1, 1)
-            for_ups.append(torch.addmm(empty, part.t(), thin, beta=0, alpha=scale))
+            for_ups.append(torch.addmm(empty, thin.t(), part, beta=0, alpha=scale).t())
         for_x = for_dropped = None
         if ctx.needs_input_grad[0]:
             for_x = flat @ ctx.weight()

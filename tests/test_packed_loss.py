@@ -12,7 +12,7 @@ from harness.errors import UserError
 from trainers import packed_attention
 from trainers.batches import micro_batches
 from trainers.loss import certify, summed_loss
-from trainers.packing import Packed, Row, Shape, pack, pack_tree, shape_of
+from trainers.packing import Packed, Shape, pack, pack_tree, shape_of
 
 STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
 ROWS = [
@@ -131,7 +131,8 @@ def test_a_model_that_packs_wrongly_is_refused(model: Any, monkeypatch: pytest.M
         certify(model, device)
     monkeypatch.undo()
     head = model.get_output_embeddings()
-    monkeypatch.setattr(model, "lm_head", torch.nn.Sequential(head, torch.nn.Softmax(-1)))
+    unlike = torch.nn.Sequential(head, torch.nn.Softmax(-1))
+    monkeypatch.setitem(model._modules, "lm_head", unlike)
     monkeypatch.setattr(model, "get_output_embeddings", lambda: head)
     with pytest.raises(UserError, match="its head"):
         certify(model, device)
@@ -169,14 +170,28 @@ def test_a_tree_as_it_is_written_down() -> None:
     assert tree.positions.tolist() == [[0, 1, 2, 3, 2, 3, 4, 1]]
     assert tree.before.tolist() == [1, 2, 4, 5, 0]
     assert tree.labels.tolist() == [7, 2, 3, 2, 2]
-    assert [(row.start, row.stop, row.path.tolist()) for row in tree.rows] == [
-        (0, 4, [0, 1, 2, 3]),
-        (4, 7, [0, 1, 4, 5, 6]),
-        (7, 8, [0, 7]),
+    assert [(len(block.bias), block.bias.shape[1], block.n) for block in tree.blocks] == [
+        (1, 3, 5),
+        (1, 4, 4),
+        (1, 1, 2),
     ]
+    assert tree.tokens.tolist() == [0, 1, 4, 5, 6, 0, 1, 2, 3, 0, 7]
+    assert tree.slots.tolist() == [5, 6, 7, 8, 2, 3, 4, 10]
+    assert tree.shared is not None
+    assert [part.tolist() for part in tree.shared] == [[0, 1], [0, 5, 9, 1, 6], [0, 0, 0, 1, 1]]
     alone = pack_tree(rows, share=False)
     assert alone.ids.tolist() == [[5, 6, 7, 2, 5, 6, 7, 3, 2, 5, 2]]
-    assert alone.rows[1] == Row(4, 9, alone.rows[1].path)
+
+
+def test_rows_of_like_length_attend_together(model: Any) -> None:
+    rows = [Encoded([9 + i, *range(3, 20 - i), STOP], 9 - i) for i in range(3)]
+    rows += [Encoded([*rows[0].ids[:4], *range(30, 43), STOP], 6)]
+    tree = packed(rows)
+    assert [(len(block.bias), block.n) for block in tree.blocks] == [(2, 19), (2, 18)]
+    expected: Any = sum(naive(model, row) for row in rows)
+    found = summed_loss(model, tree)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradient(model, found), gradient(model, expected))
 
 
 def test_packing_as_it_is_written_down() -> None:

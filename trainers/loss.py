@@ -97,9 +97,10 @@ class _HeadLoss(torch.autograd.Function):
             counts = (label >= 0).unsqueeze(1)
             place = label.clamp(min=0).unsqueeze(1)
             logits = torch.nn.functional.linear(x, weight, bias)
-            log_p = logits.log_softmax(1, dtype=torch.float32)
-            loss -= (log_p.gather(1, place) * counts).sum()
-            by_logits = log_p.exp_()
+            by_logits = logits.softmax(1, dtype=torch.float32)
+            # log p = logit - highest + log p(highest), which is exact for the smallest p, too
+            behind = logits.gather(1, place).float() - logits.amax(1, keepdim=True)
+            loss -= ((behind + by_logits.amax(1, keepdim=True).log()) * counts).sum()
             by_logits.scatter_add_(1, place, torch.full_like(place, -1, dtype=torch.float32))
             gradients.append((by_logits.to(x.dtype) @ weight) * counts)
         ctx.save_for_backward(torch.cat(gradients))

@@ -72,10 +72,8 @@ def _packed(
         size,
         module.scaling,
     )
-    if packed.rows:
-        attended = attend_rows(projected, *turns, packed.rows, heads)
-    else:
-        attended = attend_squares(projected, *turns, packed, heads)
+    attend = attend_rows if packed.blocks else attend_squares
+    attended = attend(projected, *turns, packed, heads)
     made: torch.Tensor = module.o_proj(attended[None])
     return made
 
@@ -130,13 +128,13 @@ def _attend(
         )
         return whole
     window = kwargs.get("sliding_window")
-    longest = max((len(row.path) for row in packed.rows), default=packed.length)
+    longest = max((block.n for block in packed.blocks), default=packed.length)
     if window is not None and longest > window:
         raise UserError(
             f"train: the model's layers look back {window} tokens and a row has {longest}; lower "
             f"train.max_seq_length to {window}"
         )
-    if not packed.rows:
+    if not packed.blocks:
         squares = [
             move(tensor[0].transpose(0, 1).flatten(1), packed.tokens, packed.slots)
             .view(-1, packed.length, *tensor.shape[1::2])
@@ -147,10 +145,19 @@ def _attend(
         in_rows = attended.flatten(0, 1).flatten(1)
         back = move(in_rows, packed.slots, packed.tokens)
         return back.view(1, -1, *attended.shape[2:]), None
+    at_places = [
+        torch.split(
+            tensor[0].transpose(0, 1).index_select(0, packed.tokens),
+            [len(block.bias) * block.n for block in packed.blocks],
+        )
+        for tensor in (query, key, value)
+    ]
     outs = []
-    for start, stop, path in packed.rows:
-        asked = torch.arange(len(path) - (stop - start), len(path))
-        seen = asked[:, None] >= torch.arange(len(path))
-        others = key.index_select(2, path), value.index_select(2, path)
-        outs.append(attend(module, query[:, :, start:stop], *others, seen[None, None], **kwargs)[0])
-    return torch.cat(outs, dim=1), None
+    for block, *parts in zip(packed.blocks, *at_places, strict=True):
+        asked, *others = (part.unflatten(0, (-1, block.n)).transpose(1, 2) for part in parts)
+        bias = block.bias.to(query.dtype)[:, None]
+        m = bias.shape[2]
+        made = attend(module, asked[:, :, block.n - m :], *others, bias, **kwargs)[0]
+        filled = torch.nn.functional.pad(made, (0, 0, 0, 0, block.n - m, 0))
+        outs.append(filled.flatten(0, 1))
+    return torch.cat(outs).index_select(0, packed.slots)[None], None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LONGEST = 1.05
 """A bucket is at most this much longer than any of its passes."""
+LOOSE = 1.15
+"""How much more rows that attend together may compute than one by one."""
 
 
 class Shape(NamedTuple):
@@ -32,40 +34,49 @@ class Shape(NamedTuple):
     labels: int
 
 
-class Row(NamedTuple):
-    """The tokens from `start` to `stop`, which attend to those of `path`, themselves the last."""
+class Block(NamedTuple):
+    """R rows of like length that attend together: the last m of n places each to all n.
 
-    start: int
-    stop: int
-    path: torch.Tensor  # (n,) int64
+    Shorter rows stand at the right. `bias` is -inf where a place may not be looked at; what a
+    filled up place attends to is never used.
+    """
+
+    bias: torch.Tensor  # (R, m, n) fp32
+    n: int
+
+
+class Shared(NamedTuple):
+    """The places of tokens that several rows have in common: what comes back to them is added up."""
+
+    tokens: torch.Tensor  # (S,)
+    places: torch.Tensor  # (E,)
+    of: torch.Tensor  # (E,) the index into `tokens` of what stands in each place
 
 
 class Packed(NamedTuple):
-    """One pass: T tokens of R rows, N labels; all int64.
+    """One pass: T tokens of R rows, N labels, P places in which rows attend; all int64.
 
-    Where `rows` are given, each attends by itself. Otherwise rows attend as squares of `length`:
-    `slots` says where each token stands in there, `tokens` which token stands in each place. What
-    is beyond a row is the last token and the last place, which hold nothing: their gradients are
-    zero.
+    `tokens` says which token stands in each place and `slots` at which place each token attends.
+    Without `blocks` the places are squares of `length`, one for each row; what is beyond a row is
+    the last token and the last place, which hold nothing: their gradients are zero.
     """
 
     ids: torch.Tensor  # (1, T)
     positions: torch.Tensor  # (1, T)
     slots: torch.Tensor  # (T,)
-    tokens: torch.Tensor  # (R * length,)
+    tokens: torch.Tensor  # (P,)
     before: torch.Tensor  # (N,) the token that predicts each label
     labels: torch.Tensor  # (N,) -100 where there is none
     length: int = 0
-    rows: tuple[Row, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    shared: Shared | None = None
 
     def tensors(self) -> list[torch.Tensor]:
         return list(self[:6])
 
     def to(self, device: torch.device) -> Packed:
-        ids, positions, slots, tokens, before, labels = (
-            tensor.to(device, non_blocking=True) for tensor in self.tensors()
-        )
-        return Packed(ids, positions, slots, tokens, before, labels, self.length, self.rows)
+        moved = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
+        return Packed(*moved, self.length, self.blocks, self.shared)
 
 
 def shape_of(rows: Sequence[Encoded]) -> Shape:
@@ -131,7 +142,7 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
     found: dict[tuple[int, int], int] = {}
     ids: list[int] = []
     positions: list[int] = []
-    parts: list[Row] = []
+    paths: list[tuple[list[int], int]] = []
     before: list[int] = []
     targets: list[int] = []
     for row in rows:
@@ -147,16 +158,64 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
                 if place < row.prompt_length:
                     found[key] = known
             path.append(known)
-        parts.append(Row(start, len(ids), torch.tensor(path)))
+        paths.append((path, len(ids) - start))
         before += path[row.prompt_length - 1 : -1]
         targets += row.ids[row.prompt_length :]
-    nothing = torch.tensor([], dtype=torch.int64)
+    tokens: list[int] = []
+    blocks: list[Block] = []
+    slots = [0] * len(ids)
+    again: dict[int, list[int]] = {}
+    for group in _alike(paths):
+        n = max(len(path) for path, _ in group)
+        m = max(own for _, own in group)
+        for path, own in group:
+            tokens += [path[0]] * (n - len(path))
+            for place, token in enumerate(path, len(tokens)):
+                again.setdefault(token, []).append(place)
+            tokens += path
+            for place in range(len(tokens) - own, len(tokens)):
+                slots[tokens[place]] = place
+        blocks.append(Block(_bias([n - len(path) for path, _ in group], m, n), n))
+    shared = [places for places in again.values() if len(places) > 1]
     return Packed(
         torch.tensor([ids]),
         torch.tensor([positions]),
-        nothing,
-        nothing,
+        torch.tensor(slots),
+        torch.tensor(tokens),
         torch.tensor(before),
         torch.tensor(targets),
-        rows=tuple(parts),
+        blocks=tuple(blocks),
+        shared=Shared(
+            torch.tensor([tokens[places[0]] for places in shared], dtype=torch.int64),
+            torch.tensor([place for places in shared for place in places], dtype=torch.int64),
+            torch.tensor([i for i, p in enumerate(shared) for _ in p], dtype=torch.int64),
+        ),
     )
+
+
+def _alike(paths: Sequence[tuple[list[int], int]]) -> list[list[tuple[list[int], int]]]:
+    """The rows in groups whose products, filled up, are not much larger than one by one."""
+
+    def size(row: tuple[list[int], int]) -> tuple[int, int]:
+        return len(row[0]), row[1]
+
+    groups: list[list[tuple[list[int], int]]] = []
+    n = m = work = 0
+    for row in sorted(paths, key=size, reverse=True):
+        own_n, own_m = size(row)
+        m = max(m, own_m)
+        work += own_n * own_m
+        if not groups or n * m * (len(groups[-1]) + 1) > LOOSE * work:
+            groups.append([])
+            (n, m), work = (own_n, own_m), own_n * own_m
+        groups[-1].append(row)
+    return groups
+
+
+def _bias(missing: Sequence[int], m: int, n: int) -> torch.Tensor:
+    import torch
+
+    asked, seen = torch.arange(n - m, n)[:, None], torch.arange(n)
+    there = seen >= torch.tensor(missing)[:, None, None]
+    visible = (asked >= seen) & there | (asked == seen)  # each sees itself, filled up or not
+    return torch.zeros(len(missing), m, n).masked_fill_(~visible, -torch.inf)

@@ -1,6 +1,6 @@
-"""Causal attention of packed rows on a CPU, one row after the other, by plain products.
+"""Causal attention of packed rows on a CPU, a few rows of like length at a time, by plain products.
 
-    attend_rows(projected, cos, signed, rows, heads)     (T, all heads) -> (T, query heads)
+    attend_rows(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
 
 Rows of a few hundred tokens are too short for torch's blockwise kernels to pay: in bf16 these
 products measured five times as fast, forward and backward together.
@@ -8,14 +8,13 @@ products measured five times as fast, forward and backward together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from trainers.packing import Row
+from trainers.packing import Block, Packed
 from trainers.rotary import turn, turn_back
 
 
@@ -41,12 +40,12 @@ def attend_rows(
     projected: torch.Tensor,
     cos: torch.Tensor,
     signed: torch.Tensor,
-    rows: Sequence[Row],
+    packed: Packed,
     heads: Heads,
 ) -> torch.Tensor:
     """projected (T, all * size) is overwritten; cos and signed (T, size)."""
     attended: torch.Tensor = _RowAttention.apply(  # type: ignore[no-untyped-call]
-        projected, cos, signed, rows, heads
+        projected, cos, signed, packed, heads
     )
     return attended
 
@@ -58,79 +57,104 @@ class _RowAttention(torch.autograd.Function):
         projected: torch.Tensor,
         cos: torch.Tensor,
         signed: torch.Tensor,
-        rows: Sequence[Row],
+        packed: Packed,
         heads: Heads,
     ) -> torch.Tensor:
         each = projected.detach().view(len(projected), heads.all, heads.size)
         turn(each[:, : heads.turned], cos, signed)  # no one else has the projection
-        out = projected.new_empty(len(projected), heads.queries * heads.size)
-        shares = []
-        for row in rows:
-            query, key, value = _of_row(each, row, heads)
-            share = torch.softmax(_scores(query, key, row, heads), -1)
-            _put(out.view(len(out), heads.queries, -1), row, share @ value, heads)
-            shares.append(share)
-        ctx.save_for_backward(each, cos, signed, *shares)
-        ctx.rows, ctx.heads = rows, heads
-        return out
+        at_places = each.index_select(0, packed.tokens)
+        out = each.new_empty(len(at_places), heads.queries, heads.size)
+        saved = []
+        for block, part, of_block in _blocks(packed, at_places, out):
+            query = _queries(part[:, :, : heads.queries], block, heads)
+            key, value = _others(part[:, :, heads.queries :])
+            share = torch.softmax(_scores(query, key, block, heads), -1)
+            _put(of_block, share @ value, block, heads)
+            saved += [query, key, value, share]
+        ctx.save_for_backward(cos, signed, *saved)
+        ctx.packed, ctx.heads = packed, heads
+        return out.index_select(0, packed.slots).flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        each, cos, signed, *shares = ctx.saved_tensors
+        cos, signed, *saved = ctx.saved_tensors
         heads: Heads = ctx.heads
-        by_out = gradient.view(len(gradient), heads.queries, heads.size)
-        found = torch.empty_like(each)
-        # Tokens that rows have in common are keys and values of several.
-        others = each.new_zeros(len(each), 2 * heads.keys, heads.size, dtype=torch.float32)
-        for row, share in zip(ctx.rows, shares, strict=True):
-            query, key, value = _of_row(each, row, heads)
-            of_row = _queries(by_out[row.start : row.stop], heads)
-            by_share = of_row @ value.transpose(1, 2)
+        packed: Packed = ctx.packed
+        by_out = _at_slots(gradient.view(-1, heads.queries, heads.size), packed)
+        at_places = gradient.new_empty(len(by_out), heads.all, heads.size)
+        for index, (block, part, of_block) in enumerate(_blocks(packed, by_out, at_places)):
+            query, key, value, share = saved[4 * index : 4 * index + 4]
+            asked = _queries(part, block, heads)
+            by_share = asked @ value.transpose(1, 2)
             by_score = torch.ops.aten._softmax_backward_data(by_share, share, -1, share.dtype)
             by_score.mul_(heads.scale)
-            _put(found[:, : heads.queries], row, by_score @ key, heads)
-            by_key, by_value = by_score.transpose(1, 2) @ query, share.transpose(1, 2) @ of_row
-            both = torch.cat([by_key, by_value]).transpose(0, 1).float()
-            others.index_add_(0, row.path, both)
-        found[:, heads.queries :] = others
+            _put(of_block[:, :, : heads.queries], by_score @ key, block, heads)
+            by_key, by_value = by_score.transpose(1, 2) @ query, share.transpose(1, 2) @ asked
+            of_others = of_block[:, :, heads.queries :].transpose(1, 2)
+            for target, made in zip(of_others.chunk(2, 1), (by_key, by_value), strict=True):
+                target.copy_(made.view(target.shape))
+        found = at_places.index_select(0, packed.slots)
+        _add_up(found[:, heads.queries :], at_places[:, heads.queries :], packed)
         turn_back(found[:, : heads.turned], cos, signed)
-        return found.view(len(found), -1), None, None, None, None
+        return found.flatten(1), None, None, None, None
 
 
-def _of_row(
-    each: torch.Tensor, row: Row, heads: Heads
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Queries (keys, group * m, size), keys and values (keys, n, size) of one row."""
-    query = _queries(each[row.start : row.stop, : heads.queries], heads)
-    others = each[:, heads.queries :].index_select(0, row.path).transpose(0, 1)
-    return query, others[: heads.keys], others[heads.keys :]
+def _blocks(
+    packed: Packed, *at_places: torch.Tensor
+) -> Iterator[tuple[Block, torch.Tensor, torch.Tensor]]:
+    """Each block with its part of two tensors (P, ...), as (rows, n, ...)."""
+    sizes = [len(block.bias) * block.n for block in packed.blocks]
+    parts = zip(*(torch.split(tensor, sizes) for tensor in at_places), strict=True)
+    for block, (one, other) in zip(packed.blocks, parts, strict=True):
+        yield block, one.unflatten(0, (-1, block.n)), other.unflatten(0, (-1, block.n))
 
 
-def _queries(of_tokens: torch.Tensor, heads: Heads) -> torch.Tensor:
-    """(m, queries, size) as (keys, group * m, size): heads that share a key are one product."""
-    split = of_tokens.view(len(of_tokens), heads.keys, -1, heads.size)
-    return split.permute(1, 2, 0, 3).reshape(heads.keys, -1, heads.size)
+def _queries(of_places: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:
+    """(R, n, queries, size), of which the last m, as (R * keys, group * m, size).
+
+    Query heads that share a key are one product.
+    """
+    own = of_places[:, block.n - block.bias.shape[1] :]
+    split = own.unflatten(2, (heads.keys, -1)).permute(0, 2, 3, 1, 4)
+    return split.reshape(len(own) * heads.keys, -1, heads.size)
 
 
-def _put(into: torch.Tensor, row: Row, of_queries: torch.Tensor, heads: Heads) -> None:
-    """The inverse of `_queries`, into a row's place in (T, queries, size)."""
-    m = row.stop - row.start
-    split = of_queries.view(heads.keys, -1, m, heads.size).permute(2, 0, 1, 3)
-    into[row.start : row.stop].view(m, heads.keys, -1, heads.size).copy_(split)
+def _put(into: torch.Tensor, of_queries: torch.Tensor, block: Block, heads: Heads) -> None:
+    """The inverse of `_queries`, into (R, n, queries, size)."""
+    rows, m, _ = block.bias.shape
+    split = of_queries.view(rows, heads.keys, -1, m, heads.size).permute(0, 3, 1, 2, 4)
+    into[:, block.n - m :].unflatten(2, (heads.keys, -1)).copy_(split)
 
 
-def _scores(query: torch.Tensor, key: torch.Tensor, row: Row, heads: Heads) -> torch.Tensor:
-    """(keys, group * m, n), -inf where a token is later than the one that asks."""
-    m, n = row.stop - row.start, len(row.path)
-    scores = torch.baddbmm(
-        query.new_empty(1, 1, 1), query, key.transpose(1, 2), beta=0, alpha=heads.scale
-    )
-    later = _later(-(-n // 256) * 256, query.dtype)[n - m : n, :n]
-    scores.view(heads.keys, -1, m, n).add_(later)
-    return scores
+def _others(of_places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(R, n, 2 * keys, size) as keys and values (R * keys, n, size)."""
+    rows, n, both, size = of_places.shape
+    split = of_places.unflatten(2, (2, both // 2)).permute(2, 0, 3, 1, 4)
+    key, value = split.reshape(2, rows * both // 2, n, size)
+    return key, value
 
 
-@lru_cache(maxsize=4)
-def _later(length: int, dtype: torch.dtype) -> torch.Tensor:
-    return torch.full((length, length), -torch.inf, dtype=dtype).triu(1)
+def _scores(query: torch.Tensor, key: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:
+    """(R * keys, group * m, n), -inf where a place may not be looked at."""
+    rows, m, n = block.bias.shape
+    bias = block.bias.to(query.dtype)[:, None, None]
+    group = heads.queries // heads.keys
+    scores = bias.expand(rows, heads.keys, group, m, n).reshape(rows * heads.keys, group * m, n)
+    return scores.baddbmm_(query, key.transpose(1, 2), alpha=heads.scale)
+
+
+def _at_slots(of_tokens: torch.Tensor, packed: Packed) -> torch.Tensor:
+    """(T, ...) as (P, ...), zero but where a token attends."""
+    at_places = of_tokens.new_zeros(len(packed.tokens), *of_tokens.shape[1:])
+    return at_places.index_copy_(0, packed.slots, of_tokens)
+
+
+def _add_up(of_tokens: torch.Tensor, at_places: torch.Tensor, packed: Packed) -> None:
+    """Give tokens that several rows have in common the sum of their places."""
+    shared = packed.shared
+    if shared is None or not len(shared.tokens):
+        return
+    parts = at_places.index_select(0, shared.places).float()
+    sums = parts.new_zeros(len(shared.tokens), *parts.shape[1:]).index_add_(0, shared.of, parts)
+    of_tokens[shared.tokens] = sums.to(of_tokens.dtype)
