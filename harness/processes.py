@@ -90,6 +90,9 @@ def _join() -> Any:
     from datetime import timedelta
 
     import torch
+
+    # Imported later, its functions' defaults keep the group: gloo's threads then outlive Python.
+    import torch.distributed.nn.functional
     from accelerate import PartialState
 
     return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
