@@ -11,6 +11,7 @@ is expanded where it is used and not kept.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -20,6 +21,14 @@ from torch.autograd.function import once_differentiable
 
 TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Names of layers that are given the same input, one after the other."""
+
+
+class _Made(threading.local):
+    """What a thread's last call has made for the other layers of a Group."""
+
+    def __init__(self) -> None:
+        self.given: torch.Tensor | None = None
+        self.waiting: dict[int, torch.Tensor] = {}
 
 
 class Group:
@@ -35,8 +44,7 @@ class Group:
         self.weight, self.bias = _weight(bases), _bias(bases)
         self.scales = [layer.scaling[_adapter(layer)] for layer in layers]
         self.working: tuple[torch.Tensor, Sequence[torch.Tensor]] | None = None
-        self._given: torch.Tensor | None = None
-        self._waiting: dict[int, torch.Tensor] = {}
+        self._made = _Made()
         for index, layer in enumerate(layers):
             layer.forward = partial(self, index)
 
@@ -63,14 +71,15 @@ class Group:
         """The output of the layer of this index."""
         if len(self.layers) == 1:
             return self.whole(x)
-        if x is self._given and index in self._waiting:
-            made = self._waiting.pop(index)
-            if not self._waiting:
-                self._given = None
+        here = self._made
+        if x is here.given and index in here.waiting:
+            made = here.waiting.pop(index)
+            if not here.waiting:
+                here.given = None
             return made
         every: Sequence[torch.Tensor] = torch.split(self.whole(x), self.sizes, -1)
-        self._waiting = {i: made for i, made in enumerate(every) if i != index}
-        self._given = x
+        here.waiting = {i: made for i, made in enumerate(every) if i != index}
+        here.given = x
         return every[index]
 
     def whole(self, x: torch.Tensor) -> torch.Tensor:

@@ -52,7 +52,7 @@ def gradients(loaded: Loaded) -> dict[str, torch.Tensor]:
     rows = [encode_example(tokenizer, example, stop_id) for example in EXAMPLES]
     names = {id(weight): name for name, weight in model.named_parameters()}
     weights = AdapterWeights(model)
-    weights.add_gradient(summed_loss(model, pack_tree(rows)))
+    weights.gradient += weights.gradient_of(summed_loss(model, pack_tree(rows)))
     parts = torch.split(weights.gradient, [weight.numel() for weight in weights.parameters])
     return {names[id(w)]: part for w, part in zip(weights.parameters, parts, strict=True)}
 

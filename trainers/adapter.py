@@ -76,7 +76,7 @@ class AdapterWeights:
         with torch.no_grad():
             self._copy.copy_(self.vector[: len(self._copy)])
 
-    def add_gradient(self, loss: torch.Tensor) -> None:
-        """Add the gradient of a loss to `gradient`."""
+    def gradient_of(self, loss: torch.Tensor) -> torch.Tensor:
+        """The gradient of a loss, (weights,) in the model's type."""
         parts = torch.autograd.grad(loss, self.leaves)
-        self.gradient += torch.cat([part.flatten() for part in parts])
+        return torch.cat([part.flatten() for part in parts])

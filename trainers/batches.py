@@ -37,7 +37,7 @@ class Order:
 
 
 def micro_batches(
-    batch: Sequence[Encoded], max_tokens: int, *, by_text: bool = False
+    batch: Sequence[Encoded], max_tokens: int, *, by_text: bool = False, at_least: int = 1
 ) -> list[list[Encoded]]:
     """Cut a batch into few passes of at most `max_tokens` tokens, alike in size.
 
@@ -47,7 +47,7 @@ def micro_batches(
     rows = sorted(batch) if by_text else sorted(batch, key=lambda row: -len(row.ids))
     total = sum(len(row.ids) for row in rows)
     longest = max((len(row.ids) for row in rows), default=0)
-    for count in itertools.count(max(1, math.ceil(total / max_tokens))):
+    for count in itertools.count(max(at_least, math.ceil(total / max_tokens))):
         passes = _cut(rows, total / count)
         if all(sum(len(row.ids) for row in part) <= max(max_tokens, longest) for part in passes):
             return passes

@@ -46,7 +46,7 @@ class Block(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """The places of tokens that several rows have in common: what comes back to them is added up."""
+    """The places of tokens that several rows share: what comes back to them is added up."""
 
     tokens: torch.Tensor  # (S,)
     places: torch.Tensor  # (E,)
@@ -75,8 +75,12 @@ class Packed(NamedTuple):
         return list(self[:6])
 
     def to(self, device: torch.device) -> Packed:
-        moved = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
-        return Packed(*moved, self.length, self.blocks, self.shared)
+        ids, positions, slots, tokens, before, labels = (
+            tensor.to(device, non_blocking=True) for tensor in self.tensors()
+        )
+        return self._replace(
+            ids=ids, positions=positions, slots=slots, tokens=tokens, before=before, labels=labels
+        )
 
 
 def shape_of(rows: Sequence[Encoded]) -> Shape:

@@ -20,6 +20,7 @@ from harness.progress import say
 from trainers.adapter import AdapterWeights
 from trainers.batches import micro_batches
 from trainers.graphs import Captured
+from trainers.lanes import lanes_for, side_by_side
 from trainers.loss import summed_loss
 from trainers.options import LowRankOptions
 from trainers.packing import Packed, Shape, buckets, pack, pack_tree, shape_of
@@ -83,23 +84,33 @@ class Passes:
         return True
 
     def _run_all(self, batch: Sequence[Encoded]) -> None:
-        on_cpu = self.device.type == "cpu"
-        for rows in micro_batches(batch, self.max_tokens, by_text=on_cpu):
-            self._pass(rows)
-
-    def _pass(self, rows: Sequence[Encoded]) -> None:
-        if self.device.type != "cuda":
-            self._run(pack_tree(rows, share=not self._drops))
+        if self.device.type == "cpu":
+            self._run_in_lanes(batch)
             return
-        exact = shape_of(rows)
-        self._go(pack(rows, self._buckets.get(exact, exact)))
+        for rows in micro_batches(batch, self.max_tokens):
+            exact = shape_of(rows)
+            self._go(pack(rows, self._buckets.get(exact, exact)))
+
+    def _run_in_lanes(self, batch: Sequence[Encoded]) -> None:
+        # What dropout draws depends on which lane is first.
+        lanes = 1 if self._drops else lanes_for(sum(len(row.ids) for row in batch))
+        parts = micro_batches(batch, self.max_tokens // lanes, by_text=True, at_least=lanes)
+        trees = [pack_tree(rows, share=not self._drops) for rows in parts]
+        for loss, gradient in side_by_side(self._gradient, trees, lanes):
+            self.weights.gradient += gradient
+            self.loss += loss
 
     def _run(self, packed: Packed) -> None:
+        loss, gradient = self._gradient(packed)
+        self.weights.gradient += gradient
+        self.loss += loss
+
+    def _gradient(self, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
         small = self.checkpointing or self.device.type == "cpu"
         logits_bytes = 2**25 if small else 2**29
         loss = summed_loss(self.model, packed, logits_bytes=logits_bytes) * self._share
-        self.weights.add_gradient(loss if self._scaler is None else self._scaler.scale(loss))
-        self.loss += loss.detach()
+        scaled = loss if self._scaler is None else self._scaler.scale(loss)
+        return loss.detach(), self.weights.gradient_of(scaled)
 
     def _run_there(self, packed: Packed) -> None:
         self._run(packed.to(self.device))

@@ -107,7 +107,11 @@ def _blocks(
     sizes = [len(block.bias) * block.n for block in packed.blocks]
     parts = zip(*(torch.split(tensor, sizes) for tensor in at_places), strict=True)
     for block, (one, other) in zip(packed.blocks, parts, strict=True):
-        yield block, one.unflatten(0, (-1, block.n)), other.unflatten(0, (-1, block.n))
+        yield (
+            block,
+            torch.unflatten(one, 0, (-1, block.n)),
+            torch.unflatten(other, 0, (-1, block.n)),
+        )
 
 
 def _queries(of_places: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:
@@ -116,7 +120,7 @@ def _queries(of_places: torch.Tensor, block: Block, heads: Heads) -> torch.Tenso
     Query heads that share a key are one product.
     """
     own = of_places[:, block.n - block.bias.shape[1] :]
-    split = own.unflatten(2, (heads.keys, -1)).permute(0, 2, 3, 1, 4)
+    split = torch.unflatten(own, 2, (heads.keys, -1)).permute(0, 2, 3, 1, 4)
     return split.reshape(len(own) * heads.keys, -1, heads.size)
 
 
@@ -124,13 +128,13 @@ def _put(into: torch.Tensor, of_queries: torch.Tensor, block: Block, heads: Head
     """The inverse of `_queries`, into (R, n, queries, size)."""
     rows, m, _ = block.bias.shape
     split = of_queries.view(rows, heads.keys, -1, m, heads.size).permute(0, 3, 1, 2, 4)
-    into[:, block.n - m :].unflatten(2, (heads.keys, -1)).copy_(split)
+    torch.unflatten(into[:, block.n - m :], 2, (heads.keys, -1)).copy_(split)
 
 
 def _others(of_places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(R, n, 2 * keys, size) as keys and values (R * keys, n, size)."""
     rows, n, both, size = of_places.shape
-    split = of_places.unflatten(2, (2, both // 2)).permute(2, 0, 3, 1, 4)
+    split = torch.unflatten(of_places, 2, (2, both // 2)).permute(2, 0, 3, 1, 4)
     key, value = split.reshape(2, rows * both // 2, n, size)
     return key, value
 

@@ -1,0 +1,73 @@
+"""Passes side by side on a CPU: the same gradient as one after the other, the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import fused_layers
+from harness.config import ModelOptions
+from harness.encoding import Encoded
+from harness.models import load_model
+from tests.tiny import tiny_model
+from trainers import lanes, packed_attention
+from trainers.adapter import AdapterWeights, adapted
+from trainers.lanes import lanes_for, side_by_side
+from trainers.lora import Lora
+from trainers.passes import Passes
+
+ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(8)]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("plain", [True, False], ids=["fused", "layer by layer"])
+def test_lanes_sum_up_to_the_same(
+    plain: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not plain:  # the layers of a Group are called one by one, from two threads at a time
+        monkeypatch.setattr(packed_attention, "_is_plain", lambda *_: False)
+        monkeypatch.setattr(fused_layers, "fuse_mlps", lambda *_: 0)
+    name = str(tiny_model(tmp_path / "tiny"))
+    loaded = load_model(ModelOptions(name=name, quantization="none", precision="fp32"))
+    options = Lora()
+    model = adapted(loaded.model, options)
+    weights = AdapterWeights(model)
+    weights.vector += 0.02 * torch.randn(len(weights.vector), generator=torch.manual_seed(0))
+    weights.refresh()
+    passes = Passes(model, weights, options, None)
+
+    def gradient(worth: int) -> tuple[float, torch.Tensor]:
+        monkeypatch.setattr(lanes, "WORTH_A_LANE", worth)
+        passes.gradient(ROWS, labels=100)
+        return passes.loss.item(), weights.gradient.clone()
+
+    loss, whole = gradient(10_000)
+    for _ in range(5):
+        in_lanes = gradient(10)
+        assert in_lanes[0] == pytest.approx(loss)
+        torch.testing.assert_close(in_lanes[1], whole)
+    assert torch.equal(gradient(10)[1], in_lanes[1])
+    assert whole.abs().max() > 0
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_are_shared_out_and_given_back() -> None:
+    assert (lanes_for(0), lanes_for(1999), lanes_for(2000), lanes_for(9000)) == (1, 1, 2, 2)
+    found = side_by_side(lambda part: (part, torch.get_num_threads()), [3, 1, 2], lanes=2)
+    assert found == [(3, 1), (1, 1), (2, 1)]
+    assert torch.get_num_threads() == 2
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda part: 1 // part, [1, 0], lanes=2)
+    assert torch.get_num_threads() == 2
