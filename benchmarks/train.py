@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/hard.toml"))
     parser.add_argument("--set", action="append", default=[], help="override for our side")
     parser.add_argument("--only", choices=["ours", "trl"])
+    parser.add_argument("--rounds", type=int, default=1, help="times each line runs, in turns")
     parser.add_argument("--grid", help="TRL's configurations by number, such as 0,3; all if unset")
     parser.add_argument("--peak", action="store_true", help="only the memory of one long row")
     parser.add_argument("--whole", action="store_true", help="TRL's best and ours, all steps")
@@ -85,19 +87,22 @@ def _compare(chosen: argparse.Namespace, folder: Path) -> None:
         line = _run({**spec, "side": "peak", "name": "one row of 512 tokens"})
         click.echo(line.get("failed") or json.dumps(line["peaks"]))
         return
-    lines = []
+    sides: list[dict[str, Any]] = []
     if chosen.only != "trl":
-        lines.append(_run({**spec, "side": "ours", "name": "ours"}))
+        sides.append({"side": "ours", "name": "ours"})
     if chosen.only != "ours":
         grid: Any = GPU_GRID if on_gpu else CPU_GRID
         for settings in [grid[int(i)] for i in chosen.grid.split(",")] if chosen.grid else grid:
             name = "trl " + " ".join(f"{key}={value}" for key, value in settings.items())
-            lines.append(_run({**spec, "side": "trl", "name": name, **settings}))
+            sides.append({"side": "trl", "name": name, **settings})
+    rounds = [[_run({**spec, **side}) for side in sides] for _ in range(chosen.rounds)]
+    lines = [_middle(same) for same in zip(*rounds, strict=True)]
     click.echo(
         f"\n{spec['device']}, {platform.machine()}, {os.cpu_count()} cores; {spec['versions']}"
     )
     click.echo(
-        f"{spec['label']}, {chosen.steps} steps of {PER_STEP} Examples, limit {chosen.limit}"
+        f"{spec['label']}, {chosen.steps} steps of {PER_STEP} Examples, limit {chosen.limit}, "
+        f"the middle one of {chosen.rounds}"
     )
     _table(lines)
     done = [line for line in lines if "rate" in line]
@@ -111,11 +116,11 @@ def _compare(chosen: argparse.Namespace, folder: Path) -> None:
     if chosen.whole:
         every = _prepare(argparse.Namespace(**{**vars(chosen), "steps": None}), folder)
         settings = {key: best[key] for key in SETTINGS if key in best}
-        sides = (
+        both = (
             {"side": "ours", "name": "ours"},
             {"side": "trl", "name": best["name"], **settings},
         )
-        whole = [_run({**every, **side}) for side in sides]
+        whole = [_run({**every, **side}) for side in both]
         click.echo(f"\nall {every['steps']} steps:")
         _table(whole)
         if all("seconds" in line for line in whole):
@@ -189,6 +194,14 @@ def _run(spec: dict[str, Any]) -> dict[str, Any]:
     if "rate" in result:
         click.echo(f"... {result['rate']:,.0f} tokens/s", err=True)
     return {**spec, **result}
+
+
+def _middle(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The run of one line that has the median rate, with the rates of all."""
+    done = sorted((line for line in lines if "rate" in line), key=lambda line: line["rate"])
+    if not done:
+        return lines[0]
+    return {**done[len(done) // 2], "rates": [line["rate"] for line in done]}
 
 
 def _peak(spec: dict[str, Any]) -> dict[str, Any]:
@@ -387,7 +400,13 @@ def _table(lines: list[dict[str, Any]]) -> None:
         memory = [line.get(key, 0) / 2**20 for key in ("cuda_allocated", "cuda_reserved")]
         if not any(memory):
             memory = [line["resident"] / 2**20, math.nan]
-        row = [f"{line['rate']:,.0f}", f"{line['seconds']:.1f}", *(f"{m:,.0f}" for m in memory)]
+        rates = line.get("rates", [line["rate"]])
+        spread = f" ({rates[0]:,.0f} .. {rates[-1]:,.0f})" if len(rates) > 1 else ""
+        row = [
+            f"{line['rate']:,.0f}{spread}",
+            f"{line['seconds']:.1f}",
+            *(f"{m:,.0f}" for m in memory),
+        ]
         shown.append(
             [
                 line["name"],

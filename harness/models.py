@@ -157,22 +157,27 @@ def _builtin_gguf() -> Path:
     return kept
 
 
-def load_model(options: ModelOptions, adapter: Path | None = None) -> Loaded:
+def load_model(
+    options: ModelOptions, adapter: Path | None = None, *, stay_packed_on_cpu: bool = False
+) -> Loaded:
     """The model in evaluation mode on its device, with the adapter on it where one is given.
 
     NF4 means double-quantized 4-bit NormalFloat weights (Dettmers et al. 2023, QLoRA) in every
-    linear layer but the head. Raises ModelError with the way out where loading fails.
+    linear layer but the head. `stay_packed_on_cpu` leaves the model in main memory, in the type
+    that its device asks for. Raises ModelError with the way out where loading fails.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = resolve(options.name)
-    device = _device(options.device)
+    device = device_of(options)
     if options.memory_limit and device.type == "cuda":
         whole = torch.cuda.get_device_properties(device).total_memory
         share = min(1.0, bytes_of(options.memory_limit) / whole)
         torch.cuda.set_per_process_memory_fraction(share, device)
     dtype = _dtype(options, device)
+    if stay_packed_on_cpu:
+        device = torch.device("cpu")
     arguments: dict[str, Any] = {"dtype": dtype, "trust_remote_code": options.trust_remote_code}
     if options.quantization == "nf4":
         arguments["quantization_config"] = _nf4(dtype)
@@ -194,7 +199,7 @@ def load_model(options: ModelOptions, adapter: Path | None = None) -> Loaded:
         ) from error
     model = model.to(device) if options.quantization == "none" else model
     if options.quantization == "nf4":
-        if _may_dequantize(options, model, device):
+        if not stay_packed_on_cpu and _may_dequantize(options, model, device):
             with quiet_transformers():
                 model.dequantize(dtype)
             model.is_loaded_in_4bit = False  # else peft would wrap for 4-bit layers
@@ -268,9 +273,11 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     return adapted
 
 
-def _device(name: str) -> torch.device:
+def device_of(options: ModelOptions) -> torch.device:
+    """Where the model runs; raises ModelError where this machine has no such device."""
     import torch
 
+    name = options.device
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")

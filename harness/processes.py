@@ -33,6 +33,12 @@ def leads() -> bool:
     return rank() == 0
 
 
+def spread() -> bool:
+    """Whether the processes share one copy of the base: `accelerate launch --use_fsdp`."""
+    asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower()
+    return count() > 1 and asked in ("1", "true", "yes", "on", "y", "t")
+
+
 def from_leader(value: T) -> T:
     """The leader's value, in every process; waits until all have come here."""
     if count() == 1:
@@ -73,6 +79,18 @@ def copy_from_leader(*tensors: torch.Tensor) -> None:
     _join()
     for tensor in tensors:
         torch.distributed.broadcast(tensor, 0)
+
+
+def put_together(piece: torch.Tensor) -> torch.Tensor:
+    """All processes' pieces (n,) behind each other: (processes * n,)."""
+    import torch.distributed
+
+    _join()
+    distributed: Any = torch.distributed
+    gather = getattr(distributed, "all_gather_single", None)  # since torch 2.13
+    whole = piece.new_empty(count() * len(piece))
+    (gather or distributed.all_gather_into_tensor)(whole, piece)
+    return whole
 
 
 def leave() -> None:

@@ -73,15 +73,16 @@ class TrainingRun:
         """Judge the model as it is on the first Examples of the evaluation split.
 
         Returns every rate by its name; the model is left in evaluation mode. Each process completes
-        its share of the prompts.
+        its share of the prompts, or all of them where no process has a whole model.
         """
         from harness.backends.transformers import complete_with
 
         loaded.model.eval()
         examples = self.eval_examples[:n_prompts]
+        together = processes.spread()
         share = complete_with(
             loaded,
-            examples[processes.rank() :: processes.count()],
+            examples if together else examples[processes.rank() :: processes.count()],
             arm="sft",
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,

@@ -262,10 +262,13 @@ def test_a_second_process_is_refused(config: Path, tmp_path: Path) -> None:
     assert "another process works in this run's folder" in second.stderr
 
 
-def test_two_processes_train_the_same(config: Path, tmp_path: Path, undisturbed: Path) -> None:
+@pytest.mark.parametrize("spread", ["false", "true"])
+def test_two_processes_train_the_same(
+    config: Path, tmp_path: Path, undisturbed: Path, spread: str
+) -> None:
     out = tmp_path / "out"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_FSDP": spread}
     done = subprocess.run(
         [*launch, *command(config, out)[1:]],
         capture_output=True,

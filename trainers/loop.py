@@ -20,7 +20,7 @@ import torch
 from harness import processes
 from harness.encoding import Encoded, certify_parity, encode_example, stop_token
 from harness.errors import StoppedError, TrainingError, UserError
-from harness.models import Loaded, load_model, memory_peaks
+from harness.models import Loaded, device_of, load_model, memory_peaks
 from harness.progress import progress, say
 from harness.records import Example
 from harness.training import TrainingRun
@@ -31,6 +31,7 @@ from trainers.loss import certify
 from trainers.options import LowRankOptions
 from trainers.passes import Passes
 from trainers.resume import Progressed, finish, restore, save
+from trainers.spreading import load_packed, spread
 from trainers.update import Update
 
 DIVERGED = 3.0
@@ -44,13 +45,15 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     fits max_seq_length, TrainingError where the loss diverges, and StoppedError after a signal.
     """
     torch.manual_seed(run.seed)
-    loaded = load_model(run.model)
+    loaded = load_packed(run.model) if processes.spread() else load_model(run.model)
     rows, certificate = _encoded(options, examples, loaded, run)
     order = Order(rows, options.effective_batch, run.seed)
     steps = max(1, math.ceil(options.num_train_epochs * order.steps_per_epoch))
     rate = _schedule(options, steps)
 
     model = adapted(loaded.model, options)
+    if processes.spread():
+        spread(model, device_of(run.model))
     loaded = Loaded(model, loaded.tokenizer)
     certify(model, model.device)
     weights = AdapterWeights(model)

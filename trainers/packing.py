@@ -129,8 +129,8 @@ def pack(rows: Sequence[Encoded], shape: Shape) -> Packed:
         torch.tensor([positions + [0] * missing]),
         torch.tensor(slots + [count * length - 1] * missing),
         torch.tensor(places),
-        torch.tensor(before + [tokens - 1] * spare),
-        torch.tensor(targets + [-100] * spare),
+        torch.tensor(before + [tokens - 1] * spare, dtype=torch.int64),
+        torch.tensor(targets + [-100] * spare, dtype=torch.int64),
         length,
     )
 
@@ -186,8 +186,8 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
         torch.tensor([positions]),
         torch.tensor(slots),
         torch.tensor(tokens),
-        torch.tensor(before),
-        torch.tensor(targets),
+        torch.tensor(before, dtype=torch.int64),
+        torch.tensor(targets, dtype=torch.int64),
         blocks=tuple(blocks),
         shared=Shared(
             torch.tensor([tokens[places[0]] for places in shared], dtype=torch.int64),

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from harness import processes
 from harness.encoding import Encoded
 from harness.errors import UserError
 from harness.progress import say
@@ -25,6 +26,8 @@ from trainers.loss import summed_loss
 from trainers.options import LowRankOptions
 from trainers.packing import Packed, Shape, buckets, pack, pack_tree, shape_of
 
+NOTHING = [Encoded([0, 0], 2)]
+"""A pass without labels, for a process that has fewer rows than another."""
 SMALL = 1024
 """Tokens from which on a GPU is busy enough: below, recomputing costs less than smaller passes."""
 
@@ -39,10 +42,13 @@ class Passes:
         self.loss = torch.zeros((), device=self.device)
         usual = 8192 if self.device.type == "cuda" else max(4096, options.max_seq_length)
         self.max_tokens = self._budget = options.max_micro_batch_tokens or usual
-        self.checkpointing = options.gradient_checkpointing == "always"
+        self._spread = processes.spread()
         self._may_checkpoint = options.gradient_checkpointing != "never"
+        always = options.gradient_checkpointing == "always"
+        self.checkpointing = always or (self._spread and self._may_checkpoint)
         self._drops = options.lora_dropout > 0
-        self._graphs = options.cuda_graphs == "auto" and self.device.type == "cuda"
+        on_gpu = self.device.type == "cuda"
+        self._graphs = options.cuda_graphs == "auto" and on_gpu and not self._spread
         self._scaler = scaler
         self._share = torch.ones((), device=self.device)
         self._buckets: dict[Shape, Shape] = {}
@@ -52,7 +58,7 @@ class Passes:
 
     def plan(self, batches: Iterable[Sequence[Encoded]]) -> None:
         """Look ahead over all batches; on a GPU, settle on passes that its memory holds."""
-        if self.device.type != "cuda":
+        if self.device.type != "cuda" or self._spread:
             return
         self._batches = [batch for batch in batches if batch]
         if not self._batches:
@@ -79,7 +85,12 @@ class Passes:
     def _fits(self, work: Callable[[], None]) -> bool:
         try:
             work()
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
+            if self._spread:  # the other processes are in the middle of a pass of their own
+                raise UserError(
+                    f"train: a GPU's memory does not hold passes of {self.max_tokens} tokens; "
+                    f"lower train.max_micro_batch_tokens"
+                ) from error
             return False  # and what the error's frames hold is let go
         return True
 
@@ -87,18 +98,25 @@ class Passes:
         if self.device.type == "cpu":
             self._run_in_lanes(batch)
             return
-        for rows in micro_batches(batch, self.max_tokens):
+        for rows in self._in_step(micro_batches(batch, self.max_tokens)):
             exact = shape_of(rows)
             self._go(pack(rows, self._buckets.get(exact, exact)))
 
     def _run_in_lanes(self, batch: Sequence[Encoded]) -> None:
-        # What dropout draws depends on which lane is first.
-        lanes = 1 if self._drops else lanes_for(sum(len(row.ids) for row in batch))
+        # What dropout draws, and what processes ask each other, depends on which lane is first.
+        alone = self._drops or self._spread
+        lanes = 1 if alone else lanes_for(sum(len(row.ids) for row in batch))
         parts = micro_batches(batch, self.max_tokens // lanes, by_text=True, at_least=lanes)
-        trees = [pack_tree(rows, share=not self._drops) for rows in parts]
+        trees = [pack_tree(rows, share=not self._drops) for rows in self._in_step(parts)]
         for loss, gradient in side_by_side(self._gradient, trees, lanes):
             self.weights.gradient += gradient
             self.loss += loss
+
+    def _in_step(self, parts: list[list[Encoded]]) -> list[list[Encoded]]:
+        """As many passes as any process has, where each pass asks all for their weights."""
+        if not self._spread:
+            return parts
+        return parts + [NOTHING] * (max(processes.gathered([len(parts)])) - len(parts))
 
     def _run(self, packed: Packed) -> None:
         loss, gradient = self._gradient(packed)
@@ -119,7 +137,8 @@ class Passes:
         """Set the model up for passes of the present kind."""
         if self.checkpointing:
             keywords = {"use_reentrant": False, "preserve_rng_state": self._drops}
-            self.model.gradient_checkpointing_enable(keywords)
+            enable = getattr(self.model, "activation_checkpointing_enable", None)  # its new name
+            (enable or self.model.gradient_checkpointing_enable)(keywords)
         # What dropout draws cannot be saved for a second time within a capture.
         graphs = self._graphs and not (self.checkpointing and self._drops)
         self._go = Captured(self._run, self.device) if graphs else self._run_there

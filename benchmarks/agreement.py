@@ -1,0 +1,209 @@
+"""Whether the fast training is the plain one: losses step by step, and what both models answer.
+
+    python benchmarks/agreement.py --steps 100 --prompts 100
+    -> the largest difference in loss, and each rate of both models with its interval
+
+The plain side is peft's and transformers' own forward on padded rows, torch's AdamW and autograd:
+nothing of the trainers but the Examples' order. Minutes on a GPU, the better part of an hour on two
+cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import click
+import torch
+from tabulate import tabulate
+
+from harness.backends.transformers import complete_with
+from harness.config import Config, load_config
+from harness.encoding import Encoded, encode_example, stop_token
+from harness.judging import judge, tally
+from harness.models import Loaded, load_model, quiet_transformers
+from harness.records import Example, Metric
+from harness.training import TrainingRun
+from trainers.batches import Order
+
+TOGETHER = 4
+"""Rows of one plain pass; its gradients are summed."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", type=Path, default=Path("configs/hard.toml"))
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--prompts", type=int, default=100, help="held-out Examples to answer")
+    parser.add_argument("--set", action="append", default=[], help="override for both sides")
+    chosen = parser.parse_args()
+    config = load_config(chosen.config, overrides=chosen.set)
+    examples = list(config.generator.generate("train", config.data.n_train, Random(config.seed)))
+    held_out = list(config.generator.generate("eval", chosen.prompts, Random(config.seed)))
+    order = _order(config, examples)
+    with tempfile.TemporaryDirectory() as folder:
+        sides = []
+        for name, train in (("fast", _fast), ("plain", _plain)):
+            began = time.perf_counter()
+            losses, adapter = train(config, examples, order, chosen.steps, Path(folder))
+            click.echo(f"{name}: {len(losses)} steps in {time.perf_counter() - began:.0f} s")
+            sides.append((losses, _rates(config, adapter, held_out)))
+    (fast, of_fast), (plain, of_plain) = sides
+    _report_losses(fast, plain)
+    _report_rates(of_fast, of_plain)
+
+
+def _order(config: Config, examples: Sequence[Example]) -> Order:
+    options: Any = config.trainer
+    tokenizer = load_model(config.model).tokenizer
+    stop_id = stop_token(tokenizer)
+    rows = [encode_example(tokenizer, example, stop_id) for example in examples]
+    kept = [row for row in rows if len(row.ids) <= options.max_seq_length]
+    return Order(kept, options.effective_batch, config.seed)
+
+
+def _fast(
+    config: Config, examples: Sequence[Example], order: Order, steps: int, folder: Path
+) -> tuple[list[float], Path]:
+    update = {
+        "num_train_epochs": steps / order.steps_per_epoch,
+        "logging_steps": 1,
+        "eval_steps": 10 * steps,
+        "save_steps": 10 * steps,
+        "n_format_eval_prompts": 1,
+        "format_eval_max_new_tokens": 1,
+    }
+    trainer = config.trainer.model_copy(update=update)  # type: ignore[attr-defined]
+    losses: list[float] = []
+
+    class Watched(TrainingRun):
+        def log(self, step: int, values: dict[str, float]) -> None:
+            losses.extend(values[name] for name in values if name == "train/loss")
+
+    run = Watched(
+        folder,
+        seed=config.seed,
+        model=config.model,
+        tb_logdir=folder,
+        evaluators=config.evaluators,
+        eval_examples=examples[:1],
+        inputs="",
+    )
+    return losses, trainer.train(examples, run)
+
+
+def _plain(
+    config: Config, examples: Sequence[Example], order: Order, steps: int, folder: Path
+) -> tuple[list[float], Path]:
+    from peft import LoraConfig, get_peft_model
+
+    options: Any = config.trainer
+    torch.manual_seed(config.seed)  # the adapter starts as the fast one's
+    model = load_model(config.model).model
+    lora = LoraConfig(
+        r=options.lora_r,
+        lora_alpha=options.lora_alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    with quiet_transformers():
+        adapted: Any = get_peft_model(model, lora)
+    adapted.config.use_cache = False
+    adapted.train()
+    weights = [weight for weight in adapted.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, options.learning_rate, weight_decay=options.weight_decay)
+    rate = _schedule(optimizer, options, steps)
+    losses = []
+    for step in range(1, steps + 1):
+        batch = order.batch(step)
+        labels = sum(len(row.ids) - row.prompt_length for row in batch)
+        loss = 0.0
+        for start in range(0, len(batch), TOGETHER):
+            part = _padded_loss(adapted, batch[start : start + TOGETHER]) / labels
+            part.backward()  # type: ignore[no-untyped-call]
+            loss += part.item()
+        torch.nn.utils.clip_grad_norm_(weights, options.max_grad_norm)
+        optimizer.step()
+        rate()
+        optimizer.zero_grad()
+        losses.append(loss)
+        if step % 10 == 0:
+            click.echo(f"... plain step {step}, loss {loss:.4f}", err=True)
+    adapted.save_pretrained(folder / "plain")
+    return losses, folder / "plain"
+
+
+def _schedule(optimizer: Any, options: Any, steps: int) -> Callable[[], None]:
+    from math import ceil
+
+    from transformers import get_scheduler
+
+    warmup = ceil(options.warmup_ratio * steps)
+    schedule: Any = get_scheduler(options.lr_scheduler_type, optimizer, warmup, steps)
+    return schedule.step  # type: ignore[no-any-return]
+
+
+def _padded_loss(model: Any, rows: Sequence[Encoded]) -> torch.Tensor:
+    """The cross entropy summed over the labels of rows that are padded at the right."""
+    longest = max(len(row.ids) for row in rows)
+    ids = [[*row.ids, *[0] * (longest - len(row.ids))] for row in rows]
+    mask = [[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in rows]
+    labels = [
+        [-100] * row.prompt_length
+        + row.ids[row.prompt_length :]
+        + [-100] * (longest - len(row.ids))
+        for row in rows
+    ]
+    to: Any = {"device": model.device}
+    logits = model(
+        input_ids=torch.tensor(ids, **to), attention_mask=torch.tensor(mask, **to)
+    ).logits
+    wanted = torch.tensor(labels, **to)[:, 1:].flatten()
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), wanted, reduction="sum"
+    )
+
+
+def _rates(config: Config, adapter: Path, held_out: Sequence[Example]) -> dict[str, Metric]:
+    loaded: Loaded = load_model(config.model, adapter)
+    options: Any = config.backend
+    completions = list(
+        complete_with(
+            loaded, held_out, arm="sft", max_new_tokens=options.max_new_tokens, batch_size=32
+        )
+    )
+    by_id = {example.id: example for example in held_out}
+    return tally(config.evaluators, judge(config.evaluators, by_id, completions)).named()
+
+
+def _report_losses(fast: list[float], plain: list[float]) -> None:
+    apart = [abs(own - other) / other for own, other in zip(fast, plain, strict=True)]
+    steps = [step for step in range(len(fast)) if step % 10 == 9 or step == 0]
+    shown = [[step + 1, fast[step], plain[step], f"{apart[step]:.2%}"] for step in steps]
+    click.echo(tabulate(shown, ["step", "fast", "plain", "apart"], floatfmt=".4f"))
+    worst = max(range(len(apart)), key=apart.__getitem__)
+    click.echo(f"largest difference {apart[worst]:.2%}, at step {worst + 1} of {len(fast)}\n")
+
+
+def _report_rates(of_fast: dict[str, Metric], of_plain: dict[str, Metric]) -> None:
+    rows = []
+    for name, own in of_fast.items():
+        other = of_plain[name]
+        if None in (own.value, own.low, own.high, other.value, other.low, other.high):
+            continue
+        within = own.low <= other.value <= own.high and other.low <= own.value <= other.high  # type: ignore[operator]
+        rows.append([name, _shown(own), _shown(other), "yes" if within else "no"])
+    click.echo(tabulate(rows, ["rate", "fast", "plain", "within the intervals"]))
+
+
+def _shown(metric: Metric) -> str:
+    return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
+
+
+if __name__ == "__main__":
+    main()

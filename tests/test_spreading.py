@@ -1,0 +1,92 @@
+"""A base in pieces over two processes: the gradient of a whole base, from half of the bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import processes
+from harness.config import ModelOptions
+from harness.encoding import Encoded
+from harness.errors import UserError
+from harness.lora_linear import groups
+from harness.models import load_model
+from tests.tiny import tiny_model
+from trainers.adapter import AdapterWeights, adapted
+from trainers.lora import Lora
+from trainers.passes import Passes
+from trainers.spreading import load_packed, spread
+
+ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(5)]
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_pieces_give_the_same_gradient(quantization: str, tmp_path: Path) -> None:
+    name = str(tiny_model(tmp_path / "tiny", layers=3))
+    done = subprocess.run(
+        [*LAUNCH, "-m", "tests.test_spreading", name, quantization],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("the same") == 2
+
+
+def test_a_layer_that_is_not_fused_is_named(tmp_path: Path) -> None:
+    loaded = load_packed(ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none"))
+    model = adapted(loaded.model, Lora())
+    layer = model.get_base_model().model.layers[1].mlp.down_proj
+    del layer.forward  # as for a variant of LoRA
+    with pytest.raises(UserError, match=r"layers.1.mlp.down_proj \(Linear\) cannot be spread"):
+        spread(model, torch.device("cpu"))
+
+
+def _compare(name: str, quantization: str) -> None:
+    options = Lora(max_seq_length=40, max_micro_batch_tokens=40)
+    model = ModelOptions.model_validate(
+        {"name": name, "quantization": quantization, "precision": "fp32", "dequantize": "never"}
+    )
+    share = ROWS[processes.rank() :: processes.count()]  # three rows, and two
+
+    def gradient(peft_model: object) -> tuple[float, torch.Tensor]:
+        weights = AdapterWeights(peft_model)
+        weights.vector += 0.02 * torch.randn(len(weights.vector), generator=torch.manual_seed(0))
+        weights.refresh()
+        passes = Passes(peft_model, weights, options, None)
+        passes.gradient(share, labels=100)
+        processes.add_up(weights.gradient, passes.loss)
+        return passes.loss.item(), weights.gradient
+
+    torch.manual_seed(0)
+    whole = adapted(load_model(model).model, options)
+    held = sum(_bytes(whole))
+    expected = gradient(whole)
+    os.environ["ACCELERATE_USE_FSDP"] = "true"
+    torch.manual_seed(0)
+    pieces = adapted(load_packed(model).model, options)
+    spread(pieces, torch.device("cpu"))
+    found = gradient(pieces)
+    assert abs(found[0] - expected[0]) < 1e-5
+    torch.testing.assert_close(found[1], expected[1])
+    assert expected[1].abs().max() > 0
+    assert sum(_bytes(pieces)) <= held / 2 + len(_bytes(pieces))
+    processes.leave()
+    print("the same")  # noqa: T201
+
+
+def _bytes(model: torch.nn.Module) -> list[int]:
+    bases = [layer.base_layer.weight for group in groups(model) for layer in group.layers]
+    return [weight.untyped_storage().nbytes() for weight in bases]
+
+
+if __name__ == "__main__":
+    _compare(*sys.argv[1:])
