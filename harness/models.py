@@ -321,15 +321,24 @@ def quiet_transformers() -> Iterator[None]:
 
 def memory_peaks() -> dict[str, int]:
     """Peak bytes of this process, and on a GPU the allocator's allocated and reserved peaks."""
-    import resource
-
     import torch
 
-    peaks = {"resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    peaks = {"resident": _peak_resident()}
     if torch.cuda.is_available():
         peaks["cuda_allocated"] = torch.cuda.max_memory_allocated()
         peaks["cuda_reserved"] = torch.cuda.max_memory_reserved()
     return peaks
+
+
+def _peak_resident() -> int:
+    if sys.platform == "win32":
+        import psutil  # accelerate brings it
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def cached_models() -> list[Path]:

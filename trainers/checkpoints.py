@@ -117,7 +117,9 @@ def _whole_folder(target: Path) -> Iterator[Path]:
 
 def _sync(path: Path) -> None:
     """Wait until a file, or a folder's list of names, is on the disk."""
-    opened = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(opened)
     finally:
