@@ -4,8 +4,8 @@
     -> the largest difference in loss, and each rate of both models with its interval
 
 The plain side is peft's and transformers' own forward on padded rows, torch's AdamW and autograd:
-nothing of the trainers but the Examples' order. Minutes on a GPU, the better part of an hour on two
-cores.
+nothing of the trainers but the Examples' order. With --floor it runs once more, row by row: how far
+plain training is from itself. Minutes on a GPU; on two cores half an hour for each plain side.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,8 +32,8 @@ from harness.records import Example, Metric
 from harness.training import TrainingRun
 from trainers.batches import Order
 
-TOGETHER = 4
-"""Rows of one plain pass; its gradients are summed."""
+Side = Callable[[Config, Sequence[Example], Order, int, Path], tuple[list[float], Path]]
+"""Trains so many steps in a folder; returns the loss of each and the adapter."""
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/hard.toml"))
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=100, help="held-out Examples to answer")
+    parser.add_argument("--floor", action="store_true", help="plain training twice")
     parser.add_argument("--set", action="append", default=[], help="override for both sides")
     chosen = parser.parse_args()
     config = load_config(chosen.config, overrides=chosen.set)
@@ -47,15 +49,18 @@ def main() -> None:
     held_out = list(config.generator.generate("eval", chosen.prompts, Random(config.seed)))
     order = _order(config, examples)
     with tempfile.TemporaryDirectory() as folder:
-        sides = []
-        for name, train in (("fast", _fast), ("plain", _plain)):
+        sides: dict[str, Side] = {"fast": _fast, "plain": partial(_plain, together=4)}
+        if chosen.floor:
+            sides["row by row"] = partial(_plain, together=1)
+        losses: dict[str, list[float]] = {}
+        rates: dict[str, dict[str, Metric]] = {}
+        for name, train in sides.items():
             began = time.perf_counter()
-            losses, adapter = train(config, examples, order, chosen.steps, Path(folder))
-            click.echo(f"{name}: {len(losses)} steps in {time.perf_counter() - began:.0f} s")
-            sides.append((losses, _rates(config, adapter, held_out)))
-    (fast, of_fast), (plain, of_plain) = sides
-    _report_losses(fast, plain)
-    _report_rates(of_fast, of_plain)
+            losses[name], adapter = train(config, examples, order, chosen.steps, Path(folder))
+            click.echo(f"{name}: {chosen.steps} steps in {time.perf_counter() - began:.0f} s")
+            rates[name] = _rates(config, adapter, held_out)
+    _report_losses(losses)
+    _report_rates(rates)
 
 
 def _order(config: Config, examples: Sequence[Example]) -> Order:
@@ -98,8 +103,15 @@ def _fast(
 
 
 def _plain(
-    config: Config, examples: Sequence[Example], order: Order, steps: int, folder: Path
+    config: Config,
+    examples: Sequence[Example],
+    order: Order,
+    steps: int,
+    folder: Path,
+    *,
+    together: int,
 ) -> tuple[list[float], Path]:
+    """`together` rows are one pass; gradients are summed over a batch."""
     from peft import LoraConfig, get_peft_model
 
     options: Any = config.trainer
@@ -123,8 +135,8 @@ def _plain(
         batch = order.batch(step)
         labels = sum(len(row.ids) - row.prompt_length for row in batch)
         loss = 0.0
-        for start in range(0, len(batch), TOGETHER):
-            part = _padded_loss(adapted, batch[start : start + TOGETHER]) / labels
+        for start in range(0, len(batch), together):
+            part = _padded_loss(adapted, batch[start : start + together]) / labels
             part.backward()  # type: ignore[no-untyped-call]
             loss += part.item()
         torch.nn.utils.clip_grad_norm_(weights, options.max_grad_norm)
@@ -134,8 +146,9 @@ def _plain(
         losses.append(loss)
         if step % 10 == 0:
             click.echo(f"... plain step {step}, loss {loss:.4f}", err=True)
-    adapted.save_pretrained(folder / "plain")
-    return losses, folder / "plain"
+    adapter = folder / f"plain-{together}"
+    adapted.save_pretrained(adapter)
+    return losses, adapter
 
 
 def _schedule(optimizer: Any, options: Any, steps: int) -> Callable[[], None]:
@@ -181,24 +194,43 @@ def _rates(config: Config, adapter: Path, held_out: Sequence[Example]) -> dict[s
     return tally(config.evaluators, judge(config.evaluators, by_id, completions)).named()
 
 
-def _report_losses(fast: list[float], plain: list[float]) -> None:
-    apart = [abs(own - other) / other for own, other in zip(fast, plain, strict=True)]
-    steps = [step for step in range(len(fast)) if step % 10 == 9 or step == 0]
-    shown = [[step + 1, fast[step], plain[step], f"{apart[step]:.2%}"] for step in steps]
-    click.echo(tabulate(shown, ["step", "fast", "plain", "apart"], floatfmt=".4f"))
-    worst = max(range(len(apart)), key=apart.__getitem__)
-    click.echo(f"largest difference {apart[worst]:.2%}, at step {worst + 1} of {len(fast)}\n")
+def _report_losses(losses: dict[str, list[float]]) -> None:
+    plain = losses["plain"]
+    apart = {
+        name: [abs(own - other) / other for own, other in zip(found, plain, strict=True)]
+        for name, found in losses.items()
+        if name != "plain"
+    }
+    shown = [
+        [
+            at + 1,
+            *(found[at] for found in losses.values()),
+            *(f"{a[at]:.2%}" for a in apart.values()),
+        ]
+        for at in range(len(plain))
+        if at % 10 == 9 or at == 0
+    ]
+    heads = ["step", *losses, *(f"{name}: apart from plain" for name in apart)]
+    click.echo(tabulate(shown, heads, floatfmt=".4f"))
+    for name, found in apart.items():
+        worst = max(range(len(found)), key=found.__getitem__)
+        middle = sorted(found)[len(found) // 2]
+        click.echo(
+            f"{name}: at most {found[worst]:.2%} apart from plain, at step {worst + 1} of "
+            f"{len(found)}; the middle one of the steps {middle:.2%}"
+        )
 
 
-def _report_rates(of_fast: dict[str, Metric], of_plain: dict[str, Metric]) -> None:
+def _report_rates(rates: dict[str, dict[str, Metric]]) -> None:
+    fast, plain = rates["fast"], rates["plain"]
     rows = []
-    for name, own in of_fast.items():
-        other = of_plain[name]
+    for name, own in fast.items():
+        other = plain[name]
         if None in (own.value, own.low, own.high, other.value, other.low, other.high):
             continue
         within = own.low <= other.value <= own.high and other.low <= own.value <= other.high  # type: ignore[operator]
         rows.append([name, _shown(own), _shown(other), "yes" if within else "no"])
-    click.echo(tabulate(rows, ["rate", "fast", "plain", "within the intervals"]))
+    click.echo("\n" + tabulate(rows, ["rate", "fast", "plain", "within the intervals"]))
 
 
 def _shown(metric: Metric) -> str:
