@@ -76,7 +76,7 @@ def _fast(
     config: Config, examples: Sequence[Example], order: Order, steps: int, folder: Path
 ) -> tuple[list[float], Path]:
     update = {
-        "num_train_epochs": steps / order.steps_per_epoch,
+        "num_train_epochs": (steps - 0.5) / order.steps_per_epoch,
         "logging_steps": 1,
         "eval_steps": 10 * steps,
         "save_steps": 10 * steps,

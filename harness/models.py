@@ -181,8 +181,7 @@ def load_model(
     arguments: dict[str, Any] = {"dtype": dtype, "trust_remote_code": options.trust_remote_code}
     if options.quantization == "nf4":
         arguments["quantization_config"] = _nf4(dtype)
-        if device.type == "cuda":
-            arguments["device_map"] = {"": device}
+        arguments["device_map"] = {"": device}  # unset, it would be a GPU where there is one
     shared = {"revision": options.revision, "trust_remote_code": options.trust_remote_code}
     try:
         with quiet_transformers():

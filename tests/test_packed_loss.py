@@ -13,6 +13,7 @@ from trainers import packed_attention
 from trainers.batches import micro_batches
 from trainers.loss import certify, summed_loss
 from trainers.packing import Packed, Shape, pack, pack_tree, shape_of
+from trainers.row_attention import Heads, attend_rows
 
 STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
 ROWS = [
@@ -203,3 +204,21 @@ def test_packing_as_it_is_written_down() -> None:
     assert packed.before.tolist() == [1, 2, 4, 7]
     assert packed.labels.tolist() == [7, 2, 2, -100]
     assert isinstance(packed.to(torch.device("cpu")), Packed)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(4, 4), (1, 1), (4, 2), (4, 1)])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_rows_attend_like_torch_for_any_number_of_heads(queries: int, keys: int, rows: int) -> None:
+    packed = pack_tree([Encoded([row, *range(5, 13)], 3) for row in range(rows)])
+    generator = torch.Generator().manual_seed(0)
+    projected = torch.randn(9 * rows, (queries + 2 * keys) * 8, generator=generator)
+    cos, signed = torch.ones(9 * rows, 8), torch.zeros(9 * rows, 8)
+    split = projected.view(rows, 9, -1, 8).transpose(1, 2)
+    query, key, value = split.split([queries, keys, keys], 1)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, enable_gqa=True
+    )
+    heads = Heads(queries, keys, 8, 8**-0.5)
+    for _ in range(2):
+        found = attend_rows(projected.clone(), cos, signed, packed, heads)
+        torch.testing.assert_close(found, expected.transpose(1, 2).reshape(9 * rows, -1))

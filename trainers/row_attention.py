@@ -144,7 +144,9 @@ def _scores(query: torch.Tensor, key: torch.Tensor, block: Block, heads: Heads) 
     rows, m, n = block.bias.shape
     bias = block.bias.to(query.dtype)[:, None, None]
     group = heads.queries // heads.keys
-    scores = bias.expand(rows, heads.keys, group, m, n).reshape(rows * heads.keys, group * m, n)
+    # A copy, whatever the sizes: heads must not share memory, and the bias is needed again.
+    each = bias.expand(rows, heads.keys, group, m, n).clone(memory_format=torch.contiguous_format)
+    scores = each.view(rows * heads.keys, group * m, n)
     return scores.baddbmm_(query, key.transpose(1, 2), alpha=heads.scale)
 
 
