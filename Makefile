@@ -2,6 +2,7 @@
 # make test    the whole test suite
 # make lint    style, types, and whether the generated docs are up to date
 # make plugin  plugins of strangers, in a fresh environment: build/environment
+# make gpu     the tests that need a GPU, on one; elsewhere says that they are skipped
 # make kills   a small training, killed twenty times at random moments; minutes
 # make docs    write the generated docs anew
 # make clean   remove the environment and the tools' caches; outputs/ stays
@@ -25,13 +26,14 @@ EXAMPLES := 200000
 SECONDS := 60
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test plugin hypothesis kills fuzz lint docs clean
+.PHONY: run test plugin hypothesis gpu kills fuzz lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
 
+# One process per core; a file's tests stay together, since they share models and runs.
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 plugin:
 	PYTHON=$(PYTHON) .ci/plugin
@@ -40,6 +42,9 @@ plugin:
 hypothesis: $(INSTALLED_DEV)
 	FMTHARNESS_EXAMPLES=$$(( $(EXAMPLES) / $$(cat $(JUDGE_TESTS) | grep -c '^@given(') + 1 )) \
 	$(BIN)/python -m pytest -m hypothesis $(JUDGE_TESTS)
+
+gpu: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -rs tests/test_gpu.py
 
 kills: $(INSTALLED_DEV)
 	FMTHARNESS_KILLS=20 $(BIN)/python -m pytest -s tests/test_training.py -k kills

@@ -82,11 +82,22 @@ class Group:
         here.given = x
         return every[index]
 
+    def weights(self, dtype: torch.dtype) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        """A of all layers (ranks, in) and each layer's B (out, rank), as computed with."""
+        return self.working or self._converted(dtype)
+
+    @property
+    def drops(self) -> bool:
+        """Whether A sees less of the input than W does."""
+        return not isinstance(
+            self.layers[0].lora_dropout[_adapter(self.layers[0])], torch.nn.Identity
+        )
+
     def whole(self, x: torch.Tensor) -> torch.Tensor:
         """The outputs of all layers side by side: (..., in) -> (..., out)."""
-        down, ups = self.working or self._converted(x.dtype)
+        down, ups = self.weights(x.dtype)
         dropout = self.layers[0].lora_dropout[_adapter(self.layers[0])]
-        dropped = None if isinstance(dropout, torch.nn.Identity) else dropout(x)
+        dropped = dropout(x) if self.drops else None
         made: torch.Tensor = _LoraLinears.apply(  # type: ignore[no-untyped-call]
             x, dropped, self.weight, self.bias, self.scales, down, *ups
         )
@@ -95,10 +106,14 @@ class Group:
 
 def side_by_side(layers: Sequence[Any], x: torch.Tensor) -> torch.Tensor:
     """The outputs of layers with one input, in one tensor: (..., in) -> (..., out)."""
+    group = group_of(layers)
+    return group.whole(x) if group else torch.cat([layer(x) for layer in layers], -1)
+
+
+def group_of(layers: Sequence[Any]) -> Group | None:
+    """The Group that is made up of these layers and no others."""
     group = getattr(layers[0].forward, "func", None)
-    if isinstance(group, Group) and group.layers == tuple(layers):
-        return group.whole(x)
-    return torch.cat([layer(x) for layer in layers], -1)
+    return group if isinstance(group, Group) and group.layers == tuple(layers) else None
 
 
 class _LoraLinears(torch.autograd.Function):
@@ -120,10 +135,8 @@ class _LoraLinears(torch.autograd.Function):
     ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
         adapted = rows if dropped is None else dropped.reshape(rows.shape)
-        narrow = adapted @ down.t()
         out = torch.nn.functional.linear(rows, weight(), bias)
-        for part, thin, up, scale in zip(*_parts(out, narrow, ups), ups, scales, strict=True):
-            part.addmm_(thin, up.t(), alpha=scale)
+        narrow = add_adapters(out, adapted, scales, down, ups)
         ctx.save_for_backward(adapted, narrow, down, *ups)
         ctx.weight, ctx.scales, ctx.shape = weight, scales, x.shape
         return out.view(*x.shape[:-1], out.shape[-1])
@@ -133,15 +146,7 @@ class _LoraLinears(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         adapted, narrow, down, *ups = ctx.saved_tensors
         flat = gradient.reshape(-1, gradient.shape[-1])
-        for_narrow = torch.empty_like(narrow)
-        for_ups = []
-        parts, into = _parts(flat, for_narrow, ups)
-        thins = torch.split(narrow, [up.shape[1] for up in ups], dim=1)
-        for part, thin, up, scale, target in zip(parts, thins, ups, ctx.scales, into, strict=True):
-            # With beta = 0 what stands there before is not read.
-            torch.addmm(target, part, up, beta=0, alpha=scale, out=target)
-            empty = gradient.new_empty(1, 1)
-            for_ups.append(torch.addmm(empty, thin.t(), part, beta=0, alpha=scale).t())
+        for_narrow, for_ups = adapter_gradients(flat, narrow, ctx.scales, ups)
         for_x = for_dropped = None
         if ctx.needs_input_grad[0]:
             for_x = flat @ ctx.weight()
@@ -151,6 +156,42 @@ class _LoraLinears(torch.autograd.Function):
             for_x.addmm_(for_narrow, down)
         for_x = None if for_x is None else for_x.view(ctx.shape)
         return for_x, for_dropped, None, None, None, for_narrow.t() @ adapted, *for_ups
+
+
+def add_adapters(
+    out: torch.Tensor,
+    x: torch.Tensor,
+    scales: Sequence[float],
+    down: torch.Tensor,
+    ups: Sequence[torch.Tensor],
+) -> torch.Tensor:
+    """Add s_i (x A_i') B_i' to the columns of each layer in out; returns x A' (T, ranks)."""
+    narrow = x @ down.t()
+    for part, thin, up, scale in zip(*_parts(out, narrow, ups), ups, scales, strict=True):
+        part.addmm_(thin, up.t(), alpha=scale)
+    return narrow
+
+
+def adapter_gradients(
+    gradient: torch.Tensor,
+    narrow: torch.Tensor,
+    scales: Sequence[float],
+    ups: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """From the gradient by all outputs (T, out): those by x A' (T, ranks) and by each B."""
+    for_narrow = torch.empty_like(narrow)
+    for_ups = []
+    parts, into = _parts(gradient, for_narrow, ups)
+    thins = torch.split(narrow, [up.shape[1] for up in ups], dim=1)
+    for part, thin, up, scale, target in zip(parts, thins, ups, scales, into, strict=True):
+        # With beta = 0 what stands there before is not read.
+        torch.addmm(target, part, up, beta=0, alpha=scale, out=target)
+        empty = gradient.new_empty(1, 1)
+        if part.is_cuda:
+            for_ups.append(torch.addmm(empty, part.t(), thin, beta=0, alpha=scale))
+        else:  # a fifth faster there than its transpose
+            for_ups.append(torch.addmm(empty, thin.t(), part, beta=0, alpha=scale).t())
+    return for_narrow, for_ups
 
 
 def _parts(

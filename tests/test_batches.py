@@ -60,6 +60,17 @@ def test_micro_batches_cut_and_keep_all(rows: list[Encoded], budget: int) -> Non
     assert fewest <= len(parts) <= -(-sum(sizes) // max(1, budget - longest))
 
 
+@given(ROWS, st.integers(50, 300))
+def test_passes_come_in_pairs_where_rows_allow_it(rows: list[Encoded], budget: int) -> None:
+    parts = micro_batches(rows, budget, multiple_of=2)
+    assert sorted(itertools.chain(*parts)) == sorted(rows)
+    assert max(sum(len(row.ids) for row in part) for part in parts) <= budget
+    assert all(parts)
+    even = [Encoded([row] * 20, 0) for row in range(12)]
+    for size in (240, 239, 80, 79, 40):
+        assert len(micro_batches(even, size, multiple_of=2)) % 2 == 0
+
+
 def test_rows_of_one_length_come_together() -> None:
     rows = [Encoded([0] * length, 0) for length in (10, 30, 10, 30, 10, 30, 10, 30)]
     lengths = [{len(row.ids) for row in part} for part in micro_batches(rows, 90)]

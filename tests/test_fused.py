@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness.fused_layers import agree, fuse, fuse_mlps, fuse_norms
-from harness.lora_linear import groups
+from harness.fused_layers import fuse, fuse_mlps, fuse_norms, gated_linear
+from harness.lora_linear import group_layers, group_of, groups
+from harness.rounding import agree
 from trainers.rotary import signed, turn, turn_back
 
 DTYPES = [torch.float32, torch.bfloat16]
@@ -128,6 +129,33 @@ def test_adapters_compute_what_peft_computes(kind: str, dropout: float) -> None:
     for group in made:
         group.settle(torch.float32)
     torch.testing.assert_close(model(input_ids=ids).logits, expected[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_that_keeps_less_computes_the_same(bias: bool) -> None:
+    """As on a GPU, where the gate's output is made anew for the gradient."""
+    from peft import LoraConfig, get_peft_model
+
+    lora = LoraConfig(r=4, lora_alpha=12, target_modules=["gate_proj", "up_proj", "down_proj"])
+    model: Any = get_peft_model(llama(torch.float32, mlp_bias=bias).mlp, lora)
+    for name, weight in model.named_parameters():
+        if name.endswith("bias") or "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    layer = model.base_model.model.down_proj
+    both = torch.randn(1, 3, 48, requires_grad=True)
+    wanted = [both, *(weight for weight in layer.parameters() if weight.requires_grad)]
+
+    def outcome(made: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return made, *torch.autograd.grad(made.square().sum(), wanted)
+
+    gate, up = both.chunk(2, -1)
+    expected = outcome(layer(torch.nn.functional.silu(gate) * up))
+    group_layers(model)
+    group = group_of([layer])
+    assert group is not None
+    torch.testing.assert_close(outcome(gated_linear(both, group)), expected, rtol=1e-4, atol=1e-4)
+    assert len(wanted) == 3
+    assert all(gradient.abs().max() > 0 for gradient in expected)
 
 
 def test_turning_is_what_transformers_does() -> None:

@@ -64,10 +64,25 @@ def test_lanes_sum_up_to_the_same(
 
 @pytest.mark.usefixtures("two_threads")
 def test_threads_are_shared_out_and_given_back() -> None:
-    assert (lanes_for(0), lanes_for(1999), lanes_for(2000), lanes_for(9000)) == (1, 1, 2, 2)
     found = side_by_side(lambda part: (part, torch.get_num_threads()), [3, 1, 2], lanes=2)
-    assert found == [(3, 1), (1, 1), (2, 1)]
+    assert list(found) == [(3, 1), (1, 1), (2, 1)]
     assert torch.get_num_threads() == 2
     with pytest.raises(ZeroDivisionError):
-        side_by_side(lambda part: 1 // part, [1, 0], lanes=2)
+        list(side_by_side(lambda part: 1 // part, [1, 0], lanes=2))
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(
+    ("sizes", "most", "expected"),
+    [
+        ([], 4096, 1),
+        ([1999], 4096, 1),
+        ([100] * 20, 4096, 2),
+        ([100] * 20, 1999, 1),  # two passes of less than a thousand tokens are not worth it
+        ([2048] * 3, 4096, 2),
+        ([2049] * 3, 4096, 1),  # two of the longest rows at once are more than one pass may hold
+    ],
+)
+def test_how_many_lanes_are_worth_it(sizes: list[int], most: int, expected: int) -> None:
+    assert lanes_for(sizes, most) == expected

@@ -203,7 +203,10 @@ def test_packing_as_it_is_written_down() -> None:
     assert packed.tokens.tolist() == [0, 1, 2, 3, 7, 4, 5, 7, 7, 7]
     assert packed.before.tolist() == [1, 2, 4, 7]
     assert packed.labels.tolist() == [7, 2, 2, -100]
+    assert packed.starts is not None and packed.starts.tolist() == [0, 4, 6, 8]
     assert isinstance(packed.to(torch.device("cpu")), Packed)
+    roomy = pack([Encoded([8, 2], 1)], Shape(8, 3, 5, 4)).starts
+    assert roomy is not None and roomy.tolist() == [0, 2, 2, 2, 8]
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(4, 4), (1, 1), (4, 2), (4, 1)])

@@ -37,17 +37,18 @@ class Order:
 
 
 def micro_batches(
-    batch: Sequence[Encoded], max_tokens: int, *, by_text: bool = False, at_least: int = 1
+    batch: Sequence[Encoded], max_tokens: int, *, by_text: bool = False, multiple_of: int = 1
 ) -> list[list[Encoded]]:
     """Cut a batch into few passes of at most `max_tokens` tokens, alike in size.
 
     Rows of one length come together, or `by_text` those that begin alike; a row that is longer than
-    a pass is one of its own.
+    a pass is one of its own. Where rows allow it, there are a multiple of `multiple_of` passes.
     """
     rows = sorted(batch) if by_text else sorted(batch, key=lambda row: -len(row.ids))
     total = sum(len(row.ids) for row in rows)
     longest = max((len(row.ids) for row in rows), default=0)
-    for count in itertools.count(max(at_least, math.ceil(total / max_tokens))):
+    least = multiple_of * max(1, math.ceil(total / max_tokens / multiple_of))
+    for count in itertools.count(least, multiple_of):
         passes = _cut(rows, total / count)
         if all(sum(len(row.ids) for row in part) <= max(max_tokens, longest) for part in passes):
             return passes

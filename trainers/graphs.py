@@ -1,6 +1,6 @@
 """Work captured as CUDA graphs, so that no time goes into launching kernels.
 
-    Captured(run, device)(packed)     captures a pass of new sizes, replays it for later ones
+    Captured(run, device)(packed)     replays the pass of these sizes, captured at its first use
 
 All graphs share one pool of memory, since only one runs at a time. The kernels and their order are
 those of the eager pass, and so are the numbers.
@@ -21,19 +21,22 @@ class Captured:
 
     def __init__(self, run: Callable[[Packed], None], device: torch.device) -> None:
         self._run, self._device = run, device
-        self._graphs: dict[tuple[int, ...], tuple[Any, Packed]] = {}
+        self._graphs: dict[tuple[int, ...], tuple[torch.cuda.CUDAGraph, Any]] = {}
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, packed: Packed) -> None:
-        key = tuple(tensor.numel() for tensor in packed.tensors())
-        if key not in self._graphs:
+        graph, inputs = self.prepare(packed)
+        inputs.copy_(packed.flat, non_blocking=True)
+        graph.replay()
+
+    def prepare(self, packed: Packed) -> tuple[torch.cuda.CUDAGraph, Any]:
+        """The graph for passes of these sizes, captured where it is new, and what it reads."""
+        if packed.sizes not in self._graphs:
             inputs = packed.to(self._device)
             torch.cuda.empty_cache()  # what eager passes left behind is of use to the graph's pool
-            self._graphs[key] = captured(lambda: self._run(inputs), self._pool), inputs
-        graph, inputs = self._graphs[key]
-        for there, here in zip(inputs.tensors(), packed.tensors(), strict=True):
-            there.copy_(here.pin_memory(), non_blocking=True)
-        graph.replay()
+            graph = captured(lambda: self._run(inputs), self._pool)
+            self._graphs[packed.sizes] = graph, inputs.flat
+        return self._graphs[packed.sizes]
 
 
 def captured(run: Callable[[], object], pool: Any = None) -> torch.cuda.CUDAGraph:

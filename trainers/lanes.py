@@ -8,7 +8,7 @@ lanes of one thread each went 2 to 13% faster than two threads on every operatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -20,20 +20,25 @@ WORTH_A_LANE = 1000
 """Tokens from which on a part keeps a thread busy with more than fetching weights."""
 
 
-def lanes_for(tokens: int) -> int:
-    """How many parts of this many tokens go side by side on torch's threads."""
-    return max(1, min(torch.get_num_threads(), tokens // WORTH_A_LANE))
+def lanes_for(sizes: Sequence[int], most: int) -> int:
+    """How many parts go side by side on torch's threads, for rows of so many tokens each.
+
+    All lanes together hold at most `most` tokens, and each the longest row.
+    """
+    room = most // max([WORTH_A_LANE, *sizes])
+    return max(1, min(torch.get_num_threads(), sum(sizes) // WORTH_A_LANE, room))
 
 
-def side_by_side(work: Callable[[Part], Made], parts: Sequence[Part], lanes: int) -> list[Made]:
-    """Raises what `work` raises; torch has as many threads afterwards as before."""
+def side_by_side(work: Callable[[Part], Made], parts: Sequence[Part], lanes: int) -> Iterator[Made]:
+    """Yield as parts are done; raises what `work` raises, and leaves torch the threads it had."""
     if lanes == 1:
-        return [work(part) for part in parts]
+        yield from map(work, parts)
+        return
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(
             lanes, initializer=torch.set_num_threads, initargs=(threads // lanes,)
         ) as pool:
-            return list(pool.map(work, parts))
+            yield from pool.map(work, parts)
     finally:
         torch.set_num_threads(threads)

@@ -19,7 +19,7 @@ import torch
 
 from harness import processes
 from harness.encoding import Encoded, certify_parity, encode_example, stop_token
-from harness.errors import StoppedError, TrainingError, UserError
+from harness.errors import StoppedError, UserError
 from harness.models import Loaded, device_of, load_model, memory_peaks
 from harness.progress import progress, say
 from harness.records import Example
@@ -28,14 +28,12 @@ from trainers.adapter import AdapterWeights, adapted
 from trainers.batches import Order
 from trainers.interrupts import interrupts
 from trainers.loss import certify
+from trainers.losses import Losses
 from trainers.options import LowRankOptions
 from trainers.passes import Passes
-from trainers.resume import Progressed, finish, restore, save
+from trainers.resume import finish, restore, save
 from trainers.spreading import load_packed, spread
 from trainers.update import Update
-
-DIVERGED = 3.0
-"""Times the first step's loss, or 1 nat, from which on a training is lost."""
 
 
 def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun) -> Path:
@@ -66,8 +64,10 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     began = time.perf_counter()
 
     with interrupts() as asked, progress(steps, "train", unit="step", start=at.step) as bar:
+        losses = Losses(run, bar)
         while True:
             if at.evaluated < at.step and (at.step % options.eval_steps == 0 or at.step == steps):
+                losses.write(at, began)
                 at.seconds += time.perf_counter() - began
                 try:
                     with asked.at_once():
@@ -80,6 +80,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
             if at.step and (
                 done or leaving or at.step % options.save_steps == 0 or at.step == at.best_step
             ):
+                losses.write(at, began)
                 at.seconds += time.perf_counter() - began
                 save(options, run, model, update, at)
                 began = time.perf_counter()
@@ -99,22 +100,14 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
             processes.add_up(weights.gradient, passes.loss)
             learning_rate = rate(at.step)
             norm = update(learning_rate)
+            losses.write(at, began)
             at.tokens += sum(len(row.ids) for row in batch)
             bar.advance()
+            if at.step < steps:
+                passes.look_ahead(_share(order.batch(at.step + 1)))
             if at.step % options.logging_steps == 0 or at.step in (1, steps):
-                loss = passes.loss.item()
-                at.first_loss = at.first_loss or loss
-                _refuse_divergence(loss, at, run)
-                spent = at.seconds + time.perf_counter() - began
-                values = {
-                    "train/loss": loss,
-                    "train/grad_norm": norm.item(),
-                    "train/learning_rate": learning_rate,
-                    "train/epoch": at.step / order.steps_per_epoch,
-                    "train/tokens_per_second": at.tokens / spent,
-                }
-                run.log(at.step, values)
-                bar.note(loss=loss)
+                epoch = at.step / order.steps_per_epoch
+                losses.wait_for(at, passes.loss, norm, learning_rate, epoch)
 
     run.facts |= {"steps": at.step, "best_step": at.best_step, "train_tokens": at.tokens}
     run.facts |= {"train_seconds": round(at.seconds, 2), "peak_memory_bytes": memory_peaks()}
@@ -166,14 +159,4 @@ def _evaluate(
         n_prompts=options.n_format_eval_prompts,
         max_new_tokens=options.format_eval_max_new_tokens,
         batch_size=options.format_eval_batch_size,
-    )
-
-
-def _refuse_divergence(loss: float, at: Progressed, run: TrainingRun) -> None:
-    if math.isfinite(loss) and loss <= DIVERGED * max(at.first_loss, 1.0):
-        return
-    kept = f"step {at.saved}" if at.saved else "none yet"
-    raise TrainingError(
-        f"train: the loss is {loss:.3g} at step {at.step}, after {at.first_loss:.3g} at first; "
-        f"lower train.learning_rate (the last good checkpoint in {run.folder}: {kept})"
     )

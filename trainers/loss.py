@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from harness.encoding import Encoded
 from harness.errors import UserError
+from harness.kernels import kernels
 from trainers.packing import Packed, pack, pack_tree, shape_of
 
 MOST_APART = 0.05
@@ -94,6 +95,11 @@ class _HeadLoss(torch.autograd.Function):
         loss = hidden.new_zeros((), dtype=torch.float32)
         gradients = []
         for x, label in zip(torch.split(hidden, chunk), torch.split(labels, chunk), strict=True):
+            if own := kernels(hidden):
+                logits = torch.nn.functional.linear(x, weight, bias)
+                loss += own.loss_rows(logits, label).sum()
+                gradients.append(logits @ weight)
+                continue
             counts = (label >= 0).unsqueeze(1)
             place = label.clamp(min=0).unsqueeze(1)
             logits = torch.nn.functional.linear(x, weight, bias)

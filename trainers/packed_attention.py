@@ -16,8 +16,9 @@ import torch
 
 from harness.encoding import Encoded
 from harness.errors import UserError
-from harness.fused_layers import agree
 from harness.lora_linear import side_by_side
+from harness.rounding import agree
+from trainers.flash_attention import attend_flash, has_flash
 from trainers.packing import Packed, pack, pack_tree, shape_of
 from trainers.rotary import signed
 from trainers.row_attention import Heads, attend_rows
@@ -72,7 +73,8 @@ def _packed(
         size,
         module.scaling,
     )
-    attend = attend_rows if packed.blocks else attend_squares
+    whole = attend_flash if has_flash(projected, heads) else attend_squares
+    attend = attend_rows if packed.blocks else whole
     attended = attend(projected, *turns, packed, heads)
     made: torch.Tensor = module.o_proj(attended[None])
     return made
@@ -80,7 +82,8 @@ def _packed(
 
 def _is_plain(module: Any, model: Any) -> bool:
     """Whether a row comes out as from the layer itself."""
-    if any(getattr(each, "sliding_window", None) for each in (module, model.config)):
+    unlike = ("sliding_window", "attention_dropout")
+    if any(getattr(each, name, None) for each in (module, model.config) for name in unlike):
         return False
     try:
         width, size = module.q_proj.in_features, module.head_dim

@@ -11,6 +11,8 @@ CUDA graph needs. Labels are found by position, never by token id: pad may be th
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,7 +60,8 @@ class Packed(NamedTuple):
 
     `tokens` says which token stands in each place and `slots` at which place each token attends.
     Without `blocks` the places are squares of `length`, one for each row; what is beyond a row is
-    the last token and the last place, which hold nothing: their gradients are zero.
+    the last token and the last place, which hold nothing: their gradients are zero. There `starts`
+    says where each row begins and the last ends, with a last one of what is filled up.
     """
 
     ids: torch.Tensor  # (1, T)
@@ -67,20 +70,39 @@ class Packed(NamedTuple):
     tokens: torch.Tensor  # (P,)
     before: torch.Tensor  # (N,) the token that predicts each label
     labels: torch.Tensor  # (N,) -100 where there is none
+    starts: torch.Tensor | None = None  # (R + 2,)
     length: int = 0
     blocks: tuple[Block, ...] = ()
     shared: Shared | None = None
 
-    def tensors(self) -> list[torch.Tensor]:
-        return list(self[:6])
+    flat: torch.Tensor | None = None  # the first seven side by side, which are views of it
+
+    @property
+    def longest(self) -> int:
+        """A bound on the rows' length, the filled up one's too, that depends on sizes alone."""
+        return max(self.length, math.ceil(self.ids.shape[1] * (1 - 1 / LONGEST)) + 1)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What passes that one graph can replay have in common."""
+        parts = self.ids[0], self.positions[0], self.slots, self.tokens, self.before, self.labels
+        return (*map(len, parts), 0 if self.starts is None else len(self.starts), self.length)
 
     def to(self, device: torch.device) -> Packed:
-        ids, positions, slots, tokens, before, labels = (
-            tensor.to(device, non_blocking=True) for tensor in self.tensors()
-        )
-        return self._replace(
-            ids=ids, positions=positions, slots=slots, tokens=tokens, before=before, labels=labels
-        )
+        """On a GPU in one copy, while the host goes on where the memory is pinned."""
+        if self.flat is None:  # a tree, which is for CPUs
+            return self
+        return _views(self.flat.to(device, non_blocking=True), self.sizes)
+
+
+def _views(flat: torch.Tensor, sizes: Sequence[int]) -> Packed:
+    """A Packed whose parts lie side by side in `flat`."""
+    import torch
+
+    *each, length = sizes
+    ids, positions, slots, tokens, before, labels, starts = torch.split(flat, each)
+    parts = (ids[None], positions[None], slots, tokens, before, labels, starts)
+    return Packed(*parts, length=length, flat=flat)
 
 
 def shape_of(rows: Sequence[Encoded]) -> Shape:
@@ -103,8 +125,8 @@ def buckets(shapes: Iterable[Shape]) -> dict[Shape, Shape]:
     return found
 
 
-def pack(rows: Sequence[Encoded], shape: Shape) -> Packed:
-    """The rows as tensors in memory, filled up to the shape."""
+def pack(rows: Sequence[Encoded], shape: Shape, *, pin: bool = False) -> Packed:
+    """The rows as tensors in memory, filled up to the shape; in pinned memory for a GPU."""
     import torch
 
     tokens, count, length, labels = shape
@@ -124,15 +146,19 @@ def pack(rows: Sequence[Encoded], shape: Shape) -> Packed:
         start += size
     missing = tokens - len(ids)
     spare = max(0, labels - len(targets))
-    return Packed(
-        torch.tensor([ids + [0] * missing]),
-        torch.tensor([positions + [0] * missing]),
-        torch.tensor(slots + [count * length - 1] * missing),
-        torch.tensor(places),
-        torch.tensor(before + [tokens - 1] * spare, dtype=torch.int64),
-        torch.tensor(targets + [-100] * spare, dtype=torch.int64),
-        length,
+    more = count - len(rows)
+    starts = [*itertools.accumulate(sizes, initial=0), *[start] * more, tokens]
+    parts = (
+        ids + [0] * missing,
+        positions + [0] * missing,
+        slots + [count * length - 1] * missing,
+        places,
+        before + [tokens - 1] * spare,
+        targets + [-100] * spare,
+        starts,
     )
+    flat = torch.tensor([number for part in parts for number in part])
+    return _views(flat.pin_memory() if pin else flat, [*map(len, parts), length])
 
 
 def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:

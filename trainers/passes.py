@@ -46,14 +46,18 @@ class Passes:
         self._may_checkpoint = options.gradient_checkpointing != "never"
         always = options.gradient_checkpointing == "always"
         self.checkpointing = always or (self._spread and self._may_checkpoint)
-        self._drops = options.lora_dropout > 0
+        drops = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in model.modules())
+        self._drops = drops or bool(getattr(model.config, "attention_dropout", 0))
         on_gpu = self.device.type == "cuda"
         self._graphs = options.cuda_graphs == "auto" and on_gpu and not self._spread
         self._scaler = scaler
+        if scaler is not None:
+            scaler.scale(self.loss)  # it makes its state at first use, which may be in two lanes
         self._share = torch.ones((), device=self.device)
         self._buckets: dict[Shape, Shape] = {}
         self._batches: list[Sequence[Encoded]] = []
         self._longest = 0
+        self._ahead: tuple[Sequence[Encoded], list[Packed]] = ([], [])
         self._prepare()
 
     def plan(self, batches: Iterable[Sequence[Encoded]]) -> None:
@@ -66,13 +70,14 @@ class Passes:
         self._longest = max(len(row.ids) for batch in self._batches for row in batch)
         while True:
             self._bucket()
-            if self._fits(self._try_largest):
+            if self._fits(self._try_all):
                 return
             self._shrink()
 
     def gradient(self, batch: Sequence[Encoded], labels: int) -> None:
         """Sum up this share of a batch, divided by the labels of the whole."""
-        self.model.train()
+        if not self.model.training:  # telling each of some thousand modules takes milliseconds
+            self.model.train()
         while True:
             self.loss.zero_()
             self.weights.gradient.zero_()
@@ -81,6 +86,11 @@ class Passes:
                 return
             self._shrink()
             self._bucket()
+
+    def look_ahead(self, batch: Sequence[Encoded]) -> None:
+        """Make the next batch ready, while a GPU is at work on this one."""
+        if self.device.type == "cuda" and not self._spread:
+            self._ahead = batch, self._packed(batch)
 
     def _fits(self, work: Callable[[], None]) -> bool:
         try:
@@ -98,18 +108,30 @@ class Passes:
         if self.device.type == "cpu":
             self._run_in_lanes(batch)
             return
+        known, passes = self._ahead
+        for packed in passes if known == batch else self._packed(batch):
+            self._go(packed)
+
+    def _packed(self, batch: Sequence[Encoded]) -> list[Packed]:
+        """The passes of a batch, in memory that a GPU reads from beside its work."""
+        made = []
         for rows in self._in_step(micro_batches(batch, self.max_tokens)):
             exact = shape_of(rows)
-            self._go(pack(rows, self._buckets.get(exact, exact)))
+            pin = self.device.type == "cuda"
+            made.append(pack(rows, self._buckets.get(exact, exact), pin=pin))
+        return made
 
     def _run_in_lanes(self, batch: Sequence[Encoded]) -> None:
         # What dropout draws, and what processes ask each other, depends on which lane is first.
         alone = self._drops or self._spread
-        lanes = 1 if alone else lanes_for(sum(len(row.ids) for row in batch))
-        parts = micro_batches(batch, self.max_tokens // lanes, by_text=True, at_least=lanes)
-        trees = [pack_tree(rows, share=not self._drops) for rows in self._in_step(parts)]
-        for loss, gradient in side_by_side(self._gradient, trees, lanes):
-            self.weights.gradient += gradient
+        lanes = 1 if alone else lanes_for([len(row.ids) for row in batch], self.max_tokens)
+        parts = micro_batches(batch, self.max_tokens // lanes, by_text=True, multiple_of=lanes)
+
+        def gradient(rows: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._gradient(pack_tree(rows, share=not self._drops))
+
+        for loss, found in side_by_side(gradient, self._in_step(parts), lanes):
+            self.weights.gradient += found
             self.loss += loss
 
     def _in_step(self, parts: list[list[Encoded]]) -> list[list[Encoded]]:
@@ -147,19 +169,22 @@ class Passes:
         parts = (micro_batches(batch, self.max_tokens) for batch in self._batches)
         self._buckets = buckets(shape_of(rows) for cut in parts for rows in cut)
 
-    def _try_largest(self) -> None:
-        """Run the largest pass for nothing, so that memory ends now or never."""
-        largest = max(self._buckets.values())
-        rows = [Encoded([0] * (largest.length - 1), 1)]
+    def _try_all(self) -> None:
+        """Run the largest pass for nothing, so that memory ends now or never, and capture all."""
+        largest, *others = sorted(set(self._buckets.values()), reverse=True)
         self.model.train()
         self.loss.zero_()
         self._share.zero_()
-        self._run_there(pack(rows, largest))
+        self._run_there(_full(largest))
         self.weights.gradient.zero_()
+        if isinstance(self._go, Captured):
+            for shape in (largest, *others):
+                self._go.prepare(_full(shape))
 
     def _shrink(self) -> None:
         """The next smaller kind of pass; raises UserError where there is none."""
         self._go = self._run_there  # lets go of the graphs' memory
+        self._ahead = ([], [])
         torch.cuda.empty_cache()
         before = min(self.max_tokens, max(self._buckets.values()).tokens)
         floor = self._longest if self.checkpointing or not self._may_checkpoint else SMALL
@@ -176,3 +201,10 @@ class Passes:
             )
         say(f"train: out of GPU memory, going on with passes of {how}")
         self._prepare()
+
+
+def _full(shape: Shape) -> Packed:
+    """A pass that leaves next to no room."""
+    length = max(2, (shape.tokens - 1) // shape.rows)
+    own = min(length - 1, max(1, shape.labels // shape.rows))
+    return pack([Encoded([0] * length, length - own)] * shape.rows, shape)

@@ -1,4 +1,4 @@
-"""Rotary positions on queries and keys side by side, in place and in three kernels.
+"""Rotary positions on queries and keys side by side, in place and in few kernels.
 
     turn(x, cos, signed)        x cos + rotate(x) sin  for x (T, heads, d), cos and signed (T, d)
     turn_back(g, cos, signed)   the gradient of that
@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import torch
+
+from harness.kernels import kernels
 
 
 def signed(sin: torch.Tensor) -> torch.Tensor:
@@ -22,10 +24,16 @@ def signed(sin: torch.Tensor) -> torch.Tensor:
 
 
 def turn(x: torch.Tensor, cos: torch.Tensor, signed_sin: torch.Tensor) -> None:
+    if own := kernels(x):
+        own.turn(x, x, cos, signed_sin)
+        return
     rolled = x.roll(x.shape[-1] // 2, -1)
     x.mul_(cos.unsqueeze(1)).addcmul_(rolled, signed_sin.unsqueeze(1))
 
 
 def turn_back(gradient: torch.Tensor, cos: torch.Tensor, signed_sin: torch.Tensor) -> None:
+    if own := kernels(gradient):
+        own.turn(gradient, gradient, cos, signed_sin, back=True)
+        return
     rolled = (gradient * signed_sin.unsqueeze(1)).roll(gradient.shape[-1] // 2, -1)
     gradient.mul_(cos.unsqueeze(1)).add_(rolled)

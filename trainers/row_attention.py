@@ -35,6 +35,10 @@ class Heads(NamedTuple):
     def all(self) -> int:
         return self.queries + 2 * self.keys
 
+    def split(self, each: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(..., all, size) as queries, keys and values."""
+        return torch.split(each, [self.queries, self.keys, self.keys], -2)
+
 
 def attend_rows(
     projected: torch.Tensor,

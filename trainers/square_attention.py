@@ -1,4 +1,4 @@
-"""Causal attention of packed rows on a GPU: all rows as squares of one length, in one call.
+"""Causal attention of packed rows where flash kernels cannot: all as squares of one length.
 
     attend_squares(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
 
@@ -31,7 +31,7 @@ def attend_squares(
         projected, cos, signed, packed.tokens, packed.slots, heads
     )
     each = squares.view(-1, packed.length, heads.all, heads.size)
-    query, key, value = torch.split(each, [heads.queries, heads.keys, heads.keys], 2)
+    query, key, value = heads.split(each)
     attended = scaled_dot_product_attention(
         query.transpose(1, 2),
         _for_each_query(key, heads).transpose(1, 2),

@@ -1,0 +1,79 @@
+"""Which kernels there are for a tensor's device, beside torch's own.
+
+    kernels(x)      the module harness.triton_kernels, or None
+
+Triton comes with torch on Linux and needs a C compiler at first use. Its kernels are tried on each
+device before anything counts on them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy, silu
+
+from harness.progress import say
+from harness.rounding import agree
+
+
+def kernels(x: torch.Tensor) -> Any:
+    """Triton's kernels where they give what torch gives, else None."""
+    if not x.is_cuda or x.dtype == torch.float64:
+        return None
+    return _tried(x.device, x.dtype)
+
+
+@cache
+def _tried(device: torch.device, dtype: torch.dtype) -> Any:
+    if importlib.util.find_spec("triton") is None:
+        return None
+    try:
+        from harness import triton_kernels
+
+        with torch.no_grad(), torch.cuda.device(device):
+            right = are_right(triton_kernels, device, dtype)
+    except Exception as error:  # compilers fail in many ways, and torch's own kernels will do
+        said = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        say(f"model: Triton cannot build its kernels here ({said}); torch's own are slower")
+        return None
+    return triton_kernels if right else None
+
+
+def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether each kernel agrees with torch's own operations on a small example."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator).to(device, dtype)
+
+    both, come = drawn(3, 2 * 1040), drawn(3, 1040)
+    with torch.enable_grad():
+        wide = both.to(torch.float32, copy=True).requires_grad_()
+        gate, up = wide.chunk(2, -1)
+        gated = silu(gate) * up
+        (by_both,) = torch.autograd.grad(gated, wide, come.float())
+    found, again = kernels.gate_back(both, come)
+    pairs = [(kernels.gate(both), gated), (again, gated), (found, by_both)]
+
+    x, cos, signed = drawn(3, 24, 64), drawn(3, 64), drawn(3, 64)
+    turning, sine = x[:, :17].float(), signed[:, None].float()
+    for back in (False, True):
+        rolled = (turning * sine).roll(32, -1) if back else turning.roll(32, -1) * sine
+        made = x.clone()
+        kernels.turn(made[:, :17], made[:, :17], cos, signed, back=back)
+        pairs.append(
+            (made, torch.cat([turning * cos[:, None].float() + rolled, x[:, 17:].float()], 1))
+        )
+
+    logits, labels = 3 * drawn(3, 5000), torch.tensor([4999, -100, 7], device=device)
+    with torch.enable_grad():
+        wide = logits.to(torch.float32, copy=True).requires_grad_()
+        losses = cross_entropy(wide, labels, reduction="none")
+        (by_logits,) = torch.autograd.grad(losses.sum(), wide)
+    own_losses = kernels.loss_rows(logits, labels)
+    pairs.append((logits, by_logits))
+    same = agree(own_losses, losses)
+    return same and all(agree(own, other.to(dtype)) for own, other in pairs)

@@ -1,0 +1,99 @@
+"""What only a GPU runs: its kernels, its attention, its graphs. `make gpu` says what was skipped.
+
+The references are the model's own forward, row by row, and the same passes without graphs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.config import ModelOptions
+from harness.encoding import Encoded
+from harness.models import load_model
+from tests.tiny import tiny_model
+from trainers.adapter import AdapterWeights, adapted
+from trainers.flash_attention import has_flash
+from trainers.loss import summed_loss
+from trainers.packing import Shape, pack, shape_of
+from trainers.passes import Passes
+from trainers.qlora import QLora
+from trainers.row_attention import Heads
+from trainers.update import Update
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+
+ROWS = [Encoded([5 + i, *range(20, 60 + 9 * i), 0], 12 + i) for i in range(5)]
+
+
+def model_of(folder: Path, **options: Any) -> Any:
+    loaded = load_model(ModelOptions(name=str(tiny_model(folder)), **options))
+    model = adapted(loaded.model, QLora())
+    generator = torch.Generator().manual_seed(5)
+    for name, weight in sorted(model.named_parameters()):
+        if "lora_" in name:
+            weight.data.copy_(torch.randn(weight.shape, generator=generator) * 0.05)
+    return model
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_triton_agrees_with_torch(dtype: torch.dtype) -> None:
+    pytest.importorskip("triton")
+    from harness import triton_kernels
+    from harness.kernels import are_right
+
+    assert are_right(triton_kernels, torch.device("cuda"), dtype)
+
+
+@pytest.mark.parametrize("room", [0, 4])
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+def test_loss_and_gradient_are_those_of_single_rows(
+    tmp_path: Path, precision: Any, room: int
+) -> None:
+    model = model_of(tmp_path, quantization="none", precision=precision)
+    weights = AdapterWeights(model)
+    causal = model.get_base_model()
+    expected: Any = 0
+    for row in ROWS:
+        ids = torch.tensor([row.ids], device="cuda")
+        log_p = causal(input_ids=ids).logits[0].float().log_softmax(-1)
+        own = [log_p[i - 1, row.ids[i]] for i in range(row.prompt_length, len(row.ids))]
+        expected = expected - torch.stack(own).sum()
+    tokens, rows, length, labels = shape_of(ROWS)
+    shape = Shape(tokens + room, rows + room, length, labels + room)
+    found = summed_loss(model, pack(ROWS, shape).to(torch.device("cuda")))
+    by_found, by_expected = weights.gradient_of(found), weights.gradient_of(expected)
+    close = 1e-4 if precision == "fp32" else 0.02
+    assert abs(found - expected) <= close * expected
+    assert (by_found - by_expected).norm() <= 2 * close * by_expected.norm()
+    heads = Heads(4, 2, 16, 0.25)
+    assert has_flash(torch.zeros(1, device="cuda", dtype=model.dtype), heads) == (
+        precision != "fp32" and torch.cuda.get_device_capability() >= (8, 0)
+    )
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "none"])
+def test_graphs_repeat_the_eager_steps(tmp_path: Path, quantization: Any) -> None:
+    model_path = tmp_path / "model"
+    batches = [ROWS, ROWS[:3], ROWS[1:], ROWS]
+    every = []
+    for graphs in ("auto", "never"):
+        options = QLora(cuda_graphs=graphs)
+        model = model_of(model_path, quantization=quantization)
+        weights = AdapterWeights(model)
+        update = Update(weights, options, None)
+        passes = Passes(model, weights, options, None)
+        passes.plan(batches)
+        losses = []
+        for step, batch in enumerate(batches):
+            passes.gradient(batch, sum(len(row.ids) - row.prompt_length for row in batch))
+            update(1e-2)
+            if step + 1 < len(batches):
+                passes.look_ahead(batches[step + 1])
+            losses.append(passes.loss.item())
+        every.append(losses)
+    assert every[0] == every[1]
+    assert every[0][-1] < every[0][0]

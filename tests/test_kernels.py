@@ -1,0 +1,98 @@
+"""Kernels of a GPU are used where they give what torch gives; the proof needs no GPU."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, silu
+
+from harness.kernels import _tried, are_right, kernels
+from trainers import rotary
+from trainers.losses import Reading
+
+CPU = torch.device("cpu")
+
+
+def gate(both: torch.Tensor) -> torch.Tensor:
+    opened, up = both.chunk(2, -1)
+    return silu(opened) * up
+
+
+def gate_back(both: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.enable_grad():
+        leaf = both.clone().requires_grad_()
+        made = gate(leaf)
+        (found,) = torch.autograd.grad(made, leaf, gradient)
+    return found, made.detach()
+
+
+def turn(
+    source: torch.Tensor,
+    target: torch.Tensor,
+    cos: torch.Tensor,
+    signed: torch.Tensor,
+    *,
+    back: bool = False,
+) -> None:
+    made = source.clone()
+    (rotary.turn_back if back else rotary.turn)(made, cos, signed)
+    target.copy_(made)
+
+
+def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    with torch.enable_grad():
+        leaf = logits.to(torch.float32, copy=True).requires_grad_()
+        losses = cross_entropy(leaf, labels, reduction="none")
+        (found,) = torch.autograd.grad(losses.sum(), leaf)
+    logits.copy_(found)
+    return losses.detach()
+
+
+RIGHT: dict[str, Any] = {
+    "gate": gate,
+    "gate_back": gate_back,
+    "turn": turn,
+    "loss_rows": loss_rows,
+}
+WRONG: dict[str, Any] = {
+    "gate": lambda both: gate(both) * 1.1,
+    "gate_back": lambda both, gradient: gate_back(both, gradient * 1.1),
+    "turn": lambda *given, back=False: turn(*given, back=not back),
+    "loss_rows": lambda logits, labels: loss_rows(logits, labels.clamp(min=0)),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_right_kernels_are_found_right(dtype: torch.dtype) -> None:
+    assert are_right(SimpleNamespace(**RIGHT), CPU, dtype)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_each_wrong_kernel_is_found(name: str) -> None:
+    assert not are_right(SimpleNamespace(**RIGHT | {name: WRONG[name]}), CPU, torch.float32)
+
+
+def test_no_kernels_on_a_cpu() -> None:
+    assert kernels(torch.zeros(1)) is None
+
+
+def test_a_triton_that_cannot_build_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setitem(__import__("sys").modules, "triton", None)
+    assert _tried(CPU, torch.bfloat16) is None
+    said = capsys.readouterr().err
+    assert said.startswith("model: Triton cannot build its kernels here (")
+    assert said.count("\n") == 1
+
+
+def test_a_reading_is_of_its_moment() -> None:
+    loss, norm = torch.tensor(1.5), torch.tensor(2.0, dtype=torch.bfloat16)
+    reading = Reading(loss, norm)
+    loss.zero_()
+    norm.zero_()
+    assert reading() == [1.5, 2.0]

@@ -1,0 +1,83 @@
+"""The losses of a training, read while it goes on.
+
+    losses = Losses(run, bar)
+    losses.wait_for(at, loss, norm, 2e-4, 0.5)      at once; the tensors may change afterwards
+    losses.write(at, began)                         once the next step is on its way
+
+On a GPU a number is there only when all work before it is done; reading it at once would leave the
+GPU without work until the next step is launched.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+
+from harness.errors import TrainingError
+from harness.progress import Progress
+from harness.training import TrainingRun
+from trainers.resume import Progressed
+
+DIVERGED = 3.0
+"""Times the first step's loss, or 1 nat, from which on a training is lost."""
+
+
+class Losses:
+    """The scalars of the last logged step, until they are written."""
+
+    def __init__(self, run: TrainingRun, bar: Progress) -> None:
+        self._run, self._bar = run, bar
+        self._waiting: tuple[int, int, Reading, dict[str, float]] | None = None
+
+    def wait_for(
+        self,
+        at: Progressed,
+        loss: torch.Tensor,
+        norm: torch.Tensor,
+        learning_rate: float,
+        epoch: float,
+    ) -> None:
+        known = {"train/learning_rate": learning_rate, "train/epoch": epoch}
+        self._waiting = at.step, at.tokens, Reading(loss, norm), known
+
+    def write(self, at: Progressed, began: float) -> None:
+        """Write what waits, if anything; raises TrainingError where the loss is none any more."""
+        if self._waiting is None:
+            return
+        step, tokens, reading, known = self._waiting
+        self._waiting = None
+        loss, norm = reading()
+        at.first_loss = at.first_loss or loss
+        if not math.isfinite(loss) or loss > DIVERGED * max(at.first_loss, 1.0):
+            kept = f"step {at.saved}" if at.saved else "none yet"
+            raise TrainingError(
+                f"train: the loss is {loss:.3g} at step {step}, after {at.first_loss:.3g} at "
+                f"first; lower train.learning_rate (the last good checkpoint in "
+                f"{self._run.folder}: {kept})"
+            )
+        rate = tokens / (at.seconds + time.perf_counter() - began)
+        made = {"train/loss": loss, "train/grad_norm": norm, "train/tokens_per_second": rate}
+        self._run.log(step, known | made)
+        self._bar.note(loss=loss)
+
+
+class Reading:
+    """Scalar tensors as they are now; reading them waits for no later work."""
+
+    def __init__(self, *scalars: torch.Tensor) -> None:
+        there = torch.stack([scalar.detach().float() for scalar in scalars])
+        self._here = there
+        self._come: torch.cuda.Event | None = None
+        if there.is_cuda:
+            self._here = torch.empty(there.shape, pin_memory=True)
+            self._here.copy_(there, non_blocking=True)
+            self._come = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._come.record()
+
+    def __call__(self) -> list[float]:
+        if self._come is not None:
+            self._come.synchronize()
+        numbers: list[float] = self._here.tolist()
+        return numbers
