@@ -120,6 +120,7 @@ def _plain(
     lora = LoraConfig(
         r=options.lora_r,
         lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )

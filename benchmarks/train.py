@@ -192,7 +192,8 @@ def _run(spec: dict[str, Any]) -> dict[str, Any]:
         return {**spec, "failed": why}
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     if "rate" in result:
-        click.echo(f"... {result['rate']:,.0f} tokens/s", err=True)
+        said = f"... {result['rate']:,.0f} tokens/s, {result['seconds']:.1f} s in all"
+        click.echo(said, err=True)
     return {**spec, **result}
 
 
@@ -235,6 +236,11 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     from random import Random
+
+    import accelerate  # noqa: F401 - as TRL's side does before its clock starts
+    import bitsandbytes  # noqa: F401
+    import peft  # noqa: F401
+    import transformers  # noqa: F401
 
     from harness.config import load_config
     from harness.models import memory_peaks
@@ -285,6 +291,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trl(spec: dict[str, Any]) -> dict[str, Any]:
+    import bitsandbytes  # noqa: F401
     import torch
     import transformers
     from datasets import Dataset

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness import processes
 from harness.progress import say
 from harness.records import FinishReason
 
@@ -35,10 +36,12 @@ def generate(
     pad_id: int,
     max_new_tokens: int,
     batch_size: int,
+    in_step: bool = False,
 ) -> Iterator[Generated]:
     """Yield each prompt's continuation as it finishes, longest prompts first.
 
     A prompt that leaves no room in the model's context is yielded with the reason `error`.
+    `in_step`: several processes decode the same prompts, each token as the leader chooses it.
     """
     import torch
 
@@ -53,11 +56,11 @@ def generate(
         finished: set[int] = set()
         try:
             with torch.inference_mode():
-                for one in _decode(model, prompts, batch, set(stop_ids), pad_id, budget):
+                for one in _decode(model, prompts, batch, set(stop_ids), pad_id, budget, in_step):
                     finished.add(one.place)
                     yield one
         except torch.OutOfMemoryError:
-            if batch_size == 1:
+            if batch_size == 1 or in_step:  # the others are in the middle of the same pass
                 raise
             full = True
         else:
@@ -76,6 +79,7 @@ def _decode(
     stop_ids: set[int],
     pad_id: int,
     budget: int,
+    in_step: bool,
 ) -> Iterator[Generated]:
     import torch
     from transformers import DynamicCache
@@ -100,6 +104,8 @@ def _decode(
             logits_to_keep=1,
         ).logits
         chosen: torch.Tensor = logits[:, -1].argmax(-1)
+        if in_step:
+            processes.copy_from_leader(chosen)
         tokens = chosen.tolist()
         going = []
         for place, (index, token) in enumerate(zip(rows, tokens, strict=True)):

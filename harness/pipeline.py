@@ -23,7 +23,7 @@ from harness.comparison import Arm
 from harness.config import Config
 from harness.contracts import Evaluator
 from harness.data_stats import collect_stats, stats_markdown
-from harness.errors import DataError
+from harness.errors import DataError, StoppedError
 from harness.judging import Tally, by_completion, judge, tally
 from harness.plot import draw
 from harness.progress import say
@@ -157,11 +157,17 @@ def _train(
         eval_examples=held_out,
         inputs=inputs,
     )
+    failed = True
     try:
-        return config.trainer.train(examples, training), training
+        adapter = config.trainer.train(examples, training)
+        failed = False
+    except StoppedError:
+        failed = False
+        raise
     finally:
         training.close()
-        processes.leave()
+        processes.leave(failed=failed)
+    return adapter, training
 
 
 def evaluate(run: RunFolder, arm: str) -> Tally:

@@ -93,17 +93,22 @@ def put_together(piece: torch.Tensor) -> torch.Tensor:
     return whole
 
 
-def leave() -> None:
-    """End the group, once nothing more is exchanged."""
+def leave(*, failed: bool = False) -> None:
+    """End the group, once nothing more is exchanged.
+
+    After a failure of this process alone NCCL would wait for the others, so it is left as it is.
+    """
     if count() == 1:
         return
     import torch.distributed
 
-    if torch.distributed.is_initialized():
+    if not torch.distributed.is_initialized():
+        return
+    if not (failed and torch.distributed.get_backend() == "nccl"):
         torch.distributed.destroy_process_group()
 
 
-def _join() -> Any:
+def _join() -> None:
     """The process group, by NCCL on GPUs and gloo elsewhere; the leader may keep others waiting."""
     from datetime import timedelta
 
@@ -113,4 +118,6 @@ def _join() -> Any:
     import torch.distributed.nn.functional
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
+    if torch.distributed.is_initialized():
+        return
+    PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))

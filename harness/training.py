@@ -86,6 +86,7 @@ class TrainingRun:
             arm="sft",
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
+            in_step=together,
         )
         made = {each.example_id: each for each in processes.gathered(list(share))}
         completions = [made[example.id] for example in examples]

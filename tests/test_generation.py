@@ -30,8 +30,8 @@ def model() -> Any:
     return LlamaForCausalLM(config).eval()
 
 
-def run(model: Any, prompts: list[list[int]], stop: int, **options: int) -> list[Generated]:
-    settings = {"max_new_tokens": 12, "batch_size": 3} | options
+def run(model: Any, prompts: list[list[int]], stop: int, **options: Any) -> list[Generated]:
+    settings: dict[str, Any] = {"max_new_tokens": 12, "batch_size": 3} | options
     found = generate(model, prompts, stop_ids={stop}, pad_id=PAD, **settings)
     return sorted(found)
 
@@ -97,3 +97,34 @@ def test_a_prompt_without_room_is_an_error_and_the_budget_respects_the_context(m
     assert found[2] == Generated(2, [], "error")
     assert found[1].finish_reason == "length"
     assert len(found[1].ids) == 4
+
+
+def test_processes_in_step_write_what_the_leader_chooses(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    led = iter([[5, 6], [7, 8], [9, 9]])
+    monkeypatch.setattr(
+        "harness.processes.copy_from_leader", lambda chosen: chosen.copy_(torch.tensor(next(led)))
+    )
+    found = run(model, PROMPTS[:2], -1, max_new_tokens=3, in_step=True)
+    assert sorted(each.ids for each in found) == [[5, 7, 9], [6, 8, 9]]
+
+
+@pytest.mark.parametrize("in_step", [True, False])
+def test_alone_it_goes_on_in_smaller_batches_where_memory_ends(
+    model: Any, monkeypatch: pytest.MonkeyPatch, in_step: bool
+) -> None:
+    expected = run(model, PROMPTS, -1)
+    forward = model.forward
+
+    def small(input_ids: torch.Tensor, **arguments: Any) -> Any:
+        if len(input_ids) > 1:
+            raise torch.OutOfMemoryError("no more")
+        return forward(input_ids, **arguments)
+
+    monkeypatch.setattr(model, "forward", small)
+    if not in_step:
+        assert run(model, PROMPTS, -1) == expected
+        return
+    with pytest.raises(torch.OutOfMemoryError):
+        run(model, PROMPTS, -1, in_step=True)

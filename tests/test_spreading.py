@@ -50,6 +50,16 @@ def test_a_layer_that_is_not_fused_is_named(tmp_path: Path) -> None:
         spread(model, torch.device("cpu"))
 
 
+def test_experts_of_their_own_are_refused(tmp_path: Path) -> None:
+    loaded = load_packed(ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none"))
+    model = adapted(loaded.model, Lora())
+    layer = model.get_base_model().model.layers[1]
+    layer.experts = torch.nn.ModuleList([layer.mlp])
+    del layer.mlp
+    with pytest.raises(UserError, match=r"experts.0.gate_proj \(Linear\) cannot be spread"):
+        spread(model, torch.device("cpu"))
+
+
 def _compare(name: str, quantization: str) -> None:
     options = Lora(max_seq_length=40, max_micro_batch_tokens=40)
     model = ModelOptions.model_validate(

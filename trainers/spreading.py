@@ -4,8 +4,8 @@
     spread(model, device)
 
 Full sharding, as FSDP does it, of weights that are frozen: they are put together where a layer uses
-them and let go after it, and have no gradients to exchange. Embeddings, norms, the head and the
-adapter are whole on every device.
+them and let go after it, and have no gradients to exchange. Embeddings, norms, the head, the
+adapter, and experts that are one tensor for all are whole on every device.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ def spread(model: Any, device: torch.device) -> None:
     """Keep this process's pieces of the fused layers, and move everything to the device.
 
     From here on all processes must compute the same passes, one after the other. Raises UserError
-    for linear layers that are not fused.
+    for linear layers that are not fused, and for experts of their own.
     """
     fused = [layer.base_layer for group in groups(model) for layer in group.layers]
     known = {id(base) for base in fused}
     for name, module in model.named_modules():
-        if hasattr(module, "base_layer") and id(module.base_layer) not in known:
+        # Processes would ask different experts, and each asks all the others for its weights.
+        whole = ".experts." in name or id(getattr(module, "base_layer", None)) not in known
+        if hasattr(module, "base_layer") and whole:
             raise UserError(
                 f"train: {name} ({type(module.base_layer).__name__}) cannot be spread over several "
                 f"processes; launch without --use_fsdp"

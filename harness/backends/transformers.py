@@ -49,9 +49,18 @@ class Transformers(Options):
 
 
 def complete_with(
-    loaded: Loaded, examples: Sequence[Example], *, arm: str, max_new_tokens: int, batch_size: int
+    loaded: Loaded,
+    examples: Sequence[Example],
+    *,
+    arm: str,
+    max_new_tokens: int,
+    batch_size: int,
+    in_step: bool = False,
 ) -> Iterator[Completion]:
-    """Completions by a model in memory, in the Examples' order."""
+    """Completions by a model in memory, in the Examples' order.
+
+    `in_step`: several processes hold pieces of the model and make the same completions together.
+    """
     from harness.encoding import encode_prompt, stop_tokens
     from harness.generation import generate
     from harness.progress import progress
@@ -69,6 +78,7 @@ def complete_with(
             pad_id=pad_id,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
+            in_step=in_step,
         ):
             # Decoding must not tidy spaces or drop special tokens: the judge sees what was written.
             text = tokenizer.decode(
