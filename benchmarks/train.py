@@ -45,6 +45,7 @@ GPU_GRID = (
     {"micro": 16},
     {"micro": 16, "liger": True},
     {"micro": 16, "padding_free": True},
+    {"micro": 16, "padding_free": True, "liger": True},
     {"micro": 1, "packing": True},
     {"micro": 1, "packing": True, "liger": True},
     {"micro": 16, "checkpointing": True, "liger": True},
@@ -171,7 +172,7 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "epochs": steps / order.steps_per_epoch,
         "limit": chosen.limit,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "label": chosen.shape or "smollm2-135m-instruct",
+        "label": chosen.shape or Path(model).name,
         "versions": f"torch {torch.__version__}, transformers {transformers.__version__}",
     }
 
