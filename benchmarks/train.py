@@ -247,12 +247,12 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     from harness.models import memory_peaks
     from harness.training import TrainingRun
 
-    limit = [f'model.memory_limit="{spec["limit"]}"'] if spec["limit"] else []
+    limit = spec["limit"] or "1TiB"  # else the config's own would hold
     config = load_config(
         Path(spec["config"]),
         overrides=[
             f'model.name="{spec["model"]}"',
-            *limit,
+            f'model.memory_limit="{limit}"',
             "train.trainer=qlora",
             f"train.num_train_epochs={spec['epochs']}",
             "train.warmup_ratio=0.03",

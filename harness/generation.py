@@ -1,4 +1,5 @@
-"""Greedy decoding of many prompts: left padding, batches by length, finished rows leave.
+"""Greedy decoding of many prompts: in slots on a GPU (`harness.slots`), else in batches by length
+with left padding, which finished rows leave.
 
     generate(model, [[1, 4093, 198]], stop_ids={2}, pad_id=2, max_new_tokens=64)
         yields (0, [504, 1799, ...], "stop")
@@ -45,18 +46,32 @@ def generate(
     """
     import torch
 
+    from harness.slots import decode_in_slots, fits_slots, slots_for
+
     limit = getattr(model.config, "max_position_embeddings", None) or float("inf")
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
     for index in sorted(set(range(len(prompts))) - set(fits)):
         yield Generated(index, [], "error")
     waiting = sorted(fits, key=lambda index: (-len(prompts[index]), index))
+    budgets = {i: int(min(max_new_tokens, limit - len(prompts[i]))) for i in fits}
+    in_slots = not in_step and fits_slots(model)
     while waiting:
-        batch = waiting[:batch_size]
-        budget = int(min(max_new_tokens, limit - len(prompts[batch[0]])))
         finished: set[int] = set()
+        slots, found = None, None
         try:
             with torch.inference_mode():
-                for one in _decode(model, prompts, batch, set(stop_ids), pad_id, budget, in_step):
+                if in_slots:
+                    count = min(batch_size, len(waiting))
+                    length = max(len(prompts[index]) + budgets[index] for index in waiting)
+                    slots = slots_for(model, prompts, waiting, count=count, length=length)
+                    in_slots = slots is not None
+                if slots is not None:
+                    found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
+                else:
+                    batch = waiting[:batch_size]
+                    least = budgets[batch[0]]
+                    found = _decode(model, prompts, batch, stop_ids, pad_id, least, in_step)
+                for one in found:
                     finished.add(one.place)
                     yield one
         except torch.OutOfMemoryError:
@@ -68,6 +83,7 @@ def generate(
         if full:
             batch_size = max(1, batch_size // 2)
             say(f"generate: out of GPU memory, going on with batches of {batch_size}")
+            slots = found = None
             torch.cuda.empty_cache()
         waiting = [index for index in waiting if index not in finished]
 
@@ -76,7 +92,7 @@ def _decode(
     model: Any,
     prompts: Sequence[Sequence[int]],
     batch: list[int],
-    stop_ids: set[int],
+    stop_ids: Collection[int],
     pad_id: int,
     budget: int,
     in_step: bool,

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from harness.generation import Generated, generate
+from harness.slots import Slots, decode_in_slots, fits_slots, slots_for
 
 PROMPTS = [[5, 9, 2, 11], [7], [3, 3, 8], [20, 21, 22, 23, 24, 25], [4, 6]]
 PAD = 0
@@ -69,6 +76,46 @@ def test_batching_and_leaving_rows_do_not_change_what_is_written(
     assert {each.finish_reason for each in found} == {"stop", "length"}
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_slots_that_prompts_enter_and_leave_do_not_change_what_is_written(
+    model: Any, count: int
+) -> None:
+    stop = common_stop(model)
+    waiting = [3, 0, 2, 4, 1]
+    with torch.inference_mode():
+        slots = slots_for(model, PROMPTS, waiting, count=count, length=18)
+        assert slots
+        found = sorted(decode_in_slots(slots, PROMPTS, waiting, dict.fromkeys(waiting, 12), {stop}))
+    assert [each.place for each in found] == list(range(len(PROMPTS)))
+    for each, prompt in zip(found, PROMPTS, strict=True):
+        assert (each.ids, each.finish_reason) == one_by_one(model, prompt, stop, 12)
+
+
+def test_slots_of_a_model_that_computes_something_else_are_refused(
+    model: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forward = model.forward
+
+    def without_mask(attention_mask: Any = None, **arguments: Any) -> Any:
+        return forward(**arguments)
+
+    monkeypatch.setattr(model, "forward", without_mask)
+    with torch.inference_mode():
+        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18) is None
+    assert "without CUDA graphs" in capsys.readouterr().err
+
+
+def test_slots_are_for_layers_that_look_at_all_tokens_before(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.slots._on_gpu", lambda model: True)
+    assert fits_slots(model)
+    config = MistralConfig(
+        vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2, sliding_window=4
+    )
+    assert not fits_slots(MistralForCausalLM(config))
+
+
 def test_it_agrees_with_transformers_own_greedy_generate(model: Any) -> None:
     stop = common_stop(model)
     for each, prompt in zip(run(model, PROMPTS, stop), PROMPTS, strict=True):
@@ -108,6 +155,35 @@ def test_processes_in_step_write_what_the_leader_chooses(
     )
     found = run(model, PROMPTS[:2], -1, max_new_tokens=3, in_step=True)
     assert sorted(each.ids for each in found) == [[5, 7, 9], [6, 8, 9]]
+
+
+def test_fewer_slots_where_memory_ends_and_batches_where_slots_fail(
+    model: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop = common_stop(model)
+    expected = run(model, PROMPTS, stop)
+    monkeypatch.setattr("harness.slots._on_gpu", lambda model: True)
+    made: list[int] = []
+
+    class Narrow(Slots):
+        def enter(self, prompts: Any) -> None:
+            made.append(self.count)
+            if self.count > 2:
+                raise torch.OutOfMemoryError("no more")
+            super().enter(prompts)
+
+    monkeypatch.setattr("harness.slots.Slots", Narrow)
+    assert run(model, PROMPTS, stop, batch_size=4) == expected
+    assert made[:2] == [4, 2]
+    assert set(made[1:]) == {2}
+    assert "batches of 2" in capsys.readouterr().err
+
+    def broken(self: Any) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr("harness.slots.Slots.step", broken)
+    assert run(model, PROMPTS, stop, batch_size=2) == expected
+    assert "not permitted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("in_step", [True, False])

@@ -13,6 +13,7 @@ import torch
 
 from harness.config import ModelOptions
 from harness.encoding import Encoded
+from harness.generation import generate
 from harness.models import load_model
 from tests.tiny import tiny_model
 from trainers.adapter import AdapterWeights, adapted
@@ -26,6 +27,7 @@ from trainers.update import Update
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
+PROMPTS = [[5 + i, *range(30, 33 + 7 * i)] for i in range(9)]
 ROWS = [Encoded([5 + i, *range(20, 60 + 9 * i), 0], 12 + i) for i in range(5)]
 
 
@@ -97,3 +99,51 @@ def test_graphs_repeat_the_eager_steps(tmp_path: Path, quantization: Any) -> Non
         every.append(losses)
     assert every[0] == every[1]
     assert every[0][-1] < every[0][0]
+
+
+def likeliest(model: Any, prompt: list[int], count: int) -> list[int]:
+    ids = list(prompt)
+    for _ in range(count):
+        with torch.inference_mode():
+            ids.append(int(model(torch.tensor([ids], device="cuda")).logits[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "none"])
+def test_slots_write_what_single_rows_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantization: Any
+) -> None:
+    model = model_of(tmp_path, quantization=quantization, precision="fp32").eval()
+    expected = [likeliest(model, prompt, 12) for prompt in PROMPTS]
+    stop = expected[0][5]
+    monkeypatch.delattr("harness.generation._decode")
+    made = generate(model, PROMPTS, stop_ids={stop}, pad_id=0, max_new_tokens=12, batch_size=4)
+    found = sorted(made)
+    assert [each.place for each in found] == list(range(len(PROMPTS)))
+    for each, ids in zip(found, expected, strict=True):
+        ended = stop in ids
+        assert each.finish_reason == ("stop" if ended else "length")
+        assert each.ids == (ids[: ids.index(stop)] if ended else ids)
+
+
+def test_what_borrows_the_graphs_memory_changes_no_gradient(tmp_path: Path) -> None:
+    model = model_of(tmp_path, quantization="none", precision="bf16")
+    weights = AdapterWeights(model)
+    passes = Passes(model, weights, QLora(), None)
+    passes.plan([ROWS])
+    passes.gradient(ROWS, 100)
+    before, again = weights.gradient.clone(), []
+    for _ in range(2):
+        model.eval()
+        with passes.idle():
+            again.append(
+                sorted(
+                    generate(
+                        model, PROMPTS, stop_ids={-1}, pad_id=0, max_new_tokens=9, batch_size=4
+                    )
+                )
+            )
+        passes.gradient(ROWS, 100)
+        assert torch.equal(weights.gradient, before)
+    assert again[0] == again[1]
+    assert before.norm() > 0

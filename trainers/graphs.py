@@ -9,10 +9,12 @@ those of the eager pass, and so are the numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
+from harness.spare_memory import lend
 from trainers.packing import Packed
 
 
@@ -21,8 +23,9 @@ class Captured:
 
     def __init__(self, run: Callable[[Packed], None], device: torch.device) -> None:
         self._run, self._device = run, device
+        # In this order: they go in it too, and a pool must not go before its graphs.
         self._graphs: dict[tuple[int, ...], tuple[torch.cuda.CUDAGraph, Any]] = {}
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pool = torch.cuda.MemPool()
 
     def __call__(self, packed: Packed) -> None:
         graph, inputs = self.prepare(packed)
@@ -34,9 +37,14 @@ class Captured:
         if packed.sizes not in self._graphs:
             inputs = packed.to(self._device)
             torch.cuda.empty_cache()  # what eager passes left behind is of use to the graph's pool
-            graph = captured(lambda: self._run(inputs), self._pool)
+            graph = captured(lambda: self._run(inputs), self._pool.id)
             self._graphs[packed.sizes] = graph, inputs.flat
         return self._graphs[packed.sizes]
+
+    def lent(self) -> AbstractContextManager[None]:
+        """The memory of the graphs is free for others inside, where none is replayed."""
+        torch.cuda.empty_cache()  # who borrows could not ask for it
+        return lend(self._pool)
 
 
 def captured(run: Callable[[], object], pool: Any = None) -> torch.cuda.CUDAGraph:

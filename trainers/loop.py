@@ -70,7 +70,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
                 losses.write(at, began)
                 at.seconds += time.perf_counter() - began
                 try:
-                    with asked.at_once():
+                    with passes.idle(), asked.at_once():
                         bar.note(**at.judged(_evaluate(options, run, loaded, at.step)))
                 except StoppedError:
                     pass  # the checkpoint says that this evaluation is still due

@@ -10,6 +10,7 @@ become smaller, with a sentence, and the batch is computed again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -91,6 +92,10 @@ class Passes:
         """Make the next batch ready, while a GPU is at work on this one."""
         if self.device.type == "cuda" and not self._spread:
             self._ahead = batch, self._packed(batch)
+
+    def idle(self) -> AbstractContextManager[None]:
+        """Inside, where no pass runs, others may have the memory that passes need."""
+        return self._go.lent() if isinstance(self._go, Captured) else nullcontext()
 
     def _fits(self, work: Callable[[], None]) -> bool:
         try:
