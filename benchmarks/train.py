@@ -247,7 +247,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     from harness.models import memory_peaks
     from harness.training import TrainingRun
 
-    limit = spec["limit"] or "1TiB"  # else the config's own would hold
+    limit = spec["limit"] or "1000GiB"  # else the config's own would hold
     config = load_config(
         Path(spec["config"]),
         overrides=[
