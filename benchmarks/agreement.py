@@ -44,7 +44,8 @@ def main() -> None:
     parser.add_argument("--floor", action="store_true", help="plain training twice")
     parser.add_argument("--set", action="append", default=[], help="override for both sides")
     chosen = parser.parse_args()
-    config = load_config(chosen.config, overrides=chosen.set)
+    # The plain side has no way to keep to a bound.
+    config = load_config(chosen.config, overrides=["model.memory_limit=1000GiB", *chosen.set])
     examples = list(config.generator.generate("train", config.data.n_train, Random(config.seed)))
     held_out = list(config.generator.generate("eval", chosen.prompts, Random(config.seed)))
     order = _order(config, examples)
@@ -58,8 +59,9 @@ def main() -> None:
             began = time.perf_counter()
             losses[name], adapter = train(config, examples, order, chosen.steps, Path(folder))
             click.echo(f"{name}: {chosen.steps} steps in {time.perf_counter() - began:.0f} s")
+            if len(losses) > 1:
+                _report_losses(losses)
             rates[name] = _rates(config, adapter, held_out)
-    _report_losses(losses)
     _report_rates(rates)
 
 

@@ -10,7 +10,7 @@ only the stop token or the budget ends a row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import processes
@@ -41,7 +41,8 @@ def generate(
 ) -> Iterator[Generated]:
     """Yield each prompt's continuation as it finishes, longest prompts first.
 
-    A prompt that leaves no room in the model's context is yielded with the reason `error`.
+    `max_new_tokens` is 1 or more; a prompt that leaves no room in the model's context is yielded
+    with the reason `error`.
     `in_step`: several processes decode the same prompts, each token as the leader chooses it.
     """
     import torch
@@ -68,9 +69,8 @@ def generate(
                 if slots is not None:
                     found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
                 else:
-                    batch = waiting[:batch_size]
-                    least = budgets[batch[0]]
-                    found = _decode(model, prompts, batch, stop_ids, pad_id, least, in_step)
+                    batch = {index: budgets[index] for index in waiting[:batch_size]}
+                    found = _decode(model, prompts, batch, stop_ids, pad_id, in_step)
                 for one in found:
                     finished.add(one.place)
                     yield one
@@ -91,54 +91,59 @@ def generate(
 def _decode(
     model: Any,
     prompts: Sequence[Sequence[int]],
-    batch: list[int],
+    budgets: Mapping[int, int],
     stop_ids: Collection[int],
     pad_id: int,
-    budget: int,
     in_step: bool,
 ) -> Iterator[Generated]:
+    """One batch: the prompts at the places of `budgets`."""
     import torch
     from transformers import DynamicCache
 
+    from harness.cuda_graphs import borrowed
+
     device = next(model.parameters()).device
-    width = max(len(prompts[index]) for index in batch)
-    padded = [[pad_id] * (width - len(prompts[i])) + list(prompts[i]) for i in batch]
-    masked = [[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in batch]
+    rows = list(budgets)
+    width = max(len(prompts[index]) for index in rows)
+    padded = [[pad_id] * (width - len(prompts[i])) + list(prompts[i]) for i in rows]
+    masked = [[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in rows]
     ids = torch.tensor(padded, device=device)
     mask = torch.tensor(masked, device=device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
-    written: dict[int, list[int]] = {index: [] for index in batch}
-    rows = list(batch)
-    for step in range(1, budget + 1):
-        logits = model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-        chosen: torch.Tensor = logits[:, -1].argmax(-1)
+    written: dict[int, list[int]] = {index: [] for index in rows}
+    while True:
+        with borrowed():
+            logits = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits
+            chosen: torch.Tensor = logits[:, -1].argmax(-1)
         if in_step:
             processes.copy_from_leader(chosen)
         tokens = chosen.tolist()
         going = []
         for place, (index, token) in enumerate(zip(rows, tokens, strict=True)):
             if token in stop_ids:
-                yield Generated(index, written.pop(index), "stop")
+                yield Generated(index, written[index], "stop")
+                continue
+            written[index].append(token)
+            if len(written[index]) == budgets[index]:
+                yield Generated(index, written[index], "length")
             else:
-                written[index].append(token)
                 going.append(place)
-        if not going or step == budget:
-            break
+        if not going:
+            return
         if len(going) < len(rows):
             kept = torch.tensor(going, device=device)
-            cache.batch_select_indices(kept)
+            with borrowed():
+                cache.batch_select_indices(kept)
             chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
             rows = [rows[place] for place in going]
         ids = chosen[:, None]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         positions = positions[:, -1:] + 1
-    for index, tokens in written.items():
-        yield Generated(index, tokens, "length")

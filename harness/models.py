@@ -171,6 +171,8 @@ def load_model(
 
     source = resolve(options.name)
     device = device_of(options)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # graphs, streams and Triton's kernels go by the current one
     if options.memory_limit and device.type == "cuda":
         whole = torch.cuda.get_device_properties(device).total_memory
         share = min(1.0, bytes_of(options.memory_limit) / whole)

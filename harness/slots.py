@@ -13,15 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from harness.cuda_graphs import borrowed, captured, nothing_read
 from harness.generation import Generated
 from harness.progress import say
 from harness.records import FinishReason
 from harness.rounding import agree
-from harness.spare_memory import borrowed
 
 PREFILLED = 4096
 """Tokens of prompts that are computed at a time."""
@@ -29,6 +30,8 @@ ALIGNED = 64
 """Attention kernels ask for masks whose rows begin at multiples of a few bytes."""
 SHARE = 4
 """New prompts wait until one slot in so many is free: computing prompts holds up the others."""
+_unfit: WeakSet[Any] = WeakSet()
+"""Models that slots were tried on in vain."""
 
 
 def fits_slots(model: Any) -> bool:
@@ -36,6 +39,7 @@ def fits_slots(model: Any) -> bool:
     layers = DynamicCache(config=model.config).layers
     return (
         _on_gpu(model)
+        and model not in _unfit
         and getattr(model, "_can_compile_fullgraph", False)
         and len(layers) > 0
         and all(type(layer) is DynamicLayer for layer in layers)
@@ -50,20 +54,19 @@ def slots_for(
     model: Any, prompts: Sequence[Sequence[int]], waiting: Sequence[int], *, count: int, length: int
 ) -> Slots | None:
     """Slots that were tried on the shortest prompts; None, after a sentence, where that failed."""
-    slots = Slots(model, count, length)
     trial = {slot: prompts[place] for slot, place in zip(range(count), waiting[-2:], strict=False)}
-    slots.enter(trial)
     try:
         with borrowed():
-            right = slots.are_right(trial)
-        if right:
-            slots.step()
+            slots = Slots(model, count, length)
+        slots.enter(trial)
+        if slots.are_right(trial):
             return slots
         why = "it computes something else with them"
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # what a graph cannot hold shows when it is captured
         why = str(error).strip().splitlines()[0]
+    _unfit.add(model)
     say(f"generate: this model decodes without CUDA graphs ({why})")
     return None
 
@@ -145,17 +148,17 @@ class Slots:
         self._ids[rows], self._at[rows] = torch.tensor(last, device=device)[:, None].unbind(-1)
 
     def _layer(self, made: Any) -> _SlotLayer:
-        _, heads, _, size = made.keys.shape
-        shape = self.count, heads, self._length, size
-        return _SlotLayer(made.keys.new_zeros(shape), made.values.new_zeros(shape), self._at)
+        both = made.keys, made.values  # whose sizes differ in some models
+        keys, values = (
+            one.new_zeros(self.count, one.shape[1], self._length, one.shape[3]) for one in both
+        )
+        return _SlotLayer(keys, values, self._at)
 
     def step(self) -> list[int]:
         """The next token of each slot; those of empty slots mean nothing."""
         if self._ids.is_cuda:
             if self._graph is None:
-                self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph):
-                    self._advance()
+                self._graph = captured(self._advance)
             self._graph.replay()
         else:
             self._advance()
@@ -179,14 +182,21 @@ class Slots:
         return logits[:, -1]
 
     def are_right(self, prompts: Mapping[int, Sequence[int]]) -> bool:
-        """Whether the next logits of some slots are those of the model without a cache."""
-        found = self._logits()
-        for slot, prompt in prompts.items():
-            whole = torch.tensor([prompt], device=self._ids.device)
-            expected = self._model(input_ids=whole, use_cache=False, logits_to_keep=1).logits[0, -1]
-            if not agree(found[slot].bfloat16(), expected.bfloat16()):
-                return False
-        return True
+        """Whether the next logits of some slots are those of the model without a cache.
+
+        And whether the step, which is taken, chooses their largest.
+        """
+        with borrowed():
+            found = self._logits().bfloat16()
+            for slot, prompt in prompts.items():
+                whole = torch.tensor([prompt], device=self._ids.device)
+                logits = self._model(input_ids=whole, use_cache=False, logits_to_keep=1).logits
+                if not agree(found[slot], logits[0, -1].bfloat16()):
+                    return False
+            with nothing_read():
+                self._logits()
+        tokens, rows = self.step(), list(prompts)
+        return agree(found[rows, [tokens[row] for row in rows]], found[rows].amax(-1))
 
 
 class _SlotLayer(DynamicLayer):

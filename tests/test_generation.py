@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MiniCPM3Config,
+    MiniCPM3ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
 )
@@ -19,6 +22,11 @@ from harness.slots import Slots, decode_in_slots, fits_slots, slots_for
 
 PROMPTS = [[5, 9, 2, 11], [7], [3, 3, 8], [20, 21, 22, 23, 24, 25], [4, 6]]
 PAD = 0
+
+
+@pytest.fixture(autouse=True)
+def _nothing_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.slots._unfit", WeakSet())
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +111,40 @@ def test_slots_of_a_model_that_computes_something_else_are_refused(
     with torch.inference_mode():
         assert slots_for(model, PROMPTS, [3, 0], count=2, length=18) is None
     assert "without CUDA graphs" in capsys.readouterr().err
+    monkeypatch.setattr("harness.slots._on_gpu", lambda model: True)
+    assert not fits_slots(model)
+
+
+def test_slots_whose_step_chooses_something_else_are_refused(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Slots, "_advance", lambda self: None)
+    with torch.inference_mode():
+        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18) is None
+
+
+def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    config = MiniCPM3Config(
+        vocab_size=40,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+        q_lora_rank=16,
+        kv_lora_rank=16,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=8,
+        v_head_dim=8,
+    )
+    narrow = MiniCPM3ForCausalLM(config).eval()
+    expected = run(narrow, PROMPTS, -1)
+    monkeypatch.setattr("harness.slots._on_gpu", lambda model: True)
+    monkeypatch.delattr("harness.generation._decode")
+    assert run(narrow, PROMPTS, -1) == expected
 
 
 def test_slots_are_for_layers_that_look_at_all_tokens_before(
@@ -144,6 +186,15 @@ def test_a_prompt_without_room_is_an_error_and_the_budget_respects_the_context(m
     assert found[2] == Generated(2, [], "error")
     assert found[1].finish_reason == "length"
     assert len(found[1].ids) == 4
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_each_prompt_has_its_own_room(
+    model: Any, monkeypatch: pytest.MonkeyPatch, on_gpu: bool
+) -> None:
+    monkeypatch.setattr("harness.slots._on_gpu", lambda model: on_gpu)
+    found = run(model, [[1] * 60, [2] * 3], -1, max_new_tokens=12, batch_size=2)
+    assert [len(each.ids) for each in found] == [4, 12]
 
 
 def test_processes_in_step_write_what_the_leader_chooses(

@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from harness.config import ModelOptions
+from harness.cuda_graphs import borrowed, captured, lend
 from harness.encoding import Encoded
 from harness.generation import generate
 from harness.models import load_model
 from tests.tiny import tiny_model
 from trainers.adapter import AdapterWeights, adapted
 from trainers.flash_attention import has_flash
+from trainers.graphs import Captured
 from trainers.loss import summed_loss
 from trainers.packing import Shape, pack, shape_of
 from trainers.passes import Passes
@@ -89,6 +91,7 @@ def test_graphs_repeat_the_eager_steps(tmp_path: Path, quantization: Any) -> Non
         update = Update(weights, options, None)
         passes = Passes(model, weights, options, None)
         passes.plan(batches)
+        assert isinstance(passes._go, Captured) == (graphs == "auto")
         losses = []
         for step, batch in enumerate(batches):
             passes.gradient(batch, sum(len(row.ids) - row.prompt_length for row in batch))
@@ -124,6 +127,53 @@ def test_slots_write_what_single_rows_write(
         ended = stop in ids
         assert each.finish_reason == ("stop" if ended else "length")
         assert each.ids == (ids[: ids.index(stop)] if ended else ids)
+
+
+def test_what_graphs_cannot_hold_runs_without_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = model_of(tmp_path, quantization="none", precision="fp32")
+    expected = [likeliest(model, prompt, 6) for prompt in PROMPTS]
+    weights = AdapterWeights(model)
+    plain = Passes(model, weights, QLora(cuda_graphs="never"), None)
+    plain.gradient(ROWS, 100)
+    gradient = weights.gradient.clone()
+    layer = model.get_base_model().model.layers[0]
+    layer.register_forward_pre_hook(lambda _, given: given[0].sum().item() and None)
+    for _ in range(2):
+        passes = Passes(model, weights, QLora(), None)
+        passes.plan([ROWS])
+        passes.gradient(ROWS, 100)
+        assert torch.allclose(weights.gradient, gradient, rtol=1e-4, atol=1e-6)
+        assert "trains without CUDA graphs" in capsys.readouterr().err
+    model.eval()
+    for _ in range(2):
+        with passes.idle():
+            made = sorted(
+                generate(model, PROMPTS, stop_ids={-1}, pad_id=0, max_new_tokens=6, batch_size=4)
+            )
+        assert [each.ids for each in made] == expected
+    assert capsys.readouterr().err.count("decodes without CUDA graphs") == 1
+    torch.cuda.empty_cache()
+    captured(lambda: weights.gradient.zero_()).replay()
+    assert not weights.gradient.any()
+
+
+def test_lent_memory_is_taken_before_new() -> None:
+    found = torch.zeros((), device="cuda")
+    pool = torch.cuda.MemPool()
+    graph = captured(lambda: found.copy_(torch.ones(2**26, device="cuda").sum()), pool.id)
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
+    with lend(pool):
+        with borrowed():
+            kept = torch.ones(2**25, device="cuda")
+        added = captured(lambda: kept.add_(torch.ones(2**25, device="cuda")))
+        added.replay()
+        assert kept.sum() == 2**26
+        assert torch.cuda.memory_reserved() == before
+    graph.replay()
+    assert found == 2**26
 
 
 def test_what_borrows_the_graphs_memory_changes_no_gradient(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from harness.cli import main
 from harness.progress import say
 from tests.tiny import tiny_model
+from trainers import loop
 
 CONFIG = """
 [data]
@@ -74,6 +75,11 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 def losses(out: Path) -> list[float]:
     return [row["train/loss"] for row in rows(out) if "train/loss" in row]
+
+
+def evaluated(out: Path) -> list[int]:
+    """The steps that evaluations were made at."""
+    return [row["step"] for row in rows(out) if "eval/format_success_rate" in row]
 
 
 def manifest(out: Path) -> dict[str, Any]:
@@ -219,6 +225,26 @@ def test_a_signal_saves_and_leaves(
     assert (out / f"checkpoints/step-{step}").is_dir()
     again = trained(config, out)
     assert f"going on from step {step}" in (again / "said.txt").read_text()
+    assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
+
+
+def test_a_signal_in_the_last_evaluation_leaves_it_due(
+    config: Path, tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = loop._evaluate
+
+    def disturbed(options: Any, run: Any, loaded: Any, step: int) -> Any:
+        if step == STEPS:
+            signal.raise_signal(signal.SIGTERM)
+        return evaluate(options, run, loaded, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_evaluate", disturbed)
+        out = trained(config, tmp_path / "out", code=128 + signal.SIGTERM)
+    assert not (out / "adapter").exists()
+    assert f"left at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
+    trained(config, out)
+    assert evaluated(out) == evaluated(undisturbed)
     assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from harness.spare_memory import lend
+from harness.cuda_graphs import captured, lend
 from trainers.packing import Packed
 
 
@@ -45,11 +45,3 @@ class Captured:
         """The memory of the graphs is free for others inside, where none is replayed."""
         torch.cuda.empty_cache()  # who borrows could not ask for it
         return lend(self._pool)
-
-
-def captured(run: Callable[[], object], pool: Any = None) -> torch.cuda.CUDAGraph:
-    """The graph of one call, which is not run; it works on the tensors that the call used."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
-        run()
-    return graph

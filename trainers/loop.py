@@ -66,6 +66,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     with interrupts() as asked, progress(steps, "train", unit="step", start=at.step) as bar:
         losses = Losses(run, bar)
         while True:
+            left = False
             if at.evaluated < at.step and (at.step % options.eval_steps == 0 or at.step == steps):
                 losses.write(at, began)
                 at.seconds += time.perf_counter() - began
@@ -73,9 +74,10 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
                     with passes.idle(), asked.at_once():
                         bar.note(**at.judged(_evaluate(options, run, loaded, at.step)))
                 except StoppedError:
-                    pass  # the checkpoint says that this evaluation is still due
+                    left = True  # the checkpoint says that this evaluation is still due
                 began = time.perf_counter()
-            done = at.step == steps or at.worse >= (options.early_stopping_patience or math.inf)
+            worse = at.worse >= (options.early_stopping_patience or math.inf)
+            done = not left and (at.step == steps or worse)
             leaving = not done and asked.to_leave(at.step % options.logging_steps == 0)
             if at.step and (
                 done or leaving or at.step % options.save_steps == 0 or at.step == at.best_step

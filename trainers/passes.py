@@ -31,6 +31,8 @@ NOTHING = [Encoded([0, 0], 2)]
 """A pass without labels, for a process that has fewer rows than another."""
 SMALL = 1024
 """Tokens from which on a GPU is busy enough: below, recomputing costs less than smaller passes."""
+ROOM = 2**26
+"""Bytes of a GPU's memory that passes leave to what runs between them."""
 
 
 class Passes:
@@ -177,14 +179,27 @@ class Passes:
     def _try_all(self) -> None:
         """Run the largest pass for nothing, so that memory ends now or never, and capture all."""
         largest, *others = sorted(set(self._buckets.values()), reverse=True)
+        room = torch.empty(ROOM, dtype=torch.uint8, device=self.device)
         self.model.train()
         self.loss.zero_()
         self._share.zero_()
-        self._run_there(_full(largest))
-        self.weights.gradient.zero_()
+        packed = _full(largest).to(self.device)
+        self._run(packed)
         if isinstance(self._go, Captured):
-            for shape in (largest, *others):
-                self._go.prepare(_full(shape))
+            self._capture(self._go, (largest, *others))
+        self.weights.gradient.zero_()
+        del room
+
+    def _capture(self, go: Captured, shapes: Iterable[Shape]) -> None:
+        try:
+            for shape in shapes:
+                go.prepare(_full(shape))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # what a graph cannot hold shows when it is captured
+            why = str(error).strip().splitlines()[0]
+            say(f"train: this model trains without CUDA graphs ({why})")
+            self._graphs, self._go = False, self._run_there
 
     def _shrink(self) -> None:
         """The next smaller kind of pass; raises UserError where there is none."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from harness.cuda_graphs import captured
 from trainers.adapter import AdapterWeights
-from trainers.graphs import captured
 from trainers.options import LowRankOptions
 
 
 class Update:
-    """AdamW over the adapter's vector; with torch's own, a CUDA graph after the first."""
+    """AdamW over the adapter's vector; with torch's own, a CUDA graph."""
 
     def __init__(self, weights: AdapterWeights, options: LowRankOptions, scaler: Any) -> None:
         self._weights, self._scaler = weights, scaler
@@ -24,9 +24,10 @@ class Update:
         weights.vector.grad = weights.gradient
         self.optimizer = _optimizer(weights, options)
         own = options.optim == "adamw_torch_fused" and scaler is None
-        self._captures = own and options.cuda_graphs == "auto" and weights.vector.is_cuda
-        self._graph: torch.cuda.CUDAGraph | None = None
         self._prime()
+        captures = own and options.cuda_graphs == "auto" and weights.vector.is_cuda
+        # At once, so that what it needs is taken before passes are tried on the memory left.
+        self._graph = captured(self._step) if captures else None
 
     def __call__(self, learning_rate: float) -> torch.Tensor:
         """Take the step at this rate; the norm is a scalar on the device."""
@@ -35,8 +36,6 @@ class Update:
                 group["lr"].fill_(learning_rate)
             else:
                 group["lr"] = learning_rate
-        if self._captures and self._graph is None:
-            self._graph = captured(self._step)
         if self._graph is not None:
             self._graph.replay()
         else:
