@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -51,16 +51,24 @@ def captured(run: Callable[[], object], pool: Any = None) -> torch.cuda.CUDAGrap
     call does what a graph cannot hold.
     """
     lent = _lent.get()
-    if pool is None and lent is not None:
-        pool = lent.id
+    if pool is None:
+        pool = torch.cuda.graph_pool_handle() if lent is None else lent.id
     graph, outside = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
     try:
         with torch.cuda.graph(graph, pool=pool):
             run()
     except RuntimeError:
-        torch.cuda.set_stream(outside)  # which torch leaves undone where a capture fails
+        _give_up(outside, pool)
         raise
     return graph
+
+
+def _give_up(outside: torch.cuda.Stream, pool: Any) -> None:
+    """What torch leaves undone where a capture fails (before 2.12, the memory too)."""
+    torch.cuda.set_stream(outside)
+    with suppress(RuntimeError, AttributeError):  # it was done, or has another name
+        torch._C._cuda_endAllocateToPool(outside.device_index, pool)
+        torch._C._cuda_releasePool(outside.device_index, pool)
 
 
 @contextmanager

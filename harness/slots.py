@@ -22,7 +22,6 @@ from harness.cuda_graphs import borrowed, captured, nothing_read
 from harness.generation import Generated
 from harness.progress import say
 from harness.records import FinishReason
-from harness.rounding import agree
 
 PREFILLED = 4096
 """Tokens of prompts that are computed at a time."""
@@ -30,6 +29,9 @@ ALIGNED = 64
 """Attention kernels ask for masks whose rows begin at multiples of a few bytes."""
 SHARE = 4
 """New prompts wait until one slot in so many is free: computing prompts holds up the others."""
+APART = 0.1
+"""How far apart rounding may take a model's logits, as a share of their spread; what all of them
+have in common changes no choice. bf16 through 30 layers: up to 0.03; a position off by one: 0.14."""
 _unfit: WeakSet[Any] = WeakSet()
 """Models that slots were tried on in vain."""
 
@@ -186,17 +188,20 @@ class Slots:
 
         And whether the step, which is taken, chooses their largest.
         """
+        rows = list(prompts)
         with borrowed():
-            found = self._logits().bfloat16()
-            for slot, prompt in prompts.items():
+            found = self._logits()[rows].float()
+            for logits, prompt in zip(found, prompts.values(), strict=True):
                 whole = torch.tensor([prompt], device=self._ids.device)
-                logits = self._model(input_ids=whole, use_cache=False, logits_to_keep=1).logits
-                if not agree(found[slot], logits[0, -1].bfloat16()):
+                made = self._model(input_ids=whole, use_cache=False, logits_to_keep=1).logits
+                expected = made[0, -1].float()
+                if not (logits - expected).std() <= APART * expected.std():
                     return False
             with nothing_read():
                 self._logits()
-        tokens, rows = self.step(), list(prompts)
-        return agree(found[rows, [tokens[row] for row in rows]], found[rows].amax(-1))
+        tokens = self.step()
+        chosen = found[range(len(rows)), [tokens[row] for row in rows]]
+        return bool((found.amax(-1) - chosen <= APART * found.std(-1)).all())
 
 
 class _SlotLayer(DynamicLayer):
