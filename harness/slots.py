@@ -31,7 +31,7 @@ SHARE = 4
 """New prompts wait until one slot in so many is free: computing prompts holds up the others."""
 APART = 0.1
 """How far apart rounding may take a model's logits, as a share of their spread; what all of them
-have in common changes no choice. bf16 through 30 layers: up to 0.03; a position off by one: 0.14."""
+have in common changes no choice. bf16 in 30 layers: up to 0.03; a position off by one: 0.14."""
 _unfit: WeakSet[Any] = WeakSet()
 """Models that slots were tried on in vain."""
 
