@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy, silu
+from torch.nn.functional import cross_entropy, rms_norm, silu
 
 from harness.progress import say
 from harness.rounding import agree
@@ -57,6 +57,14 @@ def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
         (by_both,) = torch.autograd.grad(gated, wide, come.float())
     found, again = kernels.gate_back(both, come)
     pairs = [(kernels.gate(both), gated), (again, gated), (found, by_both)]
+
+    x, weight, come, epsilon = drawn(3, 1040), drawn(1040), drawn(3, 1040), 0.5
+    with torch.enable_grad():
+        wide = x.to(torch.float32, copy=True).requires_grad_()
+        normed = rms_norm(wide, (1040,), weight.float(), epsilon)
+        (by_x,) = torch.autograd.grad(normed, wide, come.float())
+    made, inverse = kernels.norm(x, weight, epsilon)
+    pairs += [(made, normed), (kernels.norm_back(x, weight, inverse, come), by_x)]
 
     x, cos, signed = drawn(3, 24, 64), drawn(3, 64), drawn(3, 64)
     turning, sine = x[:, :17].float(), signed[:, None].float()

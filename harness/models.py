@@ -96,8 +96,11 @@ def _converted(gguf: Any, key: str) -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{key}.") as temporary:
         made = Path(temporary) / "model"
         _convert_gguf(source, made)
-        if not target.is_dir():
+        try:
             made.rename(target)
+        except OSError:  # another process was the first
+            if not target.is_dir():
+                raise
     return target
 
 
@@ -279,6 +282,8 @@ def device_of(options: ModelOptions) -> torch.device:
     import torch
 
     name = options.device
+    if name == "cuda" and torch.cuda.is_available():
+        name = f"cuda:{torch.cuda.current_device()}"  # torch's bound on memory asks for the number
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")

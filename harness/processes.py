@@ -104,12 +104,12 @@ def leave(*, failed: bool = False) -> None:
 
     if not torch.distributed.is_initialized():
         return
-    if not (failed and torch.distributed.get_backend() == "nccl"):
+    if not (failed and "nccl" in torch.distributed.get_backend()):
         torch.distributed.destroy_process_group()
 
 
 def _join() -> None:
-    """The process group, by NCCL on GPUs and gloo elsewhere; the leader may keep others waiting."""
+    """The process group, by NCCL on GPUs and gloo beside it; the leader may keep others waiting."""
     from datetime import timedelta
 
     import torch
@@ -120,4 +120,7 @@ def _join() -> None:
 
     if torch.distributed.is_initialized():
         return
-    PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
+    on_gpus = torch.cuda.is_available()
+    # Through gloo goes what lies in main memory: objects, and the states of paged optimizers.
+    both = {"backend": "cuda:nccl,cpu:gloo"} if on_gpus else {}
+    PartialState(cpu=not on_gpus, timeout=timedelta(days=1), **both)

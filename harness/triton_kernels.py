@@ -2,11 +2,14 @@
 
     gate(both)                        silu(g) u for g and u side by side: (T, 2 n) -> (T, n)
     gate_back(both, gradient)         the gradient of that, and silu(g) u once more
+    norm(x, weight, epsilon)          w x / sqrt(mean(x^2) + epsilon), and 1 / sqrt(...) of each row
+    norm_back(x, weight, inverse, gradient)
     turn(source, target, cos, signed) rotary positions: (T, heads, size)
     loss_rows(logits, labels)         -log softmax(logits)[label]: (N, V) -> (N,); the logits
                                       become the gradient of it
 
-Each computes in fp32 and rounds once. `harness.kernels` says whether they may be used.
+Each computes in fp32 and rounds where torch's operations, one after the other, would: so a layer
+gives what transformers' own gives. `harness.kernels` says whether they may be used.
 """
 
 from __future__ import annotations
@@ -26,13 +29,19 @@ FAR = -1.0e30
 
 
 @triton.jit
+def _rounded(x, like):  # type: ignore[no-untyped-def]
+    """As a tensor of the type that `like` points to would hold it."""
+    return x.to(like.dtype.element_ty).to(tl.float32)
+
+
+@triton.jit
 def _gate(both, out, n, wide: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * wide + tl.arange(0, wide)
     inside = column < n
     gate = tl.load(both + row * 2 * n + column, mask=inside).to(tl.float32)
     up = tl.load(both + row * 2 * n + n + column, mask=inside).to(tl.float32)
-    tl.store(out + row * n + column, gate * tl.sigmoid(gate) * up, mask=inside)
+    tl.store(out + row * n + column, _rounded(gate * tl.sigmoid(gate), out) * up, mask=inside)
 
 
 @triton.jit
@@ -44,11 +53,40 @@ def _gate_back(both, gradient, by_both, out, n, wide: tl.constexpr):  # type: ig
     up = tl.load(both + row * 2 * n + n + column, mask=inside).to(tl.float32)
     come = tl.load(gradient + row * n + column, mask=inside).to(tl.float32)
     share = tl.sigmoid(gate)
-    opened = gate * share
-    by_gate = come * up * (share + opened * (1.0 - share))
+    opened = _rounded(gate * share, out)
+    by_gate = _rounded(come * up, out) * share * (1.0 + gate * (1.0 - share))
     tl.store(by_both + row * 2 * n + column, by_gate, mask=inside)
     tl.store(by_both + row * 2 * n + n + column, come * opened, mask=inside)
     tl.store(out + row * n + column, opened * up, mask=inside)
+
+
+@triton.jit
+def _norm(x, weight, out, inverse, n, epsilon, wide: tl.constexpr):  # type: ignore[no-untyped-def]
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, wide)
+    inside = column < n
+    value = tl.load(x + row * n + column, mask=inside, other=0.0).to(tl.float32)
+    scale = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    share = tl.rsqrt(tl.sum(value * value, 0) / n + epsilon)
+    tl.store(inverse + row, share)
+    tl.store(out + row * n + column, _rounded(value * share, out) * scale, mask=inside)
+
+
+@triton.jit
+def _norm_back(  # type: ignore[no-untyped-def]
+    x, weight, inverse, gradient, out, n, wide: tl.constexpr
+):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, wide)
+    inside = column < n
+    value = tl.load(x + row * n + column, mask=inside, other=0.0).to(tl.float32)
+    scale = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    come = tl.load(gradient + row * n + column, mask=inside, other=0.0).to(tl.float32)
+    share = tl.load(inverse + row)
+    normed = value * share
+    come = _rounded(come * scale, out)
+    along = tl.sum(come * normed, 0) / n
+    tl.store(out + row * n + column, (come - along * normed) * share, mask=inside)
 
 
 @triton.jit(do_not_specialize=["heads"])
@@ -79,11 +117,9 @@ def _turn(  # type: ignore[no-untyped-def]
     sin_first = tl.load(signed + angles, mask=known).to(tl.float32)
     sin_second = tl.load(signed + angles + half, mask=known).to(tl.float32)
     if back:
-        made_first = first * cos_first + second * sin_second
-        made_second = second * cos_second + first * sin_first
-    else:
-        made_first = first * cos_first + second * sin_first
-        made_second = second * cos_second + first * sin_second
+        sin_first, sin_second = sin_second, sin_first
+    made_first = _rounded(first * cos_first, target) + _rounded(second * sin_first, target)
+    made_second = _rounded(second * cos_second, target) + _rounded(first * sin_second, target)
     tl.store(target + row * target_row + within, made_first, mask=inside)
     tl.store(target + row * target_row + within + half, made_second, mask=inside)
 
@@ -130,6 +166,26 @@ def gate_back(both: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor,
     rows, n = gradient.shape
     _gate_back[(rows, triton.cdiv(n, WIDE))](both, gradient, by_both, out, n, WIDE)
     return by_both, out
+
+
+def norm(
+    x: torch.Tensor, weight: torch.Tensor, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """x (T, n) contiguous, weight (n,) -> (T, n), and 1 / sqrt(mean(x^2) + epsilon) (T,) fp32."""
+    out, inverse = torch.empty_like(x), x.new_empty(len(x), dtype=torch.float32)
+    wide = triton.next_power_of_2(x.shape[1])
+    _norm[(len(x),)](x, weight, out, inverse, x.shape[1], epsilon, wide)
+    return out, inverse
+
+
+def norm_back(
+    x: torch.Tensor, weight: torch.Tensor, inverse: torch.Tensor, gradient: torch.Tensor
+) -> torch.Tensor:
+    """The gradient by x (T, n); gradient (T, n) contiguous, inverse as from `norm`."""
+    out = torch.empty_like(x)
+    wide = triton.next_power_of_2(x.shape[1])
+    _norm_back[(len(x),)](x, weight, inverse, gradient, out, x.shape[1], wide)
+    return out
 
 
 def turn(

@@ -118,10 +118,49 @@ def test_nothing_to_restore(tmp_path: Path, training: Training) -> None:
 
 def test_only_the_newest_are_kept(tmp_path: Path, training: Training) -> None:
     training.step(1)
-    for step in (5, 10, 100, 25):
+    for step in (5, 10, 25, 100):
         save(tmp_path, step, training, keep=2)
-    # 25 is saved last, yet 100 and 25 are the newest by step.
     assert names(tmp_path) == ["step-100", "step-25"]
+
+
+def test_a_damaged_newer_one_takes_no_place(tmp_path: Path, training: Training) -> None:
+    training.step(1)
+    for step in (5, 20):
+        save(tmp_path, step, training)
+    damage(tmp_path / "step-20" / "adapter_model.safetensors", "cut")
+    assert restore(tmp_path, training) == 5
+    save(tmp_path, 10, training, keep=1)
+    assert names(tmp_path) == ["step-10", "step-20"]
+    assert restore(tmp_path, training) == 10
+    save(tmp_path, 20, training, keep=1)
+    assert names(tmp_path) == ["step-20"]
+    assert restore(tmp_path, training) == 20
+
+
+def test_a_step_that_is_saved_again_is_whole_at_every_moment(
+    tmp_path: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def progress() -> Any:
+        found = checkpoints.newest(tmp_path, "same")
+        return found and found.state.get("evaluated")
+
+    def again(evaluated: int) -> None:
+        state = {"step": 1, "inputs": "same", "evaluated": evaluated}
+        checkpoints.save(tmp_path, state, training.model, training.update.tensors(), keep=1)
+
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    training.step(1)
+    again(0)
+    for moment in ("pathlib.Path.replace", "os.fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(moment, die)
+            with pytest.raises(KeyboardInterrupt):
+                again(1)
+        assert progress() == 0
+    again(1)
+    assert progress() == 1
 
 
 def test_the_best_is_kept_besides(tmp_path: Path, training: Training) -> None:

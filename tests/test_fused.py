@@ -80,6 +80,42 @@ def test_plain_gated_layers_are_fused(dtype: torch.dtype, bias: bool) -> None:
     compare(own, mlp, torch.randn(1, 3, 16, dtype=dtype))
 
 
+def test_fused_layers_round_where_transformers_rounds() -> None:
+    """Else the rounding of two trainings has nothing in common, and their losses come apart."""
+    layer = llama(torch.bfloat16, rms_norm_eps=1e-5)
+    layer.input_layernorm.weight.uniform_(0.5, 2)
+    x = torch.randn(1, 64, 16, dtype=torch.bfloat16)
+    for module, fuse_all in (
+        (layer.input_layernorm, fuse_norms),
+        (layer.mlp, lambda mlp: fuse_mlps(mlp, torch.bfloat16)),
+    ):
+        expected = module(x)
+        assert fuse_all(module) == 1
+        assert identical(module(x), expected) > 0.99
+
+
+def test_turning_rounds_where_transformers_rounds() -> None:
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    x = torch.randn(64, 3, 8, dtype=torch.bfloat16, requires_grad=True)
+    angles = torch.rand(1, 64, 4)
+    cos, sin = (torch.cat([part, part], -1).bfloat16() for part in (angles.cos(), angles.sin()))
+    apply: Any = apply_rotary_pos_emb
+    expected = apply(x.transpose(0, 1)[None], x.transpose(0, 1)[None], cos, sin)[0][0]
+    weights = torch.randn_like(expected)
+    (gradient,) = torch.autograd.grad(expected, x, weights)
+    found, back = x.detach().clone(), weights.transpose(0, 1).clone()
+    turn(found, cos[0], signed(sin)[0])
+    turn_back(back, cos[0], signed(sin)[0])
+    assert identical(found.transpose(0, 1), expected) == 1
+    assert identical(back, gradient) == 1
+
+
+def identical(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """The share of numbers that are the same to the last bit."""
+    return float((found == expected).float().mean())
+
+
 def test_other_layers_are_left_alone() -> None:
     norm = GemmaRMSNorm()
     assert fuse_norms(norm) == 0

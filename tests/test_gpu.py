@@ -17,6 +17,7 @@ from harness.encoding import Encoded
 from harness.generation import generate
 from harness.models import load_model
 from tests.tiny import tiny_model
+from trainers import rotary
 from trainers.adapter import AdapterWeights, adapted
 from trainers.flash_attention import has_flash
 from trainers.graphs import Captured
@@ -50,6 +51,58 @@ def test_triton_agrees_with_torch(dtype: torch.dtype) -> None:
     from harness.kernels import are_right
 
     assert are_right(triton_kernels, torch.device("cuda"), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_triton_rounds_where_transformers_rounds(dtype: torch.dtype) -> None:
+    """The kernels on a GPU, and transformers' layers beside them, forward and backward."""
+    pytest.importorskip("triton")
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
+
+    from harness import triton_kernels
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator).to("cuda", dtype)
+
+    generator = torch.Generator().manual_seed(0)
+    x, come, both, gated = drawn(40, 576), drawn(40, 576), drawn(40, 3072), drawn(40, 1536)
+    norm: Any = LlamaRMSNorm(576, 1e-5).to("cuda", dtype)
+    norm.weight.data.copy_(drawn(576))
+    made, inverse = triton_kernels.norm(x, norm.weight.data, 1e-5)
+    found = triton_kernels.norm_back(x, norm.weight.data, inverse, come)
+    pairs = [*zip((made, found), passed(norm, x, come), strict=True)]
+
+    def gate(wide: torch.Tensor) -> torch.Tensor:
+        opened, up = wide.chunk(2, -1)
+        return torch.nn.functional.silu(opened) * up
+
+    expected = passed(gate, both, gated)
+    found, again = triton_kernels.gate_back(both, gated)
+    pairs += [*zip((again, found), expected, strict=True)]
+    pairs += [(triton_kernels.gate(both), again)]
+
+    heads, turning = drawn(40, 3, 64), drawn(40, 3, 64)
+    angles = torch.rand(1, 40, 32, generator=generator)
+    cos, sin = (torch.cat([a, a], -1).to("cuda", dtype) for a in (angles.cos(), angles.sin()))
+    apply: Any = apply_rotary_pos_emb
+
+    def turned(each: torch.Tensor) -> torch.Tensor:
+        query = each.transpose(0, 1)[None]
+        return apply(query, query, cos, sin)[0][0].transpose(0, 1)  # type: ignore[no-any-return]
+
+    expected = passed(turned, heads, turning)
+    for each, back, other in zip((heads, turning), (False, True), expected, strict=True):
+        found = each.clone()
+        triton_kernels.turn(found, found, cos[0], rotary.signed(sin)[0], back=back)
+        pairs.append((found, other))
+    assert [bool((own == other).float().mean() > 0.99) for own, other in pairs] == [True] * 7
+
+
+def passed(forward: Any, x: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What a layer gives, and its gradient by x."""
+    leaf = x.clone().requires_grad_()
+    made = forward(leaf)
+    return made.detach(), *torch.autograd.grad(made, leaf, gradient)
 
 
 @pytest.mark.parametrize("room", [0, 4])

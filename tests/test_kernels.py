@@ -29,6 +29,22 @@ def gate_back(both: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor,
     return found, made.detach()
 
 
+def norm(
+    x: torch.Tensor, weight: torch.Tensor, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    inverse = (x.float().square().mean(-1) + epsilon).rsqrt()
+    return weight * (x.float() * inverse[:, None]).to(x.dtype), inverse
+
+
+def norm_back(
+    x: torch.Tensor, weight: torch.Tensor, inverse: torch.Tensor, gradient: torch.Tensor
+) -> torch.Tensor:
+    normed = x.float() * inverse[:, None]
+    come = (gradient * weight).float()
+    along = (come * normed).mean(-1, keepdim=True)
+    return ((come - along * normed) * inverse[:, None]).to(x.dtype)
+
+
 def turn(
     source: torch.Tensor,
     target: torch.Tensor,
@@ -54,12 +70,16 @@ def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 RIGHT: dict[str, Any] = {
     "gate": gate,
     "gate_back": gate_back,
+    "norm": norm,
+    "norm_back": norm_back,
     "turn": turn,
     "loss_rows": loss_rows,
 }
 WRONG: dict[str, Any] = {
     "gate": lambda both: gate(both) * 1.1,
     "gate_back": lambda both, gradient: gate_back(both, gradient * 1.1),
+    "norm": lambda x, weight, epsilon: norm(x, weight, epsilon / 2),
+    "norm_back": lambda x, weight, inverse, gradient: inverse[:, None] * gradient * weight,
     "turn": lambda *given, back=False: turn(*given, back=not back),
     "loss_rows": lambda logits, labels: loss_rows(logits, labels.clamp(min=0)),
 }

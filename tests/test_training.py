@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import random
@@ -14,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from harness.cli import main
 from harness.progress import say
@@ -137,6 +141,43 @@ def test_dropout_is_resumed_exactly(config: Path, tmp_path: Path) -> None:
     assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
 
 
+def test_a_scaled_loss_is_resumed_exactly(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a scale so high that the first steps overflow and lower it."""
+    high = functools.partial(torch.amp.GradScaler, init_scale=2.0**26)
+    monkeypatch.setattr("torch.amp.GradScaler", high)
+    settings = ('model.precision="fp16"',)
+    whole = trained(config, tmp_path / "whole", *settings)
+    assert 2 < sum("train/grad_norm" not in row for row in rows(whole) if "train/loss" in row) < 8
+    ignored = shutil.ignore_patterns("step-[468]", "step-1?", "adapter")
+    shutil.copytree(whole, tmp_path / "cut", ignore=ignored)
+    cut = trained(config, tmp_path / "cut", *settings)
+    assert "going on from step 2" in (cut / "said.txt").read_text()
+    assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
+
+
+@pytest.mark.parametrize("optim", ["adamw_8bit"])
+def test_other_optimizers_learn_and_are_resumed_exactly(
+    config: Path, tmp_path: Path, optim: str
+) -> None:
+    settings = (f"train.optim={optim}", "train.num_train_epochs=1")
+    whole = trained(config, tmp_path / "whole", *settings)
+    assert losses(whole)[-1] < losses(whole)[0]
+    shutil.copytree(whole, tmp_path / "cut", ignore=shutil.ignore_patterns("step-[46]", "adapter"))
+    cut = trained(config, tmp_path / "cut", *settings)
+    assert "going on from step 2" in (cut / "said.txt").read_text()
+    assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
+
+
+def test_a_training_of_one_step_trains(config: Path, tmp_path: Path) -> None:
+    settings = ("train.gradient_accumulation_steps=24", "train.num_train_epochs=1")
+    out = trained(config, tmp_path / "out", *settings)
+    assert len(losses(out)) == 1
+    weights = load_file(out / ADAPTER)
+    assert any(weight.any() for name, weight in weights.items() if "lora_B" in name)
+
+
 def test_the_best_checkpoint_becomes_the_adapter(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +225,29 @@ def grade(
         }
 
     monkeypatch.setattr(TrainingRun, "evaluate", evaluate)
+
+
+@pytest.mark.parametrize("logging_steps", [1, 100])
+def test_weights_that_are_no_numbers_are_never_saved(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logging_steps: int
+) -> None:
+    """Where the loss is still one and the gradient is not; also between two logged steps."""
+    from trainers.passes import Passes
+
+    gradient, calls = Passes.gradient, itertools.count(1)
+
+    def poisoned(self: Passes, batch: Any, labels: int) -> None:
+        gradient(self, batch, labels)
+        if next(calls) == 6:
+            self.weights.gradient[0] = torch.nan
+
+    monkeypatch.setattr(Passes, "gradient", poisoned)
+    settings = (f"train.logging_steps={logging_steps}", "train.save_total_limit=1")
+    out = trained(config, tmp_path / "out", *settings, code=2)
+    said = (out / "said.txt").read_text()
+    assert "the gradient's norm is nan at step 6" in said
+    assert "step 4)" in said
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-4"]
 
 
 def test_a_training_that_diverges_keeps_its_last_good_checkpoint(
@@ -240,6 +304,32 @@ def test_a_signal_in_the_last_evaluation_leaves_it_due(
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_evaluate", disturbed)
+        out = trained(config, tmp_path / "out", code=128 + signal.SIGTERM)
+    assert not (out / "adapter").exists()
+    assert f"left at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
+    trained(config, out)
+    assert evaluated(out) == evaluated(undisturbed)
+    assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["evaluate", "save"])
+def test_a_signal_in_the_last_moments_is_obeyed(
+    config: Path, tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """While evaluators judge, who catch what is raised, and when the last step is saved."""
+    from evaluators.json_format import JsonFormat
+
+    place, name = (JsonFormat, "parse") if moment == "evaluate" else (loop, "save")
+    work = getattr(place, name)
+
+    def disturbed(*given: Any) -> Any:
+        last = (tmp_path / "out/checkpoints/step-10").is_dir()
+        if last and (moment == "evaluate" or given[-1].step == STEPS):
+            signal.raise_signal(signal.SIGTERM)
+        return work(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, disturbed)
         out = trained(config, tmp_path / "out", code=128 + signal.SIGTERM)
     assert not (out / "adapter").exists()
     assert f"left at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()

@@ -37,25 +37,30 @@ def save(
 ) -> None:
     """Write `folder/step-<state["step"]>`; remove all but the newest `keep` and the step `best`.
 
-    `optimizer` holds the tensors of its state by name.
+    `optimizer` holds the tensors of its state by name. Where the step has a whole checkpoint, its
+    tensors stay and the state is replaced.
     """
     from safetensors.torch import save_file
 
-    with _whole_folder(folder / f"step-{state['step']}") as made:
-        _write_weights(made, model)
-        tensors = {name: tensor.contiguous() for name, tensor in optimizer.items()}
-        save_file(tensors, made / "optimizer.safetensors")
-        hashes = {path.name: file_digest(path) for path in sorted(made.iterdir())}
-        text = json.dumps({**state, "sha256": hashes}, indent=1)
-        (made / "state.json").write_text(text, encoding="utf-8")
-    for old in _newest_first(folder)[keep:]:
-        if old.name != f"step-{best}":
-            shutil.rmtree(old)
+    step = int(state["step"])
+    if known := at(folder, step, state["inputs"]):
+        _write_state(known.path, state, known.state["sha256"])
+    else:
+        with _whole_folder(folder / f"step-{step}") as made:
+            _write_weights(made, model)
+            tensors = {name: tensor.contiguous() for name, tensor in optimizer.items()}
+            save_file(tensors, made / "optimizer.safetensors")
+            hashes = {path.name: file_digest(path) for path in sorted(made.iterdir())}
+            _write_state(made, state, hashes)
+    steps = _by_step(folder)  # one that is newer than this one is damaged, and counts for nothing
+    for old in sorted((each for each in steps if each <= step), reverse=True)[keep:]:
+        if old != best:
+            shutil.rmtree(steps[old])
 
 
 def newest(folder: Path, inputs: str) -> Checkpoint | None:
     """The newest whole checkpoint of these inputs; those of others are removed."""
-    for path in _newest_first(folder):
+    for _, path in sorted(_by_step(folder).items(), reverse=True):
         state = _verified(path)
         if state is None:
             say(f"train: checkpoint {path} is damaged and is skipped")
@@ -96,8 +101,18 @@ def write_adapter(folder: Path, model: Any) -> None:
         _write_weights(made, model)
 
 
+def _write_state(folder: Path, state: Mapping[str, Any], hashes: Mapping[str, str]) -> None:
+    made = folder / ".state.json.tmp"
+    made.write_text(json.dumps({**state, "sha256": hashes}, indent=1), encoding="utf-8")
+    _sync(made)
+    made.replace(folder / "state.json")
+    _sync(folder)
+
+
 def _write_weights(folder: Path, model: Any) -> None:
-    model.save_pretrained(folder)
+    # On the CPU, since peft would copy what shares memory on a GPU that may be full.
+    weights = {name: w.cpu() for name, w in model.state_dict().items() if "lora_" in name}
+    model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
@@ -126,13 +141,12 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    found = {
+def _by_step(folder: Path) -> dict[int, Path]:
+    return {
         int(number): path
         for path in folder.glob("step-*")
         if path.is_dir() and (number := path.name.removeprefix("step-")).isdecimal()
     }
-    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def _verified(path: Path) -> dict[str, Any] | None:

@@ -25,13 +25,12 @@ class Asked:
         self.signal = 0
         self._at_once = False
 
-    def to_leave(self, together: bool) -> bool:
-        """Whether to leave now; several processes leave together, where all of them ask."""
-        if processes.count() == 1:
-            return self.signal != 0
-        if together:
-            self.signal = max(processes.gathered([self.signal]))
-        return together and self.signal != 0
+    def to_leave(self) -> bool:
+        """Whether to leave now; several processes, which all ask, leave together."""
+        agreed = max(processes.gathered([self.signal]))
+        if agreed:
+            self.signal = agreed
+        return agreed != 0
 
     @contextmanager
     def at_once(self) -> Iterator[None]:

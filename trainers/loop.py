@@ -64,29 +64,33 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     began = time.perf_counter()
 
     with interrupts() as asked, progress(steps, "train", unit="step", start=at.step) as bar:
-        losses = Losses(run, bar)
+        losses = Losses(run, bar, scaled=scaler is not None)
+        norm: torch.Tensor | None = None
         while True:
-            left = False
-            if at.evaluated < at.step and (at.step % options.eval_steps == 0 or at.step == steps):
+            leaving = asked.to_leave()
+            due = at.evaluated < at.step and (at.step % options.eval_steps == 0 or at.step == steps)
+            if due and not leaving:
                 losses.write(at, began)
                 at.seconds += time.perf_counter() - began
                 try:
                     with passes.idle(), asked.at_once():
-                        bar.note(**at.judged(_evaluate(options, run, loaded, at.step)))
+                        metrics = _evaluate(options, run, loaded, at.step)
+                    bar.note(**at.judged(metrics))
                 except StoppedError:
-                    left = True  # the checkpoint says that this evaluation is still due
+                    leaving = True  # the checkpoint says that this evaluation is still due
                 began = time.perf_counter()
             worse = at.worse >= (options.early_stopping_patience or math.inf)
-            done = not left and (at.step == steps or worse)
-            leaving = not done and asked.to_leave(at.step % options.logging_steps == 0)
+            done = at.step == steps or worse
             if at.step and (
                 done or leaving or at.step % options.save_steps == 0 or at.step == at.best_step
             ):
                 losses.write(at, began)
+                if norm is not None:
+                    losses.check(at, passes.loss, norm)
                 at.seconds += time.perf_counter() - began
                 save(options, run, model, update, at)
                 began = time.perf_counter()
-            if leaving:
+            if leaving or (done and asked.to_leave()):
                 raise StoppedError(
                     f"train: left at step {at.step} of {steps}, which is saved; the same command "
                     f"goes on from there",
@@ -109,7 +113,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
                 passes.look_ahead(_share(order.batch(at.step + 1)))
             if at.step % options.logging_steps == 0 or at.step in (1, steps):
                 epoch = at.step / order.steps_per_epoch
-                losses.wait_for(at, passes.loss, norm, learning_rate, epoch)
+                losses.wait_for(at, passes.loss, norm, learning_rate, epoch, began)
 
     run.facts |= {"steps": at.step, "best_step": at.best_step, "train_tokens": at.tokens}
     run.facts |= {"train_seconds": round(at.seconds, 2), "peak_memory_bytes": memory_peaks()}
@@ -141,7 +145,7 @@ def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:
     from transformers import get_scheduler
 
     unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    warmup = math.ceil(options.warmup_ratio * steps)
+    warmup = min(math.ceil(options.warmup_ratio * steps), steps - 1)  # a step of rate 0 is none
     share: Any = get_scheduler(options.lr_scheduler_type, unused, warmup, steps)
     return lambda step: options.learning_rate * float(share.lr_lambdas[0](step - 1))
 

@@ -116,4 +116,5 @@ class _HeadLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (by_hidden,) = ctx.saved_tensors
-        return by_hidden * gradient.to(by_hidden.dtype), None, None, None, None
+        # fp16 may not hold the scale that the gradient brings
+        return (by_hidden.float() * gradient).to(by_hidden.dtype), None, None, None, None

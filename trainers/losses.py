@@ -27,8 +27,10 @@ DIVERGED = 3.0
 class Losses:
     """The scalars of the last logged step, until they are written."""
 
-    def __init__(self, run: TrainingRun, bar: Progress) -> None:
+    def __init__(self, run: TrainingRun, bar: Progress, *, scaled: bool) -> None:
         self._run, self._bar = run, bar
+        self._scaled = scaled
+        """Whether a step whose gradient is none is skipped, and the loss scaled down."""
         self._waiting: tuple[int, int, Reading, dict[str, float]] | None = None
 
     def wait_for(
@@ -38,29 +40,42 @@ class Losses:
         norm: torch.Tensor,
         learning_rate: float,
         epoch: float,
+        began: float,
     ) -> None:
         known = {"train/learning_rate": learning_rate, "train/epoch": epoch}
         self._waiting = at.step, at.tokens, Reading(loss, norm), known
+        if not loss.is_cuda:
+            self.write(at, began)
 
     def write(self, at: Progressed, began: float) -> None:
-        """Write what waits, if anything; raises TrainingError where the loss is none any more."""
+        """Write what waits, if anything; raises as `check` does."""
         if self._waiting is None:
             return
         step, tokens, reading, known = self._waiting
         self._waiting = None
         loss, norm = reading()
         at.first_loss = at.first_loss or loss
-        if not math.isfinite(loss) or loss > DIVERGED * max(at.first_loss, 1.0):
-            kept = f"step {at.saved}" if at.saved else "none yet"
-            raise TrainingError(
-                f"train: the loss is {loss:.3g} at step {step}, after {at.first_loss:.3g} at "
-                f"first; lower train.learning_rate (the last good checkpoint in "
-                f"{self._run.folder}: {kept})"
-            )
+        self._check(at, step, loss, norm)
         rate = tokens / (at.seconds + time.perf_counter() - began)
         made = {"train/loss": loss, "train/grad_norm": norm, "train/tokens_per_second": rate}
-        self._run.log(step, known | made)
+        finite = {name: value for name, value in made.items() if math.isfinite(value)}
+        self._run.log(step, known | finite)
         self._bar.note(loss=loss)
+
+    def check(self, at: Progressed, loss: torch.Tensor, norm: torch.Tensor) -> None:
+        """Raise TrainingError where the loss of this step, or its gradient, is none any more."""
+        self._check(at, at.step, *Reading(loss, norm)())
+
+    def _check(self, at: Progressed, step: int, loss: float, norm: float) -> None:
+        good = math.isfinite(loss) and loss <= DIVERGED * max(at.first_loss, 1.0)
+        if good and (math.isfinite(norm) or self._scaled):
+            return
+        what = f"loss is {loss:.3g}" if not good else f"gradient's norm is {norm:.3g}"
+        kept = f"step {at.saved}" if at.saved else "none yet"
+        raise TrainingError(
+            f"train: the {what} at step {step}, after a loss of {at.first_loss:.3g} at first; "
+            f"lower train.learning_rate (the last good checkpoint in {self._run.folder}: {kept})"
+        )
 
 
 class Reading:

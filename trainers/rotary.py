@@ -27,8 +27,8 @@ def turn(x: torch.Tensor, cos: torch.Tensor, signed_sin: torch.Tensor) -> None:
     if own := kernels(x):
         own.turn(x, x, cos, signed_sin)
         return
-    rolled = x.roll(x.shape[-1] // 2, -1)
-    x.mul_(cos.unsqueeze(1)).addcmul_(rolled, signed_sin.unsqueeze(1))
+    rolled = x.roll(x.shape[-1] // 2, -1).mul_(signed_sin.unsqueeze(1))
+    x.mul_(cos.unsqueeze(1)).add_(rolled)
 
 
 def turn_back(gradient: torch.Tensor, cos: torch.Tensor, signed_sin: torch.Tensor) -> None:

@@ -13,6 +13,9 @@ from harness.cuda_graphs import captured
 from trainers.adapter import AdapterWeights
 from trainers.options import LowRankOptions
 
+SCALER = "scaler/"
+"""Before the names of the loss scaler's numbers."""
+
 
 class Update:
     """AdamW over the adapter's vector; with torch's own, a CUDA graph."""
@@ -47,11 +50,17 @@ class Update:
         return {name: value for name, value in self._state().items() if torch.is_tensor(value)}
 
     def numbers(self) -> dict[str, float]:
-        """What of the state is a plain number."""
-        return {name: value for name, value in self._state().items() if not torch.is_tensor(value)}
+        """What of the state is a plain number, and the scale of an fp16 loss."""
+        scale = self._scaler.state_dict() if self._scaler else {}
+        own = {name: value for name, value in self._state().items() if not torch.is_tensor(value)}
+        return own | {SCALER + name: value for name, value in scale.items()}
 
     def set_numbers(self, numbers: dict[str, float]) -> None:
-        self._state().update(numbers)
+        """Take up what `numbers` gave."""
+        scale = {n.removeprefix(SCALER): v for n, v in numbers.items() if n.startswith(SCALER)}
+        if self._scaler and scale:
+            self._scaler.load_state_dict(scale)
+        self._state().update({n: v for n, v in numbers.items() if not n.startswith(SCALER)})
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = self.optimizer.state[self._weights.vector]
