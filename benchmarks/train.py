@@ -12,6 +12,7 @@ Each line is a process of its own. TRL runs once per configuration, and its best
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -75,7 +76,9 @@ def main() -> None:
     if chosen.worker:
         spec = json.loads(chosen.worker)
         sides = {"ours": _ours, "trl": _trl, "peak": _peak}
-        click.echo("\n" + json.dumps(sides[spec["side"]](spec)))
+        _import_all(spec["side"])
+        if sys.stdin.readline():  # it is this line's turn
+            click.echo("\n" + json.dumps(sides[spec["side"]](spec)))
         return
     with tempfile.TemporaryDirectory() as folder:
         _compare(chosen, Path(folder))
@@ -85,7 +88,7 @@ def _compare(chosen: argparse.Namespace, folder: Path) -> None:
     spec = _prepare(chosen, folder)
     on_gpu = spec["device"] != "cpu"
     if chosen.peak:
-        line = _run({**spec, "side": "peak", "name": "one row of 512 tokens"})
+        (line,) = _run_all([{**spec, "side": "peak", "name": "one row of 512 tokens"}])
         click.echo(line.get("failed") or json.dumps(line["peaks"]))
         return
     sides: list[dict[str, Any]] = []
@@ -96,7 +99,7 @@ def _compare(chosen: argparse.Namespace, folder: Path) -> None:
         for settings in [grid[int(i)] for i in chosen.grid.split(",")] if chosen.grid else grid:
             name = "trl " + " ".join(f"{key}={value}" for key, value in settings.items())
             sides.append({"side": "trl", "name": name, **settings})
-    rounds = [[_run({**spec, **side}) for side in sides] for _ in range(chosen.rounds)]
+    rounds = [_run_all([{**spec, **side} for side in sides]) for _ in range(chosen.rounds)]
     lines = [_middle(same) for same in zip(*rounds, strict=True)]
     click.echo(
         f"\n{spec['device']}, {platform.machine()}, {os.cpu_count()} cores; {spec['versions']}"
@@ -121,7 +124,7 @@ def _compare(chosen: argparse.Namespace, folder: Path) -> None:
             {"side": "ours", "name": "ours"},
             {"side": "trl", "name": best["name"], **settings},
         )
-        whole = [_run({**every, **side}) for side in both]
+        whole = _run_all([{**every, **side} for side in both])
         click.echo(f"\nall {every['steps']} steps:")
         _table(whole)
         if all("seconds" in line for line in whole):
@@ -148,7 +151,11 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
             shape = transformers.Qwen2Config(**SHAPES[chosen.shape])
             torch.manual_seed(0)
             causal: Any = transformers.AutoModelForCausalLM
-            causal.from_config(shape, dtype=torch.bfloat16).save_pretrained(model)
+            with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+                made = causal.from_config(shape, dtype=torch.bfloat16)
+            made.save_pretrained(model)
+            del made
+            torch.cuda.empty_cache()  # the lines run beside this process
             tokenizer.save_pretrained(model)
     from random import Random
 
@@ -177,25 +184,49 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-def _run(spec: dict[str, Any]) -> dict[str, Any]:
-    """One line in a process of its own; a failure keeps its last words."""
+def _run_all(specs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each line in a process of its own, one after the other; all import beforehand, at once."""
+    processes = [_start(spec, Path(spec["folder"]) / f"line-{i}") for i, spec in enumerate(specs)]
+    return [_result(spec, process) for spec, process in zip(specs, processes, strict=True)]
+
+
+def _start(spec: dict[str, Any], said: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process that waits for its turn; what it says goes into files of this name."""
+    with said.with_suffix(".out").open("w") as out, said.with_suffix(".err").open("w") as err:
+        process = subprocess.Popen(
+            [sys.executable, __file__, "--worker", json.dumps(spec)],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
+        )
+    return process, said
+
+
+def _result(spec: dict[str, Any], started: tuple[subprocess.Popen[str], Path]) -> dict[str, Any]:
+    """What a line gives once it had its turn; a failure keeps its last words."""
+    process, said = started
     click.echo(f"... {spec['name']}", err=True)
-    done = subprocess.run(
-        [sys.executable, __file__, "--worker", json.dumps(spec)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
+    process.communicate("go\n")
+    if process.returncode:
+        errors = said.with_suffix(".err").read_text().strip()
+        last = (errors.splitlines() or ["nothing"])[-1]
+        return {**spec, "failed": "out of memory" if "OutOfMemory" in errors else last[:200]}
+    result: dict[str, Any] = json.loads(
+        said.with_suffix(".out").read_text().strip().splitlines()[-1]
     )
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        why = "out of memory" if "OutOfMemory" in done.stderr else said[:200]
-        return {**spec, "failed": why}
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     if "rate" in result:
-        said = f"... {result['rate']:,.0f} tokens/s, {result['seconds']:.1f} s in all"
-        click.echo(said, err=True)
+        figures = f"... {result['rate']:,.0f} tokens/s, {result['seconds']:.1f} s in all"
+        click.echo(figures, err=True)
     return {**spec, **result}
+
+
+def _import_all(side: str) -> None:
+    """What takes seconds and is no part of a training."""
+    names = ["accelerate", "bitsandbytes", "peft", "transformers", "harness.training"]
+    for name in [*names, "datasets", "trl.trainer.sft_trainer"] if side == "trl" else names:
+        importlib.import_module(name)
 
 
 def _middle(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -237,11 +268,6 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     from random import Random
-
-    import accelerate  # noqa: F401 - as TRL's side does before its clock starts
-    import bitsandbytes  # noqa: F401
-    import peft  # noqa: F401
-    import transformers  # noqa: F401
 
     from harness.config import load_config
     from harness.models import memory_peaks
@@ -292,7 +318,6 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trl(spec: dict[str, Any]) -> dict[str, Any]:
-    import bitsandbytes  # noqa: F401
     import torch
     import transformers
     from datasets import Dataset
