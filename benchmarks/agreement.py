@@ -51,9 +51,9 @@ def main() -> None:
     held_out = list(config.generator.generate("eval", chosen.prompts, Random(config.seed)))
     order = _order(config, examples)
     with tempfile.TemporaryDirectory() as folder:
-        sides: dict[str, Side] = {"fast": _fast, "plain": partial(_plain, together=16)}
+        sides: dict[str, Side] = {"fast": _fast, "plain": partial(_plain, together=8)}
         if chosen.floor:
-            sides["plain again"] = partial(_plain, together=8)
+            sides["plain again"] = partial(_plain, together=4)
         losses: dict[str, list[float]] = {}
         rates: dict[str, dict[str, Metric]] = {}
         for name, train in sides.items():

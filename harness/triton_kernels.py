@@ -201,7 +201,9 @@ def turn(
     grid = rows, triton.cdiv(heads, TOGETHER)
     strides = source.stride(0), target.stride(0)
     power = triton.next_power_of_2(size // 2)
-    _turn[grid](source, target, cos, signed, *strides, heads, size // 2, back, TOGETHER, power)
+    given = source, target, cos, signed, *strides, heads, size // 2, back, TOGETHER, power
+    # Else a product and the sum after it would be rounded once.
+    _turn[grid](*given, enable_fp_fusion=False)
 
 
 def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
