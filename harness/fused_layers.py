@@ -143,15 +143,27 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, both: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(both)
-        return _gated(both.view(-1, both.shape[-1])).view(*both.shape[:-1], -1)
+        rows = both.view(-1, both.shape[-1])
+        if own := kernels(both):
+            ctx.save_for_backward(rows)
+            made = own.gate(rows)
+        else:
+            gate, up = rows.chunk(2, -1)
+            opened = silu(gate)
+            ctx.save_for_backward(rows, opened)
+            made = opened * up
+        return made.view(*both.shape[:-1], -1)  # type: ignore[no-any-return]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-        (both,) = ctx.saved_tensors
-        rows = both.view(-1, both.shape[-1])
-        return _gate_back(rows, gradient.reshape(len(rows), -1)).view(both.shape)
+        rows, *opened = ctx.saved_tensors
+        come = gradient.reshape(len(rows), -1)
+        if own := kernels(rows):
+            found, _ = own.gate_back(rows, come)
+        else:
+            found = _gate_back(rows, opened[0], come)
+        return found.view(*gradient.shape[:-1], -1)  # type: ignore[no-any-return]
 
 
 class _GatedLinear(torch.autograd.Function):
@@ -182,7 +194,8 @@ class _GatedLinear(torch.autograd.Function):
         if own := kernels(both):
             for_both, gated = own.gate_back(rows, for_gated)
         else:
-            for_both, gated = _gate_back(rows, for_gated), _gated(rows)
+            opened = silu(rows.chunk(2, -1)[0])
+            for_both, gated = _gate_back(rows, opened, for_gated), _gated(rows)
         return for_both.view(both.shape), None, for_narrow.t() @ gated, for_up
 
 
@@ -193,13 +206,11 @@ def _gated(both: torch.Tensor) -> torch.Tensor:
     return silu(gate).mul_(up)
 
 
-def _gate_back(both: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """The gradient by g and u side by side: both (T, 2 n), gradient (T, n) -> (T, 2 n)."""
+def _gate_back(both: torch.Tensor, opened: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """The gradient by g and u side by side: (..., 2 n); silu(g) and the gradient (..., n)."""
     gate, up = both.chunk(2, -1)
     found = torch.empty_like(both)
     for_gate, for_up = found.chunk(2, -1)
-    opened = silu(gate)
     torch.mul(gradient, opened, out=for_up)
-    torch.mul(gradient, up, out=opened)
-    torch.ops.aten.silu_backward.grad_input(opened, gate, grad_input=for_gate)
+    torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=for_gate)
     return found
