@@ -247,7 +247,7 @@ def dump(
             out.write(encode(dump_row(completion, example, judged)))
 
 
-STAGE_VERSIONS = {"data": 1, "train": 1, "completions": 1, "verdicts": 3}
+STAGE_VERSIONS = {"data": 1, "train": 2, "completions": 2, "verdicts": 3}
 """Raised by hand where a change to the code changes a stage's files."""
 
 

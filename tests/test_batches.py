@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.encoding import Encoded
 from trainers.batches import Order, micro_batches
-from trainers.packing import LONGEST, Shape, buckets, shape_of
+from trainers.packing import LONGEST, Shape, buckets, pack_tree, shape_of
 
 
 def numbered(n: int) -> list[Encoded]:
@@ -75,6 +75,14 @@ def test_rows_of_one_length_come_together() -> None:
     rows = [Encoded([0] * length, 0) for length in (10, 30, 10, 30, 10, 30, 10, 30)]
     lengths = [{len(row.ids) for row in part} for part in micro_batches(rows, 90)]
     assert lengths == [{30}, {30, 10}]
+
+
+def test_passes_by_text_are_alike_in_what_is_computed() -> None:
+    begin_alike = [Encoded([*range(100), 200 + i, *[i] * 9], 100) for i in range(4)]
+    others = [Encoded([300 + i] * 60, 30) for i in range(4)]
+    parts = micro_batches([*others, *begin_alike], 1000, by_text=True, multiple_of=2)
+    assert sorted(itertools.chain(*parts)) == sorted([*others, *begin_alike])
+    assert [pack_tree(part).ids.shape[1] for part in parts] == [200, 180]
 
 
 def test_a_row_over_the_budget_goes_alone() -> None:

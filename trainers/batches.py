@@ -41,25 +41,38 @@ def micro_batches(
 ) -> list[list[Encoded]]:
     """Cut a batch into few passes of at most `max_tokens` tokens, alike in size.
 
-    Rows of one length come together, or `by_text` those that begin alike; a row that is longer than
-    a pass is one of its own. Where rows allow it, there are a multiple of `multiple_of` passes.
+    Rows of one length come together, or `by_text` those that begin alike, whose beginnings then
+    count once; a row that is longer than a pass is one of its own. Where rows allow it, there are
+    a multiple of `multiple_of` passes.
     """
     rows = sorted(batch) if by_text else sorted(batch, key=lambda row: -len(row.ids))
+    sizes = _own_tokens(rows) if by_text else [len(row.ids) for row in rows]
     total = sum(len(row.ids) for row in rows)
     longest = max((len(row.ids) for row in rows), default=0)
     least = multiple_of * max(1, math.ceil(total / max_tokens / multiple_of))
     for count in itertools.count(least, multiple_of):
-        passes = _cut(rows, total / count)
+        passes = _cut(rows, sizes, sum(sizes) / count)
         if all(sum(len(row.ids) for row in part) <= max(max_tokens, longest) for part in passes):
             return passes
     raise AssertionError("a pass for each row always fits")
 
 
-def _cut(rows: Sequence[Encoded], size: float) -> list[list[Encoded]]:
-    """Parts of about `size` tokens: a row goes where its middle lies."""
+def _own_tokens(rows: Sequence[Encoded]) -> list[int]:
+    """How many tokens each row has beyond what its prompt and the row before begin with."""
+    sizes = []
+    before: list[int] = []
+    for row in rows:
+        pairs = zip(row.ids[: row.prompt_length], before, strict=False)
+        sizes.append(len(row.ids) - len(list(itertools.takewhile(lambda p: p[0] == p[1], pairs))))
+        before = row.ids
+    return sizes
+
+
+def _cut(rows: Sequence[Encoded], sizes: Sequence[int], most: float) -> list[list[Encoded]]:
+    """Parts of about this size: a row goes where its middle lies."""
     parts: dict[int, list[Encoded]] = {}
     before = 0
-    for row in rows:
-        parts.setdefault(int((before + len(row.ids) / 2) / size), []).append(row)
-        before += len(row.ids)
+    for row, size in zip(rows, sizes, strict=True):
+        parts.setdefault(int((before + size / 2) / most), []).append(row)
+        before += size
     return list(parts.values())
