@@ -77,6 +77,7 @@ def main() -> None:
         spec = json.loads(chosen.worker)
         sides = {"ours": _ours, "trl": _trl, "peak": _peak}
         _import_all(spec["side"])
+        Path(spec["ready"]).touch()
         if sys.stdin.readline():  # it is this line's turn
             click.echo("\n" + json.dumps(sides[spec["side"]](spec)))
         return
@@ -186,14 +187,25 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def _run_all(specs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each line in a process of its own, one after the other; all import beforehand, at once."""
-    processes = [_start(spec, Path(spec["folder"]) / f"line-{i}") for i, spec in enumerate(specs)]
-    return [_result(spec, process) for spec, process in zip(specs, processes, strict=True)]
+    places = [Path(spec["folder"]) / f"line-{index}" for index, spec in enumerate(specs)]
+    processes = [_start(spec, said) for spec, said in zip(specs, places, strict=True)]
+    try:
+        for process, said in zip(processes, places, strict=True):
+            while process.poll() is None and not said.with_suffix(".ready").exists():
+                time.sleep(0.1)
+        return [_result(*each) for each in zip(specs, processes, places, strict=True)]
+    finally:
+        for process in processes:
+            process.kill()
+        for said in places:
+            said.with_suffix(".ready").unlink(missing_ok=True)
 
 
-def _start(spec: dict[str, Any], said: Path) -> tuple[subprocess.Popen[str], Path]:
+def _start(spec: dict[str, Any], said: Path) -> subprocess.Popen[str]:
     """A process that waits for its turn; what it says goes into files of this name."""
+    spec = {**spec, "ready": str(said.with_suffix(".ready"))}
     with said.with_suffix(".out").open("w") as out, said.with_suffix(".err").open("w") as err:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, __file__, "--worker", json.dumps(spec)],
             stdin=subprocess.PIPE,
             stdout=out,
@@ -201,12 +213,10 @@ def _start(spec: dict[str, Any], said: Path) -> tuple[subprocess.Popen[str], Pat
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
         )
-    return process, said
 
 
-def _result(spec: dict[str, Any], started: tuple[subprocess.Popen[str], Path]) -> dict[str, Any]:
+def _result(spec: dict[str, Any], process: subprocess.Popen[str], said: Path) -> dict[str, Any]:
     """What a line gives once it had its turn; a failure keeps its last words."""
-    process, said = started
     click.echo(f"... {spec['name']}", err=True)
     process.communicate("go\n")
     if process.returncode:

@@ -7,7 +7,7 @@
     │   └── ModelError      a model reference that cannot be resolved or loaded
     ├── PluginError         a distribution that registers something wrong
     ├── ParityError         training would not see the prompt that generation sees
-    ├── TrainingError       a training whose loss is not a number or runs away
+    ├── TrainingError       a training whose loss or gradient is not a number, or runs away
     └── StoppedError        a signal ended the work, and what was done is saved
 
 The command line renders any of them as one sentence, without a traceback, and exits with 2.
@@ -43,7 +43,7 @@ class ParityError(HarnessError):
 
 
 class TrainingError(HarnessError):
-    """The loss is not a number or runs away; the checkpoints before are kept."""
+    """The loss or the gradient is not a number, or the loss runs away; checkpoints are kept."""
 
 
 class StoppedError(HarnessError):

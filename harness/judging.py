@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.contracts import Evaluator, Rate, applies, formats_of, needs_example, rates_of
-from harness.errors import PluginError, StoppedError, UserError
+from harness.errors import PluginError, UserError
 from harness.records import BrokenRow, Completion, Example, Metric, Problem, Verdict
 from harness.statistics import Clustered, clustered, rate
 
@@ -85,8 +85,6 @@ def _judge_one(evaluator: Evaluator, example: Example | None, completion: Comple
         return _unscored(evaluator, completion, "there is no Example with this id to compare with")
     try:
         verdict = evaluator.evaluate(example, completion)
-    except StoppedError:  # a signal came while it judged
-        raise
     except (Exception, SystemExit) as error:
         reason = f"{evaluator.name} raised {type(error).__name__}: {_said(error)}"
         return _unscored(evaluator, completion, reason)

@@ -3,7 +3,7 @@
     gate(both)                        silu(g) u for g and u side by side: (T, 2 n) -> (T, n)
     gate_back(both, gradient)         the gradient of that, and silu(g) u once more
     norm(x, weight, epsilon)          w x / sqrt(mean(x^2) + epsilon), and 1 / sqrt(...) of each row
-    norm_back(x, weight, inverse, gradient)
+    norm_back(x, weight, inverse, gradient)         the gradient of that by x
     turn(source, target, cos, signed) rotary positions: (T, heads, size)
     loss_rows(logits, labels)         -log softmax(logits)[label]: (N, V) -> (N,); the logits
                                       become the gradient of it
@@ -173,8 +173,8 @@ def norm(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """x (T, n) contiguous, weight (n,) -> (T, n), and 1 / sqrt(mean(x^2) + epsilon) (T,) fp32."""
     out, inverse = torch.empty_like(x), x.new_empty(len(x), dtype=torch.float32)
-    wide = triton.next_power_of_2(x.shape[1])
-    _norm[(len(x),)](x, weight, out, inverse, x.shape[1], epsilon, wide)
+    wide, warps = _whole_row(x)
+    _norm[(len(x),)](x, weight, out, inverse, x.shape[1], epsilon, wide, num_warps=warps)
     return out, inverse
 
 
@@ -183,9 +183,15 @@ def norm_back(
 ) -> torch.Tensor:
     """The gradient by x (T, n); gradient (T, n) contiguous, inverse as from `norm`."""
     out = torch.empty_like(x)
-    wide = triton.next_power_of_2(x.shape[1])
-    _norm_back[(len(x),)](x, weight, inverse, gradient, out, x.shape[1], wide)
+    wide, warps = _whole_row(x)
+    _norm_back[(len(x),)](x, weight, inverse, gradient, out, x.shape[1], wide, num_warps=warps)
     return out
+
+
+def _whole_row(x: torch.Tensor) -> tuple[int, int]:
+    """A power of two that holds a row of x (T, n), and the warps that share it."""
+    wide = triton.next_power_of_2(x.shape[1])
+    return wide, max(1, min(16, wide // 256))
 
 
 def turn(

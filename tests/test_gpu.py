@@ -14,6 +14,7 @@ import torch
 from harness.config import ModelOptions
 from harness.cuda_graphs import borrowed, captured, lend
 from harness.encoding import Encoded
+from harness.fused_layers import fuse_norms
 from harness.generation import generate
 from harness.models import load_model
 from tests.tiny import tiny_model
@@ -98,9 +99,24 @@ def test_triton_rounds_where_transformers_rounds(dtype: torch.dtype) -> None:
     assert [bool((own == other).float().mean() > 0.99) for own, other in pairs] == [True] * 7
 
 
+def test_a_norm_of_columns_is_that_of_their_copy() -> None:
+    """As of queries and keys, which are columns of one product."""
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    generator = torch.Generator().manual_seed(0)
+    norm: Any = LlamaRMSNorm(64).to("cuda", torch.float16).requires_grad_(False)
+    assert fuse_norms(norm) == 1
+    wide = torch.randn(7, 192, generator=generator).to("cuda", torch.float16)
+    for columns in (wide[:, :64], wide[None, :, 64:128], wide.view(7, 3, 64)[:, 1:2]):
+        copy = columns.contiguous() + 0
+        assert not columns.is_contiguous()
+        for own, other in zip(passed(norm, columns, copy), passed(norm, copy, copy), strict=True):
+            assert torch.equal(own, other)
+
+
 def passed(forward: Any, x: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """What a layer gives, and its gradient by x."""
-    leaf = x.clone().requires_grad_()
+    leaf = x.detach().requires_grad_()
     made = forward(leaf)
     return made.detach(), *torch.autograd.grad(made, leaf, gradient)
 

@@ -157,11 +157,8 @@ def test_a_scaled_loss_is_resumed_exactly(
     assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
 
 
-@pytest.mark.parametrize("optim", ["adamw_8bit"])
-def test_other_optimizers_learn_and_are_resumed_exactly(
-    config: Path, tmp_path: Path, optim: str
-) -> None:
-    settings = (f"train.optim={optim}", "train.num_train_epochs=1")
+def test_an_optimizer_of_8_bits_learns_and_is_resumed_exactly(config: Path, tmp_path: Path) -> None:
+    settings = ("train.optim=adamw_8bit", "train.num_train_epochs=1")
     whole = trained(config, tmp_path / "whole", *settings)
     assert losses(whole)[-1] < losses(whole)[0]
     shutil.copytree(whole, tmp_path / "cut", ignore=shutil.ignore_patterns("step-[46]", "adapter"))
@@ -248,6 +245,23 @@ def test_weights_that_are_no_numbers_are_never_saved(
     assert "the gradient's norm is nan at step 6" in said
     assert "step 4)" in said
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-4"]
+
+
+def test_an_fp16_training_that_skips_every_step_ends(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers.passes import Passes
+
+    gradient = Passes.gradient
+
+    def poisoned(self: Passes, batch: Any, labels: int) -> None:
+        gradient(self, batch, labels)
+        self.weights.gradient[0] = torch.nan
+
+    monkeypatch.setattr(Passes, "gradient", poisoned)
+    settings = ('model.precision="fp16"', "train.num_train_epochs=4")
+    out = trained(config, tmp_path / "out", *settings, code=2)
+    assert "the gradient's norm is nan at step 17" in (out / "said.txt").read_text()
 
 
 def test_a_training_that_diverges_keeps_its_last_good_checkpoint(

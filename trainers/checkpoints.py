@@ -35,7 +35,7 @@ def save(
     keep: int,
     best: int | None = None,
 ) -> None:
-    """Write `folder/step-<state["step"]>`; remove all but the newest `keep` and the step `best`.
+    """Write `folder/step-<state["step"]>`; of the steps up to it keep `keep`, and the step `best`.
 
     `optimizer` holds the tensors of its state by name. Where the step has a whole checkpoint, its
     tensors stay and the state is replaced.

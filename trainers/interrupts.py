@@ -2,7 +2,7 @@
 
 with interrupts() as asked:
     ...a step...
-    if asked.signal: save and leave
+    if asked.to_leave(): save and leave
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from types import FrameType
 from harness import processes
 from harness.errors import StoppedError
 from harness.progress import say
+
+
+class _LeftUndone(BaseException):
+    """A signal came; no evaluator that catches every Exception may keep it."""
 
 
 class Asked:
@@ -40,9 +44,12 @@ class Asked:
             raise StoppedError("left undone", self.signal)
         self._at_once = alone
         try:
-            yield
-        finally:
-            self._at_once = False
+            try:
+                yield
+            finally:
+                self._at_once = False
+        except _LeftUndone:
+            raise StoppedError("left undone", self.signal) from None
 
     def take(self, number: int, frame: FrameType | None) -> None:
         """The handler; a second Ctrl-C ends at once."""
@@ -51,7 +58,7 @@ class Asked:
         self.signal = number
         say(f"train: {signal.Signals(number).name}, saving and leaving after this step")
         if self._at_once:
-            raise StoppedError("left undone", number)
+            raise _LeftUndone
 
 
 @contextmanager

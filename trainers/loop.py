@@ -40,7 +40,8 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     """Train on the Examples, going on from the run's last checkpoint, and return the adapter.
 
     Raises ParityError where training would not see generation's prompts, UserError where no Example
-    fits max_seq_length, TrainingError where the loss diverges, and StoppedError after a signal.
+    fits max_seq_length, TrainingError where the loss diverges or the gradient is no number, and
+    StoppedError after a signal.
     """
     torch.manual_seed(run.seed)
     loaded = load_packed(run.model) if processes.spread() else load_model(run.model)
@@ -64,7 +65,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     began = time.perf_counter()
 
     with interrupts() as asked, progress(steps, "train", unit="step", start=at.step) as bar:
-        losses = Losses(run, bar, scaled=scaler is not None)
+        losses = Losses(run, bar, scaler)
         norm: torch.Tensor | None = None
         while True:
             leaving = asked.to_leave()
@@ -84,13 +85,11 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
             if at.step and (
                 done or leaving or at.step % options.save_steps == 0 or at.step == at.best_step
             ):
-                losses.write(at, began)
-                if norm is not None:
-                    losses.check(at, passes.loss, norm)
+                losses.settle(at, passes.loss, norm, began)
                 at.seconds += time.perf_counter() - began
                 save(options, run, model, update, at)
                 began = time.perf_counter()
-            if leaving or (done and asked.to_leave()):
+            if leaving or (done and asked.to_leave()):  # a signal may have come while it saved
                 raise StoppedError(
                     f"train: left at step {at.step} of {steps}, which is saved; the same command "
                     f"goes on from there",

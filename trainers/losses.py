@@ -22,15 +22,19 @@ from trainers.resume import Progressed
 
 DIVERGED = 3.0
 """Times the first step's loss, or 1 nat, from which on a training is lost."""
+LOWEST_SCALE = 1.0
+"""Of an fp16 loss; below, it is not the scale that lets gradients overflow."""
 
 
 class Losses:
     """The scalars of the last logged step, until they are written."""
 
-    def __init__(self, run: TrainingRun, bar: Progress, *, scaled: bool) -> None:
+    def __init__(
+        self, run: TrainingRun, bar: Progress, scaler: torch.amp.GradScaler | None
+    ) -> None:
         self._run, self._bar = run, bar
-        self._scaled = scaled
-        """Whether a step whose gradient is none is skipped, and the loss scaled down."""
+        self._scaler = scaler
+        """It skips a step whose gradient is none, and lowers the scale."""
         self._waiting: tuple[int, int, Reading, dict[str, float]] | None = None
 
     def wait_for(
@@ -48,7 +52,7 @@ class Losses:
             self.write(at, began)
 
     def write(self, at: Progressed, began: float) -> None:
-        """Write what waits, if anything; raises as `check` does."""
+        """Write what waits, if anything; raises as `settle` does."""
         if self._waiting is None:
             return
         step, tokens, reading, known = self._waiting
@@ -62,13 +66,22 @@ class Losses:
         self._run.log(step, known | finite)
         self._bar.note(loss=loss)
 
-    def check(self, at: Progressed, loss: torch.Tensor, norm: torch.Tensor) -> None:
-        """Raise TrainingError where the loss of this step, or its gradient, is none any more."""
-        self._check(at, at.step, *Reading(loss, norm)())
+    def settle(
+        self, at: Progressed, loss: torch.Tensor, norm: torch.Tensor | None, began: float
+    ) -> None:
+        """Write what waits and look at this step's numbers, before a checkpoint is made of it.
+
+        Raises TrainingError where the loss or the gradient is no number, or the loss runs away.
+        `norm` is None before the first step of this process.
+        """
+        self.write(at, began)
+        if norm is not None:
+            self._check(at, at.step, *Reading(loss, norm)())
 
     def _check(self, at: Progressed, step: int, loss: float, norm: float) -> None:
         good = math.isfinite(loss) and loss <= DIVERGED * max(at.first_loss, 1.0)
-        if good and (math.isfinite(norm) or self._scaled):
+        skipped = self._scaler is not None and self._scaler.get_scale() >= LOWEST_SCALE
+        if good and (math.isfinite(norm) or skipped):
             return
         what = f"loss is {loss:.3g}" if not good else f"gradient's norm is {norm:.3g}"
         kept = f"step {at.saved}" if at.saved else "none yet"
