@@ -80,8 +80,7 @@ class Losses:
 
     def _check(self, at: Progressed, step: int, loss: float, norm: float) -> None:
         good = math.isfinite(loss) and loss <= DIVERGED * max(at.first_loss, 1.0)
-        skipped = self._scaler is not None and self._scaler.get_scale() >= LOWEST_SCALE
-        if good and (math.isfinite(norm) or skipped):
+        if good and (math.isfinite(norm) or self._is_skipped()):
             return
         what = f"loss is {loss:.3g}" if not good else f"gradient's norm is {norm:.3g}"
         kept = f"step {at.saved}" if at.saved else "none yet"
@@ -89,6 +88,10 @@ class Losses:
             f"train: the {what} at step {step}, after a loss of {at.first_loss:.3g} at first; "
             f"lower train.learning_rate (the last good checkpoint in {self._run.folder}: {kept})"
         )
+
+    def _is_skipped(self) -> bool:
+        """Whether a gradient that is none does no harm; asked then only, as a GPU is waited for."""
+        return self._scaler is not None and self._scaler.get_scale() >= LOWEST_SCALE
 
 
 class Reading:
