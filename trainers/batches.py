@@ -15,6 +15,13 @@ from collections.abc import Sequence
 
 from harness.encoding import Encoded
 
+EVEN = 0.01
+"""How much less the lightest of several passes may take than the heaviest."""
+LOOKED_AT = 1000
+"""Places that a token looks at which take as long as the token itself, on a CPU."""
+LABELS = 3
+"""Labels that take as long in the head as a token in the layers, on a CPU."""
+
 
 class Order:
     """The rows of each optimizer step, epoch after epoch, each in an order of its own."""
@@ -48,13 +55,18 @@ def micro_batches(
     rows = sorted(batch) if by_text else sorted(batch, key=lambda row: -len(row.ids))
     sizes = _own_tokens(rows) if by_text else [len(row.ids) for row in rows]
     total = sum(len(row.ids) for row in rows)
-    longest = max((len(row.ids) for row in rows), default=0)
+    most = max([max_tokens, *(len(row.ids) for row in rows)])
     least = multiple_of * max(1, math.ceil(total / max_tokens / multiple_of))
     for count in itertools.count(least, multiple_of):
         passes = _cut(rows, sizes, sum(sizes) / count)
-        if all(sum(len(row.ids) for row in part) <= max(max_tokens, longest) for part in passes):
-            return passes
+        if _hold(passes, most):
+            even = _evened(passes) if by_text else passes
+            return even if _hold(even, most) else passes
     raise AssertionError("a pass for each row always fits")
+
+
+def _hold(passes: Sequence[Sequence[Encoded]], most: int) -> bool:
+    return all(sum(len(row.ids) for row in part) <= most for part in passes)
 
 
 def _own_tokens(rows: Sequence[Encoded]) -> list[int]:
@@ -76,3 +88,51 @@ def _cut(rows: Sequence[Encoded], sizes: Sequence[int], most: float) -> list[lis
         parts.setdefault(int((before + size / 2) / most), []).append(row)
         before += size
     return list(parts.values())
+
+
+def _evened(passes: Sequence[list[Encoded]]) -> list[list[Encoded]]:
+    """The passes after exchanges of single rows, until all take nearly as long."""
+    made = sorted(passes, key=_work)
+    while len(made) > 1 and _work(made[0]) < (1 - EVEN) * _work(made[-1]):
+        exchanged = _exchanged(made[-1], made[0])
+        if max(map(_work, exchanged)) >= _work(made[-1]):
+            break
+        made = sorted([*made[1:-1], *exchanged], key=_work)
+    return made
+
+
+def _exchanged(heavy: list[Encoded], light: list[Encoded]) -> tuple[list[Encoded], list[Encoded]]:
+    """Both after one row went over, perhaps for one that came back: as even as that makes them."""
+    of_heavy, of_light = _work(heavy), _work(light)
+    going = [
+        (i, of_heavy - _work(_without(heavy, i)), _work([*light, row]) - of_light)
+        for i, row in enumerate(heavy)
+    ]
+    coming: list[tuple[int | None, float, float]] = [(None, 0.0, 0.0)]
+    coming += [
+        (j, of_light - _work(_without(light, j)), _work([*heavy, row]) - of_heavy)
+        for j, row in enumerate(light)
+    ]
+    i, j = min(
+        itertools.product(going, coming),
+        key=lambda pair: max(
+            of_heavy - pair[0][1] + pair[1][2], of_light + pair[0][2] - pair[1][1]
+        ),
+    )
+    back = [] if j[0] is None else [light[j[0]]]
+    rest = light if j[0] is None else _without(light, j[0])
+    return [*_without(heavy, i[0]), *back], [*rest, heavy[i[0]]]
+
+
+def _without(rows: Sequence[Encoded], index: int) -> list[Encoded]:
+    return [row for i, row in enumerate(rows) if i != index]
+
+
+def _work(rows: Sequence[Encoded]) -> float:
+    """What a pass of these rows takes on a CPU, in tokens."""
+    ordered = sorted(rows)
+    own = _own_tokens(ordered)
+    return sum(
+        size * (1 + len(row.ids) / LOOKED_AT) + (len(row.ids) - row.prompt_length) / LABELS
+        for row, size in zip(ordered, own, strict=True)
+    )
