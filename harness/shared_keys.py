@@ -1,0 +1,54 @@
+"""Attention of one new token per row, where several query heads share a key, without copies.
+
+    use(model)      where the model attends by torch's scaled_dot_product_attention
+
+Under a mask transformers repeats keys and values for each query head, and reads all that was
+written so far once more for it. One token's heads that share a key can be asked as tokens of one
+head instead: the same products, with no copy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+NAME = "fmtharness_shared_keys"
+
+
+def use(model: Any) -> None:
+    """Let the model attend so, unless another way of its own was chosen for it."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    if getattr(model.config, "_attn_implementation", None) != "sdpa":
+        return
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    model.set_attn_implementation(NAME)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """query, key, value (rows, heads, tokens, size) -> (rows, tokens, heads, size)."""
+    rows, heads, tokens, size = query.shape
+    keys = key.shape[1]
+    # A mask with heads of its own, or what else a model adds, is left to transformers.
+    plain = attention_mask is not None and attention_mask.shape[1] == 1
+    if tokens > 1 or heads == keys or not plain or kwargs.get("position_bias") is not None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        whole: Any = sdpa_attention_forward
+        return whole(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+    asked = query.reshape(rows, keys, heads // keys, size)
+    made = scaled_dot_product_attention(
+        asked, key, value, attn_mask=attention_mask, scale=kwargs.get("scaling")
+    )
+    return made.reshape(rows, 1, heads, -1), None
