@@ -46,7 +46,12 @@ def test_one_token_needs_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_way_that_was_chosen_stays() -> None:
-    sizes = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    sizes: dict[str, Any] = {
+        "vocab_size": 8,
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+    }
     config = LlamaConfig(**sizes, num_attention_heads=2)
     model: Any = LlamaForCausalLM(config)
     model.set_attn_implementation("eager")
