@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Any
 
 import click
@@ -33,6 +34,8 @@ from harness.records import Example, Metric
 from harness.training import TrainingRun
 from trainers.batches import Order
 
+TOGETHER = 10
+"""Steps whose mean is one point of a curve."""
 Side = Callable[[Config, Sequence[Example], Order, int, Path], tuple[list[float], Path]]
 """Trains so many steps in a folder; returns the loss of each and the adapter."""
 
@@ -200,11 +203,8 @@ def _rates(config: Config, adapter: Path, held_out: Sequence[Example]) -> dict[s
 
 def _report_losses(losses: dict[str, list[float]]) -> None:
     plain = losses["plain"]
-    apart = {
-        name: [abs(own - other) / other for own, other in zip(found, plain, strict=True)]
-        for name, found in losses.items()
-        if name != "plain"
-    }
+    others = {name: found for name, found in losses.items() if name != "plain"}
+    apart = {name: _apart(found, plain) for name, found in others.items()}
     shown = [
         [
             at + 1,
@@ -221,8 +221,19 @@ def _report_losses(losses: dict[str, list[float]]) -> None:
         middle = sorted(found)[len(found) // 2]
         click.echo(
             f"{name}: at most {found[worst]:.2%} apart from plain, at step {worst + 1} of "
-            f"{len(found)}; the middle one of the steps {middle:.2%}"
+            f"{len(found)}; the middle one of the steps {middle:.2%}; means of {TOGETHER} steps at "
+            f"most {max(_apart(_means(others[name]), _means(plain))):.2%}"
         )
+
+
+def _apart(found: Sequence[float], plain: Sequence[float]) -> list[float]:
+    return [abs(own - other) / other for own, other in zip(found, plain, strict=True)]
+
+
+def _means(losses: Sequence[float]) -> list[float]:
+    """Of so many steps each, as a training's curve shows them."""
+    starts = range(0, len(losses), TOGETHER)
+    return [fmean(losses[start : start + TOGETHER]) for start in starts]
 
 
 def _report_rates(rates: dict[str, dict[str, Metric]]) -> None:

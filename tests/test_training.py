@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -106,6 +107,20 @@ def test_a_training_learns_and_says_what_it_did(undisturbed: Path) -> None:
     assert [row["step"] for row in rows(undisturbed) if "eval/format_success_rate" in row] == [
         *(0, 4, 8, 12)
     ]
+
+
+def test_a_logged_loss_is_the_mean_since_the_last_one(
+    config: Path, tmp_path: Path, undisturbed: Path
+) -> None:
+    each = losses(undisturbed)
+    whole = trained(config, tmp_path / "whole", "train.logging_steps=5")
+    parts = (each[:1], each[1:5], each[5:10], each[10:])
+    assert losses(whole) == pytest.approx([fmean(part) for part in parts], rel=1e-5)
+    ignored = shutil.ignore_patterns("step-8", "step-1?", "adapter")
+    shutil.copytree(whole, tmp_path / "cut", ignore=ignored)
+    cut = trained(config, tmp_path / "cut", "train.logging_steps=5")
+    assert "going on from step 6" in (cut / "said.txt").read_text()
+    assert losses(cut) == losses(whole)
 
 
 def test_both_trainers_share_the_loop(config: Path, tmp_path: Path) -> None:

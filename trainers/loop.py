@@ -65,7 +65,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     began = time.perf_counter()
 
     with interrupts() as asked, progress(steps, "train", unit="step", start=at.step) as bar:
-        losses = Losses(run, bar, scaler)
+        losses = Losses(run, bar, scaler, at, weights.device)
         norm: torch.Tensor | None = None
         while True:
             leaving = asked.to_leave()
@@ -106,13 +106,14 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
             learning_rate = rate(at.step)
             norm = update(learning_rate)
             losses.write(at, began)
+            losses.add(passes.loss)
             at.tokens += sum(len(row.ids) for row in batch)
             bar.advance()
             if at.step < steps:
                 passes.look_ahead(_share(order.batch(at.step + 1)))
             if at.step % options.logging_steps == 0 or at.step in (1, steps):
                 epoch = at.step / order.steps_per_epoch
-                losses.wait_for(at, passes.loss, norm, learning_rate, epoch, began)
+                losses.wait_for(at, norm, learning_rate, epoch, began)
 
     run.facts |= {"steps": at.step, "best_step": at.best_step, "train_tokens": at.tokens}
     run.facts |= {"train_seconds": round(at.seconds, 2), "peak_memory_bytes": memory_peaks()}

@@ -1,7 +1,8 @@
 """The losses of a training, read while it goes on.
 
-    losses = Losses(run, bar)
-    losses.wait_for(at, loss, norm, 2e-4, 0.5)      at once; the tensors may change afterwards
+    losses = Losses(run, bar, scaler, at, device)
+    losses.add(loss)                                of each step; what is written is their mean
+    losses.wait_for(at, norm, 2e-4, 0.5, began)     at once; the tensors may change afterwards
     losses.write(at, began)                         once the next step is on its way
 
 On a GPU a number is there only when all work before it is done; reading it at once would leave the
@@ -27,28 +28,40 @@ LOWEST_SCALE = 1.0
 
 
 class Losses:
-    """The scalars of the last logged step, until they are written."""
+    """The sum of the losses since the last logged step, and its scalars until they are written."""
 
     def __init__(
-        self, run: TrainingRun, bar: Progress, scaler: torch.amp.GradScaler | None
+        self,
+        run: TrainingRun,
+        bar: Progress,
+        scaler: torch.amp.GradScaler | None,
+        at: Progressed,
+        device: torch.device,
     ) -> None:
         self._run, self._bar = run, bar
+        self._sum, self._steps = torch.tensor(at.loss_sum, device=device), at.loss_steps
         self._scaler = scaler
         """It skips a step whose gradient is none, and lowers the scale."""
         self._waiting: tuple[int, int, Reading, dict[str, float]] | None = None
 
+    def add(self, loss: torch.Tensor) -> None:
+        """Take in the loss of a step, an fp32 scalar."""
+        self._sum += loss
+        self._steps += 1
+
     def wait_for(
         self,
         at: Progressed,
-        loss: torch.Tensor,
         norm: torch.Tensor,
         learning_rate: float,
         epoch: float,
         began: float,
     ) -> None:
         known = {"train/learning_rate": learning_rate, "train/epoch": epoch}
-        self._waiting = at.step, at.tokens, Reading(loss, norm), known
-        if not loss.is_cuda:
+        self._waiting = at.step, at.tokens, Reading(self._sum / self._steps, norm), known
+        self._sum.zero_()
+        self._steps = 0
+        if not norm.is_cuda:
             self.write(at, began)
 
     def write(self, at: Progressed, began: float) -> None:
@@ -75,6 +88,7 @@ class Losses:
         `norm` is None before the first step of this process.
         """
         self.write(at, began)
+        at.loss_sum, at.loss_steps = self._sum.item(), self._steps
         if norm is not None:
             self._check(at, at.step, *Reading(loss, norm)())
 

@@ -53,7 +53,7 @@ class LowRankOptions(Options):
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs that a training step leaves out."""
     logging_steps: int = Field(default=5, ge=1)
-    """Steps between two rows of loss and rates."""
+    """Steps between two rows of the loss, the mean of these steps', and of the other scalars."""
     eval_steps: int = Field(default=25, ge=1)
     """Steps between two evaluations in training; step 0 and the last are always evaluated."""
     early_stopping_patience: int | None = Field(default=None, ge=1)

@@ -35,6 +35,9 @@ class Progressed(msgspec.Struct):
     worse: int = 0
     """Evaluations since the best."""
     first_loss: float = 0.0
+    loss_sum: float = 0.0
+    """Of so many steps since the last logged one."""
+    loss_steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
 
