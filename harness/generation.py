@@ -112,6 +112,8 @@ def _decode(
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     written: dict[int, list[int]] = {index: [] for index in rows}
+    # By index and not by number, which slices: the head's weights would be copied for each row.
+    last = torch.tensor([-1], device=device)
     while True:
         with borrowed():
             logits = model(
@@ -120,7 +122,7 @@ def _decode(
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=last,
             ).logits
             chosen: torch.Tensor = logits[:, -1].argmax(-1)
         if in_step:

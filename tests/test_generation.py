@@ -85,6 +85,16 @@ def test_batching_and_leaving_rows_do_not_change_what_is_written(
     assert {each.finish_reason for each in found} == {"stop", "length"}
 
 
+def test_the_heads_weights_are_not_copied_for_each_row(model: Any) -> None:
+    """What a slice of the prompts' last tokens would cost: torch copies them on a CPU."""
+    given: list[torch.Tensor] = []
+    hook = model.lm_head.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    run(model, PROMPTS, -1, batch_size=5, max_new_tokens=2)
+    hook.remove()
+    assert [tuple(each.shape) for each in given] == [(5, 1, 32)] * 2
+    assert all(each.is_contiguous() for each in given)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_slots_that_prompts_enter_and_leave_do_not_change_what_is_written(
     model: Any, count: int
