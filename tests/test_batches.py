@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.encoding import Encoded
-from trainers.batches import Order, micro_batches
+from trainers.batches import Order, micro_batches, shares
 from trainers.packing import LONGEST, Shape, buckets, pack_tree, shape_of
 
 
@@ -69,6 +69,15 @@ def test_passes_come_in_pairs_where_rows_allow_it(rows: list[Encoded], budget: i
     even = [Encoded([row] * 20, 0) for row in range(12)]
     for size in (240, 239, 80, 79, 40):
         assert len(micro_batches(even, size, multiple_of=2)) % 2 == 0
+
+
+@given(ROWS, st.integers(1, 5))
+def test_processes_share_all_rows_out_evenly(rows: list[Encoded], count: int) -> None:
+    parts = shares(rows, count)
+    assert sorted(itertools.chain(*parts)) == sorted(rows)
+    sizes = [sum(len(row.ids) for row in part) for part in parts]
+    assert max(sizes) - min(sizes) <= max(len(row.ids) for row in rows)
+    assert shares(rows, 1) == [sorted(rows, key=lambda row: -len(row.ids))]
 
 
 def test_rows_of_one_length_come_together() -> None:

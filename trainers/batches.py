@@ -1,6 +1,7 @@
 """Which Examples stand behind each optimizer step, and how they are cut into passes.
 
     Order(rows, per_step=16, seed=0).batch(3)    the rows of step 3, the same on every machine
+    shares(batch, count=2)                       those of each process
     micro_batches(batch, max_tokens=2048)        passes of nearly equal size
 
 The order depends on the seed and the epoch alone; how a batch is cut does not change its gradient.
@@ -41,6 +42,20 @@ class Order:
             random.Random(f"{self._seed}/{epoch}").shuffle(self._shuffled)
         start = place * self._per_step
         return [self._rows[index] for index in self._shuffled[start : start + self._per_step]]
+
+
+def shares(batch: Sequence[Encoded], count: int) -> list[list[Encoded]]:
+    """The rows of so many processes, which wait for the one with the most tokens.
+
+    The longest first, each to the process that has the fewest so far.
+    """
+    made: list[list[Encoded]] = [[] for _ in range(count)]
+    tokens = [0] * count
+    for row in sorted(batch, key=lambda row: -len(row.ids)):
+        least = tokens.index(min(tokens))
+        made[least].append(row)
+        tokens[least] += len(row.ids)
+    return made
 
 
 def micro_batches(

@@ -25,7 +25,7 @@ from harness.progress import progress, say
 from harness.records import Example
 from harness.training import TrainingRun
 from trainers.adapter import AdapterWeights, adapted
-from trainers.batches import Order
+from trainers.batches import Order, shares
 from trainers.interrupts import interrupts
 from trainers.loss import certify
 from trainers.losses import Losses
@@ -151,9 +151,8 @@ def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:
 
 
 def _share(batch: Sequence[Encoded]) -> list[Encoded]:
-    """The rows of a batch that this process computes: nearly as many tokens as any other's."""
-    rows = sorted(batch, key=lambda row: len(row.ids))
-    return rows[processes.rank() :: processes.count()]
+    """The rows of a batch that this process computes."""
+    return shares(batch, processes.count())[processes.rank()]
 
 
 def _evaluate(
