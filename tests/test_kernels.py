@@ -88,6 +88,8 @@ WRONG: dict[str, Any] = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_right_kernels_are_found_right(dtype: torch.dtype) -> None:
     assert are_right(SimpleNamespace(**RIGHT), CPU, dtype)
+    with torch.inference_mode():  # where generation is the first to ask
+        assert are_right(SimpleNamespace(**RIGHT), CPU, dtype)
 
 
 @pytest.mark.parametrize("name", WRONG)
