@@ -101,6 +101,7 @@ def _decode(
     from transformers import DynamicCache
 
     from harness.cuda_graphs import borrowed
+    from harness.decode_attention import ready_kernels
 
     device = next(model.parameters()).device
     rows = list(budgets)
@@ -115,7 +116,7 @@ def _decode(
     # By index and not by number, which slices: the head's weights would be copied for each row.
     last = torch.tensor([-1], device=device)
     while True:
-        with borrowed():
+        with borrowed(), ready_kernels():
             logits = model(
                 input_ids=ids,
                 attention_mask=mask,

@@ -18,7 +18,7 @@ from weakref import WeakSet
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from harness import shared_keys
+from harness import decode_attention
 from harness.cuda_graphs import borrowed, captured, nothing_read
 from harness.fused_layers import fuse_norms
 from harness.generation import Generated
@@ -61,7 +61,7 @@ def slots_for(
 ) -> Slots | None:
     """Slots that were tried on the shortest prompts; None, after a sentence, where that failed."""
     if model not in _ready:
-        shared_keys.use(model)
+        decode_attention.use(model)
         fuse_norms(model)
         _ready.add(model)
     trial = {slot: prompts[place] for slot, place in zip(range(count), waiting[-2:], strict=False)}
@@ -133,7 +133,7 @@ class Slots:
         while todo:
             width = max(1, len(prompts[todo[0]]) - 1)
             together = max(1, PREFILLED // width)
-            with borrowed():
+            with borrowed(), decode_attention.ready_kernels():
                 self._prefill({slot: prompts[slot] for slot in todo[:together]}, width)
             todo = todo[together:]
 
@@ -202,7 +202,7 @@ class Slots:
         And whether the step, which is taken, chooses their largest.
         """
         rows = list(prompts)
-        with borrowed():
+        with borrowed(), decode_attention.ready_kernels():
             found = self._logits()[rows].float()
             for logits, prompt in zip(found, prompts.values(), strict=True):
                 whole = torch.tensor([prompt], device=self._ids.device)

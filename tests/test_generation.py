@@ -95,6 +95,22 @@ def test_the_heads_weights_are_not_copied_for_each_row(model: Any) -> None:
     assert all(each.is_contiguous() for each in given)
 
 
+def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
+    """cuDNN would; the step in slots has one size, and may."""
+    allowed: list[bool] = []
+    hook = model.register_forward_pre_hook(
+        lambda *_: allowed.append(torch.backends.cuda.cudnn_sdp_enabled())
+    )
+    run(model, PROMPTS, -1, max_new_tokens=2)
+    with torch.inference_mode():
+        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18)
+    hook.remove()
+    *before, step = allowed
+    assert step
+    assert len(before) > 4
+    assert not any(before)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_slots_that_prompts_enter_and_leave_do_not_change_what_is_written(
     model: Any, count: int

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from harness import shared_keys
+from harness import decode_attention
 from harness.encoding import Encoded
 from harness.errors import UserError
 from harness.lora_linear import side_by_side
@@ -123,7 +123,7 @@ def _attend(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """query, key, value: (1, heads, tokens, size) -> (1, tokens, heads, size)."""
-    attend: Any = shared_keys.attend
+    attend: Any = decode_attention.attend
     if packed is None:
         whole: tuple[torch.Tensor, None] = attend(
             module, query, key, value, attention_mask, **kwargs

@@ -1,7 +1,8 @@
-"""Query heads that share a key attend as they do with a copy of it each."""
+"""Query heads that share a key attend as they do with a copy of it each; no kernel needs a plan."""
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from harness import shared_keys
+from harness import decode_attention
 
 MODULE: Any = SimpleNamespace(num_key_value_groups=3, is_causal=True)
 SEEN = torch.tensor([[1, 1, 1, 1, 0, 0, 0, 0], [1] * 8, [1] + [0] * 7]).bool()[:, None, None]
@@ -33,16 +34,17 @@ def test_as_with_copies(mask: str, tokens: int, size: int) -> None:
     given = drawn(6, tokens), drawn(2, 8), drawn(2, 8, size), masks()[mask]
     attend: Any = sdpa_attention_forward
     expected = attend(MODULE, *given, scaling=0.3)[0]
-    found = shared_keys.attend(MODULE, *given, scaling=0.3)[0]
+    found = decode_attention.attend(MODULE, *given, scaling=0.3)[0]
     torch.testing.assert_close(found, expected)
 
 
 def test_one_token_needs_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("transformers.integrations.sdpa_attention.sdpa_attention_forward")
-    found = shared_keys.attend(MODULE, drawn(6, 1), drawn(2, 8), drawn(2, 8), SEEN, scaling=0.3)[0]
+    attend = partial(decode_attention.attend, MODULE, scaling=0.3)
+    found = attend(drawn(6, 1), drawn(2, 8), drawn(2, 8), SEEN)[0]
     assert found.shape == (3, 1, 6, 4)
     with pytest.raises(ImportError):
-        shared_keys.attend(MODULE, drawn(6, 2), drawn(2, 8), drawn(2, 8), SEEN, scaling=0.3)
+        attend(drawn(6, 2), drawn(2, 8), drawn(2, 8), SEEN)
 
 
 def test_a_way_that_was_chosen_stays() -> None:
@@ -55,9 +57,9 @@ def test_a_way_that_was_chosen_stays() -> None:
     config = LlamaConfig(**sizes, num_attention_heads=2)
     model: Any = LlamaForCausalLM(config)
     model.set_attn_implementation("eager")
-    shared_keys.use(model)
+    decode_attention.use(model)
     assert model.config._attn_implementation == "eager"
     model.set_attn_implementation("sdpa")
-    shared_keys.use(model)
-    assert model.config._attn_implementation == shared_keys.NAME
+    decode_attention.use(model)
+    assert model.config._attn_implementation == decode_attention.NAME
     assert model(torch.tensor([[1, 2, 3]])).logits.shape == (1, 3, 8)
