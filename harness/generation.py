@@ -11,6 +11,7 @@ only the stop token or the budget ends a row.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import processes
@@ -88,6 +89,20 @@ def generate(
         waiting = [index for index in waiting if index not in finished]
 
 
+@contextmanager
+def _compact_head(model: Any) -> Iterator[None]:
+    """Inside, the head is given its positions in one piece.
+
+    Of a slice torch copies the head's weights for each row on a CPU: gigabytes.
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: tuple(x.contiguous() for x in given))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def _decode(
     model: Any,
     prompts: Sequence[Sequence[int]],
@@ -113,17 +128,15 @@ def _decode(
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     written: dict[int, list[int]] = {index: [] for index in rows}
-    # By index and not by number, which slices: the head's weights would be copied for each row.
-    last = torch.tensor([-1], device=device)
     while True:
-        with borrowed(), ready_kernels():
+        with borrowed(), ready_kernels(), _compact_head(model):
             logits = model(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=last,
+                logits_to_keep=1,
             ).logits
             chosen: torch.Tensor = logits[:, -1].argmax(-1)
         if in_step:

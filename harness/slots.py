@@ -60,12 +60,12 @@ def slots_for(
     model: Any, prompts: Sequence[Sequence[int]], waiting: Sequence[int], *, count: int, length: int
 ) -> Slots | None:
     """Slots that were tried on the shortest prompts; None, after a sentence, where that failed."""
-    if model not in _ready:
-        decode_attention.use(model)
-        fuse_norms(model)
-        _ready.add(model)
     trial = {slot: prompts[place] for slot, place in zip(range(count), waiting[-2:], strict=False)}
     try:
+        if model not in _ready:
+            decode_attention.use(model)
+            fuse_norms(model)
+            _ready.add(model)
         with borrowed():
             slots = Slots(model, count, length)
         slots.enter(trial)
@@ -74,8 +74,8 @@ def slots_for(
         why = "it computes something else with them"
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:  # what a graph cannot hold shows when it is captured
-        why = str(error).strip().splitlines()[0]
+    except Exception as error:  # what a graph cannot hold, a mask that a model does not take
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
     _unfit.add(model)
     say(f"generate: this model decodes without CUDA graphs ({why})")
     return None
@@ -202,11 +202,12 @@ class Slots:
         And whether the step, which is taken, chooses their largest.
         """
         rows = list(prompts)
-        with borrowed(), decode_attention.ready_kernels():
+        with borrowed():
             found = self._logits()[rows].float()
             for logits, prompt in zip(found, prompts.values(), strict=True):
                 whole = torch.tensor([prompt], device=self._ids.device)
-                made = self._model(input_ids=whole, use_cache=False, logits_to_keep=1).logits
+                with decode_attention.ready_kernels():
+                    made = self._model(input_ids=whole, use_cache=False, logits_to_keep=1).logits
                 expected = made[0, -1].float()
                 if not (logits - expected).std() <= APART * expected.std():
                     return False

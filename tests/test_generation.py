@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import count
 from typing import Any
 from weakref import WeakSet
@@ -9,6 +10,8 @@ from weakref import WeakSet
 import pytest
 import torch
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
@@ -18,6 +21,7 @@ from transformers import (
     MistralForCausalLM,
 )
 
+from harness import decode_attention, fused_layers
 from harness.generation import Generated, generate
 from harness.slots import Slots, decode_in_slots, fits_slots, slots_for
 
@@ -30,20 +34,22 @@ def _nothing_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.slots._unfit", WeakSet())
 
 
-@pytest.fixture(scope="module")
+CONFIG = LlamaConfig(
+    vocab_size=40,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=64,
+    initializer_range=0.4,
+)
+
+
+@pytest.fixture
 def model() -> Any:
     torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=40,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.4,
-    )
-    return LlamaForCausalLM(config).eval()
+    return LlamaForCausalLM(copy.deepcopy(CONFIG)).eval()
 
 
 def run(model: Any, prompts: list[list[int]], stop: int, **options: Any) -> list[Generated]:
@@ -85,30 +91,64 @@ def test_batching_and_leaving_rows_do_not_change_what_is_written(
     assert {each.finish_reason for each in found} == {"stop", "length"}
 
 
-def test_the_heads_weights_are_not_copied_for_each_row(model: Any) -> None:
+def test_the_heads_weights_are_not_copied_for_each_row(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a slice of the prompts' last tokens would cost: torch copies them on a CPU."""
     given: list[torch.Tensor] = []
-    hook = model.lm_head.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    head = model.lm_head.forward
+
+    def watched(x: torch.Tensor) -> Any:
+        given.append(x)
+        return head(x)
+
+    monkeypatch.setattr(model.lm_head, "forward", watched)
     run(model, PROMPTS, -1, batch_size=5, max_new_tokens=2)
-    hook.remove()
     assert [tuple(each.shape) for each in given] == [(5, 1, 32)] * 2
     assert all(each.is_contiguous() for each in given)
+    assert not model.lm_head._forward_pre_hooks
 
 
 def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
     """cuDNN would; the step in slots has one size, and may."""
-    allowed: list[bool] = []
+    calls: list[tuple[int, bool]] = []
     hook = model.register_forward_pre_hook(
-        lambda *_: allowed.append(torch.backends.cuda.cudnn_sdp_enabled())
+        lambda _, args, given: calls.append(
+            (given["input_ids"].shape[1], torch.backends.cuda.cudnn_sdp_enabled())
+        ),
+        with_kwargs=True,
     )
     run(model, PROMPTS, -1, max_new_tokens=2)
+    assert len(calls) > 2
+    assert not any(allowed for _, allowed in calls)
+    calls.clear()
     with torch.inference_mode():
         assert slots_for(model, PROMPTS, [3, 0], count=2, length=18)
     hook.remove()
-    *before, step = allowed
-    assert step
-    assert len(before) > 4
-    assert not any(before)
+    assert {width > 1 for width, _ in calls} == {True, False}
+    assert all(allowed == (width == 1) for width, allowed in calls)
+
+
+def test_slots_take_few_kernels_a_step() -> None:
+    model = LlamaForCausalLM(copy.deepcopy(CONFIG)).eval()
+    with torch.inference_mode():
+        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18)
+    assert model.config._attn_implementation == decode_attention.NAME
+    assert model.model.norm.forward.__func__ is fused_layers._norm
+
+
+def test_models_that_take_no_such_mask_decode_otherwise(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    config = BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4)
+    bloom = BloomForCausalLM(config).eval()
+    expected = run(bloom, PROMPTS, -1, max_new_tokens=3)
+    capsys.readouterr()
+    monkeypatch.setattr("harness.slots._on_gpu", lambda model: True)
+    assert fits_slots(bloom)
+    assert run(bloom, PROMPTS, -1, max_new_tokens=3) == expected
+    assert "decodes without CUDA graphs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -116,14 +156,14 @@ def test_slots_that_prompts_enter_and_leave_do_not_change_what_is_written(
     model: Any, count: int
 ) -> None:
     stop = common_stop(model)
+    expected = [one_by_one(model, prompt, stop, 12) for prompt in PROMPTS]
     waiting = [3, 0, 2, 4, 1]
     with torch.inference_mode():
         slots = slots_for(model, PROMPTS, waiting, count=count, length=18)
         assert slots
         found = sorted(decode_in_slots(slots, PROMPTS, waiting, dict.fromkeys(waiting, 12), {stop}))
     assert [each.place for each in found] == list(range(len(PROMPTS)))
-    for each, prompt in zip(found, PROMPTS, strict=True):
-        assert (each.ids, each.finish_reason) == one_by_one(model, prompt, stop, 12)
+    assert [(each.ids, each.finish_reason) for each in found] == expected
 
 
 def test_slots_of_a_model_that_computes_something_else_are_refused(

@@ -12,12 +12,14 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.encoding import Encoded
 
 EVEN = 0.01
 """How much less the lightest of several passes may take than the heaviest."""
+TRIED = 8
+"""Exchanges that are looked at before passes are left as they are."""
 LOOKED_AT = 1000
 """Places that a token looks at which take as long as the token itself, on a CPU."""
 LABELS = 3
@@ -106,18 +108,26 @@ def _cut(rows: Sequence[Encoded], sizes: Sequence[int], most: float) -> list[lis
 
 
 def _evened(passes: Sequence[list[Encoded]]) -> list[list[Encoded]]:
-    """The passes after exchanges of single rows, until all take nearly as long."""
-    made = sorted(passes, key=_work)
-    while len(made) > 1 and _work(made[0]) < (1 - EVEN) * _work(made[-1]):
-        exchanged = _exchanged(made[-1], made[0])
-        if max(map(_work, exchanged)) >= _work(made[-1]):
+    """The passes after exchanges of single rows, the one that takes longest first."""
+    made = sorted(passes, key=_work, reverse=True)
+    while len(made) > 1 and _work(made[-1]) < (1 - EVEN) * _work(made[0]):
+        heavy, *others, light = made
+        most = _work(heavy)
+        likely = itertools.islice(_exchanges(heavy, light), TRIED)
+        better = next((both for both in likely if max(map(_work, both)) < most), None)
+        if better is None:
             break
-        made = sorted([*made[1:-1], *exchanged], key=_work)
+        made = sorted([*others, *better], key=_work, reverse=True)
     return made
 
 
-def _exchanged(heavy: list[Encoded], light: list[Encoded]) -> tuple[list[Encoded], list[Encoded]]:
-    """Both after one row went over, perhaps for one that came back: as even as that makes them."""
+def _exchanges(
+    heavy: list[Encoded], light: list[Encoded]
+) -> Iterator[tuple[list[Encoded], list[Encoded]]]:
+    """Both after one row went over, perhaps for one that came back; the likeliest to be even first.
+
+    How even is reckoned row by row, which is off where rows that are exchanged begin alike.
+    """
     of_heavy, of_light = _work(heavy), _work(light)
     going = [
         (i, of_heavy - _work(_without(heavy, i)), _work([*light, row]) - of_light)
@@ -128,15 +138,15 @@ def _exchanged(heavy: list[Encoded], light: list[Encoded]) -> tuple[list[Encoded
         (j, of_light - _work(_without(light, j)), _work([*heavy, row]) - of_heavy)
         for j, row in enumerate(light)
     ]
-    i, j = min(
-        itertools.product(going, coming),
-        key=lambda pair: max(
-            of_heavy - pair[0][1] + pair[1][2], of_light + pair[0][2] - pair[1][1]
-        ),
-    )
-    back = [] if j[0] is None else [light[j[0]]]
-    rest = light if j[0] is None else _without(light, j[0])
-    return [*_without(heavy, i[0]), *back], [*rest, heavy[i[0]]]
+    reckoned = [
+        (max(of_heavy - left + taken, of_light + given - back), i, j)
+        for (i, left, given), (j, back, taken) in itertools.product(going, coming)
+    ]
+    for _, i, j in sorted(reckoned, key=lambda each: each[0]):
+        if j is None:
+            yield _without(heavy, i), [*light, heavy[i]]
+        else:
+            yield [*_without(heavy, i), light[j]], [*_without(light, j), heavy[i]]
 
 
 def _without(rows: Sequence[Encoded], index: int) -> list[Encoded]:

@@ -2,7 +2,7 @@
 
     losses = Losses(run, bar, scaler, at, device)
     losses.add(loss)                                of each step; what is written is their mean
-    losses.wait_for(at, norm, 2e-4, 0.5, began)     at once; the tensors may change afterwards
+    losses.wait_for(at, loss, norm, 2e-4, 0.5, began)   the tensors may change afterwards
     losses.write(at, began)                         once the next step is on its way
 
 On a GPU a number is there only when all work before it is done; reading it at once would leave the
@@ -39,29 +39,30 @@ class Losses:
         device: torch.device,
     ) -> None:
         self._run, self._bar = run, bar
-        self._sum, self._steps = torch.tensor(at.loss_sum, device=device), at.loss_steps
+        self._sums = torch.tensor([at.loss_sum, at.loss_steps], device=device, dtype=torch.float32)
+        """Of the losses, and how many they are."""
         self._scaler = scaler
         """It skips a step whose gradient is none, and lowers the scale."""
         self._waiting: tuple[int, int, Reading, dict[str, float]] | None = None
 
     def add(self, loss: torch.Tensor) -> None:
-        """Take in the loss of a step, an fp32 scalar."""
-        self._sum += loss
-        self._steps += 1
+        """Take in the loss of a step, an fp32 scalar; of a skipped step it may be no number."""
+        self._sums += torch.stack([loss, torch.ones_like(loss)]).where(loss.isfinite(), 0.0)
 
     def wait_for(
         self,
         at: Progressed,
+        loss: torch.Tensor,
         norm: torch.Tensor,
         learning_rate: float,
         epoch: float,
         began: float,
     ) -> None:
         known = {"train/learning_rate": learning_rate, "train/epoch": epoch}
-        self._waiting = at.step, at.tokens, Reading(self._sum / self._steps, norm), known
-        self._sum.zero_()
-        self._steps = 0
-        if not norm.is_cuda:
+        mean = self._sums[0] / self._sums[1]
+        self._waiting = at.step, at.tokens, Reading(mean, loss, norm), known
+        self._sums.zero_()
+        if not loss.is_cuda:
             self.write(at, began)
 
     def write(self, at: Progressed, began: float) -> None:
@@ -70,14 +71,14 @@ class Losses:
             return
         step, tokens, reading, known = self._waiting
         self._waiting = None
-        loss, norm = reading()
+        mean, loss, norm = reading()
         at.first_loss = at.first_loss or loss
         self._check(at, step, loss, norm)
         rate = tokens / (at.seconds + time.perf_counter() - began)
-        made = {"train/loss": loss, "train/grad_norm": norm, "train/tokens_per_second": rate}
+        made = {"train/loss": mean, "train/grad_norm": norm, "train/tokens_per_second": rate}
         finite = {name: value for name, value in made.items() if math.isfinite(value)}
         self._run.log(step, known | finite)
-        self._bar.note(loss=loss)
+        self._bar.note(loss=mean)
 
     def settle(
         self, at: Progressed, loss: torch.Tensor, norm: torch.Tensor | None, began: float
@@ -88,7 +89,7 @@ class Losses:
         `norm` is None before the first step of this process.
         """
         self.write(at, began)
-        at.loss_sum, at.loss_steps = self._sum.item(), self._steps
+        at.loss_sum, at.loss_steps = self._sums.tolist()
         if norm is not None:
             self._check(at, at.step, *Reading(loss, norm)())
 

@@ -37,7 +37,7 @@ class Progressed(msgspec.Struct):
     first_loss: float = 0.0
     loss_sum: float = 0.0
     """Of so many steps since the last logged one."""
-    loss_steps: int = 0
+    loss_steps: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
 
