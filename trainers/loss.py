@@ -17,6 +17,8 @@ from harness.errors import UserError
 from harness.kernels import kernels
 from trainers.packing import Packed, pack, pack_tree, shape_of
 
+AT_ONCE = 8
+"""Rows of logits whose softmax a CPU takes at once: in fp32 they stay in its nearest memory."""
 MOST_APART = 0.05
 """How far rounding may take most tokens of packed rows from single ones, as a share of length."""
 
@@ -95,20 +97,14 @@ class _HeadLoss(torch.autograd.Function):
         loss = hidden.new_zeros((), dtype=torch.float32)
         gradients = []
         for x, label in zip(torch.split(hidden, chunk), torch.split(labels, chunk), strict=True):
-            if own := kernels(hidden):
-                logits = torch.nn.functional.linear(x, weight, bias)
-                loss += own.loss_rows(logits, label).sum()
-                gradients.append(logits @ weight)
-                continue
-            counts = (label >= 0).unsqueeze(1)
-            place = label.clamp(min=0).unsqueeze(1)
             logits = torch.nn.functional.linear(x, weight, bias)
-            by_logits = logits.softmax(1, dtype=torch.float32)
-            # log p = logit - highest + log p(highest), which is exact for the smallest p, too
-            behind = logits.gather(1, place).float() - logits.amax(1, keepdim=True)
-            loss -= ((behind + by_logits.amax(1, keepdim=True).log()) * counts).sum()
-            by_logits.scatter_add_(1, place, torch.full_like(place, -1, dtype=torch.float32))
-            gradients.append((by_logits.to(x.dtype) @ weight) * counts)
+            if own := kernels(hidden):
+                loss += own.loss_rows(logits, label).sum()
+            else:
+                rows = AT_ONCE if hidden.device.type == "cpu" else chunk
+                for part, of_part in zip(logits.split(rows), label.split(rows), strict=True):
+                    loss += _loss_rows(part, of_part).sum()
+            gradients.append(logits @ weight)
         ctx.save_for_backward(torch.cat(gradients))
         return loss
 
@@ -118,3 +114,16 @@ class _HeadLoss(torch.autograd.Function):
         (by_hidden,) = ctx.saved_tensors
         # fp16 may not hold the scale that the gradient brings
         return (by_hidden.float() * gradient).to(by_hidden.dtype), None, None, None, None
+
+
+def _loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """What `harness.triton_kernels.loss_rows` gives, by torch's operations."""
+    counts = labels >= 0
+    place = labels.clamp(min=0).unsqueeze(1)
+    by_logits = logits.softmax(1, dtype=torch.float32)
+    # log p = logit - highest + log p(highest), which is exact for the smallest p, too
+    behind = logits.gather(1, place).float() - logits.amax(1, keepdim=True)
+    losses = -(behind + by_logits.amax(1, keepdim=True).log()).squeeze(1) * counts
+    by_logits.scatter_add_(1, place, torch.full_like(place, -1, dtype=torch.float32))
+    logits.copy_(by_logits.mul_(counts.unsqueeze(1)))
+    return losses
