@@ -102,7 +102,9 @@ class _HeadLoss(torch.autograd.Function):
                 loss += own.loss_rows(logits, label).sum()
             else:
                 rows = AT_ONCE if hidden.device.type == "cpu" else chunk
-                for part, of_part in zip(logits.split(rows), label.split(rows), strict=True):
+                for part, of_part in zip(
+                    torch.split(logits, rows), torch.split(label, rows), strict=True
+                ):
                     loss += _loss_rows(part, of_part).sum()
             gradients.append(logits @ weight)
         ctx.save_for_backward(torch.cat(gradients))
