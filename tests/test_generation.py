@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from itertools import count
 from typing import Any
 from weakref import WeakSet
@@ -34,22 +33,21 @@ def _nothing_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.slots._unfit", WeakSet())
 
 
-CONFIG = LlamaConfig(
-    vocab_size=40,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=64,
-    initializer_range=0.4,
-)
+SIZES: dict[str, Any] = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.4,
+}
 
 
 @pytest.fixture
 def model() -> Any:
     torch.manual_seed(3)
-    return LlamaForCausalLM(copy.deepcopy(CONFIG)).eval()
+    return LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2)).eval()
 
 
 def run(model: Any, prompts: list[list[int]], stop: int, **options: Any) -> list[Generated]:
@@ -129,8 +127,7 @@ def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
     assert all(allowed == (width == 1) for width, allowed in calls)
 
 
-def test_slots_take_few_kernels_a_step() -> None:
-    model = LlamaForCausalLM(copy.deepcopy(CONFIG)).eval()
+def test_slots_take_few_kernels_a_step(model: Any) -> None:
     with torch.inference_mode():
         assert slots_for(model, PROMPTS, [3, 0], count=2, length=18)
     assert model.config._attn_implementation == decode_attention.NAME
@@ -202,14 +199,8 @@ def test_slots_whose_step_chooses_something_else_are_refused(
 def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
     config = MiniCPM3Config(
-        vocab_size=40,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
+        **SIZES,
         num_key_value_heads=4,
-        max_position_embeddings=64,
-        initializer_range=0.4,
         q_lora_rank=16,
         kv_lora_rank=16,
         qk_nope_head_dim=8,

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -239,21 +240,31 @@ def grade(
     monkeypatch.setattr(TrainingRun, "evaluate", evaluate)
 
 
+def after_each_gradient(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
+    """Let a training's Passes come out changed."""
+    from trainers.passes import Passes
+
+    gradient = Passes.gradient
+
+    def changed(self: Passes, batch: Any, labels: int) -> None:
+        gradient(self, batch, labels)
+        change(self)
+
+    monkeypatch.setattr(Passes, "gradient", changed)
+
+
 @pytest.mark.parametrize("logging_steps", [1, 100])
 def test_weights_that_are_no_numbers_are_never_saved(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logging_steps: int
 ) -> None:
     """Where the loss is still one and the gradient is not; also between two logged steps."""
-    from trainers.passes import Passes
+    calls = itertools.count(1)
 
-    gradient, calls = Passes.gradient, itertools.count(1)
-
-    def poisoned(self: Passes, batch: Any, labels: int) -> None:
-        gradient(self, batch, labels)
+    def poison(passes: Any) -> None:
         if next(calls) == 6:
-            self.weights.gradient[0] = torch.nan
+            passes.weights.gradient[0] = torch.nan
 
-    monkeypatch.setattr(Passes, "gradient", poisoned)
+    after_each_gradient(monkeypatch, poison)
     settings = (f"train.logging_steps={logging_steps}", "train.save_total_limit=1")
     out = trained(config, tmp_path / "out", *settings, code=2)
     said = (out / "said.txt").read_text()
@@ -265,15 +276,10 @@ def test_weights_that_are_no_numbers_are_never_saved(
 def test_an_fp16_training_that_skips_every_step_ends(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainers.passes import Passes
+    def poison(passes: Any) -> None:
+        passes.weights.gradient[0] = torch.nan
 
-    gradient = Passes.gradient
-
-    def poisoned(self: Passes, batch: Any, labels: int) -> None:
-        gradient(self, batch, labels)
-        self.weights.gradient[0] = torch.nan
-
-    monkeypatch.setattr(Passes, "gradient", poisoned)
+    after_each_gradient(monkeypatch, poison)
     settings = ('model.precision="fp16"', "train.num_train_epochs=4")
     out = trained(config, tmp_path / "out", *settings, code=2)
     assert "the gradient's norm is nan at step 17" in (out / "said.txt").read_text()
@@ -282,16 +288,11 @@ def test_an_fp16_training_that_skips_every_step_ends(
 def test_a_training_that_diverges_keeps_its_last_good_checkpoint(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainers.passes import Passes
+    def poison(passes: Any) -> None:
+        if passes.loss.item() < 5.2:
+            passes.loss.fill_(float("nan"))
 
-    gradient = Passes.gradient
-
-    def poisoned(self: Passes, batch: Any, labels: int) -> None:
-        gradient(self, batch, labels)
-        if self.loss.item() < 5.2:
-            self.loss.fill_(float("nan"))
-
-    monkeypatch.setattr(Passes, "gradient", poisoned)
+    after_each_gradient(monkeypatch, poison)
     out = trained(config, tmp_path / "out", code=2)
     said = (out / "said.txt").read_text()
     assert "the loss is nan at step" in said
