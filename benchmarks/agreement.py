@@ -34,8 +34,6 @@ from harness.records import Example, Metric
 from harness.training import TrainingRun
 from trainers.batches import Order
 
-TOGETHER = 10
-"""Steps whose mean is one point of a curve."""
 Side = Callable[[Config, Sequence[Example], Order, int, Path], tuple[list[float], Path]]
 """Trains so many steps in a folder; returns the loss of each and the adapter."""
 
@@ -64,7 +62,7 @@ def main() -> None:
             losses[name], adapter = train(config, examples, order, chosen.steps, Path(folder))
             click.echo(f"{name}: {chosen.steps} steps in {time.perf_counter() - began:.0f} s")
             if len(losses) > 1:
-                _report_losses(losses)
+                _report_losses(losses, config.trainer.logging_steps)  # type: ignore[attr-defined]
             rates[name] = _rates(config, adapter, held_out)
     _report_rates(rates)
 
@@ -201,7 +199,8 @@ def _rates(config: Config, adapter: Path, held_out: Sequence[Example]) -> dict[s
     return tally(config.evaluators, judge(config.evaluators, by_id, completions)).named()
 
 
-def _report_losses(losses: dict[str, list[float]]) -> None:
+def _report_losses(losses: dict[str, list[float]], together: int) -> None:
+    """Step by step, and as points of the curve that a run writes: means of `together` steps."""
     plain = losses["plain"]
     others = {name: found for name, found in losses.items() if name != "plain"}
     apart = {name: _apart(found, plain) for name, found in others.items()}
@@ -221,8 +220,9 @@ def _report_losses(losses: dict[str, list[float]]) -> None:
         middle = sorted(found)[len(found) // 2]
         click.echo(
             f"{name}: at most {found[worst]:.2%} apart from plain, at step {worst + 1} of "
-            f"{len(found)}; the middle one of the steps {middle:.2%}; means of {TOGETHER} steps at "
-            f"most {max(_apart(_means(others[name]), _means(plain))):.2%}"
+            f"{len(found)}; the middle one of the steps {middle:.2%}; points of the logged curve, "
+            f"each the mean of {together} steps, at most "
+            f"{max(_apart(_means(others[name], together), _means(plain, together))):.2%}"
         )
 
 
@@ -230,10 +230,9 @@ def _apart(found: Sequence[float], plain: Sequence[float]) -> list[float]:
     return [abs(own - other) / other for own, other in zip(found, plain, strict=True)]
 
 
-def _means(losses: Sequence[float]) -> list[float]:
-    """Of so many steps each, as a training's curve shows them."""
-    starts = range(0, len(losses), TOGETHER)
-    return [fmean(losses[start : start + TOGETHER]) for start in starts]
+def _means(losses: Sequence[float], together: int) -> list[float]:
+    starts = range(0, len(losses), together)
+    return [fmean(losses[start : start + together]) for start in starts]
 
 
 def _report_rates(rates: dict[str, dict[str, Metric]]) -> None:

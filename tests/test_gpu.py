@@ -23,7 +23,7 @@ from trainers.adapter import AdapterWeights, adapted
 from trainers.flash_attention import has_flash
 from trainers.graphs import Captured
 from trainers.loss import summed_loss
-from trainers.packing import Shape, pack, shape_of
+from trainers.packing import Packed, Shape, pack, shape_of
 from trainers.passes import Passes
 from trainers.qlora import QLora
 from trainers.row_attention import Heads
@@ -171,6 +171,34 @@ def test_graphs_repeat_the_eager_steps(tmp_path: Path, quantization: Any) -> Non
         every.append(losses)
     assert every[0] == every[1]
     assert every[0][-1] < every[0][0]
+
+
+def test_passes_are_as_large_as_memory_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = model_of(tmp_path, quantization="none", precision="fp32")
+    weights = AdapterWeights(model)
+    batch = ROWS * 8  # 2,400 tokens
+    run = Passes._run
+
+    def bounded(self: Passes, packed: Packed) -> None:
+        if packed.ids.shape[1] > 700:
+            raise torch.OutOfMemoryError("no more")
+        run(self, packed)
+
+    gradients = []
+    for bound in (False, True):
+        if bound:
+            monkeypatch.setattr(Passes, "_run", bounded)
+            monkeypatch.setattr("trainers.passes.SMALL", 100)
+        passes = Passes(model, weights, QLora(), None)
+        passes.plan([batch])
+        passes.gradient(batch, 1000)
+        gradients.append(weights.gradient.clone())
+    assert 600 < passes.max_tokens <= 700
+    assert "going on with passes of" in capsys.readouterr().err
+    assert not passes.checkpointing
+    assert torch.allclose(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
 
 
 def likeliest(model: Any, prompt: list[int], count: int) -> list[int]:

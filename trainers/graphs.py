@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from harness.cuda_graphs import captured, lend
+from harness.cuda_graphs import captured, lend, let_go
 from trainers.packing import Packed
 
 
@@ -36,7 +36,7 @@ class Captured:
         """The graph for passes of these sizes, captured where it is new, and what it reads."""
         if packed.sizes not in self._graphs:
             inputs = packed.to(self._device)
-            torch.cuda.empty_cache()  # what eager passes left behind is of use to the graph's pool
+            let_go()  # what eager passes left behind is of use to the graph's pool
             graph = captured(lambda: self._run(inputs), self._pool.id)
             self._graphs[packed.sizes] = graph, inputs.flat
         return self._graphs[packed.sizes]

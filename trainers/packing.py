@@ -35,6 +35,11 @@ class Shape(NamedTuple):
     length: int
     labels: int
 
+    def part(self, tokens: int) -> Shape:
+        """One of fewer tokens, with as many rows and labels for each."""
+        rows, labels = (math.ceil(each * tokens / self.tokens) for each in (self.rows, self.labels))
+        return Shape(tokens, rows, self.length, labels)
+
 
 class Block(NamedTuple):
     """R rows of like length that attend together: the last m of n places each to all n.

@@ -9,13 +9,15 @@ become smaller, with a sentence, and the batch is computed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 
 from harness import processes
+from harness.cuda_graphs import let_go
 from harness.encoding import Encoded
 from harness.errors import UserError
 from harness.progress import say
@@ -31,6 +33,8 @@ NOTHING = [Encoded([0, 0], 2)]
 """A pass without labels, for a process that has fewer rows than another."""
 SMALL = 1024
 """Tokens from which on a GPU is busy enough: below, recomputing costs less than smaller passes."""
+FINE = 32
+"""How nearly the largest passes that memory holds are found: to so small a part of them."""
 ROOM = 2**26
 """Bytes of a GPU's memory that passes leave to what runs between them."""
 
@@ -60,6 +64,7 @@ class Passes:
         self._buckets: dict[Shape, Shape] = {}
         self._batches: list[Sequence[Encoded]] = []
         self._longest = 0
+        self._tight = False  # whether memory has ended once
         self._ahead: tuple[Sequence[Encoded], list[Packed]] = ([], [])
         self._prepare()
 
@@ -154,7 +159,7 @@ class Passes:
 
     def _gradient(self, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
         small = self.checkpointing or self.device.type == "cpu"
-        logits_bytes = 2**25 if small else 2**29
+        logits_bytes = 2**25 if small else 2**26 if self._tight else 2**29
         loss = summed_loss(self.model, packed, logits_bytes=logits_bytes) * self._share
         scaled = loss if self._scaler is None else self._scaler.scale(loss)
         return loss.detach(), self.weights.gradient_of(scaled)
@@ -179,16 +184,39 @@ class Passes:
     def _try_all(self) -> None:
         """Run the largest pass for nothing, so that memory ends now or never, and capture all."""
         largest, *others = sorted(set(self._buckets.values()), reverse=True)
+        with self._with_room():
+            self._run(_full(largest).to(self.device))
+            if isinstance(self._go, Captured):
+                self._capture(self._go, (largest, *others))
+
+    @contextmanager
+    def _with_room(self) -> Iterator[None]:
+        """Inside, passes count for nothing and leave memory for what runs between them."""
         room = torch.empty(ROOM, dtype=torch.uint8, device=self.device)
         self.model.train()
         self.loss.zero_()
         self._share.zero_()
-        packed = _full(largest).to(self.device)
-        self._run(packed)
-        if isinstance(self._go, Captured):
-            self._capture(self._go, (largest, *others))
+        yield
         self.weights.gradient.zero_()
         del room
+
+    def _most(self, low: int, high: int, largest: Shape) -> int:
+        """The tokens of passes that memory holds, where those of `high` are too many.
+
+        Found by passes of other sizes; `low` where none of them fits.
+        """
+        while high - low > high // FINE:
+            tokens = (low + high) // 2
+            if self._fits(partial(self._try, largest.part(tokens))):
+                low = tokens
+            else:
+                high = tokens
+                let_go()
+        return low
+
+    def _try(self, shape: Shape) -> None:
+        with self._with_room():
+            self._run(_full(shape).to(self.device))
 
     def _capture(self, go: Captured, shapes: Iterable[Shape]) -> None:
         try:
@@ -203,13 +231,16 @@ class Passes:
 
     def _shrink(self) -> None:
         """The next smaller kind of pass; raises UserError where there is none."""
+        self._tight = True
         self._go = self._run_there  # lets go of the graphs' memory
         self._ahead = ([], [])
-        torch.cuda.empty_cache()
-        before = min(self.max_tokens, max(self._buckets.values()).tokens)
-        floor = self._longest if self.checkpointing or not self._may_checkpoint else SMALL
-        if before > max(floor, self._longest):
-            self.max_tokens = max(before // 2, floor, self._longest)
+        let_go()
+        largest = max(self._buckets.values())
+        before = min(self.max_tokens, largest.tokens)
+        small = 0 if self.checkpointing or not self._may_checkpoint else SMALL
+        least = max(small, self._longest)
+        if before > least:
+            self.max_tokens = self._most(least, before, largest)
             how = f"{self.max_tokens} tokens instead of {before}"
         elif not self.checkpointing and self._may_checkpoint:
             self.checkpointing, self.max_tokens = True, self._budget
