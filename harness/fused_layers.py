@@ -16,6 +16,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import rms_norm, silu
 
+from harness.base_products import multiply, multiply_back
 from harness.kernels import kernels
 from harness.lora_linear import (
     Group,
@@ -125,7 +126,7 @@ class _RmsNorm(torch.autograd.Function):
 def _mlp(module: Any, x: torch.Tensor) -> torch.Tensor:
     both = side_by_side((module.gate_proj, module.up_proj), x)
     last = group_of([module.down_proj])
-    if last is None or last.drops or not both.is_cuda:
+    if last is None or last.drops or not kernels(both):
         gate: Any = _Gate.apply
         return module.down_proj(gate(both))  # type: ignore[no-any-return]
     return gated_linear(both, last)
@@ -169,7 +170,7 @@ class _Gate(torch.autograd.Function):
 class _GatedLinear(torch.autograd.Function):
     """The linear layer behind the gate, which keeps what the gate was given and not what it gave.
 
-    That is a fifth of what a layer keeps on a GPU; on a CPU time counts more.
+    That is a fifth of what a layer keeps. Without kernels it would take time to make that anew.
     """
 
     @staticmethod
@@ -177,7 +178,7 @@ class _GatedLinear(torch.autograd.Function):
         ctx: Any, both: torch.Tensor, layer: Group, down: torch.Tensor, up: torch.Tensor
     ) -> torch.Tensor:
         gated = _gated(both.view(-1, both.shape[-1]))
-        out = torch.nn.functional.linear(gated, layer.weight(), layer.bias)
+        out = multiply(gated, layer.weight, layer.bias)
         narrow = add_adapters(out, gated, layer.scales, down, (up,))
         ctx.save_for_backward(both, narrow, down, up)
         ctx.layer = layer
@@ -189,7 +190,7 @@ class _GatedLinear(torch.autograd.Function):
         both, narrow, down, up = ctx.saved_tensors
         flat = gradient.reshape(-1, gradient.shape[-1])
         for_narrow, (for_up,) = adapter_gradients(flat, narrow, ctx.layer.scales, (up,))
-        for_gated = (flat @ ctx.layer.weight()).addmm_(for_narrow, down)
+        for_gated = multiply_back(flat, ctx.layer.weight).addmm_(for_narrow, down)
         rows = both.view(len(flat), -1)
         if own := kernels(both):
             for_both, gated = own.gate_back(rows, for_gated)

@@ -1,8 +1,8 @@
 """Which kernels there are for a tensor's device, beside torch's own.
 
-    kernels(x)      the module harness.triton_kernels, or None
+    kernels(x)      the module harness.triton_kernels or harness.cpu_kernels, or None
 
-Triton comes with torch on Linux and needs a C compiler at first use. Its kernels are tried on each
+Both need a C compiler at first use; Triton comes with torch on Linux. Kernels are tried on each
 device before anything counts on them.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
+from subprocess import SubprocessError
 from typing import Any
 
 import torch
@@ -18,12 +19,16 @@ from torch.nn.functional import cross_entropy, rms_norm, silu
 from harness.progress import say
 from harness.rounding import agree
 
+FEW = 4
+"""Threads up to which one of them is faster with a kernel than all are with torch's operations."""
+
 
 def kernels(x: torch.Tensor) -> Any:
-    """Triton's kernels where they give what torch gives, else None."""
-    if not x.is_cuda or x.dtype == torch.float64:
-        return None
-    return _tried(x.device, x.dtype)
+    """Triton's kernels, or those for bf16 on a CPU, where they give what torch gives; else None."""
+    if x.is_cuda:
+        return None if x.dtype == torch.float64 else _tried(x.device, x.dtype)
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.bfloat16
+    return _compiled() if on_cpu and torch.get_num_threads() <= FEW else None
 
 
 @cache
@@ -40,6 +45,23 @@ def _tried(device: torch.device, dtype: torch.dtype) -> Any:
         say(f"model: Triton cannot build its kernels here ({said}); torch's own are slower")
         return None
     return triton_kernels if right else None
+
+
+@cache
+def _compiled() -> Any:
+    from harness import cpu_kernels
+
+    if cpu_kernels.compiler() is None:
+        return None
+    try:
+        with torch.no_grad():
+            device = torch.device("cpu")
+            right = are_right(cpu_kernels, device, torch.bfloat16) and shares_are_right(cpu_kernels)
+    except (OSError, AttributeError, SubprocessError) as error:
+        said = str(error).strip().splitlines()[-1]
+        say(f"model: the C compiler cannot build kernels here ({said}); torch's own are slower")
+        return None
+    return cpu_kernels if right else None
 
 
 @torch.inference_mode(False)  # generation may be the first to ask, and the trial differentiates
@@ -86,3 +108,22 @@ def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
     pairs.append((logits, by_logits))
     same = agree(own_losses, losses)
     return same and all(agree(own, other.to(dtype)) for own, other in pairs)
+
+
+@torch.inference_mode(False)
+def shares_are_right(kernels: Any) -> bool:
+    """Whether shares of attention and their gradient agree with torch's own operations."""
+    generator = torch.Generator().manual_seed(0)
+    rows, each, m, n, scale = 2, 3, 5, 37, 0.3
+    scores = 9 * torch.randn(rows, each * m, n, generator=generator)
+    hidden = torch.arange(n) > torch.arange(n - m, n)[:, None]
+    bias = torch.zeros(rows, m, n).masked_fill(hidden, -torch.inf)
+    come = torch.randn(scores.shape, generator=generator).bfloat16()
+    with torch.enable_grad():
+        leaf = scores.clone().requires_grad_()
+        expected = torch.softmax(leaf * scale + bias.repeat(1, each, 1), -1)
+        (by_scores,) = torch.autograd.grad(expected, leaf, come.float())
+    share = kernels.shares(scores, bias, scale)
+    found = kernels.shares_back(come, share, scale)
+    pairs = (scores, expected), (share, expected.bfloat16()), (found, by_scores.bfloat16())
+    return all(agree(own, other) for own, other in pairs)

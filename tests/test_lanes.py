@@ -79,7 +79,8 @@ def test_threads_are_shared_out_and_given_back() -> None:
         ([], 4096, 1),
         ([1999], 4096, 1),
         ([100] * 20, 4096, 2),
-        ([100] * 20, 1999, 1),  # two passes of less than a thousand tokens are not worth it
+        ([100] * 7, 4096, 1),  # two passes of few hundred tokens are not worth it
+        ([100] * 20, 799, 1),
         ([2048] * 3, 4096, 2),
         ([2049] * 3, 4096, 1),  # two of the longest rows at once are more than one pass may hold
     ],

@@ -7,11 +7,13 @@ of a whole pass need not exist at once.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
+from harness.base_products import Floats, multiply, multiply_back
 from harness.encoding import Encoded
 from harness.errors import UserError
 from harness.kernels import kernels
@@ -33,7 +35,7 @@ def summed_loss(model: Any, packed: Packed, *, logits_bytes: int = 2**29) -> tor
     at_labels = _hidden(causal, packed).index_select(0, packed.before)
     chunk = max(16, logits_bytes // (4 * len(head.weight)))
     loss: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
-        at_labels, head.weight, head.bias, packed.labels, chunk
+        at_labels, _weight_of(head), head.bias, packed.labels, chunk
     )
     return loss
 
@@ -59,6 +61,14 @@ def certify(model: Any, device: torch.device) -> None:
             f"its head {apart[1]:.0%} apart from the model itself, which does more than these "
             f"trainers know; take another model"
         )
+
+
+def _weight_of(head: Any) -> Floats:
+    """The same for the same head, which keeps it in the blocks that a CPU's products take."""
+    made: Floats | None = getattr(head, "fmtharness_floats", None)
+    if made is None:
+        made = head.fmtharness_floats = Floats(partial(getattr, head, "weight"))
+    return made
 
 
 def _causal(model: Any) -> Any:
@@ -89,7 +99,7 @@ class _HeadLoss(torch.autograd.Function):
     def forward(
         ctx: Any,
         hidden: torch.Tensor,
-        weight: torch.Tensor,
+        weight: Floats,
         bias: torch.Tensor | None,
         labels: torch.Tensor,
         chunk: int,
@@ -97,7 +107,7 @@ class _HeadLoss(torch.autograd.Function):
         loss = hidden.new_zeros((), dtype=torch.float32)
         gradients = []
         for x, label in zip(torch.split(hidden, chunk), torch.split(labels, chunk), strict=True):
-            logits = torch.nn.functional.linear(x, weight, bias)
+            logits = multiply(x, weight, bias)
             if own := kernels(hidden):
                 loss += own.loss_rows(logits, label).sum()
             else:
@@ -106,7 +116,7 @@ class _HeadLoss(torch.autograd.Function):
                     torch.split(logits, rows), torch.split(label, rows), strict=True
                 ):
                     loss += _loss_rows(part, of_part).sum()
-            gradients.append(logits @ weight)
+            gradients.append(multiply_back(logits, weight))
         ctx.save_for_backward(torch.cat(gradients))
         return loss
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
+from harness.kernels import kernels
 from trainers.packing import Block, Packed
 from trainers.rotary import turn, turn_back
 
@@ -73,9 +74,9 @@ class _RowAttention(torch.autograd.Function):
         for block, part, of_block in _blocks(packed, at_places, out):
             query = _queries(part[:, :, : heads.queries], block, heads)
             key, value = _others(part[:, :, heads.queries :])
-            share = torch.softmax(_scores(query, key, block, heads), -1)
+            share, rounded = _shares(query, key, block, heads)
             _put(of_block, share @ value.float(), block, heads)
-            saved += [query, key, value, share.to(query.dtype)]
+            saved += [query, key, value, rounded]
         ctx.save_for_backward(cos, signed, *saved)
         ctx.packed, ctx.heads = packed, heads
         return out.index_select(0, packed.slots).flatten(1)
@@ -92,8 +93,7 @@ class _RowAttention(torch.autograd.Function):
             query, key, value, share = saved[4 * index : 4 * index + 4]
             asked = _queries(part, block, heads)
             by_share = asked @ value.transpose(1, 2)
-            by_score = torch.ops.aten._softmax_backward_data(by_share, share, -1, share.dtype)
-            by_score.mul_(heads.scale)
+            by_score = _shares_back(by_share, share, heads)
             _put(of_block[:, :, : heads.queries], by_score @ key, block, heads)
             by_key, by_value = by_score.transpose(1, 2) @ query, share.transpose(1, 2) @ asked
             of_others = of_block[:, :, heads.queries :].transpose(1, 2)
@@ -142,6 +142,24 @@ def _others(of_places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     split = torch.unflatten(of_places, 2, (2, both // 2)).permute(2, 0, 3, 1, 4)
     key, value = split.reshape(2, rows * both // 2, n, size)
     return key, value
+
+
+def _shares(
+    query: torch.Tensor, key: torch.Tensor, block: Block, heads: Heads
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(R * keys, group * m, n) in fp32 and rounded; zero where a place may not be looked at."""
+    if own := kernels(query):
+        share = torch.bmm(query.float(), key.float().transpose(1, 2))
+        return share, own.shares(share, block.bias, heads.scale)
+    share = torch.softmax(_scores(query, key, block, heads), -1)
+    return share, share.to(query.dtype)
+
+
+def _shares_back(by_share: torch.Tensor, share: torch.Tensor, heads: Heads) -> torch.Tensor:
+    if own := kernels(share):
+        return own.shares_back(by_share, share, heads.scale)  # type: ignore[no-any-return]
+    found: torch.Tensor = torch.ops.aten._softmax_backward_data(by_share, share, -1, share.dtype)
+    return found.mul_(heads.scale)
 
 
 def _scores(query: torch.Tensor, key: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:

@@ -1,0 +1,175 @@
+/* What torch does on a CPU in several passes over memory, in one. See cpu_kernels.py.
+
+   Rows of bf16 numbers lie one behind the other. Each function computes in fp32 and rounds where
+   torch's operations, one after the other, would. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint16_t bf16;
+typedef int64_t size;
+
+static inline float wide(bf16 x) {
+    uint32_t bits = (uint32_t)x << 16;
+    float made;
+    memcpy(&made, &bits, 4);
+    return made;
+}
+
+static inline bf16 narrow(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16; /* halves to even */
+    return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (bf16)nearest; /* no number stays none */
+}
+
+static inline float rounded(float x) { return wide(narrow(x)); }
+
+/* e^x to 1e-7 of it, 0 far below: x = n log 2 + r, and a polynomial for e^r. */
+static inline float exponential(float x) {
+    float inside = x > 88.0f ? 88.0f : x;
+    inside = inside < -87.0f ? -87.0f : inside;
+    float n = (inside * 1.44269504f + 12582912.0f) - 12582912.0f; /* the nearest whole number */
+    float r = inside - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691e-4f;
+    p = p * r + 1.3981999e-3f;
+    p = p * r + 8.3334519e-3f;
+    p = p * r + 4.1665796e-2f;
+    p = p * r + 1.6666665e-1f;
+    p = p * r + 5.0000001e-1f;
+    p = p * r * r + r + 1.0f;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, 4);
+    return x < -87.0f ? 0.0f : p * scale;
+}
+
+static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+void gate(const bf16 *restrict both, bf16 *restrict out, size rows, size n) {
+    for (size row = 0; row < rows; row++, both += 2 * n, out += n) {
+#pragma omp simd
+        for (size i = 0; i < n; i++) {
+            float g = wide(both[i]);
+            out[i] = narrow(rounded(g * sigmoid(g)) * wide(both[n + i]));
+        }
+    }
+}
+
+void gate_back(const bf16 *restrict both, const bf16 *restrict gradient, bf16 *restrict by_both,
+               bf16 *restrict out, size rows, size n) {
+    for (size row = 0; row < rows; row++, both += 2 * n, gradient += n, by_both += 2 * n, out += n) {
+#pragma omp simd
+        for (size i = 0; i < n; i++) {
+            float g = wide(both[i]), u = wide(both[n + i]), come = wide(gradient[i]);
+            float share = sigmoid(g);
+            float opened = rounded(g * share);
+            by_both[i] = narrow(rounded(come * u) * share * (1.0f + g * (1.0f - share)));
+            by_both[n + i] = narrow(come * opened);
+            out[i] = narrow(opened * u);
+        }
+    }
+}
+
+void norm(const bf16 *restrict x, const bf16 *restrict weight, bf16 *restrict out,
+          float *restrict inverse, size rows, size n, float epsilon) {
+    for (size row = 0; row < rows; row++, x += n, out += n) {
+        float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+        for (size i = 0; i < n; i++) sum += wide(x[i]) * wide(x[i]);
+        float share = inverse[row] = 1.0f / sqrtf(sum / n + epsilon);
+#pragma omp simd
+        for (size i = 0; i < n; i++) out[i] = narrow(rounded(wide(x[i]) * share) * wide(weight[i]));
+    }
+}
+
+void norm_back(const bf16 *restrict x, const bf16 *restrict weight, const float *restrict inverse,
+               const bf16 *restrict gradient, bf16 *restrict out, size rows, size n) {
+    for (size row = 0; row < rows; row++, x += n, gradient += n, out += n) {
+        float share = inverse[row], sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+        for (size i = 0; i < n; i++)
+            sum += rounded(wide(gradient[i]) * wide(weight[i])) * (wide(x[i]) * share);
+        float along = sum / n;
+#pragma omp simd
+        for (size i = 0; i < n; i++) {
+            float come = rounded(wide(gradient[i]) * wide(weight[i]));
+            out[i] = narrow((come - along * (wide(x[i]) * share)) * share);
+        }
+    }
+}
+
+/* source and target may be one; their rows begin so many numbers apart. */
+void turn(const bf16 *source, bf16 *target, const bf16 *restrict cosine, const bf16 *restrict sine,
+          size source_row, size target_row, size rows, size heads, size half, size back) {
+    for (size row = 0; row < rows; row++, cosine += 2 * half, sine += 2 * half) {
+        const bf16 *sine_first = back ? sine + half : sine, *sine_second = back ? sine : sine + half;
+        for (size head = 0; head < heads; head++) {
+            const bf16 *from = source + row * source_row + 2 * head * half;
+            bf16 *to = target + row * target_row + 2 * head * half;
+#pragma omp simd
+            for (size i = 0; i < half; i++) {
+                float first = wide(from[i]), second = wide(from[half + i]);
+                to[i] = narrow(rounded(first * wide(cosine[i])) +
+                               rounded(second * wide(sine_first[i])));
+                to[half + i] = narrow(rounded(second * wide(cosine[half + i])) +
+                                      rounded(first * wide(sine_second[i])));
+            }
+        }
+    }
+}
+
+/* -log softmax(logits)[label] of each row, whose logits become the gradient of it. */
+void loss_rows(bf16 *restrict logits, const int64_t *restrict labels, float *restrict losses,
+               size rows, size n) {
+    for (size row = 0; row < rows; row++, logits += n) {
+        float highest = -INFINITY, sum = 0.0f;
+#pragma omp simd reduction(max : highest)
+        for (size i = 0; i < n; i++) highest = wide(logits[i]) > highest ? wide(logits[i]) : highest;
+#pragma omp simd reduction(+ : sum)
+        for (size i = 0; i < n; i++) sum += exponential(wide(logits[i]) - highest);
+        float counts = labels[row] < 0 ? 0.0f : 1.0f, whole = counts / sum;
+        size label = labels[row] < 0 ? 0 : labels[row];
+        float at_label = wide(logits[label]);
+        losses[row] = counts * (logf(sum) + highest - at_label);
+#pragma omp simd
+        for (size i = 0; i < n; i++) logits[i] = narrow(exponential(wide(logits[i]) - highest) * whole);
+        logits[label] = narrow(exponential(at_label - highest) * whole - counts);
+    }
+}
+
+/* Shares of scores (squares * m, n): softmax(scale scores + bias), for squares of m rows that have
+   one bias (m, n) for each `each` of them; fp32 in place, and rounded. */
+void shares(float *restrict scores, const float *restrict bias, bf16 *restrict out, size squares,
+            size each, size m, size n, float scale) {
+    for (size row = 0; row < squares * m; row++, scores += n, out += n) {
+        const float *own = bias + (row / (each * m) * m + row % m) * n;
+        float highest = -INFINITY, sum = 0.0f;
+#pragma omp simd reduction(max : highest)
+        for (size i = 0; i < n; i++) {
+            float score = scores[i] = scores[i] * scale + own[i];
+            highest = score > highest ? score : highest;
+        }
+#pragma omp simd reduction(+ : sum)
+        for (size i = 0; i < n; i++) sum += scores[i] = exponential(scores[i] - highest);
+        float whole = 1.0f / sum;
+#pragma omp simd
+        for (size i = 0; i < n; i++) {
+            scores[i] *= whole;
+            out[i] = narrow(scores[i]);
+        }
+    }
+}
+
+/* The gradient by scores from that by their shares, both (rows, n), in place. */
+void shares_back(bf16 *restrict gradient, const bf16 *restrict share, size rows, size n, float scale) {
+    for (size row = 0; row < rows; row++, gradient += n, share += n) {
+        float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+        for (size i = 0; i < n; i++) sum += wide(gradient[i]) * wide(share[i]);
+#pragma omp simd
+        for (size i = 0; i < n; i++)
+            gradient[i] = narrow((wide(gradient[i]) - sum) * wide(share[i]) * scale);
+    }
+}
