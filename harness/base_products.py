@@ -9,18 +9,21 @@ that never changes can be kept so.
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 
-SHARE = 8
-"""The part of main memory that sorted weights may take: one in so many."""
+from harness.rounding import agree
+
+PART = 400
+"""A weight is kept in blocks where it takes less than one in so many bytes of main memory.
+
+Such rules must not hang on what else runs: blocks and plain weights differ in rounding.
+"""
 ROWS = 1024
 """Rows of the products that weights are sorted for; others are computed, too."""
-_taken = 0
 
 
 class Floats:
@@ -38,9 +41,7 @@ class Floats:
         if x.device.type != "cpu" or x.dtype != torch.bfloat16:
             return None
         if back not in self._sorted:
-            made = self._sorted[back] = _sorted(self().t() if back else self())
-            if made is not None:
-                weakref.finalize(self, _take, -self().nbytes)
+            self._sorted[back] = _sorted(self().t() if back else self())
         return self._sorted[back]
 
 
@@ -68,26 +69,33 @@ def _product(x: torch.Tensor, blocks: torch.Tensor, bias: torch.Tensor | None) -
 @torch.inference_mode(False)  # generation may be the first to ask, and training the next
 def _sorted(weight: torch.Tensor) -> torch.Tensor | None:
     """None where torch or the machine cannot, or where memory is better left alone."""
-    operations: Any = torch.ops.mkldnn
-    can = torch._C._has_mkldnn and hasattr(operations, "_linear_pointwise")
-    if not can or not operations._is_mkldnn_bf16_supported():
+    if not _can_sort() or weight.nbytes > _main_memory() / PART:
         return None
-    if _taken + weight.nbytes > _main_memory() / SHARE:
-        return None
-    _take(weight.nbytes)
     with torch.no_grad():
-        made: torch.Tensor = operations._reorder_linear_weight(weight.contiguous(), ROWS)
+        made: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
     return made
 
 
-def _take(size: int) -> None:
-    global _taken
-    _taken += size
-
-
-def _main_memory() -> int:
-    """In bytes; none known is none."""
+@cache
+def _can_sort() -> bool:
+    """Whether torch has these operations, which it keeps for its compiler, and they are right."""
+    operations: Any = torch.ops.mkldnn
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 0
+        if not operations._is_mkldnn_bf16_supported():
+            return False
+        generator = torch.Generator().manual_seed(0)
+        x, weight, bias = (
+            torch.randn(shape, generator=generator).bfloat16() for shape in ((5, 64), (48, 64), 48)
+        )
+        blocks = operations._reorder_linear_weight(weight, ROWS)
+        return agree(_product(x, blocks, bias), torch.nn.functional.linear(x, weight, bias))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+
+
+@cache
+def _main_memory() -> int:
+    """In bytes."""
+    import psutil  # type: ignore[import-untyped]  # accelerate brings it
+
+    return int(psutil.virtual_memory().total)

@@ -173,3 +173,104 @@ void shares_back(bf16 *restrict gradient, const bf16 *restrict share, size rows,
             gradient[i] = narrow((wide(gradient[i]) - sum) * wide(share[i]) * scale);
     }
 }
+
+/* One block of a tree's rows, whose tokens attend at places: R rows of n places, of which the last m
+   ask. `tokens` says which token stands in each place, and `slots` at which of all places, counted
+   from `first` in this block, a token asks. A token has `queries` heads, then `keys` of keys and as
+   many of values, each `width` numbers. */
+typedef struct {
+    const int64_t *tokens, *slots;
+    size first, rows, n, m, queries, keys, width;
+} block;
+
+/* Where the asking place p of row r has its head h among (R * keys, group * m, width). */
+static inline size asking(const block *b, size r, size p, size h) {
+    size group = b->queries / b->keys;
+    return (((r * b->keys + h / group) * group + h % group) * b->m + p - (b->n - b->m)) * b->width;
+}
+
+static inline size asked_of(const block *b, size r, size k, size p) {
+    return ((r * b->keys + k) * b->n + p) * b->width;
+}
+
+/* each (T, queries + 2 keys, width) as queries (R * keys, group * m, width) and as keys and values
+   (R * keys, n, width), all in bf16 and in fp32. */
+void split(const block *b, const bf16 *restrict each, bf16 *restrict query, float *restrict query_wide,
+           bf16 *restrict other, float *restrict other_wide) {
+    size half = b->rows * b->keys * b->n * b->width;
+    for (size r = 0; r < b->rows; r++)
+        for (size p = 0; p < b->n; p++) {
+            const bf16 *from = each + b->tokens[r * b->n + p] * (b->queries + 2 * b->keys) * b->width;
+            for (size h = 0; h < b->queries && p >= b->n - b->m; h++) {
+                size at = asking(b, r, p, h);
+                for (size i = 0; i < b->width; i++) {
+                    query[at + i] = from[h * b->width + i];
+                    query_wide[at + i] = wide(from[h * b->width + i]);
+                }
+            }
+            from += b->queries * b->width;
+            for (size k = 0; k < 2 * b->keys; k++) {
+                size at = asked_of(b, r, k % b->keys, p) + k / b->keys * half;
+                for (size i = 0; i < b->width; i++) {
+                    other[at + i] = from[k * b->width + i];
+                    other_wide[at + i] = wide(from[k * b->width + i]);
+                }
+            }
+        }
+}
+
+/* What the asking tokens were given, (R * keys, group * m, width), into out (T, queries, width). */
+void join(const block *b, const float *restrict given, bf16 *restrict out) {
+    for (size r = 0; r < b->rows; r++)
+        for (size p = b->n - b->m; p < b->n; p++) {
+            size token = b->tokens[r * b->n + p];
+            if (b->slots[token] != b->first + r * b->n + p) continue;
+            for (size h = 0; h < b->queries; h++) {
+                size at = asking(b, r, p, h);
+                for (size i = 0; i < b->width; i++)
+                    out[(token * b->queries + h) * b->width + i] = narrow(given[at + i]);
+            }
+        }
+}
+
+/* The gradient by what `join` was given; zero where it took nothing. */
+void join_back(const block *b, const bf16 *restrict gradient, bf16 *restrict by_given) {
+    for (size r = 0; r < b->rows; r++)
+        for (size p = b->n - b->m; p < b->n; p++) {
+            size token = b->tokens[r * b->n + p];
+            int took = b->slots[token] == b->first + r * b->n + p;
+            for (size h = 0; h < b->queries; h++) {
+                size at = asking(b, r, p, h);
+                for (size i = 0; i < b->width; i++)
+                    by_given[at + i] = took ? gradient[(token * b->queries + h) * b->width + i] : 0;
+            }
+        }
+}
+
+/* The gradient by what `split` was given: queries into by_each (T, queries + 2 keys, width), keys and
+   values added to sums (T, 2 keys, width), since several places may show one token. */
+void split_back(const block *b, const bf16 *restrict by_query, const bf16 *restrict by_key,
+                const bf16 *restrict by_value, bf16 *restrict by_each, float *restrict sums) {
+    for (size r = 0; r < b->rows; r++)
+        for (size p = 0; p < b->n; p++) {
+            size token = b->tokens[r * b->n + p];
+            bf16 *into = by_each + token * (b->queries + 2 * b->keys) * b->width;
+            int asks = b->slots[token] == b->first + r * b->n + p;
+            for (size h = 0; h < b->queries && asks; h++)
+                memcpy(into + h * b->width, by_query + asking(b, r, p, h), b->width * sizeof(bf16));
+            for (size k = 0; k < b->keys; k++) {
+                size at = asked_of(b, r, k, p);
+                float *sum = sums + (token * 2 * b->keys + k) * b->width;
+                for (size i = 0; i < b->width; i++) {
+                    sum[i] += wide(by_key[at + i]);
+                    sum[b->keys * b->width + i] += wide(by_value[at + i]);
+                }
+            }
+        }
+}
+
+/* The sums of `split_back`, rounded, into their columns of by_each. */
+void sum_up(const float *restrict sums, bf16 *restrict by_each, size tokens, size before, size n) {
+    for (size token = 0; token < tokens; token++, sums += n, by_each += before + n)
+        for (size i = 0; i < n; i++) by_each[before + i] = narrow(sums[i]);
+}

@@ -3,6 +3,7 @@
     gate, gate_back, norm, norm_back, turn, loss_rows     as harness.triton_kernels has them
     shares(scores, bias, scale)            softmax(scale scores + bias) in place, and in bf16
     shares_back(gradient, share, scale)    the gradient by scores, in place of that by their shares
+    split, join, join_back, split_back, sum_up     between tokens and the products of attention
 
 Built by the machine's own C compiler at first use, in half a second, and kept in the user's cache.
 Each works on the calling thread alone. `harness.kernels` says whether they may be used.
@@ -31,6 +32,39 @@ OPTIONS = (
 )
 SECONDS = 60
 """How long a compiler may take."""
+SIZES = ("first", "rows", "n", "m", "queries", "keys", "width")
+
+
+class Block(ctypes.Structure):
+    """Rows of n places each, of which the last m ask; as in cpu_kernels.c."""
+
+    _fields_ = (
+        ("tokens", ctypes.c_void_p),
+        ("slots", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in SIZES),
+    )
+    first: int
+    rows: int
+    n: int
+    m: int
+    queries: int
+    keys: int
+    width: int
+
+    @classmethod
+    def of(cls, tokens: torch.Tensor, slots: torch.Tensor, first: int, *sizes: int) -> Block:
+        """tokens (P,) and slots (T,) must outlive it; `first` is its first place."""
+        start = tokens.data_ptr() + first * tokens.element_size()
+        return cls(start, slots.data_ptr(), first, *sizes)
+
+    @property
+    def asking(self) -> tuple[int, int, int]:
+        """The shape of what asks: query heads that share a key are rows of one product."""
+        return self.rows * self.keys, self.queries // self.keys * self.m, self.width
+
+    @property
+    def asked(self) -> tuple[int, int, int]:
+        return self.rows * self.keys, self.n, self.width
 
 
 def compiler() -> str | None:
@@ -102,17 +136,60 @@ def shares_back(gradient: torch.Tensor, share: torch.Tensor, scale: float) -> to
     return gradient
 
 
-def _call(name: str, *given: torch.Tensor | int | float) -> None:
+def split(
+    block: Block, each: torch.Tensor
+) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+    """each (T, queries + 2 keys, width) as queries, keys and values; the same in fp32."""
+    made = []
+    for dtype in (torch.bfloat16, torch.float32):
+        others = each.new_empty(2, *block.asked, dtype=dtype)
+        made.append((each.new_empty(block.asking, dtype=dtype), others))
+    (query, others), (query_wide, others_wide) = made
+    _call("split", block, each, query, query_wide, others, others_wide)
+    return (query, *others), (query_wide, *others_wide)
+
+
+def join(block: Block, given: torch.Tensor, out: torch.Tensor) -> None:
+    """What the block's tokens were given, fp32, into their rows of out (T, queries, width)."""
+    _call("join", block, given, out)
+
+
+def join_back(block: Block, gradient: torch.Tensor) -> torch.Tensor:
+    """gradient (T, queries * width), in one piece -> that by what `join` was given, rounded."""
+    by_given = gradient.new_empty(block.asking)
+    _call("join_back", block, gradient, by_given)
+    return by_given
+
+
+def split_back(
+    block: Block,
+    by_query: torch.Tensor,
+    by_key: torch.Tensor,
+    by_value: torch.Tensor,
+    by_each: torch.Tensor,
+    sums: torch.Tensor,
+) -> None:
+    """Queries into by_each, as `split` was given it; keys and values to sums (T, 2 keys, width)."""
+    _call("split_back", block, by_query, by_key, by_value, by_each, sums)
+
+
+def sum_up(sums: torch.Tensor, by_each: torch.Tensor) -> None:
+    """The sums, rounded, into the keys and values of by_each."""
+    tokens, n = len(sums), sums[0].numel()
+    _call("sum_up", sums, by_each, tokens, by_each[0].numel() - n, n)
+
+
+def _call(name: str, *given: torch.Tensor | Block | int | float) -> None:
     """Hand over tensors as addresses: what is not in one piece must say so by its strides."""
-    converted: list[Any] = [
-        ctypes.c_void_p(each.data_ptr())
-        if isinstance(each, torch.Tensor)
-        else ctypes.c_float(each)
-        if isinstance(each, float)
-        else ctypes.c_int64(each)
-        for each in given
-    ]
-    getattr(_library(), name)(*converted)
+    getattr(_library(), name)(*map(_converted, given))
+
+
+def _converted(given: torch.Tensor | Block | int | float) -> Any:
+    if isinstance(given, torch.Tensor):
+        return ctypes.c_void_p(given.data_ptr())
+    if isinstance(given, Block):
+        return ctypes.byref(given)
+    return ctypes.c_float(given) if isinstance(given, float) else ctypes.c_int64(given)
 
 
 @cache

@@ -59,6 +59,12 @@ def fuse_mlps(model: torch.nn.Module, dtype: torch.dtype) -> int:
     return fused
 
 
+def has_fused_mlp(layer: torch.nn.Module) -> bool:
+    """Whether a layer's feed-forward part is one that `fuse_mlps` took up."""
+    forward = getattr(getattr(layer, "mlp", None), "forward", None)
+    return getattr(forward, "__func__", None) is _mlp
+
+
 def _is_plain_norm(module: Any) -> bool:
     weight = getattr(module, "weight", None)
     if not isinstance(weight, torch.Tensor) or weight.dim() != 1 or not _epsilon(module):

@@ -22,11 +22,11 @@ from trainers import rotary
 from trainers.adapter import AdapterWeights, adapted
 from trainers.flash_attention import has_flash
 from trainers.graphs import Captured
+from trainers.heads import Heads
 from trainers.loss import summed_loss
 from trainers.packing import Packed, Shape, pack, shape_of
 from trainers.passes import Passes
 from trainers.qlora import QLora
-from trainers.row_attention import Heads
 from trainers.update import Update
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")

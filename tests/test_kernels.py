@@ -1,4 +1,4 @@
-"""Kernels of a GPU are used where they give what torch gives; the proof needs no GPU."""
+"""Kernels are used where they give what torch gives; the proof needs no GPU."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_each_wrong_kernel_is_found(name: str) -> None:
     assert not are_right(SimpleNamespace(**RIGHT | {name: WRONG[name]}), CPU, torch.float32)
 
 
-def test_no_kernels_on_a_cpu() -> None:
+def test_no_kernels_for_fp32_on_a_cpu() -> None:
     assert kernels(torch.zeros(1)) is None
 
 

@@ -15,7 +15,7 @@ import torch
 
 from harness.fused_layers import fuse
 from harness.lora_linear import groups
-from trainers import packed_attention
+from trainers import last_layer, packed_attention
 from trainers.options import LowRankOptions
 
 
@@ -37,6 +37,7 @@ def adapted(model: Any, options: LowRankOptions) -> Any:
     model.config.use_cache = False
     fuse(model)
     packed_attention.use(model.get_base_model())
+    last_layer.use(model.get_base_model())
     return model
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from trainers.heads import Heads
 from trainers.packing import Packed
 from trainers.rotary import turn, turn_back
-from trainers.row_attention import Heads
 
 LARGEST = 256
 """The largest head that the kernels take."""

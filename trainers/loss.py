@@ -50,11 +50,12 @@ def certify(model: Any, device: torch.device) -> None:
     packed = pack_tree(rows) if device.type == "cpu" else pack(rows, shape_of(rows)).to(device)
     causal = _causal(model)
     with torch.no_grad():
-        together = _hidden(causal, packed)[: 12 * len(rows)]
+        together = _hidden(causal, packed)
         ids = [torch.tensor([row.ids], device=device) for row in rows]
         alone = torch.cat([causal.base_model(input_ids=i).last_hidden_state[0] for i in ids])
         logits = causal(input_ids=ids[0]).logits[0]
-        apart = _apart(together, alone), _apart(causal.get_output_embeddings()(alone[:12]), logits)
+        at_labels = _apart(together[packed.before], alone[packed.before])
+        apart = at_labels, _apart(causal.get_output_embeddings()(alone[:12]), logits)
     if max(apart) > MOST_APART:
         raise UserError(
             f"model {model.config.model_type!r}: rows in one sequence come out {apart[0]:.0%} and "
@@ -76,7 +77,7 @@ def _causal(model: Any) -> Any:
 
 
 def _hidden(causal: Any, packed: Packed) -> torch.Tensor:
-    """What the last layer makes of each token: (T, hidden)."""
+    """What the last layer makes of each token that predicts a label: (T, hidden)."""
     made: torch.Tensor = causal.base_model(
         input_ids=packed.ids, position_ids=packed.positions, packed=packed, use_cache=False
     ).last_hidden_state[0]

@@ -20,9 +20,10 @@ from harness.errors import UserError
 from harness.lora_linear import side_by_side
 from harness.rounding import agree
 from trainers.flash_attention import attend_flash, has_flash
+from trainers.heads import Heads
 from trainers.packing import Packed, pack, pack_tree, shape_of
 from trainers.rotary import signed
-from trainers.row_attention import Heads, attend_rows
+from trainers.row_attention import attend_rows
 from trainers.square_attention import attend_squares, move
 
 NAME = "fmtharness_rows"

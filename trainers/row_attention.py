@@ -2,6 +2,8 @@
 
     attend_rows(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
 
+This is how by torch's operations; in bf16 kernels move what products need (`tree_attention`).
+
 Rows of a few hundred tokens are too short for torch's blockwise kernels to pay: these products
 measured five times as fast, forward and backward together. Scores and their shares are fp32 in the
 forward pass: in bf16 they took the loss of a trained model 1% off.
@@ -10,36 +12,16 @@ forward pass: in bf16 they took the loss of a trained model 1% off.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
 from harness.kernels import kernels
+from trainers.heads import Heads
 from trainers.packing import Block, Packed
 from trainers.rotary import turn, turn_back
-
-
-class Heads(NamedTuple):
-    """How a projection is made up: query heads, as many of keys and of values, and their size."""
-
-    queries: int
-    keys: int
-    size: int
-    scale: float
-
-    @property
-    def turned(self) -> int:
-        """The heads that rotary positions turn."""
-        return self.queries + self.keys
-
-    @property
-    def all(self) -> int:
-        return self.queries + 2 * self.keys
-
-    def split(self, each: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(..., all, size) as queries, keys and values."""
-        return torch.split(each, [self.queries, self.keys, self.keys], -2)
+from trainers.tree_attention import attend_tree
 
 
 def attend_rows(
@@ -50,6 +32,8 @@ def attend_rows(
     heads: Heads,
 ) -> torch.Tensor:
     """projected (T, all * size) is overwritten; cos and signed (T, size)."""
+    if own := kernels(projected):
+        return attend_tree(projected, cos, signed, packed, heads, own)
     attended: torch.Tensor = _RowAttention.apply(  # type: ignore[no-untyped-call]
         projected, cos, signed, packed, heads
     )
@@ -74,9 +58,9 @@ class _RowAttention(torch.autograd.Function):
         for block, part, of_block in _blocks(packed, at_places, out):
             query = _queries(part[:, :, : heads.queries], block, heads)
             key, value = _others(part[:, :, heads.queries :])
-            share, rounded = _shares(query, key, block, heads)
+            share = torch.softmax(_scores(query, key, block, heads), -1)
             _put(of_block, share @ value.float(), block, heads)
-            saved += [query, key, value, rounded]
+            saved += [query, key, value, share.to(query.dtype)]
         ctx.save_for_backward(cos, signed, *saved)
         ctx.packed, ctx.heads = packed, heads
         return out.index_select(0, packed.slots).flatten(1)
@@ -93,7 +77,8 @@ class _RowAttention(torch.autograd.Function):
             query, key, value, share = saved[4 * index : 4 * index + 4]
             asked = _queries(part, block, heads)
             by_share = asked @ value.transpose(1, 2)
-            by_score = _shares_back(by_share, share, heads)
+            by_score = torch.ops.aten._softmax_backward_data(by_share, share, -1, share.dtype)
+            by_score.mul_(heads.scale)
             _put(of_block[:, :, : heads.queries], by_score @ key, block, heads)
             by_key, by_value = by_score.transpose(1, 2) @ query, share.transpose(1, 2) @ asked
             of_others = of_block[:, :, heads.queries :].transpose(1, 2)
@@ -142,24 +127,6 @@ def _others(of_places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     split = torch.unflatten(of_places, 2, (2, both // 2)).permute(2, 0, 3, 1, 4)
     key, value = split.reshape(2, rows * both // 2, n, size)
     return key, value
-
-
-def _shares(
-    query: torch.Tensor, key: torch.Tensor, block: Block, heads: Heads
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(R * keys, group * m, n) in fp32 and rounded; zero where a place may not be looked at."""
-    if own := kernels(query):
-        share = torch.bmm(query.float(), key.float().transpose(1, 2))
-        return share, own.shares(share, block.bias, heads.scale)
-    share = torch.softmax(_scores(query, key, block, heads), -1)
-    return share, share.to(query.dtype)
-
-
-def _shares_back(by_share: torch.Tensor, share: torch.Tensor, heads: Heads) -> torch.Tensor:
-    if own := kernels(share):
-        return own.shares_back(by_share, share, heads.scale)  # type: ignore[no-any-return]
-    found: torch.Tensor = torch.ops.aten._softmax_backward_data(by_share, share, -1, share.dtype)
-    return found.mul_(heads.scale)
 
 
 def _scores(query: torch.Tensor, key: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:

@@ -14,9 +14,9 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 
+from trainers.heads import Heads
 from trainers.packing import Packed
 from trainers.rotary import turn, turn_back
-from trainers.row_attention import Heads
 
 
 def attend_squares(
