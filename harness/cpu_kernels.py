@@ -17,6 +17,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -68,7 +69,9 @@ class Block(ctypes.Structure):
 
 
 def compiler() -> str | None:
-    """The machine's C compiler."""
+    """The machine's C compiler; elsewhere than on Linux, asking for one may open windows."""
+    if not sys.platform.startswith("linux"):
+        return None
     return next(filter(None, map(shutil.which, COMPILERS)), None)
 
 

@@ -58,7 +58,9 @@ def _compiled() -> Any:
             device = torch.device("cpu")
             right = are_right(cpu_kernels, device, torch.bfloat16) and shares_are_right(cpu_kernels)
     except (OSError, AttributeError, SubprocessError) as error:
-        said = str(error).strip().splitlines()[-1]
+        told = getattr(error, "stderr", None) or b""
+        said = (told.decode(errors="replace") or str(error) or type(error).__name__).strip()
+        said = said.splitlines()[-1]
         say(f"model: the C compiler cannot build kernels here ({said}); torch's own are slower")
         return None
     return cpu_kernels if right else None
