@@ -65,8 +65,10 @@ def evaluate(loaded: Loaded) -> None:
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, torch.Tensor]:
-    expanded = load_model(ModelOptions(quantization="nf4", precision="bf16")).model.state_dict()
-    loaded = drawn(ModelOptions(quantization="none", precision="fp32"))
+    expanded = load_model(
+        ModelOptions(device="cpu", quantization="nf4", precision="bf16")
+    ).model.state_dict()
+    loaded = drawn(ModelOptions(device="cpu", quantization="none", precision="fp32"))
     base: Any = loaded.model
     weights = dict(base.named_parameters())
     for name, value in expanded.items():
@@ -83,7 +85,9 @@ def reference() -> dict[str, torch.Tensor]:
 def test_after_an_evaluation_every_adapter_gradient_matches_the_reference(
     dequantize: Any, reference: dict[str, torch.Tensor]
 ) -> None:
-    options = ModelOptions(quantization="nf4", precision="bf16", dequantize=dequantize)
+    options = ModelOptions(
+        device="cpu", quantization="nf4", precision="bf16", dequantize=dequantize
+    )
     loaded = drawn(options)
     evaluate(loaded)
     found = gradients(loaded)
@@ -105,7 +109,9 @@ def test_the_trap_is_real_where_this_cpu_springs_it(
     if not has_avx512bf16():
         pytest.skip("bitsandbytes repacks 4-bit weights only on CPUs with AVX512-BF16")
     monkeypatch.setattr("trainers.adapter.fuse", lambda model: None)  # layers of bitsandbytes' own
-    loaded = drawn(ModelOptions(quantization="nf4", precision="bf16", dequantize="never"))
+    loaded = drawn(
+        ModelOptions(device="cpu", quantization="nf4", precision="bf16", dequantize="never")
+    )
     for module in loaded.model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = True

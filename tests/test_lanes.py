@@ -39,7 +39,9 @@ def test_lanes_sum_up_to_the_same(
         monkeypatch.setattr(packed_attention, "_is_plain", lambda *_: False)
         monkeypatch.setattr(fused_layers, "fuse_mlps", lambda *_: 0)
     name = str(tiny_model(tmp_path / "tiny"))
-    loaded = load_model(ModelOptions(name=name, quantization="none", precision="fp32"))
+    loaded = load_model(
+        ModelOptions(name=name, device="cpu", quantization="none", precision="fp32")
+    )
     options = Lora()
     model = adapted(loaded.model, options)
     weights = AdapterWeights(model)

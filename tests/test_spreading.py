@@ -63,7 +63,8 @@ def test_experts_of_their_own_are_refused(tmp_path: Path) -> None:
 def _compare(name: str, quantization: str) -> None:
     options = Lora(max_seq_length=40, max_micro_batch_tokens=40)
     model = ModelOptions.model_validate(
-        {"name": name, "quantization": quantization, "precision": "fp32", "dequantize": "never"}
+        {"name": name, "device": "cpu", "quantization": quantization, "precision": "fp32"}
+        | {"dequantize": "never"}
     )
     share = ROWS[processes.rank() :: processes.count()]  # three rows, and two
 
