@@ -147,6 +147,51 @@ def test_what_is_filled_up_has_no_gradient(model: Any) -> None:
     assert found[5].abs().max() > 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_model_that_turns_a_part_of_each_head(dtype: torch.dtype) -> None:
+    partly = small("glm").to(dtype)
+    expected: Any = sum(naive(partly, row).float() for row in ROWS)
+    packed_attention.use(partly)
+    certify(partly, torch.device("cpu"))
+    for shape in SHAPES:
+        found = summed_loss(partly, packed(ROWS, shape))
+        near = 1e-5 if dtype == torch.float32 else 0.02
+        torch.testing.assert_close(found, expected, rtol=near, atol=0)
+
+
+def test_a_model_with_attention_of_its_own_is_refused() -> None:
+    other = small("stablelm")
+    packed_attention.use(other)
+    with pytest.raises(UserError, match="model 'stablelm': rows in one sequence"):
+        certify(other, torch.device("cpu"))
+
+
+def small(kind: str) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=32,
+        pad_token_id=0,
+    )
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def test_what_is_no_number_is_refused(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = model.base_model.layers[1].mlp
+    monkeypatch.setattr(inner, "forward", lambda x: x * torch.nan)
+    with pytest.raises(UserError, match="rows in one sequence"):
+        certify(model, torch.device("cpu"))
+
+
 def test_a_model_that_packs_wrongly_is_refused(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device("cpu")
     certify(model, device)

@@ -51,10 +51,14 @@ def _forward(
     packed: Packed | None = None,
     **kwargs: Any,
 ) -> Any:
-    """hidden_states (1, T, hidden); the model's own forward where nothing is packed."""
-    if packed is None:
+    """hidden_states (1, T, hidden); the model's own forward where nothing is packed.
+
+    And where positions turn a part of each head, which shows only here.
+    """
+    if packed is None or position_embeddings[0].shape[-1] != module.head_dim:
+        more = kwargs if packed is None else {**kwargs, "packed": packed}
         return unpacked(
-            hidden_states=hidden_states, position_embeddings=position_embeddings, **kwargs
+            hidden_states=hidden_states, position_embeddings=position_embeddings, **more
         )
     return _packed(module, hidden_states, position_embeddings, packed), None
 
@@ -102,9 +106,13 @@ def _is_plain(module: Any, model: Any) -> bool:
         torch.cat([part, part], -1).to(device, model.dtype) for part in (angles.cos(), angles.sin())
     )
     hidden = torch.randn(1, tokens, width, generator=generator).to(device, model.dtype)
-    with torch.no_grad():
-        own = module(hidden_states=hidden, position_embeddings=(cos, sin), attention_mask=None)[0]
-        return agree(_packed(module, hidden, (cos, sin), packed)[:, :6], own[:, :6])
+    try:
+        with torch.no_grad():
+            turns = cos, sin
+            own = module(hidden_states=hidden, position_embeddings=turns, attention_mask=None)[0]
+            return agree(_packed(module, hidden, turns, packed)[:, :6], own[:, :6])
+    except (RuntimeError, TypeError):  # it is given what a plain one takes
+        return False
 
 
 def _mask(*arguments: Any, **kwargs: Any) -> Any:
