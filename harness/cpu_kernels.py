@@ -124,7 +124,7 @@ def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def shares(scores: torch.Tensor, bias: torch.Tensor, scale: float) -> torch.Tensor:
-    """scores (R * each, group * m, n) fp32, overwritten; bias (R, m, n) fp32; rounded shares."""
+    """scores (R * keys, group * m, n) fp32, overwritten; bias (R, m, n) fp32; rounded shares."""
     out = torch.empty_like(scores, dtype=torch.bfloat16)
     rows, m, n = bias.shape
     squares = scores.numel() // (m * n)

@@ -132,7 +132,8 @@ class _RmsNorm(torch.autograd.Function):
 def _mlp(module: Any, x: torch.Tensor) -> torch.Tensor:
     both = side_by_side((module.gate_proj, module.up_proj), x)
     last = group_of([module.down_proj])
-    if last is None or last.drops or not kernels(both):
+    anew = both.is_cuda or kernels(both)  # else making it anew takes longer than keeping it
+    if last is None or last.drops or not anew:
         gate: Any = _Gate.apply
         return module.down_proj(gate(both))  # type: ignore[no-any-return]
     return gated_linear(both, last)
@@ -176,7 +177,7 @@ class _Gate(torch.autograd.Function):
 class _GatedLinear(torch.autograd.Function):
     """The linear layer behind the gate, which keeps what the gate was given and not what it gave.
 
-    That is a fifth of what a layer keeps. Without kernels it would take time to make that anew.
+    That is a fifth of what a layer keeps.
     """
 
     @staticmethod

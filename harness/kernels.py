@@ -41,8 +41,7 @@ def _tried(device: torch.device, dtype: torch.dtype) -> Any:
         with torch.no_grad(), torch.cuda.device(device):
             right = are_right(triton_kernels, device, dtype)
     except Exception as error:  # compilers fail in many ways, and torch's own kernels will do
-        said = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        say(f"model: Triton cannot build its kernels here ({said}); torch's own are slower")
+        say(f"model: Triton cannot build its kernels here ({_why(error)}); torch's own are slower")
         return None
     return triton_kernels if right else None
 
@@ -58,12 +57,17 @@ def _compiled() -> Any:
             device = torch.device("cpu")
             right = are_right(cpu_kernels, device, torch.bfloat16) and shares_are_right(cpu_kernels)
     except (OSError, AttributeError, SubprocessError) as error:
-        told = getattr(error, "stderr", None) or b""
-        said = (told.decode(errors="replace") or str(error) or type(error).__name__).strip()
-        said = said.splitlines()[-1]
-        say(f"model: the C compiler cannot build kernels here ({said}); torch's own are slower")
+        why = _why(error)
+        say(f"model: the C compiler cannot build kernels here ({why}); torch's own are slower")
         return None
     return cpu_kernels if right else None
+
+
+def _why(error: Exception) -> str:
+    """The last line of what a compiler, else its error, had to say."""
+    told = getattr(error, "stderr", None)
+    said = told.decode(errors="replace").strip() if isinstance(told, bytes) else ""
+    return (said or str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 @torch.inference_mode(False)  # generation may be the first to ask, and the trial differentiates

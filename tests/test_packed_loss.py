@@ -37,28 +37,32 @@ def packed(rows: list[Encoded], shape: Shape | None = None) -> Packed:
 @pytest.fixture(scope="module", params=["llama", "qwen2", "qwen3"])
 def model(request: pytest.FixtureRequest) -> Any:
     """Tiny random models in fp32; with biases and a head of its own; with norms of queries."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(
-        request.param,
-        vocab_size=64,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=32,
-        tie_word_embeddings=request.param == "llama",
-    )
-    made: Any = AutoModelForCausalLM.from_config(config)
+    made = small(request.param, hidden_size=16, tie_word_embeddings=request.param == "llama")
     for name, weight in made.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(weight)
     assert fuse_mlps(made, made.dtype) == 2
     packed_attention.use(made)
     last_layer.use(made)
-    return made.eval()
+    return made
+
+
+def small(kind: str, **more: Any) -> Any:
+    """A random model in fp32."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=64,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=32,
+        **more,
+    )
+    return AutoModelForCausalLM.from_config(config).eval()
 
 
 def naive(model: Any, row: Encoded) -> Any:
@@ -149,7 +153,7 @@ def test_what_is_filled_up_has_no_gradient(model: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_model_that_turns_a_part_of_each_head(dtype: torch.dtype) -> None:
-    partly = small("glm").to(dtype)
+    partly = small("glm", hidden_size=32, head_dim=16, pad_token_id=0).to(dtype)
     expected: Any = sum(naive(partly, row).float() for row in ROWS)
     packed_attention.use(partly)
     certify(partly, torch.device("cpu"))
@@ -160,29 +164,10 @@ def test_a_model_that_turns_a_part_of_each_head(dtype: torch.dtype) -> None:
 
 
 def test_a_model_with_attention_of_its_own_is_refused() -> None:
-    other = small("stablelm")
+    other = small("stablelm", hidden_size=32)
     packed_attention.use(other)
     with pytest.raises(UserError, match="model 'stablelm': rows in one sequence"):
         certify(other, torch.device("cpu"))
-
-
-def small(kind: str) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(
-        kind,
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        max_position_embeddings=32,
-        pad_token_id=0,
-    )
-    return AutoModelForCausalLM.from_config(config).eval()
 
 
 def test_what_is_no_number_is_refused(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
