@@ -89,6 +89,8 @@ def test_what_is_no_number_stays_none() -> None:
         losses = cpu_kernels.loss_rows(logits, torch.tensor([1, 2, 3]))
         assert losses.isfinite().tolist() == [True, False, True]
         assert logits.isfinite().all(1).tolist() == [True, False, True]
+    every_bit = torch.tensor(2**31 - 1, dtype=torch.int32).view(torch.float32).item()
+    for bad in (torch.nan, torch.inf, -torch.nan, every_bit):  # the last would carry into its sign
         scores = drawn(2, 3, 5).float()
         scores[0, 1, 2] = bad
         share = cpu_kernels.shares(scores, torch.zeros(1, 3, 5), 1.0)
