@@ -79,7 +79,7 @@ define install
 endef
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(call install,.)
+	$(call install,.[train])
 	@touch $@
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt

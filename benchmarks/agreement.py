@@ -27,12 +27,14 @@ from tabulate import tabulate
 
 from harness.backends.transformers import complete_with
 from harness.config import Config, load_config
-from harness.encoding import Encoded, encode_example, stop_token
-from harness.judging import judge, tally
-from harness.models import Loaded, load_model, quiet_transformers
+from harness.engine.encoding import Encoded, encode_example, stop_token
+from harness.engine.models import Loaded, load_model
+from harness.engine.quiet import quiet_transformers
+from harness.judging.tally import tally
+from harness.judging.verdicts import judge
 from harness.records import Example, Metric
-from harness.training import TrainingRun
-from trainers.batches import Order
+from harness.run.training import Training
+from trainers.batch.order import Order
 
 Side = Callable[[Config, Sequence[Example], Order, int, Path], tuple[list[float], Path]]
 """Trains so many steps in a folder; returns the loss of each and the adapter."""
@@ -90,7 +92,7 @@ def _fast(
     trainer = config.trainer.model_copy(update=update)  # type: ignore[attr-defined]
     losses: list[float] = []
 
-    class Watched(TrainingRun):
+    class Watched(Training):
         def log(self, step: int, values: dict[str, float]) -> None:
             losses.extend(values[name] for name in values if name == "train/loss")
 
@@ -191,9 +193,7 @@ def _rates(config: Config, adapter: Path, held_out: Sequence[Example]) -> dict[s
     loaded: Loaded = load_model(config.model, adapter)
     options: Any = config.backend
     completions = list(
-        complete_with(
-            loaded, held_out, arm="sft", max_new_tokens=options.max_new_tokens, batch_size=32
-        )
+        complete_with(loaded, held_out, max_new_tokens=options.max_new_tokens, batch_size=32)
     )
     by_id = {example.id: example for example in held_out}
     return tally(config.evaluators, judge(config.evaluators, by_id, completions)).named()

@@ -21,8 +21,8 @@ from typing import Literal
 
 import msgspec
 
-from evaluators.duplicate_json_objects import find_objects
-from evaluators.json_format import JsonFormat
+from evaluators.json.format import JsonFormat
+from evaluators.json.objects import find_objects
 
 JUDGE = JsonFormat(root="any")
 OWN_LABELS = {"duplicate_key"}

@@ -139,9 +139,9 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     import transformers
 
     from harness.config import load_config
-    from harness.encoding import encode_example, stop_token
-    from harness.models import resolve
-    from trainers.batches import Order
+    from harness.engine.encoding import encode_example, stop_token
+    from harness.engine.gguf import resolve
+    from trainers.batch.order import Order
 
     config = load_config(chosen.config)
     model = resolve(chosen.model or config.model.name)
@@ -234,7 +234,7 @@ def _result(spec: dict[str, Any], process: subprocess.Popen[str], said: Path) ->
 
 def _import_all(side: str) -> None:
     """What takes seconds and is no part of a training."""
-    names = ["accelerate", "bitsandbytes", "peft", "transformers", "harness.training"]
+    names = ["accelerate", "bitsandbytes", "peft", "transformers", "harness.run.training"]
     for name in [*names, "datasets", "trl.trainer.sft_trainer"] if side == "trl" else names:
         importlib.import_module(name)
 
@@ -251,13 +251,13 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
     """Three steps on one row of 512 tokens, all but the first of them labels."""
     import torch
 
-    from harness.config import ModelOptions
-    from harness.encoding import Encoded
-    from harness.models import load_model, memory_peaks
-    from trainers.adapter import AdapterWeights, adapted
-    from trainers.passes import Passes
-    from trainers.qlora import QLora
-    from trainers.update import Update
+    from harness.contracts import ModelOptions
+    from harness.engine.encoding import Encoded
+    from harness.engine.models import load_model, memory_peaks
+    from trainers.lora import QLora
+    from trainers.step.adapter import AdapterWeights, adapted
+    from trainers.step.passes import Passes
+    from trainers.step.update import Update
 
     options = QLora(gradient_checkpointing="always")
     model = ModelOptions(name=spec["model"], quantization="nf4", dequantize="never")
@@ -280,8 +280,8 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     from random import Random
 
     from harness.config import load_config
-    from harness.models import memory_peaks
-    from harness.training import TrainingRun
+    from harness.engine.models import memory_peaks
+    from harness.run.training import Training
 
     limit = spec["limit"] or "1000GiB"  # else the config's own would hold
     config = load_config(
@@ -304,7 +304,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     held_out = list(config.generator.generate("eval", 1, Random(config.seed)))
     times: list[tuple[float, float]] = []
 
-    class Watched(TrainingRun):
+    class Watched(Training):
         def log(self, step: int, values: dict[str, float]) -> None:
             if "train/loss" in values:
                 times.append((time.perf_counter(), values["train/loss"]))
@@ -335,8 +335,8 @@ def _trl(spec: dict[str, Any]) -> dict[str, Any]:
     from peft import LoraConfig, get_peft_model
     from trl import SFTConfig, SFTTrainer
 
-    from harness.config import bytes_of
-    from harness.models import memory_peaks
+    from harness.contracts import bytes_of
+    from harness.engine.models import memory_peaks
 
     on_gpu = torch.cuda.is_available()
     if spec["limit"] and on_gpu:

@@ -24,8 +24,8 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from evaluators.json_format import JsonFormat
-from evaluators.json_labels import LABELS
+from evaluators.json.format import JsonFormat
+from evaluators.json.labels import LABELS
 from harness import config, contracts, hookspecs
 from harness.cli import main as fmtharness
 from harness.contracts import Format, rates_of

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluators.csv_format import CsvFormat
-from evaluators.duplicate_json_objects import DuplicateJsonObjects
-from evaluators.extras import Extras
-from evaluators.json_array_format import JsonArrayFormat
-from evaluators.json_format import JsonFormat
-from evaluators.json_leniency import JsonLeniency
-from evaluators.json_schema import JsonSchema
-from evaluators.jsonl_format import JsonlFormat
-from evaluators.markdown_table_format import MarkdownTableFormat
-from evaluators.regex_format import RegexFormat
-from evaluators.toml_format import TomlFormat
-from evaluators.tool_call_format import ToolCallFormat
-from evaluators.xml_format import XmlFormat
-from evaluators.yaml_format import YamlFormat
+from evaluators.json.array import JsonArrayFormat
+from evaluators.json.extras import Extras
+from evaluators.json.format import JsonFormat
+from evaluators.json.leniency import JsonLeniency
+from evaluators.json.lines import JsonlFormat
+from evaluators.json.objects import DuplicateJsonObjects
+from evaluators.json.schema import JsonSchema
+from evaluators.json.tool_call import ToolCallFormat
+from evaluators.regex.format import RegexFormat
+from evaluators.tables.csv import CsvFormat
+from evaluators.tables.markdown import MarkdownTableFormat
+from evaluators.toml.format import TomlFormat
+from evaluators.xml.format import XmlFormat
+from evaluators.yaml.format import YamlFormat
 from harness import hookimpl
 from harness.contracts import Evaluator, Format
 

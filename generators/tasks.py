@@ -25,8 +25,8 @@ from harness.contracts import Format, Options, Split
 from harness.errors import PluginError, UserError
 from harness.formats import DEFAULT_FORMAT, for_value, options_of
 from harness.options import build, parse_spec
-from harness.plugins import did_you_mean
 from harness.records import Example
+from harness.text import did_you_mean
 
 Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -26,8 +26,8 @@ from harness.errors import HarnessError, StoppedError, UserError
 
 if TYPE_CHECKING:
     from harness.config import Config
-    from harness.judging import Tally
-    from harness.run_folder import RunFolder
+    from harness.judging.tally import Tally
+    from harness.run.folder import RunFolder
 
 # torch's threads wait for each other by spinning, which starves them where other processes want the
 # cores: beside two busy ones on two cores, training ran at 143 tokens/s with this and 98 without.
@@ -93,7 +93,7 @@ def _opened(
     config: Path | None, overrides: tuple[str, ...], out: Path | None
 ) -> Iterator[RunFolder]:
     """The run's folder; without CONFIG, a folder that has a config keeps its own."""
-    from harness.run_folder import RunFolder
+    from harness.run.folder import RunFolder
 
     with RunFolder.open(*_resolved(config, overrides, out)) as run:
         yield run
@@ -104,7 +104,7 @@ def _resolved(
 ) -> tuple[Path, Config]:
     from harness.config import load_config
     from harness.progress import say
-    from harness.run_folder import default_folder
+    from harness.run.folder import default_folder
 
     resolved: Config = load_config(config, overrides=overrides, name=out.name if out else None)
     where = out or default_folder(resolved)
@@ -117,11 +117,12 @@ def _resolved(
 
 def _followed(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> bool:
     """Whether another process leads; this one has then taken part in its training."""
-    from harness import pipeline, processes
+    from harness import processes
+    from harness.run import stages
 
     if processes.leads():
         return False
-    pipeline.follow(*_resolved(config, overrides, out))
+    stages.follow(*_resolved(config, overrides, out))
     return True
 
 
@@ -132,17 +133,17 @@ def generate(
     config: Path | None, overrides: tuple[str, ...], out: Path | None, to: Path | None
 ) -> None:
     """Write train and eval Examples, and the statistics that prove their separation."""
-    from harness import pipeline
     from harness.config import load_config
+    from harness.run import stages
 
     if to is not None and out is not None:
         raise UserError("--to and --out exclude each other: data alone, or a run's folder")
     if to is not None:
-        pipeline.write_data(load_config(config, overrides=overrides), to)
+        stages.write_data(load_config(config, overrides=overrides), to)
         click.echo(f"wrote {to}")
         return
     with _opened(config, overrides, out) as run:
-        pipeline.generate(run)
+        stages.generate(run)
         click.echo(f"wrote {run.path / 'data'}")
 
 
@@ -150,13 +151,13 @@ def generate(
 @run_options
 def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
     """Fine-tune on the train Examples; goes on from the last checkpoint."""
-    from harness import pipeline
+    from harness.run import stages
 
     if _followed(config, overrides, out):
         return
     with _opened(config, overrides, out) as run:
-        pipeline.generate(run)
-        click.echo(f"wrote {pipeline.train(run)}")
+        stages.generate(run)
+        click.echo(f"wrote {stages.train(run)}")
 
 
 @main.command("eval")
@@ -177,8 +178,8 @@ def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> 
 @click.pass_context
 def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any) -> None:
     """Judge a model on Examples, or completions that exist already."""
-    from harness.evaluation import evaluate as judge_all
-    from harness.tables import metrics_json, metrics_table
+    from harness.commands.eval import evaluate as judge_all
+    from harness.report.tables import metrics_json, metrics_table
 
     tally = judge_all(**options)
     shown = json.dumps(metrics_json(tally)) if as_json else metrics_table(tally, slices=slices)
@@ -193,15 +194,15 @@ def run(
     ctx: click.Context, config: Path | None, overrides: tuple[str, ...], out: Path | None
 ) -> None:
     """The whole job: data, the untuned model judged, training, the tuned model judged."""
-    from harness import pipeline
-    from harness.comparison import formats_side_by_side, rates_side_by_side
+    from harness.report.comparison import formats_side_by_side, rates_side_by_side
+    from harness.run import stages
 
     if _followed(config, overrides, out):
         return
     with _opened(config, overrides, out) as opened:
-        tallies = pipeline.run_all(opened)
+        tallies = stages.run_all(opened)
         evaluators = opened.config.evaluators
-        base, tuned = pipeline.arm(opened, "base"), pipeline.arm(opened, "sft")
+        base, tuned = stages.arm(opened, "base"), stages.arm(opened, "sft")
         by_format = formats_side_by_side(evaluators, base, tuned)
         click.echo(by_format or rates_side_by_side(evaluators, base, tuned))
         _tell_unscored(tallies)
@@ -238,7 +239,7 @@ def check(
     input, and so is no argument. Without --evaluator or --format, json_strict judges. Exits with 1
     where a text fails.
     """
-    from harness import checking
+    from harness.commands import check as checking
 
     judges = checking.evaluators(evaluators, formats)
     stdin = sys.stdin.buffer if sys.stdin else None
@@ -269,20 +270,20 @@ def compare(
 
     Stages of the run that are missing are run first.
     """
-    from harness import pipeline
-    from harness.comparison import (
+    from harness.files import atomic_file
+    from harness.report.comparison import (
         diffs,
         formats_side_by_side,
         rates_side_by_side,
         slices_side_by_side,
         stops_side_by_side,
     )
-    from harness.records import atomic_file
+    from harness.run import stages
 
     with _opened(config, overrides, out) as run:
-        tallies = pipeline.run_all(run)
-        base, tuned = pipeline.arm(run, "base"), pipeline.arm(run, "sft")
-        examples, evaluators = list(pipeline.eval_examples(run)), run.config.evaluators
+        tallies = stages.run_all(run)
+        base, tuned = stages.arm(run, "base"), stages.arm(run, "sft")
+        examples, evaluators = list(stages.eval_examples(run)), run.config.evaluators
         target = out_md or run.path / "compare.md"
         written = [
             f"# {run.config.name}: base against tuned",
@@ -312,7 +313,7 @@ def compare(
 
 
 def _tell_unscored(tallies: Mapping[str, Tally]) -> None:
-    from harness.tables import unscored_lines
+    from harness.report.tables import unscored_lines
 
     for arm, tally in tallies.items():
         for line in unscored_lines(tally):
@@ -324,7 +325,7 @@ def _tell_unscored(tallies: Mapping[str, Tally]) -> None:
 @click.option("--out-png", type=file, help="[default: curves.png beside the logs' folder]")
 def plot(logdir: Path, out_png: Path | None) -> None:
     """Draw a run's scalars from its TensorBoard logs."""
-    from harness.plot import draw
+    from harness.report.plot import draw
 
     target = out_png or logdir.parent / "curves.png"
     names = draw(logdir, target)
@@ -336,7 +337,7 @@ def plot(logdir: Path, out_png: Path | None) -> None:
 def plugins(as_json: bool) -> None:
     """List every component: kind, name, distribution, one line."""
     from harness.plugins import registry
-    from harness.tables import table
+    from harness.report.tables import table
 
     found = [
         (each.kind.removesuffix("s"), each.name, each.distribution, each.summary)
@@ -356,7 +357,7 @@ def plugins(as_json: bool) -> None:
 @click.option("--to", type=folder, help="Its folder.  [default: fmtharness-NAME]")
 def new(what: Literal["format", "evaluator"], name: str, to: Path | None) -> None:
     """Write a plugin of your own: a package with a format or an evaluator, and its tests."""
-    from harness.scaffold import write
+    from harness.commands.new import write
 
     written = write(what, name, to)
     for path in written:
@@ -371,9 +372,10 @@ def new(what: Literal["format", "evaluator"], name: str, to: Path | None) -> Non
 @main.command()
 def models() -> None:
     """Show the built-in model and the converted models in the cache."""
-    from harness.config import BUILTIN_MODEL
-    from harness.models import BUILTIN_PACKAGE, cache_folder, cached_models
-    from harness.tables import table
+    from harness.contracts import BUILTIN_MODEL
+    from harness.engine.gguf import BUILTIN_PACKAGE, cached_models
+    from harness.files import cache_folder
+    from harness.report.tables import table
 
     rows = [[path.name, str(path)] for path in cached_models()]
     click.echo(f"built-in: {BUILTIN_MODEL} (Apache-2.0, from the package {BUILTIN_PACKAGE})")

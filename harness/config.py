@@ -10,35 +10,33 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tomli_w
 from pydantic import BaseModel, Field, field_validator
 
-from harness.contracts import Backend, Evaluator, Generator, Options, Trainer, formats_of
+from harness.contracts import (
+    Backend,
+    Evaluator,
+    Generator,
+    ModelOptions,
+    Options,
+    Trainer,
+    formats_of,
+)
 from harness.errors import ConfigError, UserError
+from harness.files import shipped
 from harness.formats import also_judged_by
 from harness.options import check, parse_spec, parse_value
-from harness.plugins import Kind, component, did_you_mean
+from harness.plugins import Kind, component
+from harness.text import did_you_mean
 
-BUILTIN_MODEL = "smollm2-135m-instruct"
 OUTPUTS = Path("outputs")
-QUICK = Path(__file__).parents[1] / "configs" / "quick.toml"
-
-
-def bytes_of(size: str) -> int:
-    """A size as bytes: `bytes_of("4GiB")` -> 4294967296; 0 where it is none."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]i?)?B?\s*", size, re.ASCII)
-    if not found:
-        return 0
-    number, unit = found.groups()
-    base = 1024 if unit and unit.endswith("i") else 1000
-    return int(float(number) * base ** (" KMG".index(unit[0]) if unit else 0))
+QUICK = "configs/quick.toml"
 
 
 class RunOptions(Options):
@@ -55,34 +53,6 @@ class RunOptions(Options):
         if name in ("", ".", "..") or set(name) & set("/\\"):
             raise ValueError("the name of a folder is due; --out takes a path")
         return name
-
-
-class ModelOptions(Options):
-    """[model]: which weights, and how they are held in memory."""
-
-    name: str = BUILTIN_MODEL
-    """A local folder, a GGUF file, a hub id, or the built-in model."""
-    revision: str | None = None
-    """Branch, tag or commit of a hub model."""
-    trust_remote_code: bool = False
-    """Run code that comes with a hub model; never on unless set here."""
-    device: str = "auto"
-    """`cpu`, `cuda`, `cuda:1`, or `auto`: the first GPU where there is one."""
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """The type that activations and unquantized weights have; auto is bf16 where it is fast."""
-    quantization: Literal["auto", "nf4", "none"] = "auto"
-    """How the base weights are quantized; auto is what the run's trainer trains on, else none."""
-    dequantize: Literal["auto", "never"] = "auto"
-    """Whether NF4 weights are expanded once where memory allows: same numbers, less work."""
-    memory_limit: str | None = None
-    """What training and generation may take of a GPU's memory, such as `4GiB`; all if unset."""
-
-    @field_validator("memory_limit")
-    @classmethod
-    def _is_a_size(cls, text: str | None) -> str | None:
-        if text is not None and not bytes_of(text):
-            raise ValueError("a size is due, such as '4GiB' or '3500MiB'")
-        return text
 
 
 class DataOptions(Options):
@@ -181,7 +151,7 @@ def load_config(
     `quantization = "auto"` becomes what the trainer trains on, or none where nothing `trains`.
     Raises ConfigError with one line per fault, each naming file, table and key.
     """
-    path = path or QUICK
+    path = path or shipped(QUICK)
     tables = _read(path)
     source = str(path)
     faults = [fault for override in overrides if (fault := _override(tables, override))]

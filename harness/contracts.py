@@ -14,20 +14,18 @@ constants of its contract as ClassVars:
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from harness.records import Completion, Example, Problem, Verdict
+from harness.records import Completion, Example, Metric, Problem, Verdict
 
-if TYPE_CHECKING:
-    from harness.config import ModelOptions
-    from harness.training import TrainingRun
-
+BUILTIN_MODEL = "smollm2-135m-instruct"
 Split = Literal["train", "eval"]
 Shape = Literal["record", "table", "tree", "list", "call"]
 """What a value looks like.
@@ -48,6 +46,44 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+
+def bytes_of(size: str) -> int:
+    """A size as bytes: `bytes_of("4GiB")` -> 4294967296; 0 where it is none."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]i?)?B?\s*", size, re.ASCII)
+    if not found:
+        return 0
+    number, unit = found.groups()
+    base = 1024 if unit and unit.endswith("i") else 1000
+    return int(float(number) * base ** (" KMG".index(unit[0]) if unit else 0))
+
+
+class ModelOptions(Options):
+    """[model]: which weights, and how they are held in memory."""
+
+    name: str = BUILTIN_MODEL
+    """A local folder, a GGUF file, a hub id, or the built-in model."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model."""
+    trust_remote_code: bool = False
+    """Run code that comes with a hub model; never on unless set here."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`, or `auto`: the first GPU where there is one."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """The type that activations and unquantized weights have; auto is bf16 where it is fast."""
+    quantization: Literal["auto", "nf4", "none"] = "auto"
+    """How the base weights are quantized; auto is what the run's trainer trains on, else none."""
+    dequantize: Literal["auto", "never"] = "auto"
+    """Whether NF4 weights are expanded once where memory allows: same numbers, less work."""
+    memory_limit: str | None = None
+    """What training and generation may take of a GPU's memory, such as `4GiB`; all if unset."""
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_a_size(cls, text: str | None) -> str | None:
+        if text is not None and not bytes_of(text):
+            raise ValueError("a size is due, such as '4GiB' or '3500MiB'")
+        return text
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -145,6 +181,46 @@ class Evaluator(Protocol):
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one Completion; `example` is None where only the text is known."""
+
+
+class TrainingRun(Protocol):
+    """The run that a Trainer works in: its folder, model, scalars and in-training evaluations."""
+
+    folder: Path
+    """The run's folder; a Trainer writes to `checkpoints/` and `adapter/` in it."""
+    seed: int
+    model: ModelOptions
+    inputs: str
+    """A hash of everything that shapes the adapter; a checkpoint of other inputs is not resumed."""
+    certificate: dict[str, Any]
+    """What `start` was given."""
+    facts: dict[str, Any]
+    """What the Trainer wants in the manifest: tokens, seconds, peak memory."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes into the folder."""
+
+    def start(self, step: int, certificate: dict[str, Any]) -> None:
+        """Open the scalars, keeping those up to `step`; the certificate goes into the manifest."""
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Write scalars of one step; of several processes, only the one that leads does."""
+
+    def evaluate(
+        self,
+        loaded: tuple[Any, Any],
+        step: int,
+        *,
+        n_prompts: int,
+        max_new_tokens: int,
+        batch_size: int,
+    ) -> dict[str, Metric]:
+        """Judge a model in memory, given with its tokenizer, on the first evaluation Examples.
+
+        Writes completions and verdicts of the arm `sft-<step>`, logs every rate and returns the
+        rates by name. The model is left in evaluation mode.
+        """
 
 
 class Trainer(Protocol):

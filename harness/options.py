@@ -18,7 +18,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import ConfigError
-from harness.plugins import Kind, component, did_you_mean
+from harness.plugins import Kind, component
+from harness.text import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 _COMMA = re.compile(r",(?![^\[]*\])")

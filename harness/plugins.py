@@ -5,7 +5,6 @@ component("evaluators", "json_strict")  -> the class, which harness.options.buil
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -21,6 +20,7 @@ from pydantic import BaseModel
 from harness import contracts, hookspecs
 from harness.errors import PluginError, UserError
 from harness.formats import match_evaluator, strict_evaluator
+from harness.text import did_you_mean
 
 Kind = Literal["formats", "generators", "evaluators", "trainers", "backends"]
 KINDS: tuple[Kind, ...] = ("formats", "generators", "evaluators", "trainers", "backends")
@@ -219,9 +219,3 @@ def component(kind: Kind, name: str) -> Any:
         f"no {kind.removesuffix('s')} is called {name!r}{did_you_mean(name, known)}; "
         f"`fmtharness plugins` lists them"
     )
-
-
-def did_you_mean(word: str, known: Any) -> str:
-    """', did you mean ...?' for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""

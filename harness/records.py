@@ -9,9 +9,7 @@ Reading is strict: a row of another shape is a `DataError` that names the file a
 from __future__ import annotations
 
 import codecs
-import errno
 import json
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +17,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from harness.errors import DataError, UserError
+from harness.errors import DataError
+from harness.files import atomic_file
 
 type_record = TypeVar("type_record")
 FinishReason = Literal["stop", "length", "error"]
@@ -170,36 +169,3 @@ def write_records(path: Path, records: Iterable[msgspec.Struct]) -> int:
             out.write(encode(record))
             count += 1
     return count
-
-
-class atomic_file:  # noqa: N801 - reads as a function at its call sites
-    """A context that hands out a temporary path and renames it to `path` on success.
-
-    What a link points to is replaced, not the link; a device or a pipe is written to as it is.
-    Raises UserError where nothing can be written there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve() if path.is_symlink() else path
-        self.direct = self.path.exists() and not self.path.is_file()
-        name = f".{self.path.name}.{os.getpid()}.tmp"
-        self.temporary = self.path if self.direct else self.path.with_name(name)
-
-    def __enter__(self) -> Path:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            if not self.direct:
-                self.temporary.touch()
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
-        return self.temporary
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self.direct:
-            return
-        if kind is None:
-            self.temporary.replace(self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)

@@ -8,18 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from harness import plugins
-from harness.config import ModelOptions
-from harness.contracts import Options
+from harness.contracts import ModelOptions, Options, TrainingRun
 from harness.plugins import Kind, Registered
 from harness.records import Completion, Example, Message, Problem, Verdict
-
-if TYPE_CHECKING:
-    from harness.training import TrainingRun
 
 ROOT = Path(__file__).parents[1]
 FAKE_CONFIG = """

@@ -30,9 +30,9 @@ except ImportError as missing:
     raise SystemExit(0) from missing
 
 with atheris.instrument_imports(include=["evaluators"]):
-    from evaluators.duplicate_json_objects import DuplicateJsonObjects
-    from evaluators.extras import Extras
-    from evaluators.json_format import JsonFormat
+    from evaluators.json.extras import Extras
+    from evaluators.json.format import JsonFormat
+    from evaluators.json.objects import DuplicateJsonObjects
     from tests.references import check
 
 from harness.contracts import Evaluator

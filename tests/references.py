@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from evaluators.duplicate_json_objects import find_objects
-from evaluators.json_format import JsonFormat
-from evaluators.json_labels import LABELS, Problems
-from evaluators.json_recovery import walk
+from evaluators.json.format import JsonFormat
+from evaluators.json.labels import LABELS, Problems
+from evaluators.json.objects import find_objects
+from evaluators.json.recovery import walk
 
 _SPACED: Final = ("members?", "key", "colon", "value", "object-more", "elements?", "array-more")
 _SHORTEST: Final = {

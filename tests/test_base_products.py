@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import base_products
-from harness.base_products import Floats, multiply, multiply_back
-from harness.rounding import agree
+from harness.engine import base_products
+from harness.engine.base_products import Floats, multiply, multiply_back
+from harness.engine.rounding import agree
 
 
 def drawn(*shape: int) -> torch.Tensor:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.encoding import Encoded
-from trainers.batches import Order, micro_batches, shares
-from trainers.packing import LONGEST, Shape, buckets, pack_tree, shape_of
+from harness.engine.encoding import Encoded
+from trainers.batch.order import Order, micro_batches, shares
+from trainers.batch.packing import LONGEST, Shape, buckets, pack_tree, shape_of
 
 
 def numbered(n: int) -> list[Encoded]:

@@ -16,12 +16,12 @@ from generators.families import FAMILIES
 from generators.tasks import Tasks
 from harness.cli import main
 from harness.contracts import Split
-from harness.data_stats import collect_stats
 from harness.formats import for_example, for_value, labels_of, title
-from harness.judging import judge
+from harness.judging.verdicts import judge
 from harness.options import build
 from harness.plugins import load
 from harness.records import Completion, Example
+from harness.run.data_stats import collect_stats
 from harness.testing import plain_values
 
 FORMATS = sorted(load(())["formats"])

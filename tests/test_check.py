@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.checking import sources
 from harness.cli import main
+from harness.commands.check import sources
 from harness.errors import UserError
 from tests.fakes import ROOT, fmtharness
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from trainers import checkpoints
-from trainers.adapter import AdapterWeights, adapted
 from trainers.lora import Lora
-from trainers.update import Update
+from trainers.resume import checkpoints
+from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.update import Update
 
 
 class Training(NamedTuple):

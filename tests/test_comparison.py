@@ -9,7 +9,9 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from harness.comparison import (
+from harness.contracts import Rate
+from harness.records import Completion, Example
+from harness.report.comparison import (
     Arm,
     diffs,
     formats_side_by_side,
@@ -17,8 +19,6 @@ from harness.comparison import (
     slices_side_by_side,
     stops_side_by_side,
 )
-from harness.contracts import Rate
-from harness.records import Completion, Example
 from tests.fakes import Picky, example, verdict
 
 FENCED = "`````\nx\n`````"

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch.nn.functional import silu
 
-from harness import cpu_kernels
-from harness import kernels as choice
-from harness.kernels import are_right, kernels, shares_are_right
+from harness.engine.kernels import choice
+from harness.engine.kernels import cpu as cpu_kernels
+from harness.engine.kernels.choice import are_right, kernels, shares_are_right
 from tests import test_kernels as by_torch
 
 CPU = torch.device("cpu")

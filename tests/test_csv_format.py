@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.csv_format import CsvFormat
+from evaluators.tables.csv import CsvFormat
 from harness.testing import check_format
 
 CSV = CsvFormat(min_columns=1)

@@ -15,8 +15,8 @@ import generators
 from generators.context import template_id
 from generators.tasks import Tasks
 from harness.contracts import Split
-from harness.data_stats import collect_stats, entity, schema_of, stats_markdown
 from harness.records import Example, Message
+from harness.run.data_stats import collect_stats, entity, schema_of, stats_markdown
 
 N = 2000
 OPTIONS = Tasks(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from harness import decode_attention
+from harness.engine import decode_attention
 
 MODULE: Any = SimpleNamespace(num_key_value_groups=3, is_causal=True)
 SEEN = torch.tensor([[1, 1, 1, 1, 0, 0, 0, 0], [1] * 8, [1] + [0] * 7]).bool()[:, None, None]

@@ -10,10 +10,11 @@ from hypothesis import example as case
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.diagnostics import MOST_BLOCKS, WIDTH, Lines, diagnosis, visible
-from harness.judging import judge
+from harness.judging.verdicts import judge
 from harness.options import build
 from harness.records import Completion, Problem, Verdict
+from harness.report.diagnostics import MOST_BLOCKS, WIDTH, Lines, diagnosis
+from harness.text import visible
 from tests.fakes import verdict
 from tests.strategies import broken_texts, json_objects, mutated_texts, written_texts
 

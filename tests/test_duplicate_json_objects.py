@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evaluators.duplicate_json_objects import DuplicateJsonObjects, find_objects
+from evaluators.json.objects import DuplicateJsonObjects, find_objects
 from harness.records import Completion, Example, Message
 from tests.references import objects
 from tests.strategies import (

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from harness.config import BUILTIN_MODEL
-from harness.encoding import (
+from harness.contracts import BUILTIN_MODEL
+from harness.engine.encoding import (
     Encoded,
     certify_parity,
     encode_example,
     encode_prompt,
     stop_token,
 )
+from harness.engine.gguf import resolve
 from harness.errors import ModelError, ParityError
-from harness.models import resolve
 from harness.records import Example, Message
-from trainers.loss import summed_loss
-from trainers.packing import pack_tree
+from trainers.batch.packing import pack_tree
+from trainers.step.loss import summed_loss
 
 pytestmark = pytest.mark.model
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from evaluators.extras import Extras
-from evaluators.json_format import JsonFormat
+from evaluators.json.extras import Extras
+from evaluators.json.format import JsonFormat
 from harness.contracts import rates_of
 from harness.records import Completion, Example, FinishReason, Message, Verdict
 from tests.strategies import broken_texts, json_objects, prose

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from harness.commands.eval import evaluate
 from harness.config import implied, load_config
 from harness.contracts import Corruption, Evaluator, Options, Parsed, Shape, applies
 from harness.errors import ConfigError, UserError
-from harness.evaluation import evaluate
 from harness.formats import (
     also_judged_by,
     for_example,
@@ -24,7 +24,8 @@ from harness.formats import (
     strict_evaluator,
     title,
 )
-from harness.judging import judge, tally
+from harness.judging.tally import tally
+from harness.judging.verdicts import judge
 from harness.options import build
 from harness.records import Completion, Example, Message, Problem, write_records
 from tests.fakes import example

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.fused_layers import fuse, fuse_mlps, fuse_norms, gated_linear
-from harness.lora_linear import group_layers, group_of, groups
-from harness.rounding import agree
-from trainers.rotary import signed, turn, turn_back
+from harness.engine.fused_layers import fuse, fuse_mlps, fuse_norms, gated_linear
+from harness.engine.lora_linear import group_layers, group_of, groups
+from harness.engine.rounding import agree
+from trainers.attention.rotary import signed, turn, turn_back
 
 DTYPES = [torch.float32, torch.bfloat16]
 

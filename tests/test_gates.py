@@ -12,22 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import pipeline, plugins
+from harness import plugins
 from harness.config import load_config
 from harness.contracts import Options
 from harness.errors import ConfigError
-from harness.gate_outcomes import WORST, Outcome, judge_gate
-from harness.gates import (
+from harness.gates.gate_file import (
     Bounds,
     GateOptions,
     ModelSource,
     Regression,
     read_gate,
 )
+from harness.gates.outcomes import WORST, Outcome, judge_gate
+from harness.judging.statistics import mcnemar, rate
 from harness.plugins import Registered
 from harness.records import Completion, Example, Message, write_records
-from harness.run_folder import RunFolder
-from harness.statistics import mcnemar, rate
+from harness.run import stages
+from harness.run.folder import RunFolder
 from tests.fakes import FAKE_CONFIG, ROOT, Echo, example
 
 GOOD, BAD = '{"a": 1}', '{"a": 1,}'
@@ -364,7 +365,7 @@ def test_a_broken_row_fails_the_gate_with_its_line() -> None:
 def make_run(folder: str, *overrides: str) -> None:
     Path("fake.toml").write_text(FAKE_CONFIG)
     with RunFolder.open(Path(folder), load_config(Path("fake.toml"), overrides=overrides)) as run:
-        pipeline.run_all(run)
+        stages.run_all(run)
 
 
 def test_a_run_is_judged_by_arm_on_its_own_examples(fakes: list[str]) -> None:

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 import torch
 
-from harness.config import ModelOptions
-from harness.cuda_graphs import borrowed, captured, lend
-from harness.encoding import Encoded
-from harness.fused_layers import fuse_norms
-from harness.generation import generate
-from harness.models import load_model
+from harness.contracts import ModelOptions
+from harness.engine.cuda_graphs import borrowed, captured, lend
+from harness.engine.encoding import Encoded
+from harness.engine.fused_layers import fuse_norms
+from harness.engine.generation import generate
+from harness.engine.models import load_model
 from tests.tiny import tiny_model
-from trainers import rotary
-from trainers.adapter import AdapterWeights, adapted
-from trainers.flash_attention import has_flash
-from trainers.graphs import Captured
-from trainers.heads import Heads
-from trainers.loss import summed_loss
-from trainers.packing import Packed, Shape, pack, shape_of
-from trainers.passes import Passes
-from trainers.qlora import QLora
-from trainers.update import Update
+from trainers.attention import rotary
+from trainers.attention.flash import has_flash
+from trainers.attention.heads import Heads
+from trainers.batch.packing import Packed, Shape, pack, shape_of
+from trainers.lora import QLora
+from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.graphs import Captured
+from trainers.step.loss import summed_loss
+from trainers.step.passes import Passes
+from trainers.step.update import Update
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
@@ -48,8 +48,8 @@ def model_of(folder: Path, **options: Any) -> Any:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_triton_agrees_with_torch(dtype: torch.dtype) -> None:
     pytest.importorskip("triton")
-    from harness import triton_kernels
-    from harness.kernels import are_right
+    from harness.engine.kernels import triton as triton_kernels
+    from harness.engine.kernels.choice import are_right
 
     assert are_right(triton_kernels, torch.device("cuda"), dtype)
 
@@ -60,7 +60,7 @@ def test_triton_rounds_where_transformers_rounds(dtype: torch.dtype) -> None:
     pytest.importorskip("triton")
     from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
-    from harness import triton_kernels
+    from harness.engine.kernels import triton as triton_kernels
 
     def drawn(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator).to("cuda", dtype)
@@ -190,7 +190,7 @@ def test_passes_are_as_large_as_memory_allows(
     for bound in (False, True):
         if bound:
             monkeypatch.setattr(Passes, "_run", bounded)
-            monkeypatch.setattr("trainers.passes.SMALL", 100)
+            monkeypatch.setattr("trainers.step.passes.SMALL", 100)
         passes = Passes(model, weights, QLora(), None)
         passes.plan([batch])
         passes.gradient(batch, 1000)
@@ -216,7 +216,7 @@ def test_slots_write_what_single_rows_write(
     model = model_of(tmp_path, quantization=quantization, precision="fp32").eval()
     expected = [likeliest(model, prompt, 12) for prompt in PROMPTS]
     stop = expected[0][5]
-    monkeypatch.delattr("harness.generation._decode")
+    monkeypatch.delattr("harness.engine.generation._decode")
     made = generate(model, PROMPTS, stop_ids={stop}, pad_id=0, max_new_tokens=12, batch_size=4)
     found = sorted(made)
     assert [each.place for each in found] == list(range(len(PROMPTS)))
@@ -276,7 +276,7 @@ def test_lent_memory_is_taken_before_new() -> None:
 def test_what_borrows_the_graphs_memory_changes_no_gradient(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("harness.generation._decode")  # it is slots that borrow
+    monkeypatch.delattr("harness.engine.generation._decode")  # it is slots that borrow
     model = model_of(tmp_path, quantization="none", precision="bf16")
     weights = AdapterWeights(model)
     passes = Passes(model, weights, QLora(), None)

@@ -13,14 +13,14 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from harness.backends.transformers import complete_with
-from harness.config import ModelOptions
-from harness.encoding import encode_example, stop_token
-from harness.models import Loaded, load_model
+from harness.contracts import ModelOptions
+from harness.engine.encoding import encode_example, stop_token
+from harness.engine.models import Loaded, load_model
 from harness.records import Example, Message
-from trainers.adapter import AdapterWeights, adapted
-from trainers.loss import summed_loss
-from trainers.packing import pack_tree
-from trainers.qlora import QLora
+from trainers.batch.packing import pack_tree
+from trainers.lora import QLora
+from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.loss import summed_loss
 
 EXAMPLES = [
     Example(
@@ -59,7 +59,7 @@ def gradients(loaded: Loaded) -> dict[str, torch.Tensor]:
 
 def evaluate(loaded: Loaded) -> None:
     loaded.model.eval()
-    for _ in complete_with(loaded, EXAMPLES, arm="sft", max_new_tokens=4, batch_size=2):
+    for _ in complete_with(loaded, EXAMPLES, max_new_tokens=4, batch_size=2):
         pass
 
 
@@ -108,7 +108,7 @@ def test_the_trap_is_real_where_this_cpu_springs_it(
 
     if not has_avx512bf16():
         pytest.skip("bitsandbytes repacks 4-bit weights only on CPUs with AVX512-BF16")
-    monkeypatch.setattr("trainers.adapter.fuse", lambda model: None)  # layers of bitsandbytes' own
+    monkeypatch.setattr("trainers.step.adapter.fuse", lambda model: None)  # bitsandbytes' layers
     loaded = drawn(
         ModelOptions(device="cpu", quantization="nf4", precision="bf16", dequantize="never")
     )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.json_array_format import JsonArrayFormat
-from evaluators.json_format import JsonFormat
+from evaluators.json.array import JsonArrayFormat
+from evaluators.json.format import JsonFormat
 from harness.testing import check_format
 from tests.strategies import broken_texts, json_values, mutated_texts, written_texts
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from evaluators.json_corruptions import CORRUPTIONS
-from evaluators.json_format import JsonFormat
-from evaluators.json_labels import MOST_OF_ONE_LABEL, Problems
-from evaluators.json_recovery import walk
+from evaluators.json.corruptions import CORRUPTIONS
+from evaluators.json.format import JsonFormat
+from evaluators.json.labels import MOST_OF_ONE_LABEL, Problems
+from evaluators.json.recovery import walk
 from tests.references import check
 from tests.strategies import (
     at_least,

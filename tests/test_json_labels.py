@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evaluators.json_format import JsonFormat
-from evaluators.json_labels import LABELS
+from evaluators.json.format import JsonFormat
+from evaluators.json.labels import LABELS
 
 STRICT = JsonFormat()
 

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from evaluators import json_peers
-from evaluators.json_format import JsonFormat
-from evaluators.json_leniency import LABELS, PEERS, RUNGS, JsonLeniency
-from evaluators.yaml_flow import reads
+from evaluators.json import peers
+from evaluators.json.format import JsonFormat
+from evaluators.json.leniency import LABELS, PEERS, RUNGS, JsonLeniency
+from evaluators.yaml.flow import reads
 from harness.contracts import rates_of
-from harness.judging import judge, tally
+from harness.judging.tally import tally
+from harness.judging.verdicts import judge
 from harness.records import Completion, Example, Message, Verdict
 from tests.strategies import (
     broken_texts,
@@ -165,10 +166,10 @@ def test_extraction(before: str, written: tuple[str, Any], after: str) -> None:
 def test_peers_take_every_strict_object(written: tuple[str, Any]) -> None:
     # This is what lets a passing text be judged without asking them.
     text = written[0]
-    assert json_peers.ifeval(text)
-    assert json_peers.promptfoo_is_json(text)
-    assert json_peers.promptfoo_contains_json(text)
-    assert json_peers.deepeval(text)
+    assert peers.ifeval(text)
+    assert peers.promptfoo_is_json(text)
+    assert peers.promptfoo_contains_json(text)
+    assert peers.deepeval(text)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_deepeval_is_pydantic(text: str) -> None:
         passes = True
     except ValidationError:
         passes = False
-    assert json_peers.deepeval(text) is passes
+    assert peers.deepeval(text) is passes
 
 
 @given(TEXTS, st.sampled_from(["{}", "```json{}```", " ```\n{}", "{}```\n", "```JSON\n{}\n```"]))
@@ -217,7 +218,7 @@ def test_ifeval_is_json_loads_inside_ticks(text: str, around: str) -> None:
         passes = True
     except (ValueError, RecursionError):
         passes = False
-    assert json_peers.ifeval(around.replace("{}", text)) is passes
+    assert peers.ifeval(around.replace("{}", text)) is passes
 
 
 def refuse(constant: str) -> None:
@@ -231,7 +232,7 @@ def test_is_json_is_the_bare_grammar(text: str) -> None:
         passes = True
     except ValueError:
         passes = False
-    assert json_peers.promptfoo_is_json(text) is passes
+    assert peers.promptfoo_is_json(text) is passes
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_is_json_is_the_bare_grammar(text: str) -> None:
     ],
 )
 def test_contains_json(text: str, found: bool) -> None:
-    assert json_peers.promptfoo_contains_json(text) is found
+    assert peers.promptfoo_contains_json(text) is found
 
 
 @pytest.mark.parametrize("inner", ["{}", "1"])

@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evaluators.json_corruptions import CORRUPTIONS
-from evaluators.json_format import JsonFormat
-from evaluators.json_labels import MOST_OF_ONE_LABEL
+from evaluators.json.corruptions import CORRUPTIONS
+from evaluators.json.format import JsonFormat
+from evaluators.json.labels import MOST_OF_ONE_LABEL
 from tests.strategies import at_least, plain_objects, repeating_objects, written_texts
 
 STRICT = JsonFormat()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from evaluators.json_places import key_place, place, places
+from evaluators.json.places import key_place, place, places
 from harness.matching import Path
 from tests.linear import seconds
 from tests.strategies import json_objects, json_values, written_texts

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from evaluators.duplicate_json_objects import find_objects
-from evaluators.json_format import JsonFormat
-from evaluators.json_reader import build, read
-from evaluators.json_scanner import BROKEN, END, Scanner
+from evaluators.json.format import JsonFormat
+from evaluators.json.objects import find_objects
+from evaluators.json.reader import build, read
+from evaluators.json.scanner import BROKEN, END, Scanner
 from tests.linear import is_linear
 
 STRICT = JsonFormat()

@@ -14,8 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evaluators.json_schema import JsonSchema
-from evaluators.json_schema_of import schema_of
+from evaluators.json.schema import JsonSchema
+from evaluators.json.schema_of import schema_of
 from harness.contracts import applies, needs_example
 from harness.options import check
 from harness.records import Completion, Example, Verdict

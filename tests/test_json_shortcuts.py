@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evaluators.json_format import JsonFormat
-from evaluators.json_labels import Problems
-from evaluators.json_reader import REPEATED, UNREAD, whole
-from evaluators.json_recovery import walk
-from evaluators.json_scanner import SPACE
-from evaluators.json_shortcuts import shortcut
+from evaluators.json.format import JsonFormat
+from evaluators.json.labels import Problems
+from evaluators.json.reader import REPEATED, UNREAD, whole
+from evaluators.json.recovery import walk
+from evaluators.json.scanner import SPACE
+from evaluators.json.shortcuts import shortcut
 from tests.strategies import (
     at_least,
     broken_texts,

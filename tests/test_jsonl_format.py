@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.jsonl_format import JsonlFormat
+from evaluators.json.lines import JsonlFormat
 from harness.surroundings import MOST_OF_ONE_LABEL
 from harness.testing import check_format
 from tests.linear import is_linear

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from harness.contracts import Evaluator, Options, Rate
 from harness.errors import PluginError, UserError
-from harness.judging import Tally, distinct, judge, slices_of, tally
+from harness.judging.tally import Tally, distinct, slices_of, tally
+from harness.judging.verdicts import judge
 from harness.options import build
 from harness.records import Completion, Example, FinishReason, Verdict
 from tests.fakes import Picky, example, verdict

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import fused_layers
-from harness.config import ModelOptions
-from harness.encoding import Encoded
-from harness.models import load_model
+from harness.contracts import ModelOptions
+from harness.engine import fused_layers
+from harness.engine.encoding import Encoded
+from harness.engine.models import load_model
 from tests.tiny import tiny_model
-from trainers import lanes, packed_attention
-from trainers.adapter import AdapterWeights, adapted
-from trainers.lanes import lanes_for, side_by_side
+from trainers.attention import dispatch
 from trainers.lora import Lora
-from trainers.passes import Passes
+from trainers.step import lanes
+from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.lanes import lanes_for, side_by_side
+from trainers.step.passes import Passes
 
 ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(8)]
 
@@ -36,7 +37,7 @@ def test_lanes_sum_up_to_the_same(
     plain: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not plain:  # the layers of a Group are called one by one, from two threads at a time
-        monkeypatch.setattr(packed_attention, "_is_plain", lambda *_: False)
+        monkeypatch.setattr(dispatch, "_is_plain", lambda *_: False)
         monkeypatch.setattr(fused_layers, "fuse_mlps", lambda *_: 0)
     name = str(tiny_model(tmp_path / "tiny"))
     loaded = load_model(

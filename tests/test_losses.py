@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from harness.errors import TrainingError
-from trainers.losses import Losses
-from trainers.resume import Progressed
+from trainers.resume.progress import Progressed
+from trainers.step.loss_log import Losses
 
 NORM = torch.tensor(1.0)
 

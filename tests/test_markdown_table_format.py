@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from evaluators.markdown_table_format import MarkdownTableFormat
+from evaluators.tables.markdown import MarkdownTableFormat
 from harness.testing import check_format
 
 MARKDOWN = MarkdownTableFormat()

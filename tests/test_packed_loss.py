@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from harness.encoding import Encoded
+from harness.engine.encoding import Encoded
+from harness.engine.fused_layers import fuse_mlps
 from harness.errors import UserError
-from harness.fused_layers import fuse_mlps
-from trainers import last_layer, packed_attention
-from trainers.batches import micro_batches
-from trainers.heads import Heads
-from trainers.loss import certify, summed_loss
-from trainers.packing import Packed, Shape, pack, pack_tree, shape_of
-from trainers.row_attention import attend_rows
+from trainers.attention import dispatch
+from trainers.attention.heads import Heads
+from trainers.attention.rows import attend_rows
+from trainers.batch.order import micro_batches
+from trainers.batch.packing import Packed, Shape, pack, pack_tree, shape_of
+from trainers.step import last_layer
+from trainers.step.loss import certify, summed_loss
 
 STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
 ROWS = [
@@ -42,7 +43,7 @@ def model(request: pytest.FixtureRequest) -> Any:
         if name.endswith("bias"):
             torch.nn.init.normal_(weight)
     assert fuse_mlps(made, made.dtype) == 2
-    packed_attention.use(made)
+    dispatch.use(made)
     last_layer.use(made)
     return made
 
@@ -155,7 +156,7 @@ def test_what_is_filled_up_has_no_gradient(model: Any) -> None:
 def test_a_model_that_turns_a_part_of_each_head(dtype: torch.dtype) -> None:
     partly = small("glm", hidden_size=32, head_dim=16, pad_token_id=0).to(dtype)
     expected: Any = sum(naive(partly, row).float() for row in ROWS)
-    packed_attention.use(partly)
+    dispatch.use(partly)
     certify(partly, torch.device("cpu"))
     for shape in SHAPES:
         found = summed_loss(partly, packed(ROWS, shape))
@@ -165,7 +166,7 @@ def test_a_model_that_turns_a_part_of_each_head(dtype: torch.dtype) -> None:
 
 def test_a_model_with_attention_of_its_own_is_refused() -> None:
     other = small("stablelm", hidden_size=32)
-    packed_attention.use(other)
+    dispatch.use(other)
     with pytest.raises(UserError, match="model 'stablelm': rows in one sequence"):
         certify(other, torch.device("cpu"))
 
@@ -212,7 +213,7 @@ def test_layers_that_look_back_a_window_only_are_refused_longer_rows() -> None:
         sliding_window=8,
     )
     model: Any = MistralForCausalLM(config)
-    packed_attention.use(model)
+    dispatch.use(model)
     summed_loss(model, packed(ROWS[:2]))
     for shape in (None, shape_of(ROWS)):
         with pytest.raises(UserError, match="look back 8 tokens and a row has"):

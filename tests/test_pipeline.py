@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness import pipeline
 from harness.config import Config, load_config
 from harness.errors import DataError
 from harness.records import Completion, Example
-from harness.run_folder import RunFolder
+from harness.run import stages
+from harness.run.folder import RunFolder
 from tests.fakes import CALLS, FAKE_CONFIG
 
 EVERYTHING = ["complete base", "train", "complete sft"]
@@ -34,7 +34,7 @@ def run_all(folder: Path, *overrides: str) -> list[str]:
     """Run all stages and say what the fakes were asked to do, judging aside."""
     CALLS.clear()
     with RunFolder.open(folder, config(*overrides)) as run:
-        pipeline.run_all(run)
+        stages.run_all(run)
     return [call for call in CALLS if call != "judge"]
 
 
@@ -69,15 +69,15 @@ def test_everything_then_nothing(tmp_path: Path) -> None:
 
 def test_the_sums(tmp_path: Path) -> None:
     with RunFolder.open(tmp_path, config()) as run:
-        tallies = pipeline.run_all(run)
+        tallies = stages.run_all(run)
         counts = {
             (arm, metric.name): (metric.numerator, metric.denominator)
             for arm, tally in tallies.items()
             for metrics in tally.metrics().values()
             for metric in metrics[:1]
         }
-        base = pipeline.arm(run, "base")
-        families = {example.tags["family"] for example in pipeline.eval_examples(run)}
+        base = stages.arm(run, "base")
+        families = {example.tags["family"] for example in stages.eval_examples(run)}
     assert tallies["sft"].stops["json_match"] == {("stop", "passed"): 4}
     assert set(tallies["base"].sliced("json_strict")["family"]) == families
     assert counts == {
@@ -189,8 +189,8 @@ def test_a_failure_in_the_middle_keeps_what_is_done(
 
 def test_data_that_does_not_depend_on_how_much(tmp_path: Path) -> None:
     small, large = config(), config("data.n_train=9")
-    pipeline.write_data(small, tmp_path / "small")
-    pipeline.write_data(large, tmp_path / "large")
+    stages.write_data(small, tmp_path / "small")
+    stages.write_data(large, tmp_path / "large")
     few = (tmp_path / "small" / "train.jsonl").read_bytes()
     many = (tmp_path / "large" / "train.jsonl").read_bytes()
     assert many.startswith(few) and len(many) > len(few)
@@ -209,7 +209,7 @@ def test_dump_shows_each_completion_its_own_verdicts(tmp_path: Path) -> None:
         verdict("a", "y", None),
     ]
     judges: list[Any] = [SimpleNamespace(name="x"), SimpleNamespace(name="y")]
-    pipeline.dump(tmp_path / "dump.jsonl", judges, known, completions, verdicts)
+    stages.dump(tmp_path / "dump.jsonl", judges, known, completions, verdicts)
     first, second = map(json.loads, (tmp_path / "dump.jsonl").read_text().splitlines())
     assert first == {
         "id": "a",
@@ -231,4 +231,4 @@ def test_training_without_data_is_a_user_error(tmp_path: Path) -> None:
         RunFolder.open(tmp_path, config()) as run,
         pytest.raises(DataError, match=r"eval\.jsonl: cannot be read"),
     ):
-        pipeline.evaluate(run, "base")
+        stages.evaluate(run, "base")

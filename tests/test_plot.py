@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.errors import DataError
-from harness.plot import draw, read_scalars
-from harness.scalars import Scalars
+from harness.report.plot import draw, read_scalars
+from harness.run.scalars import Scalars
 
 STEPS = range(5)
 

@@ -11,7 +11,8 @@ import pytest
 
 from harness import plugins
 from harness.errors import PluginError, UserError
-from harness.plugins import KINDS, component, did_you_mean, registry
+from harness.plugins import KINDS, component, registry
+from harness.text import did_you_mean
 from tests.fakes import Distributions
 
 HEAD = """

@@ -10,11 +10,11 @@ import pytest
 AFTER_LEAVING = """
 import os
 from pathlib import Path
-from harness import processes
+from harness.engine import collectives
 
-processes.from_leader(None)
+collectives.broadcast_object(None)
 import torch.distributed.nn.functional
-processes.leave()
+collectives.destroy()
 print(sorted(path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")))
 """
 

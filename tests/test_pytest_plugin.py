@@ -235,7 +235,7 @@ def test_pytest_starts_with_nothing_heavy() -> None:
 import sys, time
 import pytest
 began = time.process_time()
-import harness.pytest_plugin
+import harness.gates.pytest_plugin
 print(time.process_time() - began)
 heavy = {"pydantic", "msgspec", "torch", "numpy", "scipy", "transformers", "filelock"}
 sys.exit(" ".join(heavy & sys.modules.keys()) or None)

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from harness.errors import DataError, UserError
+from harness.files import atomic_file
 from harness.records import (
     Completion,
     Example,
     Metric,
     Verdict,
-    atomic_file,
     numbered_lines,
     read_records,
     write_records,

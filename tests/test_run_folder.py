@@ -11,7 +11,8 @@ import pytest
 
 from harness.config import Config, load_config
 from harness.errors import UserError
-from harness.run_folder import RunFolder, default_folder, digest, file_digest
+from harness.files import digest, file_digest
+from harness.run.folder import RunFolder, default_folder
 from tests.fakes import ROOT
 
 
@@ -44,7 +45,7 @@ def test_a_second_process_is_refused(tmp_path: Path, config: Config) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from harness.config import load_config\nfrom harness.errors import UserError\n"
-        "from harness.run_folder import RunFolder\n"
+        "from harness.run.folder import RunFolder\n"
         "try:\n    with RunFolder.open(Path(sys.argv[1]), load_config()): pass\n"
         "except UserError as error: sys.exit(str(error))\n"
     )

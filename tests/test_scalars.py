@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.plot import read_scalars
-from harness.scalars import Scalars, read_metrics
+from harness.report.plot import read_scalars
+from harness.run.scalars import Scalars, read_metrics
 
 
 @pytest.fixture

@@ -11,16 +11,17 @@ import pytest
 import torch
 
 from harness import processes
-from harness.config import ModelOptions
-from harness.encoding import Encoded
+from harness.contracts import ModelOptions
+from harness.engine import collectives
+from harness.engine.encoding import Encoded
+from harness.engine.lora_linear import groups
+from harness.engine.models import load_model
 from harness.errors import UserError
-from harness.lora_linear import groups
-from harness.models import load_model
 from tests.tiny import tiny_model
-from trainers.adapter import AdapterWeights, adapted
 from trainers.lora import Lora
-from trainers.passes import Passes
-from trainers.spreading import load_packed, spread
+from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.passes import Passes
+from trainers.step.sharding import load_packed, spread
 
 ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(5)]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
@@ -74,7 +75,7 @@ def _compare(name: str, quantization: str) -> None:
         weights.refresh()
         passes = Passes(peft_model, weights, options, None)
         passes.gradient(share, labels=100)
-        processes.add_up(weights.gradient, passes.loss)
+        collectives.all_reduce(weights.gradient, passes.loss)
         return passes.loss.item(), weights.gradient
 
     torch.manual_seed(0)
@@ -90,7 +91,7 @@ def _compare(name: str, quantization: str) -> None:
     torch.testing.assert_close(found[1], expected[1])
     assert expected[1].abs().max() > 0
     assert sum(_bytes(pieces)) <= held / 2 + len(_bytes(pieces))
-    processes.leave()
+    collectives.destroy()
     print("the same")  # noqa: T201
 
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.scaffold import write
+from harness.commands.new import write
 from tests.fakes import ROOT
 
 TUTORIAL = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from harness.judging import Tally, tally
+from harness.judging.statistics import rate
+from harness.judging.tally import Tally, tally
 from harness.records import Completion, Example
-from harness.statistics import rate
-from harness.tables import grouped, metrics_json, metrics_table, named, shown, table
+from harness.report.tables import grouped, metrics_json, metrics_table, named, shown, table
 from tests.fakes import Picky, example, verdict
 
 

@@ -13,8 +13,8 @@ import tomli_w
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from evaluators.toml_format import TomlFormat
-from evaluators.toml_labels import LABELS
+from evaluators.toml.format import TomlFormat
+from evaluators.toml.labels import LABELS
 from harness.matching import leaves, same_value
 from harness.surroundings import MOST_OF_ONE_LABEL
 from harness.testing import check_format, mutated

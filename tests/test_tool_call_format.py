@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.tool_call_format import ToolCallFormat
+from evaluators.json.tool_call import ToolCallFormat
 from harness.surroundings import MOST_OF_ONE_LABEL
 from harness.testing import check_format
 from tests.strategies import (

@@ -228,21 +228,21 @@ def grade(
 ) -> None:
     """Let each step's evaluation come out as told."""
     from harness.records import Metric
-    from harness.training import TrainingRun
+    from harness.run.training import Training
 
-    def evaluate(self: TrainingRun, loaded: Any, step: int, **_: Any) -> dict[str, Metric]:
+    def evaluate(self: Training, loaded: Any, step: int, **_: Any) -> dict[str, Metric]:
         low, content = lows[step], (contents or {}).get(step, 0.0)
         return {
             name: Metric(name=name, value=value, numerator=1, denominator=2, low=value, high=1.0)
             for name, value in (("format_success_rate", low), ("exact_match_rate", content))
         }
 
-    monkeypatch.setattr(TrainingRun, "evaluate", evaluate)
+    monkeypatch.setattr(Training, "evaluate", evaluate)
 
 
 def after_each_gradient(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
     """Let a training's Passes come out changed."""
-    from trainers.passes import Passes
+    from trainers.step.passes import Passes
 
     gradient = Passes.gradient
 
@@ -347,7 +347,7 @@ def test_a_signal_in_the_last_moments_is_obeyed(
     config: Path, tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """While evaluators judge, who catch what is raised, and when the last step is saved."""
-    from evaluators.json_format import JsonFormat
+    from evaluators.json.format import JsonFormat
 
     place, name = (JsonFormat, "parse") if moment == "evaluate" else (loop, "save")
     work = getattr(place, name)

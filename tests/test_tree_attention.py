@@ -7,12 +7,12 @@ from random import Random
 import pytest
 import torch
 
-from harness import cpu_kernels
-from harness.encoding import Encoded
-from harness.rounding import agree
-from trainers import row_attention
-from trainers.heads import Heads
-from trainers.packing import Packed, pack_tree
+from harness.engine.encoding import Encoded
+from harness.engine.kernels import cpu as cpu_kernels
+from harness.engine.rounding import agree
+from trainers.attention import rows as row_attention
+from trainers.attention.heads import Heads
+from trainers.batch.packing import Packed, pack_tree
 
 pytestmark = pytest.mark.skipif(cpu_kernels.compiler() is None, reason="no C compiler here")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import evaluation
+from harness.commands import eval as evaluation
 from harness.errors import DataError
+from harness.judging.rows import BLOCK_BYTES, blocks, completions, count_lines, numbered, read_rows
 from harness.records import BrokenRow, Completion, write_records
-from harness.rows import BLOCK_BYTES, blocks, completions, count_lines, numbered, read_rows
-from harness.tables import metrics_json
+from harness.report.tables import metrics_json
 from tests.fakes import ROOT, example
 
 TEXTS = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.xml_format import XmlFormat
+from evaluators.xml.format import XmlFormat
 from harness.testing import check_format
 from tests.linear import is_linear
 

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from evaluators import yaml_reader
-from evaluators.yaml_format import YamlFormat
-from evaluators.yaml_labels import LABELS
-from evaluators.yaml_scalars import plain, written
+from evaluators.yaml import reader
+from evaluators.yaml.format import YamlFormat
+from evaluators.yaml.labels import LABELS
+from evaluators.yaml.scalars import plain, written
 from harness.matching import same_value
 from harness.surroundings import MOST_OF_ONE_LABEL
 from harness.testing import check_format, mutated
@@ -386,7 +386,7 @@ def test_a_rich_record_can_be_broken_every_way(name: str) -> None:
 @given(mutated(STRICT))
 def test_without_libyaml_the_verdict_is_the_same(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yaml_reader, "_LOADER", yaml.SafeLoader)
+        patch.setattr(reader, "_LOADER", yaml.SafeLoader)
         pure = ANY.parse(text)
     parsed = ANY.parse(text)
     assert pure.ok == parsed.ok

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from harness import hookimpl
 from harness.contracts import Trainer
-from trainers.lora import Lora
-from trainers.qlora import QLora
+from trainers.lora import Lora, QLora
 
 
 @hookimpl

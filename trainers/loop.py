@@ -18,22 +18,23 @@ from typing import Any
 import torch
 
 from harness import processes
-from harness.encoding import Encoded, certify_parity, encode_example, stop_token
+from harness.contracts import TrainingRun
+from harness.engine import collectives
+from harness.engine.encoding import Encoded, certify_parity, encode_example, stop_token
+from harness.engine.models import Loaded, device_of, load_model, memory_peaks
 from harness.errors import StoppedError, UserError
-from harness.models import Loaded, device_of, load_model, memory_peaks
 from harness.progress import progress, say
 from harness.records import Example
-from harness.training import TrainingRun
-from trainers.adapter import AdapterWeights, adapted
-from trainers.batches import Order, shares
-from trainers.interrupts import interrupts
-from trainers.loss import certify
-from trainers.losses import Losses
+from trainers.batch.order import Order, shares
 from trainers.options import LowRankOptions
-from trainers.passes import Passes
-from trainers.resume import finish, restore, save
-from trainers.spreading import load_packed, spread
-from trainers.update import Update
+from trainers.resume.interrupts import interrupts
+from trainers.resume.progress import finish, restore, save
+from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.loss import certify
+from trainers.step.loss_log import Losses
+from trainers.step.passes import Passes
+from trainers.step.sharding import load_packed, spread
+from trainers.step.update import Update
 
 
 def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun) -> Path:
@@ -44,14 +45,14 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     StoppedError after a signal.
     """
     torch.manual_seed(run.seed)
-    loaded = load_packed(run.model) if processes.spread() else load_model(run.model)
+    loaded = load_packed(run.model) if processes.sharded() else load_model(run.model)
     rows, certificate = _encoded(options, examples, loaded, run)
     order = Order(rows, options.effective_batch, run.seed)
     steps = max(1, math.ceil(options.num_train_epochs * order.steps_per_epoch))
     rate = _schedule(options, steps)
 
     model = adapted(loaded.model, options)
-    if processes.spread():
+    if processes.sharded():
         spread(model, device_of(run.model))
     loaded = Loaded(model, loaded.tokenizer)
     certify(model, model.device)
@@ -102,7 +103,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
             batch = order.batch(at.step)
             torch.manual_seed(run.seed * 1_000_003 + at.step)  # dropout is the same when resumed
             passes.gradient(_share(batch), sum(len(row.ids) - row.prompt_length for row in batch))
-            processes.add_up(weights.gradient, passes.loss)
+            collectives.all_reduce(weights.gradient, passes.loss)
             learning_rate = rate(at.step)
             norm = update(learning_rate)
             losses.write(at, began)

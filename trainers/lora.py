@@ -1,22 +1,39 @@
-"""LoRA: low-rank adapters on every linear layer of a base held as it is, in bf16 or fp32.
+"""Low-rank adapters on every linear layer of a base: LoRA, and QLoRA on a base held in NF4.
 
-    Lora(num_train_epochs=1).train(examples, run)  ->  outputs/quick/adapter
+    QLora(num_train_epochs=1).train(examples, run)  ->  outputs/quick/adapter
 
-Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
+Sources: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models"; Dettmers et al. 2023,
+"QLoRA: Efficient Finetuning of Quantized LLMs".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from harness.contracts import TrainingRun
 from harness.errors import UserError
 from harness.records import Example
 from trainers.options import LowRankOptions
 
-if TYPE_CHECKING:
-    from harness.training import TrainingRun
+
+class QLora(LowRankOptions):
+    """LoRA on all linear layers of an NF4 base, with the loss on completions and stop tokens only.
+
+    `{"prompt": [{"role": "user", "content": "Name: Ada. As JSON."}], "completion": "{\\"name\\":
+    \\"Ada\\"}"}` and its like become a folder `adapter/` that peft loads.
+    """
+
+    name: ClassVar[str] = "qlora"
+    quantization: ClassVar[str] = "nf4"
+
+    def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
+        """Train on the Examples, going on from the run's last checkpoint, and return the adapter.
+
+        Raises as `trainers.loop.train` does, and UserError where the model is not held in NF4.
+        """
+        return _train(self, examples, run, "NF4 weights", "lora")
 
 
 class Lora(LowRankOptions):
@@ -34,11 +51,18 @@ class Lora(LowRankOptions):
 
         Raises as `trainers.loop.train` does, and UserError where the model is quantized.
         """
-        from trainers.loop import train
+        return _train(self, examples, run, "unquantized weights", "qlora")
 
-        if run.model.quantization != self.quantization:
-            raise UserError(
-                f"trainer {self.name} trains on unquantized weights, not on model.quantization = "
-                f"{run.model.quantization!r}; set it to 'none' or 'auto', or take trainer 'qlora'"
-            )
-        return train(self, examples, run)
+
+def _train(
+    trainer: QLora | Lora, examples: Sequence[Example], run: TrainingRun, weights: str, other: str
+) -> Path:
+    from trainers.loop import train
+
+    if run.model.quantization != trainer.quantization:
+        raise UserError(
+            f"trainer {trainer.name} trains on {weights}, not on model.quantization = "
+            f"{run.model.quantization!r}; set it to {trainer.quantization!r} or 'auto', or take "
+            f"trainer {other!r}"
+        )
+    return train(trainer, examples, run)

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from harness.config import ModelOptions
-from harness.contracts import Options
+from harness.contracts import ModelOptions, Options
 from harness.records import Completion, Example
 
 if TYPE_CHECKING:
-    from harness.models import Loaded
+    from harness.engine.models import Loaded
 
 
 class Transformers(Options):
     """Greedy completions by a local transformers model, batched by length.
 
     `{"id": "eval-0", "prompt": [...]}` becomes `{"example_id": "eval-0", "text": "{\\"a\\": 1}",
-    "finish_reason": "stop", "prompt_tokens": 31, "completion_tokens": 6, "arm": "base"}`.
+    "finish_reason": "stop", "prompt_tokens": 31, "completion_tokens": 6}`.
     """
 
     name: ClassVar[str] = "transformers"
@@ -37,12 +36,11 @@ class Transformers(Options):
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterator[Completion]:
-        from harness.models import load_model
+        from harness.engine.models import load_model
 
         yield from complete_with(
             load_model(model, adapter),
             examples,
-            arm="sft" if adapter else "base",
             max_new_tokens=self.max_new_tokens,
             batch_size=self.per_device_eval_batch_size,
         )
@@ -52,7 +50,6 @@ def complete_with(
     loaded: Loaded,
     examples: Sequence[Example],
     *,
-    arm: str,
     max_new_tokens: int,
     batch_size: int,
     in_step: bool = False,
@@ -61,8 +58,8 @@ def complete_with(
 
     `in_step`: several processes hold pieces of the model and make the same completions together.
     """
-    from harness.encoding import encode_prompt, stop_tokens
-    from harness.generation import generate
+    from harness.engine.encoding import encode_prompt, stop_tokens
+    from harness.engine.generation import generate
     from harness.progress import progress
 
     model, tokenizer = loaded
@@ -70,7 +67,7 @@ def complete_with(
     stop_ids = stop_tokens(loaded)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stop_ids)
     done: dict[int, Completion] = {}
-    with progress(len(prompts), f"generate {arm}", unit="completion") as bar:
+    with progress(len(prompts), "generate", unit="completion") as bar:
         for index, ids, reason in generate(
             model,
             prompts,
@@ -90,7 +87,6 @@ def complete_with(
                 finish_reason=reason,
                 prompt_tokens=len(prompts[index]),
                 completion_tokens=len(ids),
-                arm=arm,
             )
             bar.advance()
     yield from (done[index] for index in range(len(prompts)))

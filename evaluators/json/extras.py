@@ -1,0 +1,91 @@
+"""Measures what stands around the JSON value, and which keys are missing or invented.
+
+    'Sure:\\n```json\\n{"a": 1}\\n```', Example value {"a": 2, "b": 3}
+    -> failed, counts characters_before 13, characters_after 3, text_before 1, code_fence 1,
+       missing_keys 1, ...
+
+Only what stands outside the value decides `passed`; the keys are counted beside it. Keys are
+compared where the value by itself is valid JSON, however it is wrapped: `compared` says so.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from evaluators.json.format import JsonFormat
+from evaluators.json.paths import keys
+from evaluators.json.reader import UNREAD
+from evaluators.json.scanner import SPACE
+from harness.contracts import Options, Parsed, Rate
+from harness.records import Completion, Example, Verdict
+
+# What the value itself must be is the strict evaluator's business.
+_FORMAT: Final = JsonFormat(root="any", unique_keys=False, unicode_scalars=False)
+_OUTSIDE: Final = (
+    "byte_order_mark",
+    "text_before",
+    "text_after",
+    "code_fence",
+    "multiple_roots",
+    "no_json",
+)
+
+
+class Extras(Options):
+    """Fails a completion that holds anything besides the JSON value.
+
+    'Here you go: {"a": 1}' -> failed, label text_before, counts characters_before 12, ...
+    """
+
+    name: ClassVar[str] = "extras"
+    metric: ClassVar[str] = "extras_rate"
+    formats: ClassVar[frozenset[str]] = frozenset({"json", "tool_call"})
+    rates: ClassVar[tuple[Rate, ...]] = (
+        Rate("extras_rate", "failed"),
+        Rate("prose_before_rate", "text_before"),
+        Rate("prose_after_rate", "text_after"),
+        Rate("code_fence_rate", "code_fence"),
+        Rate("multiple_values_rate", "multiple_roots"),
+        Rate("truncated_rate", "truncated"),
+        Rate("empty_rate", "empty"),
+        Rate("missing_keys_rate", "with_missing_keys", "compared"),
+        Rate("unexpected_keys_rate", "with_unexpected_keys", "compared"),
+    )
+
+    def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
+        """Measure one completion; without an Example the keys are not compared."""
+        text = completion.text
+        diagnosis = _FORMAT.diagnose(text)
+        start, end = diagnosis.start, diagnosis.end
+        found = {problem.label for problem in diagnosis.problems}
+        missing = unexpected = compared = 0
+        if example is not None:
+            value = diagnosis.value
+            parsed = _FORMAT.parse(text[start:end]) if value is UNREAD else Parsed(value)
+            if parsed.ok:
+                expected, given = keys(example.value), keys(parsed.value)
+                missing, unexpected = len(expected - given), len(given - expected)
+                compared = 1
+        outside = tuple(problem for problem in diagnosis.problems if problem.label in _OUTSIDE)
+        return Verdict(
+            id=completion.example_id,
+            evaluator=self.name,
+            passed=not outside,
+            labels=tuple(dict.fromkeys(problem.label for problem in outside)),
+            problems=outside,
+            counts={
+                "characters_before": len(text[:start].strip(SPACE)),
+                "characters_after": len(text[end:].strip(SPACE)),
+                "text_before": int("text_before" in found),
+                "text_after": int("text_after" in found or "no_json" in found),
+                "code_fence": int("code_fence" in found),
+                "multiple_roots": int("multiple_roots" in found),
+                "truncated": int("truncated" in found or completion.finish_reason == "length"),
+                "empty": int("empty" in found),
+                "compared": compared,
+                "missing_keys": missing,
+                "unexpected_keys": unexpected,
+                "with_missing_keys": int(missing > 0),
+                "with_unexpected_keys": int(unexpected > 0),
+            },
+        )

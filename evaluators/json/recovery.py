@@ -1,0 +1,336 @@
+"""Names what is wrong inside one broken object or array, and goes on behind it.
+
+    walk('{"a": True,}', 0, problems, 64, True) -> 12; problems: python_literal, trailing_comma
+
+It drives `Scanner` over what is right; where that stops, it labels what stands there, moves on and
+lets the scanner continue, so that later mistakes are named too. Every step consumes text or ends,
+and no character is looked at more than a few times. What stands around the value is not its task.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from evaluators.json.labels import Problems
+from evaluators.json.scalars import (
+    LETTER,
+    QUOTES,
+    SMART_QUOTES,
+    bare_word,
+    bare_words,
+    short,
+    take_quoted,
+    take_string,
+    take_word,
+)
+from evaluators.json.scanner import (
+    AFTER,
+    BROKEN,
+    COLON,
+    DONE,
+    END,
+    KEY,
+    KEY_OR_END,
+    SPACE,
+    VALUE,
+    VALUE_OR_END,
+    WS,
+    Scanner,
+    scan_scalar,
+)
+
+_ANY_QUOTE: Final = '"' + QUOTES
+_COMMENT: Final = re.compile(r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)").match
+_ELLIPSIS: Final = re.compile(r"\.{3,}+|…+").match
+_ODD_SPACE: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match
+_FENCE: Final = re.compile(r"`{3}").match
+_QUOTED_INSIDE: Final = re.compile(rf'[^"\\\n:{{}}\[\]]*+"(?:[^"\\\n:]*+")?+(?={WS}[,}}\]])').match
+_KEY_WORDS: Final = re.compile(rf"(?:{LETTER})++(?:[ \t]++(?:{LETTER})++)*+").match
+_QUOTE_FOLLOWS: Final = re.compile(rf'"{WS}:').match
+_VALUE_ENDS: Final = re.compile(rf"{WS}[,}}\]+]").match
+_KEY_FOLLOWS: Final = re.compile(rf"{WS}[:=]").match
+_COMMA_FOLLOWS: Final = re.compile(rf"{WS},").match
+_FOR_COLON: Final = re.compile(r"=>?|->|;").match
+
+
+def walk(
+    text: str,
+    start: int,
+    problems: Problems,
+    max_depth: int,
+    unique_keys: bool,
+    *,
+    checked: int = 0,
+    escapes: bool = True,
+) -> int:
+    """Diagnose the object or array at `start` and return where it ends.
+
+    `checked` and `escapes` are what the caller knows of the text, as `Scanner` has them.
+    """
+    scanner = Scanner(
+        text, start, max_depth, unique_keys=unique_keys, checked=checked, escapes=escapes
+    )
+    outcome = scanner.run()
+    while outcome == BROKEN and not problems.exhausted:
+        problems.steps += 1
+        if scanner.pos == scanner.token and (
+            _FENCE(text, scanner.pos) or _ends_in_prose(scanner, problems)
+        ):
+            break
+        _recover(scanner, problems)
+        outcome = scanner.run()
+    for name, begin, end in scanner.repeats:
+        note_repeated_key(problems, name, begin, end)
+    if scanner.deep_at is not None:
+        message = f"more than {max_depth} objects and arrays are open at once"
+        problems.add("too_deep", scanner.deep_at, scanner.deep_at + 1, message)
+    if outcome == DONE:
+        return scanner.pos
+    at = len(text) if outcome == END else len(text[: scanner.pos].rstrip(SPACE))
+    if outcome == END or not problems.exhausted:
+        inside = scanner.token < scanner.pos == at and text[scanner.token] == '"'
+        note_truncated(problems, at, len(scanner.stack), in_string=inside)
+    return at
+
+
+def _ends_in_prose(scanner: Scanner, problems: Problems) -> bool:
+    """Whether words stand on a new line behind a value that nothing closes any more."""
+    text, pos = scanner.text, scanner.pos
+    if scanner.state != AFTER or not text[pos].isalpha() or pos < problems.last_sign(text):
+        return False
+    begin = pos
+    while text[begin - 1] in SPACE:
+        begin -= 1
+    return "\n" in text[begin:pos]
+
+
+def note_truncated(problems: Problems, at: int, opened: int, *, in_string: bool) -> None:
+    """The value ends at `at` with so many brackets open."""
+    brackets = f"{opened} bracket{'s' * (opened != 1)} still open"
+    where = "inside a string, with" if in_string else "with"
+    problems.add("truncated", at, at, f"the value ends {where} {brackets}")
+
+
+def note_repeated_key(problems: Problems, name: str, start: int, end: int) -> None:
+    """A key that its object has already stands, quotes included, at start:end."""
+    problems.add("duplicate_key", start, end, f"this object has the key {short(name)} already")
+
+
+def _recover(scanner: Scanner, problems: Problems) -> None:
+    """Name what stands at the scanner's position and put the scanner behind it."""
+    text, pos, state = scanner.text, scanner.pos, scanner.state
+    token = scanner.token
+    if token < pos:
+        if text[token] == '"':
+            take_string(scanner, problems)
+        else:
+            take_word(scanner, problems, token)
+        return
+    char = text[pos]
+    if match := _COMMENT(text, pos):
+        problems.add("comment", pos, match.end())
+        scanner.pos = match.end()
+    elif match := _ODD_SPACE(text, pos):
+        message = f"U+{ord(char):04X} is not whitespace in JSON"
+        problems.add("bad_whitespace", pos, match.end(), message)
+        scanner.pos = match.end()
+    elif match := _ELLIPSIS(text, pos):
+        problems.add("ellipsis", pos, match.end())
+        scanner.pos, scanner.state = match.end(), AFTER
+    elif char in "}]":
+        _take_closer(scanner, problems)
+    elif state == AFTER:
+        _after_value(scanner, problems)
+    elif state == COLON:
+        _instead_of_colon(scanner, problems)
+    elif char in QUOTES:
+        take_quoted(scanner, problems)
+    elif state in (KEY, KEY_OR_END):
+        _instead_of_key(scanner, problems)
+    else:
+        _instead_of_value(scanner, problems)
+
+
+def _take_closer(scanner: Scanner, problems: Problems) -> None:
+    """A closing bracket where none can stand."""
+    text, pos, state = scanner.text, scanner.pos, scanner.state
+    in_object = scanner.stack[-1] is not None
+    if (text[pos] == "}") == in_object:
+        if state == COLON:
+            problems.add("missing_colon", pos, pos + 1, "a key has neither colon nor value")
+        elif state == VALUE and in_object:
+            problems.add("missing_value", pos, pos + 1)
+        else:
+            comma = text.rfind(",", 0, pos)
+            problems.add("trailing_comma", comma, comma + 1)
+    else:
+        _take_wrong_closer(scanner, problems)
+        return
+    scanner.close()
+    scanner.pos = pos + 1
+
+
+def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
+    """A bracket that does not close the innermost open one."""
+    text, pos, stack = scanner.text, scanner.pos, scanner.stack
+    in_object = stack[-1] is not None
+    fitting = len(stack) - scanner.objects if in_object else scanner.objects
+    others = _closers_behind(text, pos, len(stack))
+    if not fitting and (others >= len(stack) or _goes_on(text, pos, len(stack))):
+        message = f"{text[pos]} closes nothing that is open"
+        problems.add("unexpected_character", pos, pos + 1, message)
+        scanner.pos = pos + 1
+        return
+    wanted = "}]" if in_object else "]}"
+    if (
+        text.startswith(wanted[::-1], pos)
+        and len(stack) > 1
+        and (stack[-2] is None) == in_object
+        and (others + 1 == len(stack) or _COMMA_FOLLOWS(text, pos + 2))
+    ):
+        message = f"{wanted[::-1]} stands where {wanted} should be"
+        problems.add("mismatched_bracket", pos, pos + 2, message)
+        scanner.close()
+        scanner.close()
+        scanner.pos = pos + 2
+        return
+    what = "object" if in_object else "array"
+    message = f"{text[pos]} stands where {wanted[0]} should close the {what}"
+    problems.add("mismatched_bracket", pos, pos + 1, message)
+    # Where the others close all the rest it is of the wrong kind, else one was left out.
+    while others < len(stack) - 1 and fitting and not _fits(scanner, text[pos]):
+        scanner.close()
+    scanner.close()
+    scanner.pos = pos + 1
+
+
+def _fits(scanner: Scanner, closer: str) -> bool:
+    return (scanner.stack[-1] is None) == (closer == "]")
+
+
+def _closers_behind(text: str, pos: int, opened: int) -> int:
+    """How many closing brackets follow the one at `pos`, as far as that matters."""
+    following = text[pos + 1 : pos + 2 + 4 * min(opened, 16)]
+    closers = following[: len(following) - len(following.lstrip(" \t\n\r}]"))]
+    return closers.count("}") + closers.count("]")
+
+
+def _goes_on(text: str, pos: int, opened: int) -> bool:
+    """Whether a comma follows the bracket at `pos` although it would end the value."""
+    return opened == 1 and bool(_COMMA_FOLLOWS(text, pos + 1))
+
+
+def _after_value(scanner: Scanner, problems: Problems) -> None:
+    """Neither comma nor closing bracket after a value."""
+    text, pos = scanner.text, scanner.pos
+    char = text[pos]
+    begin, end = scanner.scalar
+    after_string = begin < end == pos and text[begin] == '"'
+    in_array = scanner.stack[-1] is None
+    next_state = VALUE if in_array else KEY
+    if begin < end == pos and text[begin] not in _ANY_QUOTE and bare_word(text, pos):
+        take_word(scanner, problems, begin)
+    elif after_string and bare_word(text, pos) and (match := _QUOTED_INSIDE(text, pos)):
+        problems.add("unescaped_quote", end - 1, end)
+        scanner.pos = match.end()
+    elif char == ";":
+        problems.add("missing_comma", pos, pos + 1, "a semicolon stands in place of a comma")
+        scanner.pos, scanner.state = pos + 1, VALUE_OR_END if in_array else KEY_OR_END
+    elif char == ":":
+        _unexpected(scanner, problems, pos + 1)
+        scanner.state = VALUE_OR_END if in_array else VALUE
+    elif not in_array and char == '"' and (end := _string_that_is_no_key(text, pos)):
+        message = "a string stands where a comma or a closing brace should be"
+        problems.add("unexpected_character", pos, end, message)
+        scanner.pos = end
+    elif _starts_next(text, pos, in_array):
+        problems.add("missing_comma", pos, pos + 1)
+        scanner.state = next_state
+    else:
+        match = bare_words(text, pos)
+        _unexpected(scanner, problems, match.end() if match else pos + 1)
+
+
+def _string_that_is_no_key(text: str, pos: int) -> int:
+    """Where the string at `pos` ends, if what follows says that it is a value; else 0."""
+    outcome, end = scan_scalar(text, pos)
+    return end if outcome == DONE and _VALUE_ENDS(text, end) else 0
+
+
+def _starts_next(text: str, pos: int, in_array: bool) -> bool:
+    """Whether what stands at `pos` is the next element or member rather than prose."""
+    if text[pos] in "\"'{[" or text[pos] in SMART_QUOTES:
+        return True
+    if in_array:
+        return text[pos] in "-0123456789" or scan_scalar(text, pos)[0] == DONE
+    key = _KEY_WORDS(text, pos)
+    return bool(key and _KEY_FOLLOWS(text, key.end()))
+
+
+def _instead_of_colon(scanner: Scanner, problems: Problems) -> None:
+    text, pos = scanner.text, scanner.pos
+    if match := _FOR_COLON(text, pos):
+        message = f"{match[0]} stands in place of a colon"
+        problems.add("missing_colon", pos, match.end(), message)
+        scanner.pos, scanner.state = match.end(), VALUE
+    elif text[pos] == ",":
+        problems.add("missing_colon", pos, pos + 1, "a key has neither colon nor value")
+        scanner.state = AFTER
+    elif text[pos] in "\"'{[" or text[pos] in SMART_QUOTES or bare_word(text, pos):
+        problems.add("missing_colon", pos, pos + 1)
+        scanner.state = VALUE
+    else:
+        _unexpected(scanner, problems, pos + 1)
+
+
+def _instead_of_key(scanner: Scanner, problems: Problems) -> None:
+    text, pos = scanner.text, scanner.pos
+    if text[pos] == ",":
+        problems.add("extra_comma", pos, pos + 1)
+        scanner.pos, scanner.state = pos + 1, KEY
+    elif text[pos] in "{[":
+        problems.add("unexpected_character", pos, pos + 1, "a bracket stands in place of a key")
+        scanner.open(pos)
+    elif (match := _KEY_WORDS(text, pos)) and _QUOTE_FOLLOWS(text, match.end()):
+        problems.add("unquoted_key", pos, match.end() + 1, "a key lacks its opening quote")
+        scanner.note_key(pos, match.end(), match[0])
+        scanner.pos, scanner.state = match.end() + 1, COLON
+    elif match := _KEY_WORDS(text, pos):
+        problems.add("unquoted_key", pos, match.end())
+        scanner.note_key(pos, match.end(), match[0])
+        scanner.pos, scanner.state = match.end(), COLON
+    else:
+        _unexpected(scanner, problems, pos + 1)
+        if text[pos] == ":":
+            scanner.state = VALUE
+
+
+def _instead_of_value(scanner: Scanner, problems: Problems) -> None:
+    text, pos = scanner.text, scanner.pos
+    if text[pos] == ",":
+        if scanner.stack[-1] is None:
+            problems.add("extra_comma", pos, pos + 1)
+            scanner.pos = pos + 1
+        else:
+            problems.add("missing_value", pos, pos + 1)
+            scanner.state = AFTER
+    elif bare_word(text, pos):
+        take_word(scanner, problems, pos)
+    else:
+        _unexpected(scanner, problems, pos + 1)
+
+
+def _unexpected(scanner: Scanner, problems: Problems, end: int) -> None:
+    found = short(scanner.text[scanner.pos : end])
+    wanted = {
+        KEY_OR_END: "a key or a closing brace",
+        KEY: "a key",
+        COLON: "a colon",
+        VALUE: "a value",
+        VALUE_OR_END: "a value or a closing bracket",
+        AFTER: "a comma or a closing bracket",
+    }[scanner.state]
+    message = f"{found} stands where {wanted} should be"
+    problems.add("unexpected_character", scanner.pos, end, message)
+    scanner.pos = end

@@ -1,0 +1,246 @@
+"""Text that matches a regular expression as a Format, judged by RE2 in linear time.
+
+    RegexFormat(pattern="city=(?P<city>[^;]*)").parse("city=Oslo") -> Parsed(value={"city": "Oslo"})
+    RegexFormat(pattern="city=(?P<city>[^;]*)").parse("City=Oslo") -> problem wrong_case at 0:9
+
+RE2 has no lookaround and no backreferences, and its \\d, \\s and \\w are ASCII. A pattern made of
+literals and named groups is a layout: values can be written in it, and more is said of a mismatch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from random import Random
+from typing import Any, ClassVar, Final
+
+from pydantic import field_validator
+
+from evaluators.regex.layout import compiled, fault, found, layout, missing, prefixes
+from evaluators.rendering import checked
+from harness import surroundings
+from harness.contracts import Corruption, Options, Parsed, Shape
+from harness.records import Problem
+from harness.surroundings import BLANK, bounded, outside, shifted
+
+_LABELS: Final = {
+    **{label: said for label, said in surroundings.LABELS.items() if label != "no_value"},
+    "no_match": "no part of the text matches the pattern",
+    "truncated": "the text ends before the layout does",
+    "missing_part": "a literal part of the layout is not where it should be",
+    "multiple_roots": "more than one match stands side by side",
+    "wrong_case": "the text matches but for upper and lower case",
+    "whitespace_around": "whitespace or a line break stands before or after the match",
+    "lone_surrogate": "half of a surrogate pair stands alone, which UTF-8 cannot hold",
+}
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+class RegexFormat(Options):
+    """The whole text matches the pattern, by RE2; nothing is stripped from it.
+
+    RegexFormat(pattern="(?P<id>[A-Z]-[0-9]+)").parse("A-31")   -> Parsed(value={"id": "A-31"})
+    RegexFormat(pattern="(?P<id>[A-Z]-[0-9]+)").parse("A-31\\n") -> problem whitespace_around at 4:5
+
+    The value is the named groups that took part, or the text where the pattern names no group.
+    """
+
+    name: ClassVar[str] = "regex"
+    title: ClassVar[str] = "a line"
+    shapes: ClassVar[frozenset[Shape]] = frozenset({"record"})
+    labels: ClassVar[Mapping[str, str]] = _LABELS
+
+    pattern: str = ".+"
+    """The regular expression, in RE2's syntax; by default one line of any text."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _fits_re2(cls, pattern: str) -> str:
+        if reason := fault(pattern):
+            raise ValueError(reason)
+        return pattern
+
+    def for_value(self, value: Any) -> RegexFormat:
+        """The Format whose pattern has a place for each key of a record, unless one is set.
+
+        {"city": "Oslo", "id": "A-1"} -> city=(?P<city>[^;\\n]*); id=(?P<id>[^;\\n]*)
+        """
+        if "pattern" in self.model_fields_set or isinstance(value, str):
+            return self
+        if not isinstance(value, dict) or not value:
+            raise ValueError("a pattern is made of the keys of a record")
+        for key, text in value.items():
+            if not isinstance(key, str) or not key.isidentifier():
+                raise ValueError(f"{key!r:.60} cannot name a group of a pattern")
+            if not isinstance(text, str):
+                raise ValueError(f"{key!r:.60} holds no text: a pattern knows no other values")
+        return type(self)(pattern="; ".join(rf"{key}=(?P<{key}>[^;\n]*)" for key in value))
+
+    def instruction(self, value: Any) -> str:
+        """One sentence that asks for a line by its pattern and layout, and nothing else."""
+        matches = f"matches the regular expression `{self.pattern}`"
+        if parts := layout(self.pattern):
+            said = "".join("..." if part.name else part.text for part in parts)
+            return f"Answer with one line of the form `{said}` that {matches}, and nothing else."
+        return f"Answer with text that {matches}, and nothing else."
+
+    def render(self, value: Any) -> str:
+        """The text that matches, where the pattern is a layout or the value is the text itself."""
+        if isinstance(value, str):
+            return checked(self, value, value)
+        parts = layout(self.pattern)
+        if parts is None or not isinstance(value, dict):
+            raise ValueError(f"{self.pattern!r:.80} is no layout that a record can be written in")
+        names = [part.name for part in parts if part.name]
+        if sorted(names) != sorted(value) or not all(
+            isinstance(value[name], str) for name in names
+        ):
+            raise ValueError(f"{self.pattern!r:.80} holds the texts {', '.join(names)} alone")
+        text = "".join(value[part.name] if part.name else part.text for part in parts)
+        return checked(self, text, value)
+
+    def parse(self, text: str) -> Parsed:
+        """The named groups or the text, or all problems."""
+        problems = [
+            Problem("lone_surrogate", _LABELS["lone_surrogate"], *match.span())
+            for match in _SURROGATE.finditer(text)
+        ]
+        if problems:
+            text = _SURROGATE.sub("\ufffd", text)
+        match = compiled(self.pattern).fullmatch(text)
+        if match is None:
+            problems += self._diagnosed(text)
+        if problems:
+            return Parsed(problems=bounded(problems))
+        names = sorted(match.re.groupindex.items(), key=lambda item: item[1])
+        groups = {name: match[number] for name, number in names if match[number] is not None}
+        return Parsed(groups if names else text)
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """Ways to break a rendered text; each is named by the label `parse` gives it."""
+        ways: dict[str, Corruption] = {
+            **surroundings.CORRUPTIONS,
+            "no_match": self._no_match,
+            "truncated": self._truncated,
+            "missing_part": self._missing_part,
+            "multiple_roots": lambda text, rng: f"{text}\n{text}",
+            "wrong_case": self._wrong_case,
+            "whitespace_around": lambda text, rng: rng.choice([f" {text}", f"{text}\n"]),
+        }
+        return {name: self._labelled(name, way) for name, way in ways.items()}
+
+    def _labelled(self, name: str, corrupt: Corruption) -> Corruption:
+        """Where the pattern has another word for what was broken, nothing was to break."""
+
+        def labelled(text: str, rng: Random) -> str | None:
+            broken = corrupt(text, rng)
+            if broken is None:
+                return None
+            labels = [problem.label for problem in self.parse(broken).problems]
+            return broken if name in labels else None
+
+        return labelled
+
+    def _diagnosed(self, text: str) -> Iterator[Problem]:
+        if not text.strip("\ufeff" + BLANK):
+            label = "byte_order_mark" if "\ufeff" in text else "empty"
+            yield _problem(label, 0, len(text))
+            return
+        start, end = 0, len(text)
+        if text[0] == "\ufeff" or "`" in text or "~~~" in text:
+            around = outside(text, lambda line: found(self.pattern, line) is not None)
+            labels = {problem.label for problem in around.problems}
+            if labels & {"code_fence", "byte_order_mark"}:
+                yield from (found for found in around.problems if found.label != "no_value")
+                start, end = (1, end) if "no_value" in labels else (around.start, around.end)
+        inner = text[start:end]
+        fenced = (start, end) != (0, len(text))
+        if not inner.strip():
+            if inner.strip(BLANK):
+                yield _problem("no_match", start, end)
+        elif not (fenced and compiled(self.pattern).fullmatch(inner.strip())):
+            yield from shifted(self._inside(inner), start)
+
+    def _inside(self, text: str) -> Iterator[Problem]:
+        """What is wrong with a text that is neither blank nor fenced."""
+        core = text.strip()
+        start = text.index(core[0])
+        end = start + len(core)
+        if compiled(self.pattern).fullmatch(core):
+            yield from _whitespace(text, start, end)
+            return
+        if compiled(self.pattern, case_sensitive=False).fullmatch(core):
+            yield _problem("wrong_case", start, end)
+            return
+        beginnings = prefixes(self.pattern)
+        truncated = beginnings is not None and beginnings.fullmatch(core) is not None
+        if truncated:
+            yield _problem("truncated", end, end)
+        lacks = missing(layout(self.pattern) or (), core)
+        if lacks and (lacks.misspelt or not truncated):
+            message = f"{lacks.literal!r:.60} is not where the layout has it"
+            yield _problem("missing_part", start + lacks.start, start + lacks.end, message)
+        if lacks or truncated:
+            return
+        match = found(self.pattern, text)
+        if match is None:
+            yield _problem("no_match", start, end, f"nothing matches {self.pattern!r:.200}")
+            return
+        if match[0] <= start and end <= match[1]:
+            # The pattern takes some of the whitespace, and not all of it.
+            yield from _whitespace(text, *match)
+        if match[0] > start:
+            yield _problem("text_before", start, start + len(text[start : match[0]].rstrip()))
+        if match[1] < end:
+            rest = text[match[1] : end]
+            again = found(self.pattern, rest)
+            alone = again is not None and not rest[: again[0]].strip()
+            first = match[1] + rest.index(rest.strip()[0])
+            yield _problem("multiple_roots" if alone else "text_after", first, end)
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where the named groups of a match stand, in order."""
+        match = compiled(self.pattern).fullmatch(text)
+        return sorted(match.span(group) for group in match.re.groupindex.values()) if match else []
+
+    def _no_match(self, text: str, rng: Random) -> str | None:
+        groups = self.parse(text).value
+        if not isinstance(groups, dict):
+            return "?"
+        as_yaml = "\n".join(f"{name}: {said}" for name, said in groups.items())
+        return rng.choice([json.dumps(groups, ensure_ascii=False), as_yaml, "There is no answer."])
+
+    def _truncated(self, text: str, rng: Random) -> str | None:
+        spans = self._spans(text)
+        last = max(spans[-1][0], 1) if spans else len(text)
+        return text[: rng.randrange(1, last)] if last > 1 else None
+
+    def _missing_part(self, text: str, rng: Random) -> str | None:
+        between = list(pairwise(self._spans(text)))
+        if not between:
+            return None
+        (_, start), (end, _) = rng.choice(between)
+        return text[:start] + rng.choice([", ", "; ", " ", "\n"]) + text[end:]
+
+    def _wrong_case(self, text: str, rng: Random) -> str | None:
+        change = rng.choice([str.upper, str.title])
+        pieces = []
+        pos = 0
+        for start, end in [*self._spans(text), (len(text), len(text))]:
+            pieces += [change(text[pos:start]), text[start:end]]
+            pos = end
+        broken = "".join(pieces)
+        return broken if broken != text else None
+
+
+def _problem(label: str, start: int, end: int, message: str | None = None) -> Problem:
+    return Problem(label, message or _LABELS[label], start, end)
+
+
+def _whitespace(text: str, start: int, end: int) -> Iterator[Problem]:
+    """What stands before and after a match that has nothing but whitespace around it."""
+    for span in ((0, start), (end, len(text))):
+        if span[0] < span[1]:
+            yield _problem("whitespace_around", *span)

@@ -1,0 +1,211 @@
+"""A Markdown table as a Format: one GFM table and nothing else.
+
+    MarkdownTableFormat().render([{"city": "Oslo"}])  -> "| city |\\n| --- |\\n| Oslo |"
+    MarkdownTableFormat().parse("| a |\\n| --- |\\n| 1") -> problems truncated at 17:17
+
+Every cell is text, as it is written: Markdown inside a cell is kept, and only a backslash before a
+pipe is taken away. Stricter than GFM, which fills up and cuts rows until they fit: all rows are of
+one width, each has its outer pipes, and the columns have names, no two alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, NamedTuple
+
+from evaluators.tables.csv import columns_of
+from evaluators.tables.markdown_corruptions import CORRUPTIONS
+from harness import surroundings
+from harness.contracts import Corruption, Options, Parsed, Shape
+from harness.records import Problem
+from harness.surroundings import strictly
+
+LABELS: Final[Mapping[str, str]] = {
+    **surroundings.LABELS,
+    "no_delimiter_row": "no row of dashes follows the header",
+    "bad_delimiter_row": "the row of dashes is malformed or not as wide as the header",
+    "ragged_row": "a row has more or fewer cells than the header",
+    "missing_outer_pipe": "a row does not begin and end with a pipe",
+    "no_rows": "no row follows the header",
+    "duplicate_column": "a column's name stands twice in the header",
+    "empty_column": "a column has no name",
+    "blank_line": "a blank line, which ends a table, stands between its rows",
+    "multiple_roots": "more than one table",
+    "indented_line": "a line is indented by a tab or by four blanks, which makes it code",
+    "bad_escape": "readers differ about whether the pipe behind so many backslashes ends the cell",
+    "raw_control_character": "a control character, which Markdown does not hold",
+    "truncated": "the text ends inside a row",
+}
+"""Every label that a strict Markdown table can give, and its meaning in one line."""
+
+_LINE: Final = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
+_PIPE: Final = re.compile(r"(?<!\\)(\\*+)\|")
+_DASHES: Final = re.compile(r":?-+:?").fullmatch
+_SIGNS: Final = re.compile(r"[ \t|:+=_–—-]*").fullmatch
+_DASH: Final = re.compile(r"[-=_–—]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_FOREIGN: Final = ("{", "[", "<", '"', "}")
+_Note = Callable[..., None]
+
+
+class _Row(NamedTuple):
+    start: int
+    end: int
+    cells: tuple[tuple[int, int], ...]
+
+
+class MarkdownTableFormat(Options):
+    """A strict Markdown table: header, row of dashes and one row or more, all of one width.
+
+    parse("| a | b |\\n| --- | --- |\\n| x | y |") -> Parsed(value=[{"a": "x", "b": "y"}])
+    parse("| a | b |\\n| --- | --- |\\n| x |")     -> problems ragged_row at 24:29
+    """
+
+    name: ClassVar[str] = "markdown_table"
+    title: ClassVar[str] = "a Markdown table"
+    shapes: ClassVar[frozenset[Shape]] = frozenset({"table"})
+    labels: ClassVar[Mapping[str, str]] = LABELS
+
+    def instruction(self, value: Any) -> str:
+        """One sentence that asks for a Markdown table and nothing else."""
+        return "Answer with one Markdown table and nothing else."
+
+    def render(self, value: Any) -> str:
+        """A line for the header, the dashes and each record, with one blank around each cell."""
+        columns = columns_of(value)
+        rows = [[record[column] for column in columns] for record in value]
+        lines = [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+            for row in (columns, ["---"] * len(columns), *rows)
+        ]
+        text = "\n".join(lines)
+        if self.parse(text).value != value:
+            raise ValueError(f"a Markdown table cannot hold {value!r:.80}")
+        return text
+
+    def parse(self, text: str) -> Parsed:
+        """The whole text as a list of records, or all problems."""
+        return strictly(text, _read, _looks)
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """Ways to break a rendered table; each is named by the label `parse` gives it."""
+        return CORRUPTIONS
+
+
+def _looks(line: str) -> bool:
+    line = line.strip()
+    return "|" in line and not line.startswith(_FOREIGN)
+
+
+def _read(text: str) -> Parsed:
+    problems: list[Problem] = []
+
+    def note(label: str, start: int, end: int, message: str = "") -> None:
+        problems.append(Problem(label, message or LABELS[label], start, end))
+
+    rows, cut = _rows(text, note)
+    if rows:
+        names = _texts(text, rows[0])
+        _check_header(text, rows[0], note)
+        body = rows[1:]
+        if body and _like_dashes(text, body[0].start, body[0].end):
+            _check_dashes(text, body.pop(0), len(names), note)
+        elif body:
+            note("no_delimiter_row", body[0].start, body[0].end)
+        for row in body:
+            if len(row.cells) != len(names):
+                message = f"cells in this row: {len(row.cells)}, in the header: {len(names)}"
+                note("ragged_row", row.start, row.end, message)
+        if not body and not cut:
+            note("no_rows", rows[0].start, rows[0].end)
+    if problems:
+        return Parsed(problems=tuple(problems))
+    return Parsed([dict(zip(names, _texts(text, row), strict=True)) for row in body])
+
+
+def _rows(text: str, note: _Note) -> tuple[list[_Row], bool]:
+    """The rows of the first table, and whether the text ends within one more."""
+    rows: list[_Row] = []
+    unclosed: list[_Row] = []
+    gap: tuple[int, int] | None = None
+    lines = [line for line in _LINE.finditer(text) if line[0]]
+    for number, line in enumerate(lines):
+        start, end = line.span(1)
+        if not line[1].strip(" \t"):
+            gap = gap or line.span()
+            continue
+        if gap and rows:
+            if number + 1 < len(lines) and _like_dashes(text, *lines[number + 1].span(1)):
+                note("multiple_roots", start, len(text.rstrip()))
+                return rows, False
+            note("blank_line", *gap)
+        gap = None
+        row, opens, closes = _row(text, start, end, note)
+        rows.append(row)
+        if opens and closes:
+            continue
+        unclosed.append(row)
+        if opens and unclosed == rows[-1:] and not line[2]:
+            note("truncated", end, end)
+            return rows[:-1], True
+        note("missing_outer_pipe", row.start, row.end)
+    return rows, False
+
+
+def _row(text: str, start: int, end: int, note: _Note) -> tuple[_Row, bool, bool]:
+    """One line as a row, and whether its first and its last pipe are there."""
+    line = text[start:end]
+    first, last = end - len(line.lstrip(" \t")), start + len(line.rstrip(" \t"))
+    if first - start > 3 or "\t" in text[start:first]:
+        note("indented_line", start, first)
+    for sign in _CONTROL.finditer(text, first, last):
+        note("raw_control_character", *sign.span())
+    pipes = []
+    for found in _PIPE.finditer(text, first, last):
+        if not found[1]:
+            pipes.append(found.start())
+        elif len(found[1]) % 2 == 0:
+            note("bad_escape", *found.span())
+    opens = pipes[:1] == [first]
+    closes = pipes[opens:][-1:] == [last - 1]
+    between = pipes[opens : len(pipes) - closes]
+    lefts = [first + opens, *(pipe + 1 for pipe in between)]
+    rights = [*between, last - closes]
+    cells = tuple(_trimmed(text, *span) for span in zip(lefts, rights, strict=True))
+    return _Row(first, last, cells), opens, closes
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    cell = text[start:end]
+    return end - len(cell.lstrip(" \t")) if cell.strip(" \t") else start, start + len(
+        cell.rstrip(" \t")
+    )
+
+
+def _texts(text: str, row: _Row) -> list[str]:
+    return [text[start:end].replace("\\|", "|") for start, end in row.cells]
+
+
+def _like_dashes(text: str, start: int, end: int) -> bool:
+    return bool(_SIGNS(text, start, end) and _DASH.search(text, start, end))
+
+
+def _check_header(text: str, header: _Row, note: _Note) -> None:
+    seen: set[str] = set()
+    for name, span in zip(_texts(text, header), header.cells, strict=True):
+        if not name:
+            note("empty_column", *span)
+        elif name in seen:
+            note("duplicate_column", *span, f"the column {name!r:.40} stands twice in the header")
+        seen.add(name)
+
+
+def _check_dashes(text: str, row: _Row, width: int, note: _Note) -> None:
+    if len(row.cells) != width:
+        message = f"cells in the row of dashes: {len(row.cells)}, in the header: {width}"
+        note("bad_delimiter_row", row.start, row.end, message)
+    for start, end in row.cells:
+        if not _DASHES(text, start, end):
+            message = f"{text[start:end]!r:.40} is no cell of a row of dashes"
+            note("bad_delimiter_row", start, end, message)

@@ -1,0 +1,311 @@
+"""Finds in one pass, without recursion, what is wrong with a TOML text, all of it.
+
+    scan("city = Oslo\nok = True") -> problems bare_value at 7:11, python_literal at 17:21
+
+It knows TOML's grammar, and what no JSON value can hold (dates, infinity) or the options forbid
+(comments, depth). Which keys may be defined where is left to tomllib, which reads what passes here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from evaluators.toml.labels import LABELS
+from evaluators.toml.scalars import KEY, PART, wrong
+from evaluators.toml.strings import QUOTES, bad_escapes, closed, over_lines
+from harness.records import Problem
+
+_KEY: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+(?P<sign>[=:]?)")
+_PARTS: Final = re.compile(PART)
+_NEXT_KEY: Final = re.compile(rf"^[ \t]*+{KEY}[ \t]*+=", re.MULTILINE)
+_HEADER: Final = re.compile(rf"(\[\[?+)[ \t]*+(?P<key>{KEY})[ \t]*+(\]\]?+)")
+_BLANK: Final = re.compile(r"[ \t\r]*+")
+_TO_COMMA: Final = re.compile(r"[^,\]}\n#]*+")
+_TO_SIGN: Final = re.compile(r"[^=\n]*+")
+_TO_SIGN_INSIDE: Final = re.compile(r"[^=,\]}\n#]*+")
+_SPACE: Final = re.compile(r"[^\S\n]*+")
+_TO_COMMENT: Final = re.compile(r"[^\n#]*+")
+
+
+class _Open(NamedTuple):
+    """A bracket that is not closed yet."""
+
+    bracket: str
+    depth: int
+
+
+def scan(text: str, max_depth: int = 64, comments: bool = False) -> tuple[Problem, ...]:
+    """All problems that do not depend on which keys were defined before."""
+    scanner = _Scanner(text, max_depth, comments)
+    scanner.run()
+    return tuple(scanner.problems)
+
+
+def further_lines(text: str, max_depth: int) -> set[str]:
+    """The lines on which values go on that an earlier line began, where they come to an end.
+
+    further_lines("a = [\\n  1\\n]\\nb = 2", 64) -> {"  1", "]"}
+    """
+    scanner = _Scanner(text, max_depth, comments=True)
+    scanner.run()
+    return scanner.further
+
+
+class _Scanner:
+    def __init__(self, text: str, max_depth: int, comments: bool) -> None:
+        self.text = text
+        self.max_depth = max_depth
+        self.comments = comments
+        self.problems: list[Problem] = []
+        self.at = 0
+        self.depth = 1
+        """How many tables and arrays are open in the table that the last header named."""
+        self.arrays: set[tuple[str, ...]] = set()
+        self.never_closed: set[str] = set()
+        self.further: set[str] = set()
+        """The lines of complete values, without the first of each."""
+
+    def run(self) -> None:
+        while self.at < len(self.text):
+            self._blank()
+            here = self.text[self.at : self.at + 1]
+            if here == "\n":
+                self.at += 1
+            elif here == "#":
+                self._comment()
+            elif here == "[":
+                self._header()
+            elif here:
+                self._statement()
+
+    def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
+        self.problems.append(Problem(label, message or LABELS[label], start, end))
+
+    def _too_deep(self, start: int, end: int) -> None:
+        """Note it, and leave the rest of the text alone."""
+        self._note("too_deep", start, end)
+        self.at = len(self.text)
+
+    def _blank(self) -> None:
+        self.at = _until(_BLANK, self.text, self.at)
+
+    def _line_end(self) -> int:
+        end = self.text.find("\n", self.at)
+        return len(self.text) if end < 0 else end
+
+    def _comment(self) -> None:
+        end = self._line_end()
+        if not self.comments:
+            self._note("comment", self.at, self.at + len(self.text[self.at : end].rstrip()))
+        self.at = end
+
+    def _rest_of_line(self, label: str) -> None:
+        """Nothing but a comment may follow; the label says what else does."""
+        self._blank()
+        end = self._line_end()
+        if self.text[self.at : self.at + 1] == "#":
+            self._comment()
+        elif rest := self.text[self.at : end].rstrip():
+            self._note(label, self.at, self.at + len(rest))
+        self.at = end
+
+    def _header(self) -> None:
+        found = _HEADER.match(self.text, self.at)
+        if found and len(found[1]) == len(found[3]):
+            parts = tuple(_PARTS.findall(found["key"]))
+            if len(parts) >= self.max_depth:
+                self.depth = 1 + len(parts)
+            else:
+                inside = sum(parts[:count] in self.arrays for count in range(1, len(parts) + 1))
+                if len(found[1]) == 2 and parts not in self.arrays:
+                    self.arrays.add(parts)
+                    inside += 1
+                self.depth = 1 + len(parts) + inside
+            if self.depth > self.max_depth:
+                self._too_deep(*found.span("key"))
+                return
+            self.at = found.end()
+            self._rest_of_line("bad_header")
+            return
+        end = self._line_end()
+        line = self.text[self.at : end].rstrip()
+        if end == len(self.text) and "]" not in line:
+            self._note("truncated", end, end, "the text ends inside a header")
+        else:
+            self._note("bad_header", self.at, self.at + len(line))
+        self.at = end
+
+    def _statement(self) -> None:
+        if depth := self._key(self.depth):
+            self._value(depth)
+
+    def _key(self, depth: int, inside: bool = False) -> int:
+        """Take a key and its equals sign; the depth of its value, 0 without one."""
+        start = self.at
+        found = _KEY.match(self.text, start)
+        if found and found["sign"]:
+            self.at = found.end()
+            if found["sign"] == ":":
+                self._note("colon_for_equals", *found.span("sign"))
+            depth += len(_PARTS.findall(found["key"])) - 1
+            if depth > self.max_depth:
+                self._too_deep(*found.span("key"))
+                return 0
+            return depth
+        sign = _until(_TO_SIGN_INSIDE if inside else _TO_SIGN, self.text, start)
+        if sign > start and self.text.startswith("=", sign):
+            key = self.text[start:sign].rstrip()
+            self._note("unquoted_key", start, start + len(key))
+            self.at = sign + 1
+            return depth
+        end = _until(_TO_COMMA, self.text, start) if inside else self._line_end()
+        line = self.text[start:end].rstrip()
+        if end == len(self.text) and found and found.end() == start + len(line):
+            self._note("truncated", end, end, "the text ends behind a key")
+        else:
+            self._note("missing_equals", start, start + len(line))
+        self.at = end
+        return 0
+
+    def _value(self, depth: int) -> None:
+        """Take a value and the rest of its line; brackets are kept on a list of our own."""
+        text = self.text
+        sign = self.at - 1
+        stack: list[_Open] = []
+        expects, comma, broken = "value", -1, False
+        while True:
+            self._blank()
+            here = text[self.at : self.at + 1]
+            if not here:
+                deep = self.problems and self.problems[-1].label == "too_deep"
+                if not deep and (stack or expects == "value"):
+                    self._note(
+                        "truncated", len(text), len(text), "the text ends before a value does"
+                    )
+                return
+            if here == "\n" and not stack:
+                self._note("missing_value", sign, sign + 1)
+                return
+            if here == "\n":
+                if stack[-1].bracket == "{" and not broken:
+                    self._note("newline_in_inline_table", self.at, self.at + 1)
+                    broken = True
+                self.at += 1
+                if _NEXT_KEY.match(text, self.at) and stack[-1].bracket == "[":
+                    self._note("unclosed_bracket", sign, sign + 1)
+                    return
+            elif here == "#":
+                self._comment()
+            elif here in "]}" and stack:
+                opened = stack.pop()
+                if here != ("]" if opened.bracket == "[" else "}"):
+                    self._note("mismatched_bracket", self.at, self.at + 1)
+                elif here == "}" and expects == "key" and comma >= 0:
+                    self._note("trailing_comma", comma, comma + 1)
+                elif expects == "value" and opened.bracket == "{":
+                    self._note("missing_value", self.at - 1, self.at)
+                self.at += 1
+                depth = opened.depth
+                if not stack:
+                    self._rest_of_line("several_values")
+                    self._complete(sign)
+                    return
+                expects = "comma"
+            elif here == "," and stack:
+                if expects == "comma":
+                    comma = self.at
+                else:
+                    self._note("extra_comma", self.at, self.at + 1)
+                self.at += 1
+                expects = "value" if stack[-1].bracket == "[" else "key"
+                depth = stack[-1].depth + 1
+            elif expects == "comma":
+                self._note("missing_comma", self.at, self.at)
+                expects = "value" if stack[-1].bracket == "[" else "key"
+            elif expects == "key":
+                depth = self._key(stack[-1].depth + 1, inside=True)
+                expects = "value" if depth else "comma"
+            elif here in "[{":
+                if depth >= self.max_depth:
+                    self._too_deep(self.at, self.at + 1)
+                    return
+                stack.append(_Open(here, depth))
+                depth += 1
+                comma, broken = -1, False
+                self.at += 1
+                expects = "value" if here == "[" else "key"
+            else:
+                complete = self._scalar(bool(stack))
+                if not stack:
+                    if complete:
+                        self._complete(sign)
+                    return
+                expects = "comma"
+
+    def _complete(self, sign: int) -> None:
+        """Keep the lines that go on with a value whose equals sign stands there."""
+        if self.text[sign] == "=":
+            lines = self.text[sign : self._line_end()].split("\n")[1:]
+            self.further.update(line for line in lines if line.strip())
+
+    def _scalar(self, inside: bool) -> bool:
+        """Take a text or a bare word, and what stands behind it up to a comma or the line's end.
+
+        False where it is a text whose quotes nothing closes.
+        """
+        text, start = self.text, self.at
+        quote = next((quote for quote in QUOTES if text.startswith(quote, start)), "")
+        if quote and not self._string(quote):
+            return False
+        behind = _until(_SPACE, text, self.at)
+        if quote and inside and text.startswith(('"', "'"), behind):
+            self.at = behind  # the next text, and no comma before it
+            return True
+        end = _until(_TO_COMMA if inside else _TO_COMMENT, text, self.at)
+        rest = text[self.at : end].strip()
+        begin = text.find(rest[:1], self.at)
+        self.at = end
+        if quote:
+            if rest:
+                label = "several_values" if rest[0] in ",;" else "unescaped_quote"
+                self._note(label, begin, begin + len(rest))
+        elif label := wrong(rest, inside):
+            if end == len(text) and any(word.startswith(rest) for word in ("true", "false")):
+                self._note("truncated", end, end, "the text ends inside a word")
+            else:
+                self._note(label, begin, begin + len(rest))
+        if not inside and text[self.at : self.at + 1] == "#":
+            self._comment()
+        return True
+
+    def _string(self, quote: str) -> bool:
+        """Take a text in quotes; False where nothing closes them, and the line is then passed."""
+        start = self.at
+        if quote not in self.never_closed and (end := closed(self.text, start, quote)):
+            for span in bad_escapes(self.text, start, end, quote):
+                self._note("bad_escape", *span)
+            self.at = end
+            return True
+        end = self._line_end()
+        if len(quote) == 1:
+            cut = end == len(self.text)
+        else:
+            # Looked for once, so that the time stays linear.
+            cut = quote not in self.never_closed and not _NEXT_KEY.search(self.text, end)
+            self.never_closed.add(quote)
+        if cut:
+            end = len(self.text)
+            self._note("truncated", end, end, "the text ends inside quotes")
+        else:
+            self._note("unclosed_quote", start, start + len(self.text[start:end].rstrip()))
+            if len(quote) == 1 and (later := over_lines(self.text, start, quote)):
+                self.at = later
+                return True
+        self.at = len(self.text) if cut else end
+        return False
+
+
+def _until(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    return found.end() if found else at

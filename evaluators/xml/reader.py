@@ -1,0 +1,291 @@
+"""Reads one XML document with expat, event by event, and says what breaks it and where.
+
+    read("<d><a>x</a></d>") -> Reading(value={"a": "x"}, problems=(), rest=None)
+    read("<d>a & b</d>")    -> problems bare_ampersand at 5:6
+
+Expat stops at the first error. Signs that are wrong wherever they stand (a bare &, a bare <, an
+unknown entity, a DOCTYPE) are noted all at once, covered with as many harmless bytes, and the text
+is read again, so that what else is wrong with it comes to light.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+from xml.parsers import expat
+
+from evaluators.xml.errors import Found, explained
+from harness import surroundings
+from harness.records import Problem
+
+LABELS: Final[Mapping[str, str]] = {
+    **surroundings.LABELS,
+    "truncated": "the text ends before every element is closed",
+    "multiple_roots": "more than one root element",
+    "wrong_root": "the root element does not have the name that `root` asks for",
+    "too_deep": "more elements are open at once than `max_depth` allows",
+    "duplicate_key": "a name repeats among the elements of one parent that are not all <item>",
+    "mixed_content": "text stands between the elements of one parent",
+    "mismatched_tag": "a closing tag does not match the element that is open",
+    "unclosed_tag": "a tag has no > before the next tag begins",
+    "bare_ampersand": "an & that begins no entity and is not written as &amp;",
+    "bare_less_than": "a < that begins no tag and is not written as &lt;",
+    "undefined_entity": "an entity other than the five that XML defines",
+    "unquoted_attribute": "an attribute has no value or one without quotes",
+    "duplicate_attribute": "an element repeats an attribute",
+    "bad_name": "a name that XML does not allow, such as one with a blank or a digit in front",
+    "unbound_prefix": "a name has a prefix that no namespace is bound to",
+    "bad_character": "a character that XML cannot hold, raw or as a reference",
+    "doctype": "a document type declaration",
+    "processing_instruction": "a processing instruction",
+    "comment": "a comment where comments are not allowed, or a malformed one",
+    "bad_declaration": "an XML declaration that is misplaced, malformed or not of UTF-8",
+    "syntax_error": "something that none of the other labels describes",
+}
+"""Every label that strict XML can give, and its meaning in one line."""
+
+_NAME: Final = rb"[A-Za-z_:\x80-\xff][-.\w:\x80-\xff]*"
+_SIGNS: Final = re.compile(
+    rb"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)"
+    rb"|(?P<doctype><!doctype[^\[<>]*+(?:>|\[(?:.*?\]\s*+>|.*)))"
+    rb"|(?P<undefined_entity>&(?!(?:amp|lt|gt|quot|apos);)" + _NAME + rb";)"
+    rb"|(?P<bare_ampersand>&(?!(?:#\d+|#x[\da-f]+|" + _NAME + rb");|#?\w*\Z))"
+    rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|[\d.-][-.\w]*/?>|\Z))",
+    re.DOTALL | re.IGNORECASE,
+)
+BLANK: Final = " \t\r\n"
+"""What XML calls white space; no other blank may stand around the root element."""
+_CONTINUATION: Final = bytes(range(0x80, 0xC0))
+
+
+class Reading(NamedTuple):
+    """A document's value, or its problems; `rest` is where text that is no markup follows it."""
+
+    value: Any
+    problems: tuple[Problem, ...]
+    rest: int | None
+
+
+class _Element:
+    __slots__ = ("attributes", "children", "name", "said", "start", "text")
+
+    def __init__(self, name: str, attributes: dict[str, str], start: int) -> None:
+        self.name, self.attributes, self.start = name, attributes, start
+        self.children: list[tuple[str, Any, int]] = []
+        self.text: list[str] = []
+        self.said: int | None = None
+        """Where its first text other than blanks begins."""
+
+    def value(self) -> Any:
+        if self.children:
+            if self.is_list():
+                return [value for _, value, _ in self.children]
+            return self.attributes | {name: value for name, value, _ in self.children}
+        text = "".join(self.text)
+        if self.attributes:
+            return self.attributes | ({"#text": text} if text else {})
+        return text
+
+    def is_list(self) -> bool:
+        return not self.attributes and all(name == "item" for name, _, _ in self.children)
+
+    def problems(self, data: bytes) -> Iterator[Found]:
+        if self.children and self.said is not None:
+            end = data.find(b"<", self.said)
+            said = data[self.said : end if end > 0 else len(data)].rstrip()
+            yield Found("mixed_content", self.said, self.said + len(said))
+        seen: set[str] = set()
+        for name, _, start in () if self.is_list() else self.children:
+            if name in seen:
+                end = start + 1 + len(name.encode())
+                message = f"<{name:.40}> stands more than once in <{self.name:.40}>"
+                yield Found("duplicate_key", start, end, message)
+            seen.add(name)
+
+
+class _Document:
+    """What expat's events tell of one document."""
+
+    def __init__(self, data: bytes, max_depth: int, comments: bool, root: str | None) -> None:
+        self.data, self.max_depth, self.comments, self.root = data, max_depth, comments, root
+        self.open: list[_Element] = []
+        self.deeper: list[str] = []
+        """The names of the elements that are open beyond the depth allowed."""
+        self.found: list[Found] = []
+        self.value: Any = None
+        self.started = False
+        self.prefixes = False
+        self.parser = parser = expat.ParserCreate("utf-8")
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.text
+        parser.CommentHandler = self.comment
+        parser.ProcessingInstructionHandler = self.instruction
+        parser.XmlDeclHandler = self.declaration
+        parser.StartDoctypeDeclHandler = self.doctype
+
+    def read(self) -> Found | None:
+        """Read all of it, and return what expat stopped at."""
+        try:
+            self.parser.Parse(self.data, True)
+            return None
+        except expat.ExpatError as error:
+            return explained(
+                self.data,
+                error.code,
+                self.parser.ErrorByteIndex,
+                [*(element.name for element in self.open), *self.deeper],
+                self.started,
+            )
+        except _DoctypeError as error:
+            return error.found
+        finally:
+            for element in reversed(self.open):
+                self.found += element.problems(self.data)
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        at = self.parser.CurrentByteIndex
+        if not self.started:
+            self.started = True
+            if self.root not in (None, name):
+                message = f"the root element is <{name:.40}> and not <{self.root}>"
+                self.found.append(Found("wrong_root", at, at + 1 + len(name.encode()), message))
+        if len(self.open) == self.max_depth:
+            if not self.deeper:
+                self.found.append(Found("too_deep", at, at + 1 + len(name.encode())))
+            self.deeper.append(name)
+            return
+        if ":" in name or any(":" in key or key == "xmlns" for key in attributes):
+            self.prefixes = True
+        self.open.append(_Element(name, {f"@{key}": v for key, v in attributes.items()}, at))
+
+    def end(self, name: str) -> None:
+        if self.deeper:
+            self.deeper.pop()
+            return
+        element = self.open.pop()
+        self.found += element.problems(self.data)
+        if self.open:
+            self.open[-1].children.append((name, element.value(), element.start))
+        else:
+            self.value = element.value()
+
+    def text(self, text: str) -> None:
+        if self.deeper:
+            return
+        element = self.open[-1]
+        element.text.append(text)
+        if element.said is None and (said := text.lstrip(BLANK)):
+            element.said = self.parser.CurrentByteIndex + len(text) - len(said)
+
+    def comment(self, text: str) -> None:
+        if not self.comments:
+            at = self.parser.CurrentByteIndex
+            self.found.append(Found("comment", at, self.data.index(b"-->", at) + 3))
+
+    def instruction(self, target: str, text: str) -> None:
+        at = self.parser.CurrentByteIndex
+        end = self.data.index(b"?>", at) + 2
+        self.found.append(Found("processing_instruction", at, end))
+
+    def declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if version != "1.0" or (encoding or "utf-8").lower() != "utf-8":
+            self.found.append(Found("bad_declaration", 0, self.data.index(b"?>") + 2))
+
+    def doctype(self, *declared: Any) -> None:
+        at = self.data.rfind(b"<!DOCTYPE", 0, self.parser.CurrentByteIndex + 9)
+        end = self.data.find(b">", at) + 1 or len(self.data)
+        raise _DoctypeError(Found("doctype", at, end))
+
+
+class _DoctypeError(Exception):
+    """Ends the reading before anything that a DOCTYPE declares is read."""
+
+    def __init__(self, found: Found) -> None:
+        self.found = found
+
+
+def read(
+    text: str, *, max_depth: int = 64, comments: bool = False, root: str | None = None
+) -> Reading:
+    """The one document that the text is, or what is wrong with it; linear in the text's length."""
+    data = text.encode("utf-8", "surrogatepass")
+    document = _Document(data, max_depth, comments, root)
+    stopped = document.read()
+    found: list[Found] = []
+    for cover in (_all_signs, _prolog, _prolog):
+        if not stopped:
+            break
+        signs = cover(data, stopped)
+        if signs:
+            found += signs
+            data = _covered(data, signs)
+            document = _Document(data, max_depth, comments, root)
+            stopped = document.read()
+    if not (stopped or document.found or found) and document.prefixes:
+        stopped = _unbound(data)
+    found += document.found
+    rest = None
+    if stopped and stopped.label == "text_after":
+        rest = stopped.start
+        found = [one for one in found if one.start < stopped.start]
+    elif stopped:
+        found.append(stopped)
+    problems, rest = _in_characters(text, found, rest)
+    return Reading(document.value, problems, rest)
+
+
+def _all_signs(data: bytes, stopped: Found) -> list[Found]:
+    """Every sign that is wrong wherever it stands."""
+    return [
+        Found(match.lastgroup, *match.span()) for match in _SIGNS.finditer(data) if match.lastgroup
+    ]
+
+
+def _prolog(data: bytes, stopped: Found) -> list[Found]:
+    """Text between the XML declaration and the root element."""
+    return [stopped] if stopped.label == "text_before" else []
+
+
+def _covered(data: bytes, signs: list[Found]) -> bytes:
+    covered = bytearray(data)
+    for sign in signs:
+        filler = b" " if sign.label in ("doctype", "text_before") else b"+"
+        covered[sign.start : sign.end] = filler * (sign.end - sign.start)
+    return bytes(covered)
+
+
+def _unbound(data: bytes) -> Found | None:
+    parser = expat.ParserCreate("utf-8", "}")
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        at = parser.ErrorByteIndex
+        end = data.find(b">", at) + 1 or len(data)
+        return Found("unbound_prefix", at, end, expat.ErrorString(error.code))
+    return None
+
+
+def _in_characters(
+    text: str, found: list[Found], rest: int | None
+) -> tuple[tuple[Problem, ...], int | None]:
+    """What was found by byte as problems by character."""
+    if text.isascii():
+        where: Mapping[int, int] | None = None
+    else:
+        data = text.encode("utf-8", "surrogatepass")
+        where, at, characters = {}, 0, 0
+        for byte in sorted({0, rest or 0, *(b for one in found for b in (one.start, one.end))}):
+            piece = data[at:byte]
+            characters += len(piece.translate(None, _CONTINUATION))
+            where[byte], at = characters, byte
+
+    def character(byte: int) -> int:
+        return byte if where is None else where[byte]
+
+    problems = tuple(
+        Problem(label, message or LABELS[label], character(start), character(end))
+        for label, start, end, message in found
+    )
+    return problems, None if rest is None else character(rest)

@@ -1,0 +1,296 @@
+"""Reads one YAML document of the strict subset from libyaml's events, without recursion.
+
+    read("a: 1\nb: [x]")    -> Parsed(value={"a": 1, "b": ["x"]})
+    read("a: yes\na: b: c") -> problems ambiguous_scalar at 3:6, duplicate_key at 7:8,
+                               unquoted_colon at 11:12
+
+An error ends libyaml's events. Where the mistake is small, such as an unquoted colon, it is filled
+in at the same length and the text is read again, so that what stands behind it comes to light too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import msgspec
+import yaml
+
+from evaluators.yaml.errors import OWN_LINE, WORD, Closed, explain, filled, line_end, until
+from evaluators.yaml.labels import LABELS
+from evaluators.yaml.scalars import NOT_RAW, Unclear, plain
+from harness.contracts import Parsed
+from harness.records import Problem
+
+Root = Literal["object", "array", "any"]
+ROOTS: Final[dict[str, Any]] = {"object": dict, "array": list, "any": object}
+
+_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MOST_READS: Final = 8
+"""So often a text is read with its mistakes filled in, which bounds the time."""
+_BLANK: Final = re.compile(r"(?:[ \t\r\n]++|(?<!\S)#[^\r\n]*+)*+")
+_TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
+_TABS: Final = re.compile(r"\t+")
+_IN_GAP: Final = re.compile(r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)")
+_LINE: Final = re.compile(r"\n([ \t]*+)([^ \t\r\n])")
+_CHOMPING: Final = re.compile(r"[|>][0-9]*+([-+]?)")
+_LAST_BLANKS: Final = re.compile(r"[ \t]++\Z")
+_NO_LINE_BREAK: Final = (
+    "the last line of a block text has no line break, which parsers add or do not: write `|-`"
+)
+_BLANK_TEXT: Final = "a block text of blanks alone, which parsers read differently: quote it"
+_NOTHING: Final = object()
+
+
+class _Open(msgspec.Struct):
+    """A collection that is not closed yet."""
+
+    start: int
+    column: int
+    value: Any
+    flow: bool
+    key: Any = _NOTHING
+    key_start: int = 0
+
+
+def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool = False) -> Parsed:
+    """The one document of a text, or all problems that come to light; spans are those of `text`."""
+    errors = [
+        Problem(*_unraw(found[0]), found.start(), found.end()) for found in NOT_RAW.finditer(text)
+    ]
+    # One for one, and with nothing that has a meaning, so that the rest is read as it stands.
+    current = NOT_RAW.sub("\ufffd", text)
+    for _ in range(_MOST_READS):
+        reader = _Reader(current, root, max_depth, comments)
+        error = reader.run()
+        if not error:
+            break
+        errors.append(error)
+        mended = filled(current, error)
+        if mended is None:
+            break
+        current = mended
+    problems = tuple(dict.fromkeys((*errors, *reader.problems)))
+    return Parsed(problems=problems) if problems else Parsed(reader.root)
+
+
+class _Reader:
+    """One pass over the events: the value, and problems of what is no syntax error."""
+
+    def __init__(self, text: str, root: Root, max_depth: int, comments: bool) -> None:
+        self.text = text
+        self.kind = root
+        self.max_depth = max_depth
+        self.comments = comments
+        self.problems: list[Problem] = []
+        self.root: Any = _NOTHING
+        self.stack: list[_Open] = []
+        self.documents = 0
+        self.last = 0
+        """Where the last event ended."""
+        self.closed = Closed(0, 0)
+
+    def run(self) -> Problem | None:
+        """Read all events; the syntax error that ended them, if one did."""
+        error = None
+        try:
+            for event in self._events():
+                if not self._take(event):
+                    break
+        except yaml.MarkedYAMLError as found:
+            error = explain(self.text, found, self.closed)
+            # What the events did not reach may be text, so only blanks and comments are looked at.
+            self._gap(until(_BLANK, self.text, self.last))
+        else:
+            self._check_root()
+        return error
+
+    def _events(self) -> Iterator[Any]:
+        events: Iterator[Any] = yaml.parse(self.text, Loader=_LOADER)
+        for event in events:
+            start = event.start_mark.index
+            if start > self.last:
+                self._gap(start)
+            yield event
+            self.last = max(self.last, event.end_mark.index)
+
+    def _take(self, event: Any) -> bool:
+        """Put one event into the value; False where the rest is not read."""
+        start, end = event.start_mark.index, event.end_mark.index
+        if isinstance(event, yaml.ScalarEvent):
+            self._properties(event, start)
+            self._scalar(event, start, end)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self._properties(event, start)
+            if len(self.stack) >= self.max_depth:
+                self._note("too_deep", start, end)
+                return False
+            value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
+            if self._key_is_next():
+                self._note("complex_key", start, end, "a key is a collection, not a text")
+                self._set_key(object(), start)
+            else:
+                self._attach(value)
+            column = getattr(event.start_mark, "column", 0)
+            self.stack.append(_Open(start, column, value, bool(event.flow_style)))
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            done = self.stack.pop()
+            if done.flow:
+                self.closed = Closed(done.start, end, "flow")
+                self._indented(done.start, end)
+        elif isinstance(event, yaml.AliasEvent):
+            self._note("anchor_or_alias", start, end, f"{self.text[start:end][:40]} is an alias")
+            if self._key_is_next():
+                self._set_key(object(), start)
+            else:
+                self._attach(None)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            if event.version or event.tags:
+                at = self.text.rfind("---", start, end)
+                self._note("directive", start, start + len(self.text[start:at].rstrip()))
+            self.documents += 1
+            if self.documents > 1:
+                behind = start + len(self.text[start:].rstrip())
+                self._note("multiple_roots", start, behind)
+                return False
+        return True
+
+    def _properties(self, event: Any, start: int) -> None:
+        for label, sign, found in (
+            ("anchor_or_alias", "&", event.anchor),
+            ("tag", "!", event.tag),
+        ):
+            if found is not None:
+                at = self.text.index(sign, start)
+                self._note(label, at, until(WORD, self.text, at))
+
+    def _scalar(self, event: Any, start: int, end: int) -> None:
+        value: Any = event.value
+        if event.style in ("'", '"'):
+            self.closed = Closed(start, end, event.style)
+            self._indented(start, end)
+        elif event.style in ("|", ">"):
+            value = self._block_text(value, start, end)
+            if self.stack and event.start_mark.column <= self.stack[-1].column:
+                self._note("bad_indentation", start, until(WORD, self.text, start))
+        else:
+            in_brackets = self.stack and self.stack[-1].flow
+            if in_brackets and ("?" in self.text[start - 1 : end] or value == "-"):
+                value = Unclear("ambiguous_scalar", f"{value[:40]} in brackets must be quoted")
+            else:
+                value = plain(value) if value else _NOTHING
+            for tab in _TABS.finditer(self.text, start, end):
+                self._note("tab_indent", *tab.span())
+        if self._key_is_next():
+            self._key(value, start, end)
+        else:
+            self._attach(self._clear(value, start, end))
+
+    def _block_text(self, value: str, start: int, end: int) -> str | Unclear:
+        """The text below `|` or `>`, unclear where parsers disagree about its last line."""
+        first = until(_TO_LINE_END, self.text, start)
+        self._gap(first, start)
+        chomping = _CHOMPING.match(self.text, start)
+        sign = chomping[1] if chomping else ""
+        if end == len(self.text) != first and self.text[-1] not in "\r\n" and sign != "-":
+            return Unclear("ambiguous_scalar", _NO_LINE_BREAK)
+        goes_on = sign == "+" and _LAST_BLANKS.match(self.text, end)
+        if not value.strip(" \n") and (" " in value or goes_on):
+            return Unclear("ambiguous_scalar", _BLANK_TEXT)
+        return value
+
+    def _clear(self, value: Any, start: int, end: int) -> Any:
+        """The value of a scalar that is no key; what is wrong with it is noted."""
+        if isinstance(value, Unclear):
+            self._note(value.label, start, end, value.message)
+        elif value is _NOTHING and self.stack:
+            top = self.stack[-1]
+            begin = self.last if isinstance(top.value, list) else top.key_start
+            stretch = self.text[begin:start]
+            begin += len(stretch) - len(stretch.lstrip(" \t\r\n"))
+            self._note("missing_value", begin, max(begin, begin + len(stretch.strip())))
+        else:
+            # An empty root stays _NOTHING.
+            return value
+        return None
+
+    def _key(self, value: Any, start: int, end: int) -> None:
+        top = self.stack[-1].value
+        key: Any = value
+        if isinstance(value, Unclear):
+            label = "merge_key" if self.text[start:end] == "<<" else value.label
+            self._note(label, start, end, None if label == "merge_key" else value.message)
+        elif not isinstance(value, str):
+            said = (
+                "empty" if value is _NOTHING else f"{self.text[start:end][:40]}, which is no text"
+            )
+            self._note("complex_key", start, end, f"a key is {said}; it must be in quotes")
+            key = object()
+        elif value in top:
+            self._note("duplicate_key", start, end, f"the key {value[:40]!r} stands here again")
+        self._set_key(key, start)
+
+    def _indented(self, start: int, end: int) -> None:
+        """Note lines of quotes or brackets that go on no deeper than what they stand in."""
+        parent = self.stack[-1] if self.stack else None
+        if parent is None or parent.flow:
+            return
+        for line in _LINE.finditer(self.text, start, end):
+            at = line.start(2)
+            if len(line[1]) > parent.column:
+                continue
+            if self.text[start] in "\"'" and OWN_LINE.match(self.text, line.start(1)):
+                self._note("unclosed_quote", start, line_end(self.text, start))
+            else:
+                self._note("bad_indentation", at, line_end(self.text, at))
+
+    def _key_is_next(self) -> bool:
+        return bool(
+            self.stack and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is _NOTHING
+        )
+
+    def _set_key(self, key: Any, start: int) -> None:
+        self.stack[-1].key = key
+        self.stack[-1].key_start = start
+
+    def _attach(self, value: Any) -> None:
+        if not self.stack:
+            self.root = value
+            return
+        top = self.stack[-1]
+        if isinstance(top.value, list):
+            top.value.append(value)
+        else:
+            top.value[top.key] = value
+            top.key = _NOTHING
+
+    def _check_root(self) -> None:
+        if self.root is _NOTHING:
+            self._note("no_value", 0, len(self.text))
+        elif not isinstance(self.root, ROOTS[self.kind]):
+            inner = self.text.strip()
+            start = self.text.index(inner)
+            self._note("wrong_root", start, start + len(inner), f"the root is no {self.kind}")
+
+    def _gap(self, end: int, start: int | None = None) -> None:
+        """Note what must not stand between two events."""
+        for found in _IN_GAP.finditer(self.text, self.last if start is None else start, end):
+            if found["comment"]:
+                at = found.start()
+                alone = at == 0 or self.text[at - 1] in " \t\r\n"
+                if not (self.comments and alone):
+                    self._note("comment", *found.span())
+            elif found["tab"]:
+                self._note("tab_indent", *found.span())
+            else:
+                self._note("complex_key", *found.span(), "a key is marked with `?`")
+
+    def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
+        self.problems.append(Problem(label, message or LABELS[label], start, end))
+
+
+def _unraw(char: str) -> tuple[str, str]:
+    if "\ud800" <= char <= "\udfff":
+        return "lone_surrogate", LABELS["lone_surrogate"]
+    return "control_character", f"U+{ord(char):04X} must be escaped in double quotes"

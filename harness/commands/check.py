@@ -1,0 +1,197 @@
+"""`fmtharness check`: judge texts as they are, without a model.
+
+    check([Source("text", '{"a": 1,}')], evaluators(["json_strict"], []))
+    -> [Checked(name="text", text=..., verdicts=(Verdict(passed=False, ...),))], state "failed"
+
+An argument is a file where one of this name exists, and else itself the text. It judges no JSONL
+of completions and compares with no Example; `fmtharness eval` does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal
+
+import msgspec
+
+from harness.contracts import Evaluator, needs_example
+from harness.errors import DataError, UserError
+from harness.formats import DEFAULT_FORMAT
+from harness.judging.tally import distinct
+from harness.judging.verdicts import judge
+from harness.options import build, parse_spec
+from harness.plugins import component
+from harness.progress import say
+from harness.records import Completion, Verdict
+from harness.report.diagnostics import Lines, diagnosis
+from harness.text import visible
+
+STDIN: Final = "<stdin>"
+SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".txt", ".md", ".log")
+SUFFIX: Final = re.compile(r"\w\.[a-z]{2,6}\Z", re.IGNORECASE).search
+"""How most names of files end."""
+State = Literal["passed", "failed", "unscored"]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A text to judge, and what to call it."""
+
+    name: str
+    text: str
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What the evaluators say of one text."""
+
+    name: str
+    text: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def state(self) -> State:
+        """The text passes where every evaluator passes it."""
+        found = {verdict.passed for verdict in self.verdicts}
+        return "unscored" if None in found else "failed" if False in found else "passed"
+
+
+def sources(
+    arguments: Sequence[str], texts: Sequence[str], files: Sequence[Path], stdin: BinaryIO | None
+) -> list[Source]:
+    """The texts that the command line names, in this order; without any, standard input.
+
+    Raises UserError where there is nothing to judge, where standard input is named twice, and for
+    what cannot be read or is not UTF-8.
+    """
+    if not (arguments or texts or files):
+        if stdin is None or stdin.isatty():
+            raise UserError(
+                "there is nothing to judge: name a TEXT or a FILE, or pipe a text into this command"
+            )
+        arguments = ["-"]
+    if [*arguments, *map(str, files)].count("-") > 1:
+        raise UserError("standard input (-) is named twice, but can be read once; name it once")
+    literal = dict.fromkeys(each for each in arguments if each != "-" and not _exists(each))
+    several = len(texts) + sum(each in literal for each in arguments) > 1
+    numbers = itertools.count(1)
+
+    def named(text: str) -> Source:
+        return Source(f"text-{next(numbers)}" if several else "text", text)
+
+    for each in filter(_looks_like_a_path, literal):
+        say(f"note: there is no file {visible(each)}, so this is judged as a text")
+    return [
+        *(named(each) if each in literal else _read(each, stdin) for each in arguments),
+        *map(named, texts),
+        *(_read(str(file), stdin) for file in files),
+    ]
+
+
+def _exists(argument: str) -> bool:
+    """Whether there is a file, a folder or a pipe of this name."""
+    # Path.exists would raise for a text that is too long for a name.
+    return os.path.exists(argument)  # noqa: PTH110
+
+
+def _looks_like_a_path(text: str) -> bool:
+    if not set(text).isdisjoint('{}[]"\n\r'):
+        return False
+    one_word = len(text.split()) == 1 and ("/" in text or SUFFIX(text) is not None)
+    return one_word or text.lower().endswith(SUFFIXES)
+
+
+def _read(path: str, stdin: BinaryIO | None) -> Source:
+    """A file, or standard input for `-`, byte for byte: a byte order mark stays in the text."""
+    name = STDIN if path == "-" else path
+    if path == "-" and stdin is None:
+        raise DataError(f"{name}: is closed; name a file, or pipe a text into this command")
+    try:
+        data = stdin.read() if path == "-" and stdin else Path(path).read_bytes()
+    except IsADirectoryError as error:
+        raise DataError(f"{name}: is a folder; name a file, or give a text as --text") from error
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror}); check the path") from error
+    try:
+        return Source(name, data.decode())
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}: is not UTF-8 at byte {error.start} ({error.reason}); convert it to UTF-8"
+        ) from error
+
+
+def evaluators(specs: Iterable[str], formats: Iterable[str]) -> list[Evaluator]:
+    """The evaluators named, then `<format>_strict` of each format; by default that of JSON.
+
+    Raises UserError for an unknown name, for options that do not fit, for one given twice, and for
+    one that needs an Example.
+    """
+    chosen = [build("evaluators", spec) for spec in specs]
+    for spec in formats:
+        name = parse_spec(spec)[0]
+        component("formats", name)  # so that a misspelled name is met by the formats' names
+        options = spec.partition(":")[2]
+        chosen.append(build("evaluators", f"{name}_strict:{options}", f"{spec!r}: {name}"))
+    chosen = chosen or [build("evaluators", f"{DEFAULT_FORMAT}_strict")]
+    for evaluator in chosen:
+        if needs_example(evaluator):
+            raise UserError(
+                f"evaluator {evaluator.name!r} compares with an Example, and a text alone has "
+                f"none; use fmtharness eval --completions FILE --data FILE"
+            )
+    return [*distinct(chosen)]
+
+
+def check(found: Iterable[Source], judges: Sequence[Evaluator]) -> list[Checked]:
+    """The Verdicts on each text, whose name stands in them as the id."""
+    return [
+        Checked(
+            source.name,
+            source.text,
+            tuple(judge(judges, {}, [Completion(example_id=source.name, text=source.text)])),
+        )
+        for source in found
+    ]
+
+
+def state(checked: Iterable[Checked]) -> State:
+    """What holds of all the texts together: one unscored or failed text decides."""
+    states = {each.state for each in checked}
+    return "unscored" if "unscored" in states else "failed" if "failed" in states else "passed"
+
+
+def report(checked: Sequence[Checked], *, color: bool, encoding: str) -> str:
+    """Every Verdict as a diagnosis; with several texts their names, and a line that counts them."""
+    parts = []
+    for each in checked:
+        shown = [
+            diagnosis(each.text, verdict, name=each.name, color=color, encoding=encoding)
+            for verdict in each.verdicts
+        ]
+        named = [f"[{visible(each.name, encoding)}]"] if len(checked) > 1 else []
+        between = "\n\n" if any("\n" in one for one in shown) else "\n"
+        parts.append("\n".join([*named, between.join(shown)]))
+    if len(checked) > 1:
+        states = Counter(each.state for each in checked)
+        counted = [f"{states[s]} {s}" for s in ("passed", "failed", "unscored") if states[s]]
+        parts.append(f"{len(checked)} texts: {', '.join(counted)}")
+    return "\n\n".join(parts)
+
+
+def report_json(checked: Iterable[Checked]) -> list[dict[str, Any]]:
+    """The same as plain data: the rows of `eval --verdicts`, each problem with line and column."""
+    return [{"name": each.name, "verdicts": _rows(each)} for each in checked]
+
+
+def _rows(checked: Checked) -> list[dict[str, Any]]:
+    lines = Lines(checked.text)
+    rows = []
+    for verdict in checked.verdicts:
+        row: dict[str, Any] = msgspec.to_builtins(verdict)
+        for problem, plain in zip(verdict.problems, row["problems"], strict=True):
+            plain["line"], plain["column"] = lines.place(lines.span(problem)[0])
+        rows.append(row)
+    return rows

@@ -1,0 +1,220 @@
+"""`fmtharness eval`: judge a model on Examples, or completions that exist already.
+
+{"text": "{\"a\": 1}"}     is enough of a row for --completions; `id` or `example_id` is optional
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from harness.config import Config, implied
+from harness.contracts import Evaluator, formats_of, needs_example
+from harness.errors import UserError
+from harness.files import atomic_file
+from harness.formats import DEFAULT_FORMAT
+from harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
+from harness.judging.tally import Tally
+from harness.judging.workers import Judged, Work, judge_file
+from harness.options import build
+from harness.progress import progress, say
+from harness.records import Completion, Example
+from harness.run.sources import check_answers, completions_by, config_for, known_examples
+
+BATCH = 5_000
+"""How many rows are judged together where only the first are asked for."""
+BROKEN_SHOWN = 10
+"""How many of a file's broken rows are told one by one."""
+
+
+def evaluate(
+    *,
+    config: Path | None,
+    evaluators: Sequence[str],
+    completions: Path | None,
+    data: Path | None,
+    model: str | None,
+    adapter: Path | None,
+    num_prompts: int | None,
+    max_new_tokens: int | None,
+    dump_jsonl: Path | None,
+    verdicts: Path | None,
+    overrides: Sequence[str],
+    processes: int | None = None,
+) -> Tally:
+    """Judge, write what was asked for, and return the sums.
+
+    A broken row of `completions` is unscored. Raises UserError for options that exclude each other,
+    and DataError for a broken line of `data` and where no completion is an answer to one of the
+    Examples; nothing is written then.
+    """
+    if completions is not None and (model or adapter or max_new_tokens):
+        raise UserError("--completions loads no model: leave --model, --adapter and the like out")
+    _all_different(completions=completions, data=data, verdicts=verdicts, dump_jsonl=dump_jsonl)
+    resolved = config_for(config, adapter, overrides)
+    wanted = num_prompts or resolved.eval.num_prompts
+    examples: dict[str, Example] = {}
+    if completions is None:
+        examples = known_examples(data, wanted)
+    elif data is not None:
+        examples = known_examples(data)
+    chosen = _chosen(evaluators, resolved, examples.values())
+    parts: Iterator[Judged]
+    if completions is not None:
+        work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
+        if num_prompts:
+            rows = itertools.islice(read_rows(completions), num_prompts)
+            batches = iter(lambda: list(itertools.islice(rows, BATCH)), [])
+            parts = (work.judge(batch) for batch in batches)
+        else:
+            parts = judge_file(completions, work, processes=processes)
+        parts = _shown(_answers(parts, completions, examples, data), completions)
+    else:
+        work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
+        asked = _complete(resolved, examples.values(), model, adapter, max_new_tokens)
+        parts = (work.judge([completion]) for completion in asked)
+    return _written(chosen, parts, verdicts, dump_jsonl)
+
+
+def _chosen(
+    specs: Sequence[str], config: Config, examples: Iterable[Example]
+) -> Sequence[Evaluator]:
+    """The evaluators named, here or in the config; else those that the Examples' formats imply.
+
+    Raises UserError for one that is named and has no Example to judge or to compare with, and where
+    a config names several formats and nothing tells which completion is in which.
+    """
+    formats = sorted({example.format for example in examples})
+    if formats and not specs and not config.names_evaluators:
+        return [build("evaluators", spec) for spec in implied(formats)]
+    chosen: Sequence[Evaluator] = [build("evaluators", spec) for spec in specs]
+    if not specs:
+        asked = sorted(set(getattr(config.generator, "formats", ())))
+        if not formats and len(asked) > 1:
+            raise UserError(
+                f"the config asks for {', '.join(asked)}: name the Examples with --data, so that "
+                f"each completion is judged by its own format, or evaluators with --evaluator"
+            )
+        chosen = [each for each in config.evaluators if _can_judge(each, formats)]
+        if not chosen and config.names_evaluators:
+            raise UserError("the config's evaluators compare with Examples: name them with --data")
+        for name in formats:
+            if not any(_can_judge(each, [name]) for each in chosen):
+                say(f"note: no evaluator of the config judges the Examples in {name}")
+    for each in chosen:
+        if not formats and needs_example(each):
+            raise UserError(
+                f"evaluator {each.name!r} compares with Examples: name them with --data"
+            )
+        if not _can_judge(each, formats):
+            judged = ", ".join(sorted(formats_of(each) or ()))
+            raise UserError(
+                f"evaluator {each.name!r} judges {judged}, and the Examples ask for "
+                f"{', '.join(formats)}; name another evaluator, or other Examples with --data"
+            )
+    return chosen or [build("evaluators", spec) for spec in implied(formats or [DEFAULT_FORMAT])]
+
+
+def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
+    """Whether there is something for it among Examples of these formats, or none are known."""
+    if not formats:
+        return not needs_example(evaluator)
+    judged = formats_of(evaluator)
+    return judged is None or not judged.isdisjoint(formats)
+
+
+def _all_different(**files: Path | None) -> None:
+    """Raise UserError where two options name one file, of which one would be lost."""
+    known: dict[Path, str] = {}
+    for name, path in files.items():
+        if path is None or (path.exists() and not path.is_file()):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        other = known.setdefault(path.resolve(), option)
+        if other != option:
+            raise UserError(f"{other} and {option} are the same file {path}; name another")
+
+
+def _answers(
+    parts: Iterable[Judged],
+    path: Path,
+    examples: Mapping[str, Example],
+    data: Path | None,
+) -> Iterator[Judged]:
+    """The same parts; a DataError after the last where there is no row, or none fits."""
+    rows, read, last_id = 0, 0, ""
+    answers: Counter[str] = Counter()
+    for part in parts:
+        rows += part.rows
+        read += part.rows - len(part.broken)
+        answers.update(part.answers)
+        last_id = part.last_id or last_id
+        yield part
+    fits = data is None or bool(answers) or not read
+    check_answers(path, last_id if rows else None, examples, fits=fits)
+    if data is None:
+        return
+    if missing := len(examples) - len(answers):
+        say(f"note: {missing} of {len(examples)} Examples of {data} have no answer in {path}")
+    if several := sum(count > 1 for count in answers.values()):
+        say(f"note: {several} Examples have several answers; their intervals are too narrow")
+
+
+def _shown(parts: Iterable[Judged], path: Path) -> Iterator[Judged]:
+    """The same parts; progress and the first broken rows go to standard error."""
+    broken = 0
+    with ExitStack() as stack:
+        bar = None
+        for part in parts:
+            for row in part.broken[: max(0, BROKEN_SHOWN - broken)]:
+                say(f"{path}, line {row.line}: not a completion: {row.reason}")
+            broken += len(part.broken)
+            if bar is None and path.stat().st_size > BLOCK_BYTES:
+                total = count_lines(path)
+                bar = stack.enter_context(progress(total, "judge", unit="line"))
+            if bar is not None:
+                bar.advance(part.lines or part.rows)
+            yield part
+    if broken > BROKEN_SHOWN:
+        say(f"{path}: {broken} broken rows in all")
+
+
+def _complete(
+    config: Config,
+    examples: Iterable[Example],
+    model: str | None,
+    adapter: Path | None,
+    max_new_tokens: int | None,
+) -> Iterator[Completion]:
+    backend: Any = config.backend
+    if max_new_tokens is not None:
+        if "max_new_tokens" not in type(backend).model_fields:
+            raise UserError(f"backend {backend.name!r} has no max_new_tokens")
+        backend = backend.model_copy(update={"max_new_tokens": max_new_tokens})
+    options = config.model.model_copy(update={"name": model or config.model.name})
+    return completions_by(backend, options, adapter, [*examples], arm="sft" if adapter else "base")
+
+
+def _written(
+    evaluators: Sequence[Evaluator],
+    parts: Iterable[Judged],
+    verdicts: Path | None,
+    dump_jsonl: Path | None,
+) -> Tally:
+    """The sums of all parts; their lines are in the files when they all are."""
+    sums = Tally(evaluators)
+    with ExitStack() as stack:
+        into = [
+            stack.enter_context(stack.enter_context(atomic_file(path)).open("wb")) if path else None
+            for path in (verdicts, dump_jsonl)
+        ]
+        for part in parts:
+            sums.merge(part.tally)
+            for file, lines in zip(into, (part.verdicts, part.dump), strict=True):
+                if file:
+                    file.writelines(lines)
+    return sums

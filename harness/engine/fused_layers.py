@@ -1,0 +1,225 @@
+"""A peft model's layers in few kernels each, with the numbers that they had before.
+
+    fuse(model)     linear layers with adapters, RMS norms, gated feed-forward layers
+
+transformers spells these out in many small steps. Which norms and feed-forward layers are the plain
+ones is tried, not assumed: some norms add 1 to their weight, some layers scale their output, and
+those stay as they are.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import rms_norm, silu
+
+from harness.engine.base_products import multiply, multiply_back
+from harness.engine.kernels.choice import kernels
+from harness.engine.lora_linear import (
+    Group,
+    adapter_gradients,
+    add_adapters,
+    group_layers,
+    group_of,
+    side_by_side,
+)
+from harness.engine.rounding import agree
+
+GATED = {"gate_proj", "up_proj", "down_proj", "act_fn"}
+"""The parts of a gated feed-forward layer."""
+
+
+def fuse(model: Any) -> None:
+    """Fuse what is plain; layers on another variant of LoRA keep peft's own forward."""
+    group_layers(model)
+    fuse_norms(model)
+    fuse_mlps(model, model.dtype)
+
+
+def fuse_norms(model: torch.nn.Module) -> int:
+    """y = w x / sqrt(mean(x^2) + eps) in few kernels; returns for how many norms."""
+    fused = 0
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm") and _is_plain_norm(module):
+            module.forward = types.MethodType(_norm, module)
+            fused += 1
+    return fused
+
+
+def fuse_mlps(model: torch.nn.Module, dtype: torch.dtype) -> int:
+    """y = (silu(x G') * x U') D' with one product for G and U; returns for how many layers."""
+    fused = 0
+    for module in model.modules():
+        if {name for name, _ in module.named_children()} == GATED and _is_plain_mlp(module, dtype):
+            module.forward = types.MethodType(_mlp, module)
+            fused += 1
+    return fused
+
+
+def has_fused_mlp(layer: torch.nn.Module) -> bool:
+    """Whether a layer's feed-forward part is one that `fuse_mlps` took up."""
+    forward = getattr(getattr(layer, "mlp", None), "forward", None)
+    return getattr(forward, "__func__", None) is _mlp
+
+
+def _is_plain_norm(module: Any) -> bool:
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, torch.Tensor) or weight.dim() != 1 or not _epsilon(module):
+        return False
+    x = torch.linspace(-3, 2, 2 * len(weight), device=weight.device, dtype=weight.dtype)
+    rows = x.view(2, -1)
+    with torch.no_grad():
+        return agree(_norm(module, rows), module(rows))
+
+
+def _is_plain_mlp(module: Any, dtype: torch.dtype) -> bool:
+    device = next(module.parameters()).device
+    x = torch.linspace(-3, 2, 2 * module.gate_proj.in_features, device=device, dtype=dtype)
+    rows = x.view(1, 2, -1)
+    with torch.no_grad():
+        return agree(_mlp(module, rows), module(rows))
+
+
+def _epsilon(module: Any) -> float:
+    return float(getattr(module, "variance_epsilon", getattr(module, "eps", None)) or 0)
+
+
+def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
+    weight, epsilon = module.weight, _epsilon(module)
+    made: torch.Tensor
+    if weight.requires_grad or weight.dtype != x.dtype:
+        made = weight * rms_norm(x, weight.shape, None, epsilon)
+    else:
+        made = _RmsNorm.apply(x, weight, epsilon)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _RmsNorm(torch.autograd.Function):
+    """w x / sqrt(mean(x^2) + eps) for a frozen weight; rounded before w, as transformers does."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+        ctx.epsilon = epsilon
+        if own := kernels(x):
+            rows = x.reshape(-1, x.shape[-1]).contiguous()
+            made, inverse = own.norm(rows, weight, epsilon)
+            ctx.save_for_backward(rows, weight, inverse)
+            return made.view(x.shape)  # type: ignore[no-any-return]
+        ctx.save_for_backward(x, weight)
+        return rms_norm(x, weight.shape, None, epsilon).mul_(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        x, weight, *inverses = ctx.saved_tensors
+        if inverses:
+            come = gradient.reshape(x.shape).contiguous()
+            found = kernels(x).norm_back(x, weight, *inverses, come)
+            return found.view(gradient.shape), None, None
+        # torch's own takes five times as long on a CPU.
+        wide = x.float()
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        inverse = length.square_().div_(x.shape[-1]).add_(ctx.epsilon).rsqrt_()
+        wide.mul_(inverse)
+        by_normed = (gradient * weight).float()
+        along = (by_normed * wide).mean(-1, keepdim=True)
+        return by_normed.addcmul_(wide, along, value=-1).mul_(inverse).to(x.dtype), None, None
+
+
+def _mlp(module: Any, x: torch.Tensor) -> torch.Tensor:
+    both = side_by_side((module.gate_proj, module.up_proj), x)
+    last = group_of([module.down_proj])
+    anew = both.is_cuda or kernels(both)  # else making it anew takes longer than keeping it
+    if last is None or last.drops or not anew:
+        gate: Any = _Gate.apply
+        return module.down_proj(gate(both))  # type: ignore[no-any-return]
+    return gated_linear(both, last)
+
+
+def gated_linear(both: torch.Tensor, layer: Group) -> torch.Tensor:
+    """A linear layer of silu(g) u, for g and u side by side: (..., 2 n) -> (..., out)."""
+    down, (up,) = layer.weights(both.dtype)
+    made: torch.Tensor = _GatedLinear.apply(both, layer, down, up)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _Gate(torch.autograd.Function):
+    """silu(g) u for g and u side by side: (..., 2 n) -> (..., n)."""
+
+    @staticmethod
+    def forward(ctx: Any, both: torch.Tensor) -> torch.Tensor:
+        rows = both.view(-1, both.shape[-1])
+        if own := kernels(both):
+            ctx.save_for_backward(rows)
+            made = own.gate(rows)
+        else:
+            gate, up = rows.chunk(2, -1)
+            opened = silu(gate)
+            ctx.save_for_backward(rows, opened)
+            made = opened * up
+        return made.view(*both.shape[:-1], -1)  # type: ignore[no-any-return]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        rows, *opened = ctx.saved_tensors
+        come = gradient.reshape(len(rows), -1)
+        if own := kernels(rows):
+            found, _ = own.gate_back(rows, come)
+        else:
+            found = _gate_back(rows, opened[0], come)
+        return found.view(*gradient.shape[:-1], -1)  # type: ignore[no-any-return]
+
+
+class _GatedLinear(torch.autograd.Function):
+    """The linear layer behind the gate, which keeps what the gate was given and not what it gave.
+
+    That is a fifth of what a layer keeps.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, both: torch.Tensor, layer: Group, down: torch.Tensor, up: torch.Tensor
+    ) -> torch.Tensor:
+        gated = _gated(both.view(-1, both.shape[-1]))
+        out = multiply(gated, layer.weight, layer.bias)
+        narrow = add_adapters(out, gated, layer.scales, down, (up,))
+        ctx.save_for_backward(both, narrow, down, up)
+        ctx.layer = layer
+        return out.view(*both.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        both, narrow, down, up = ctx.saved_tensors
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        for_narrow, (for_up,) = adapter_gradients(flat, narrow, ctx.layer.scales, (up,))
+        for_gated = multiply_back(flat, ctx.layer.weight).addmm_(for_narrow, down)
+        rows = both.view(len(flat), -1)
+        if own := kernels(both):
+            for_both, gated = own.gate_back(rows, for_gated)
+        else:
+            gate, up = rows.chunk(2, -1)
+            opened = silu(gate)
+            for_both, gated = _gate_back(rows, opened, for_gated), opened * up
+        return for_both.view(both.shape), None, for_narrow.t() @ gated, for_up
+
+
+def _gated(both: torch.Tensor) -> torch.Tensor:
+    if own := kernels(both):
+        return own.gate(both)  # type: ignore[no-any-return]
+    gate, up = both.chunk(2, -1)
+    return silu(gate).mul_(up)
+
+
+def _gate_back(both: torch.Tensor, opened: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """The gradient by g and u side by side: (..., 2 n); silu(g) and the gradient (..., n)."""
+    gate, up = both.chunk(2, -1)
+    found = torch.empty_like(both)
+    for_gate, for_up = found.chunk(2, -1)
+    torch.mul(gradient, opened, out=for_up)
+    torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=for_gate)
+    return found

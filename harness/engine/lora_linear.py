@@ -1,0 +1,314 @@
+"""Linear layers with their low-rank adapters as one differentiable step.
+
+    group_layers(model)     every peft layer on a plain or 4-bit base computes
+                            y = x W' + b + s (x A') B'
+
+Same terms as peft's own forward, without the copies between types and the extra passes over the
+activations. Layers that are given the same input (queries, keys and values; gate and up) are one
+Group: their W stand below each other, and so do their A, so x meets them in two products. A 4-bit W
+is expanded where it is used and not kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from harness.engine.base_products import Floats, multiply, multiply_back
+
+TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Names of layers that are given the same input, one after the other."""
+
+
+class _Made(threading.local):
+    """What a thread's last call has made for the other layers of a Group."""
+
+    def __init__(self) -> None:
+        self.given: torch.Tensor | None = None
+        self.waiting: dict[int, torch.Tensor] = {}
+
+
+class Group:
+    """Layers with one input, whose outputs stand side by side; the first called computes for all.
+
+    `layers` are peft's; `down` (ranks, in) holds their A, `ups` their B (out, rank each).
+    """
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        self.layers = tuple(layers)
+        bases = [layer.base_layer for layer in layers]
+        self.sizes = [base.out_features for base in bases]
+        self.weight, self.bias = _weight(bases), _bias(bases)
+        self.scales = [layer.scaling[_adapter(layer)] for layer in layers]
+        self.working: tuple[torch.Tensor, Sequence[torch.Tensor]] | None = None
+        self._made = _Made()
+        for index, layer in enumerate(layers):
+            layer.forward = partial(self, index)
+
+    def factors(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """peft's own weights: each layer's A (rank, in), and each layer's B (out, rank)."""
+        names = [_adapter(layer) for layer in self.layers]
+        pairs = list(zip(self.layers, names, strict=True))
+        return [m.lora_A[n].weight for m, n in pairs], [m.lora_B[n].weight for m, n in pairs]
+
+    def compute_with(self, down: torch.Tensor, ups: Sequence[torch.Tensor]) -> None:
+        """Use these in place of peft's own weights, which keep their type."""
+        self.working = (down, ups)
+
+    def settle(self, dtype: torch.dtype) -> None:
+        """Compute with copies of the weights as they are now, in the model's type."""
+        with torch.no_grad():
+            self.compute_with(*self._converted(dtype))
+
+    def _converted(self, dtype: torch.dtype) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        downs, ups = self.factors()
+        return torch.cat(downs).to(dtype), [up.to(dtype) for up in ups]
+
+    def __call__(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        """The output of the layer of this index."""
+        if len(self.layers) == 1:
+            return self.whole(x)
+        here = self._made
+        if x is here.given and index in here.waiting:
+            made = here.waiting.pop(index)
+            if not here.waiting:
+                here.given = None
+            return made
+        every: Sequence[torch.Tensor] = torch.split(self.whole(x), self.sizes, -1)
+        here.waiting = {i: made for i, made in enumerate(every) if i != index}
+        here.given = x
+        return every[index]
+
+    def weights(self, dtype: torch.dtype) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        """A of all layers (ranks, in) and each layer's B (out, rank), as computed with."""
+        return self.working or self._converted(dtype)
+
+    @property
+    def drops(self) -> bool:
+        """Whether A sees less of the input than W does."""
+        return not isinstance(
+            self.layers[0].lora_dropout[_adapter(self.layers[0])], torch.nn.Identity
+        )
+
+    def whole(self, x: torch.Tensor) -> torch.Tensor:
+        """The outputs of all layers side by side: (..., in) -> (..., out)."""
+        down, ups = self.weights(x.dtype)
+        dropout = self.layers[0].lora_dropout[_adapter(self.layers[0])]
+        dropped = dropout(x) if self.drops else None
+        made: torch.Tensor = _LoraLinears.apply(  # type: ignore[no-untyped-call]
+            x, dropped, self.weight, self.bias, self.scales, down, *ups
+        )
+        return made
+
+
+def side_by_side(layers: Sequence[Any], x: torch.Tensor) -> torch.Tensor:
+    """The outputs of layers with one input, in one tensor: (..., in) -> (..., out)."""
+    group = group_of(layers)
+    return group.whole(x) if group else torch.cat([layer(x) for layer in layers], -1)
+
+
+def group_of(layers: Sequence[Any]) -> Group | None:
+    """The Group that is made up of these layers and no others."""
+    group = getattr(layers[0].forward, "func", None)
+    return group if isinstance(group, Group) and group.layers == tuple(layers) else None
+
+
+class _LoraLinears(torch.autograd.Function):
+    """y = x W' + b, and s_i (z A_i') B_i' added to the columns of layer i, for x and z (..., in).
+
+    z is x after dropout, None where it is x itself; W (out, in) comes from a function.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        dropped: torch.Tensor | None,
+        weight: Callable[[], torch.Tensor],
+        bias: torch.Tensor | None,
+        scales: Sequence[float],
+        down: torch.Tensor,
+        *ups: torch.Tensor,
+    ) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        adapted = rows if dropped is None else dropped.reshape(rows.shape)
+        out = multiply(rows, weight, bias)
+        narrow = add_adapters(out, adapted, scales, down, ups)
+        ctx.save_for_backward(adapted, narrow, down, *ups)
+        ctx.weight, ctx.scales, ctx.shape = weight, scales, x.shape
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        adapted, narrow, down, *ups = ctx.saved_tensors
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        for_narrow, for_ups = adapter_gradients(flat, narrow, ctx.scales, ups)
+        for_x = for_dropped = None
+        if ctx.needs_input_grad[0]:
+            for_x = multiply_back(flat, ctx.weight)
+        if ctx.needs_input_grad[1]:
+            for_dropped = (for_narrow @ down).view(ctx.shape)
+        elif for_x is not None:
+            for_x.addmm_(for_narrow, down)
+        for_x = None if for_x is None else for_x.view(ctx.shape)
+        return for_x, for_dropped, None, None, None, for_narrow.t() @ adapted, *for_ups
+
+
+def add_adapters(
+    out: torch.Tensor,
+    x: torch.Tensor,
+    scales: Sequence[float],
+    down: torch.Tensor,
+    ups: Sequence[torch.Tensor],
+) -> torch.Tensor:
+    """Add s_i (x A_i') B_i' to the columns of each layer in out; returns x A' (T, ranks)."""
+    narrow = x @ down.t()
+    for part, thin, up, scale in zip(*_parts(out, narrow, ups), ups, scales, strict=True):
+        part.addmm_(thin, up.t(), alpha=scale)
+    return narrow
+
+
+def adapter_gradients(
+    gradient: torch.Tensor,
+    narrow: torch.Tensor,
+    scales: Sequence[float],
+    ups: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """From the gradient by all outputs (T, out): those by x A' (T, ranks) and by each B."""
+    for_narrow = torch.empty_like(narrow)
+    for_ups = []
+    parts, into = _parts(gradient, for_narrow, ups)
+    thins = torch.split(narrow, [up.shape[1] for up in ups], dim=1)
+    for part, thin, up, scale, target in zip(parts, thins, ups, scales, into, strict=True):
+        # With beta = 0 what stands there before is not read.
+        torch.addmm(target, part, up, beta=0, alpha=scale, out=target)
+        empty = gradient.new_empty(1, 1)
+        if part.is_cuda:
+            for_ups.append(torch.addmm(empty, part.t(), thin, beta=0, alpha=scale))
+        else:  # a fifth faster there than its transpose
+            for_ups.append(torch.addmm(empty, thin.t(), part, beta=0, alpha=scale).t())
+    return for_narrow, for_ups
+
+
+def _parts(
+    wide: torch.Tensor, narrow: torch.Tensor, ups: Sequence[torch.Tensor]
+) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
+    """The columns of each layer in outputs (..., out) and in what is between A and B."""
+    return (
+        torch.split(wide, [up.shape[0] for up in ups], dim=1),
+        torch.split(narrow, [up.shape[1] for up in ups], dim=1),
+    )
+
+
+def group_layers(model: torch.nn.Module) -> None:
+    """Give every peft layer with a frozen linear base the fused forward.
+
+    Layers on another variant of LoRA keep peft's own.
+    """
+    from peft.tuners.lora.layer import LoraLayer
+
+    for parent in list(model.modules()):
+        plain = {
+            name: layer
+            for name, layer in parent.named_children()
+            if isinstance(layer, LoraLayer) and _is_plain(layer)
+        }
+        for names in TOGETHER:
+            if plain.keys() >= set(names) and _are_alike([plain[name] for name in names]):
+                Group([plain.pop(name) for name in names])
+        for layer in plain.values():
+            Group([layer])
+
+
+def groups(model: torch.nn.Module) -> list[Group]:
+    """The Groups of a model, in the order of its layers."""
+    forwards = [getattr(module.forward, "func", None) for module in model.modules()]
+    return list(dict.fromkeys(each for each in forwards if isinstance(each, Group)))
+
+
+def _adapter(layer: Any) -> str:
+    (name,) = layer.lora_A
+    return str(name)
+
+
+def _are_alike(layers: Sequence[Any]) -> bool:
+    """Whether one product serves all; with dropout each layer draws its own."""
+    kinds = {(_is_4bit(layer.base_layer), layer.base_layer.in_features) for layer in layers}
+    still = all(
+        isinstance(layer.lora_dropout[_adapter(layer)], torch.nn.Identity) for layer in layers
+    )
+    return still and len(kinds) == 1
+
+
+def _is_plain(module: Any) -> bool:
+    base, adapters = module.base_layer, list(getattr(module, "lora_A", ()))
+    known = type(base) is torch.nn.Linear or _is_4bit(base)
+    return (
+        known
+        and not base.weight.requires_grad
+        and len(adapters) == 1
+        and not module.lora_variant
+        and module.lora_B[adapters[0]].bias is None
+    )
+
+
+def _is_4bit(base: Any) -> bool:
+    kind = type(base)
+    return kind.__module__.startswith("bitsandbytes") and kind.__name__ == "Linear4bit"
+
+
+def _weight(bases: Sequence[Any]) -> Callable[[], torch.Tensor]:
+    """What gives the layers' weights as floats, below each other; kept so where they are floats."""
+    if _is_4bit(bases[0]):
+        return partial(_expanded, bases)
+    if len(bases) == 1:
+        return Floats(lambda: bases[0].weight)
+    parts = [base.weight.data for base in bases]
+    whole = torch.cat(parts)
+    for base, part in zip(bases, torch.split(whole, [len(p) for p in parts]), strict=True):
+        base.weight.data = part
+    return Floats(lambda: whole)
+
+
+def _expanded(bases: Sequence[Any]) -> torch.Tensor:
+    if len(bases) == 1:
+        return _floats(bases[0])
+    sizes = [base.out_features for base in bases]
+    weight = bases[0].weight
+    whole: torch.Tensor = weight.new_empty(
+        sum(sizes), bases[0].in_features, dtype=weight.quant_state.dtype
+    )
+    for base, part in zip(bases, torch.split(whole, sizes), strict=True):
+        _floats(base, part)
+    return whole
+
+
+def _floats(base: Any, out: torch.Tensor | None = None) -> torch.Tensor:
+    """The weight of a 4-bit layer as floats, in `out` where that is given."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    held = base.weight.data, base.weight.quant_state
+    if out is None:
+        made: torch.Tensor = dequantize_4bit(*held)
+        return made
+    if out.is_cuda:
+        dequantize_4bit(*held, out=out)
+    else:
+        out.copy_(dequantize_4bit(*held))  # bitsandbytes has no `out` there
+    return out
+
+
+def _bias(bases: Sequence[Any]) -> torch.Tensor | None:
+    given = [base.bias.data for base in bases if base.bias is not None]
+    if not given:
+        return None
+    none = [given[0].new_zeros(base.out_features) for base in bases]
+    return torch.cat(
+        [n if b.bias is None else b.bias.data for b, n in zip(bases, none, strict=True)]
+    )

@@ -1,0 +1,81 @@
+"""Files: written whole or not at all, known by their hash, and where fmtharness keeps its own.
+
+with atomic_file(Path("rows.jsonl")) as temporary: ...   renamed to rows.jsonl at the end
+file_digest(Path("adapter"))                             SHA-256 of a file or a folder's files
+shipped("configs/quick.toml")                            the preset that came with fmtharness
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+
+_PACKED = Path(__file__).parent / "shipped"
+_CHECKOUT = Path(__file__).parents[1]
+
+
+def shipped(name: str) -> Path:
+    """A file of `configs/` or `data/examples/`: in the checkout, or packed into the wheel."""
+    return (_PACKED if _PACKED.is_dir() else _CHECKOUT) / name
+
+
+def cache_folder() -> Path:
+    """Where converted models live: $FMTHARNESS_CACHE, else the user's cache folder."""
+    if chosen := os.environ.get("FMTHARNESS_CACHE"):
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("fmtharness")
+
+
+def digest(value: Any) -> str:
+    """A hash of plain data, the same in every process."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, or of a folder's files with their names."""
+    if path.is_dir():
+        return digest({p.name: file_digest(p) for p in sorted(path.iterdir())})
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class atomic_file:  # noqa: N801 - reads as a function at its call sites
+    """A context that hands out a temporary path and renames it to `path` on success.
+
+    What a link points to is replaced, not the link; a device or a pipe is written to as it is.
+    Raises UserError where nothing can be written there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve() if path.is_symlink() else path
+        self.direct = self.path.exists() and not self.path.is_file()
+        name = f".{self.path.name}.{os.getpid()}.tmp"
+        self.temporary = self.path if self.direct else self.path.with_name(name)
+
+    def __enter__(self) -> Path:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if not self.direct:
+                self.temporary.touch()
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
+        return self.temporary
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self.direct:
+            return
+        if kind is None:
+            self.temporary.replace(self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)

@@ -1,0 +1,319 @@
+"""Judges a gate: from its completions to what became of each of its items.
+
+90 of 100 passed under `format_success_rate = { min = 0.97 }` becomes, with the worst completions
+listed below it, "format_success_rate of json_strict is 0.900 [0.826, 0.945] (90/100), below min =
+0.97". Completions are judged one after the other and only the worst are kept.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import DataError, HarnessError
+from harness.gates.gate_file import SCORED, Gate, ModelSource, Regression, Threshold, drop_item
+from harness.judging.rows import read_rows
+from harness.judging.statistics import mcnemar
+from harness.judging.tally import Tally
+from harness.judging.verdicts import formats_asked, judge, verdicts_on
+from harness.records import BrokenRow, Completion, Example, Metric, Verdict
+from harness.report.diagnostics import diagnosis
+from harness.report.tables import shown, unscored_lines
+from harness.run.sources import check_answers, completions_by, config_for, known_examples
+
+WORST = 5
+"""Completions that a failure lists."""
+Source = tuple[Mapping[str, Example], Iterator[Completion | BrokenRow]]
+Passed = dict[str, bool | None]
+"""By id whether a completion passed; None where it cannot be compared."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one item of a gate."""
+
+    failure: str = ""
+    """Why it failed; empty where it passed."""
+    properties: Mapping[str, float] = {}
+    """The numbers that it was judged by."""
+
+
+def judge_gate(gate: Gate) -> dict[str, Outcome]:
+    """Get the gate's completions, judge them, and say of each item what became of it.
+
+    What goes wrong on the way fails every item, so that a model is asked once all the same.
+    """
+    try:
+        return _outcomes(gate)
+    except HarnessError as error:
+        failed = _failed([str(error)])
+    except Exception:
+        failed = _failed([traceback.format_exc()])
+    return dict.fromkeys(gate.items, failed)
+
+
+def _outcomes(gate: Gate) -> dict[str, Outcome]:
+    examples, rows = _source(gate)
+    before: dict[str, Passed] = {}
+    worst = {SCORED: _Worst(lambda verdict: verdict.passed is None)}
+    watching = {evaluator.name: [worst[SCORED]] for evaluator in gate.evaluators}
+    for each in gate.thresholds:
+        worst[each.item] = _Worst(_weight(each))
+        watching[each.evaluator].append(worst[each.item])
+    if gate.regression:
+        before = _reference(gate, gate.regression, examples)
+    after: dict[str, Passed] = {name: {} for name in before}
+    for name in before:
+        worst[drop_item(name)] = _Worst(_is_broken(before[name]))
+        watching[name].append(worst[drop_item(name)])
+    sums = Tally(gate.evaluators)
+    formats = formats_asked(examples)
+    for row in rows:
+        completion = (
+            Completion(example_id=f"line {row.line}", text="")
+            if isinstance(row, BrokenRow)
+            else row
+        )
+        for verdict in verdicts_on(row, gate.evaluators, examples, formats):
+            sums.add(verdict)
+            if verdict.evaluator in after and row is completion:
+                _note(after[verdict.evaluator], verdict.id, verdict.passed, gate.path)
+            for watched in watching[verdict.evaluator]:
+                watched.see(completion, verdict)
+    found = {SCORED: _scored(sums, worst[SCORED])}
+    metrics = {(name, m.name): m for name, rates in sums.metrics().items() for m in rates}
+    for each in gate.thresholds:
+        metric = metrics[each.evaluator, each.rate.name]
+        found[each.item] = _bounded(each, metric, sums, worst[each.item])
+    if gate.regression:
+        for name in before:
+            item = drop_item(name)
+            found[item] = _dropped(gate.regression, name, before[name], after[name], worst[item])
+    return found
+
+
+# Where completions come from
+
+
+def _source(gate: Gate) -> Source:
+    """The gate's Examples by id, none where it names none, and its completions."""
+    folder, options = gate.path.parent, gate.options
+    if gate.model is not None:
+        data = folder / options.data if options.data else None
+        return _generated(gate.model, folder, data)
+    if options.run is not None:
+        return _run(folder / options.run, options.arm)
+    assert options.completions is not None, "read_gate lets no gate without a source through"
+    path = folder / options.completions
+    examples = known_examples(folder / options.data) if options.data else {}
+    return examples, _answers(path, examples)
+
+
+def _run(run: Path, arm: str | None) -> Source:
+    examples = known_examples(run / "data" / "eval.jsonl")
+    return examples, _answers(run / "completions" / f"{arm or 'sft'}.jsonl", examples)
+
+
+def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
+    adapter = folder / model.adapter if model.adapter else None
+    config = config_for(folder / model.config if model.config else None, adapter)
+    options = config.model
+    if model.name is not None:
+        beside = folder / model.name
+        name = str(beside) if beside.exists() else model.name
+        options = options.model_copy(update={"name": name})
+    examples = known_examples(data, model.num_prompts or config.eval.num_prompts)
+    arm = "sft" if adapter else "base"
+    return examples, completions_by(config.backend, options, adapter, [*examples.values()], arm=arm)
+
+
+def _answers(path: Path, examples: Mapping[str, Example]) -> Iterator[Completion | BrokenRow]:
+    """A file's rows; a DataError after the last where there is none, or none fits."""
+    last, fits = None, not examples
+    for row in read_rows(path):
+        last = str(row.line) if isinstance(row, BrokenRow) else row.example_id
+        fits = fits or last in examples
+        yield row
+    check_answers(path, last, examples, fits=fits)
+
+
+def _reference(
+    gate: Gate, regression: Regression, ours: Mapping[str, Example]
+) -> dict[str, Passed]:
+    """By evaluator, which completions of the reference pass, judged as the gate's own are."""
+    path = gate.path.parent / regression.against
+    examples, rows = _run(path, regression.arm) if path.is_dir() else (ours, _answers(path, ours))
+    completions = (row for row in rows if isinstance(row, Completion))
+    evaluators = [each for each in gate.evaluators if each.name in regression.max_drop]
+    found: dict[str, Passed] = {name: {} for name in regression.max_drop}
+    for verdict in judge(evaluators, examples, completions):
+        here, there = ours.get(verdict.id), examples.get(verdict.id)
+        # Runs number their Examples alike, so one id may stand for two questions.
+        same = here is None or there is None or _asked(here) == _asked(there)
+        _note(found[verdict.evaluator], verdict.id, verdict.passed if same else None, path)
+    return found
+
+
+def _asked(example: Example) -> object:
+    return example.prompt, example.value
+
+
+def _note(known: Passed, name: str, passed: bool | None, source: Path) -> None:
+    if name in known:
+        raise DataError(
+            f"{source}: two completions have the id {name!r}; a regression compares by id, "
+            f"so each may stand once"
+        )
+    known[name] = passed
+
+
+# What counts against an item
+
+
+class _Worst:
+    """The completions that count most against an item, and how many do."""
+
+    def __init__(self, weigh: Callable[[Verdict], int]) -> None:
+        self.weigh = weigh
+        self.count = 0
+        self.kept: list[tuple[int, int, int, Completion, Verdict]] = []
+
+    def see(self, completion: Completion, verdict: Verdict) -> None:
+        weight = self.weigh(verdict)
+        if weight > 0:
+            self.count += 1
+            # The count is unique and stands before the records, which have no order.
+            entry = (weight, len(verdict.labels), -self.count, completion, verdict)
+            keep = heapq.heappush if len(self.kept) < WORST else heapq.heappushpop
+            keep(self.kept, entry)
+
+    def lines(self) -> Iterator[str]:
+        """One line for each of the worst, then the diagnosis of the first."""
+        ranked = [entry[-2:] for entry in sorted(self.kept, reverse=True)]
+        if ranked:
+            yield f"{self.count} against it, the worst first:"
+        for completion, verdict in ranked:
+            labels = ", ".join(verdict.labels) or ("passed" if verdict.passed else "failed")
+            yield f"  {completion.example_id}: {labels}: {_short(completion.text)}"
+        if self.count > len(ranked):
+            yield f"  and {self.count - len(ranked)} more"
+        for completion, verdict in ranked[:1]:
+            if verdict.problems:
+                name = f"completion {completion.example_id}"
+                yield "\n" + diagnosis(completion.text, verdict, name=name)
+
+
+def _short(text: str) -> str:
+    start = json.dumps(text[:80], ensure_ascii=False)
+    return start if len(text) <= 80 else f"{start}... ({len(text)} characters)"
+
+
+def _weight(threshold: Threshold) -> Callable[[Verdict], int]:
+    """How much a Verdict takes from a rate that must be high, or adds to one that must be low."""
+    rate, must_be_high = threshold.rate, threshold.is_floor
+
+    def weigh(verdict: Verdict) -> int:
+        if verdict.passed is None:
+            return 0
+        sides = {"scored": 1, "passed": int(verdict.passed), "failed": int(not verdict.passed)}
+        counts = {**verdict.counts, **sides}
+        numerator, denominator = counts.get(rate.numerator, 0), counts.get(rate.denominator, 0)
+        return denominator - numerator if must_be_high else numerator
+
+    return weigh
+
+
+def _is_broken(before: Passed) -> Callable[[Verdict], int]:
+    return lambda verdict: verdict.passed is False and before.get(verdict.id) is True
+
+
+# What becomes of an item
+
+
+def _scored(sums: Tally, worst: _Worst) -> Outcome:
+    properties = {"unscored": sums.unscored}
+    if not sums.unscored:
+        return Outcome(properties=properties)
+    reasons = unscored_lines(sums)
+    return _failed([*reasons, *worst.lines()], properties)
+
+
+def _bounded(threshold: Threshold, metric: Metric, sums: Tally, worst: _Worst) -> Outcome:
+    numbers = {
+        "value": metric.value,
+        "numerator": metric.numerator,
+        "denominator": metric.denominator,
+        "low": metric.low,
+        "high": metric.high,
+    }
+    properties = {key: number for key, number in numbers.items() if number is not None}
+    what = f"{metric.name} of {threshold.evaluator}"
+    actual = properties.get(threshold.subject)
+    if actual is None:
+        return _failed(
+            [f"{what} has no value, nothing was counted as {threshold.rate.denominator!r}"],
+            properties,
+        )
+    kept = actual >= threshold.limit if threshold.is_floor else actual <= threshold.limit
+    if kept:
+        return Outcome(properties=properties)
+    side = "below" if threshold.is_floor else "above"
+    end = "" if threshold.subject == "value" else f"its {threshold.subject} end {actual:.6g} is "
+    lines = [
+        f"{what} is {shown(metric)} ({metric.numerator}/{metric.denominator}), "
+        f"{end}{side} {threshold.bound} = {threshold.limit}"
+    ]
+    labels = sums.labels[threshold.evaluator].most_common()
+    if labels:
+        lines.append("labels: " + ", ".join(f"{label} {count}" for label, count in labels))
+    return _failed([*lines, *worst.lines()], properties)
+
+
+def _dropped(
+    regression: Regression, name: str, before: Passed, after: Passed, worst: _Worst
+) -> Outcome:
+    """Fails where the share of passes fell further than it may, and by more than chance."""
+    ids = before.keys() | after.keys()
+    pairs = [
+        (was, now)
+        for each in ids
+        if (was := before.get(each)) is not None and (now := after.get(each)) is not None
+    ]
+    left_out = len(ids) - len(pairs)
+    against = regression.against
+    if not pairs:
+        return _failed(
+            [f"{name}: no Example was answered here and in {against}; {left_out} left out"],
+            {"pairs": 0, "left_out": left_out},
+        )
+    n, passed, passes = len(pairs), sum(was for was, _ in pairs), sum(now for _, now in pairs)
+    paired = mcnemar([was for was, _ in pairs], [now for _, now in pairs])
+    drop, limit = (passed - passes) / n, regression.max_drop[name]
+    properties = {
+        "before": passed / n,
+        "after": passes / n,
+        "pairs": n,
+        "left_out": left_out,
+        "fixed": paired.fixed,
+        "broken": paired.broken,
+        "p_value": paired.p_value,
+    }
+    if drop <= limit or paired.p_value > regression.alpha:
+        return Outcome(properties=properties)
+    line = (
+        f"{name} passes {passes / n:.3f} ({passes}/{n}) and passed {passed / n:.3f} ({passed}/{n}) "
+        f"in {against}: a drop of {drop:.6g}, above max_drop = {limit}; {paired.broken} broken, "
+        f"{paired.fixed} fixed, p = {paired.p_value:.2g} (McNemar), at most alpha = "
+        f"{regression.alpha}; {left_out} left out"
+    )
+    return _failed([line, *worst.lines()], properties)
+
+
+def _failed(lines: Iterable[str], properties: Mapping[str, float] | None = None) -> Outcome:
+    # A lone surrogate can be neither sent to another process nor printed.
+    text = "\n".join(lines).encode("utf-8", "backslashreplace").decode()
+    return Outcome(failure=text, properties=properties or {})

@@ -1,0 +1,179 @@
+"""The pytest plugin `fmtharness`: the fixture `assert_format`, and gates from `*.fmt.toml` files.
+
+    def test_answer(assert_format):
+        assert_format('{"a": 1,}', "json_strict")     # fails, with a caret below the comma
+
+    answers.fmt.toml::json_strict.format_success_rate.min PASSED
+
+pytest imports this module whenever it starts, so what judges is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.gates.gate_file import Gate
+    from harness.gates.outcomes import Outcome
+    from harness.records import Example, Verdict
+
+
+class AssertFormat(Protocol):
+    """The type of the fixture `assert_format`."""
+
+    def __call__(
+        self, text: str, *evaluators: str, example: Example | None = None
+    ) -> tuple[Verdict, ...]:
+        """Fail unless every evaluator passes the text; returns their Verdicts, in their order."""
+
+
+@pytest.fixture(scope="session")
+def assert_format() -> AssertFormat:
+    """A function that fails, with a diagnosis, where a text breaks a format.
+
+    `assert_format(text)` takes strict JSON, or the format that `example=` asks for; evaluators are
+    named with their options as on the command line, `assert_format(text, "json_strict:root=any",
+    "extras")`, and a format's name alone means its strict evaluator. Those that compare with an
+    Example need `example=`.
+    """
+    return _assert_format
+
+
+def _assert_format(
+    text: str, *evaluators: str, example: Example | None = None
+) -> tuple[Verdict, ...]:
+    __tracebackhide__ = True
+    from harness.errors import HarnessError
+
+    if not isinstance(text, str):
+        raise TypeError(f"assert_format judges a str, and this is of type {type(text).__name__}")
+    try:
+        verdicts, failure = _judge(text, evaluators, example)
+    except HarnessError as error:
+        raise pytest.fail.Exception(str(error)) from None
+    if failure:
+        raise pytest.fail.Exception(failure)
+    return verdicts
+
+
+def _judge(
+    text: str, specs: tuple[str, ...], example: Example | None
+) -> tuple[tuple[Verdict, ...], str]:
+    """The Verdicts on a text, and why it fails; nothing where every evaluator passes it."""
+    from harness.contracts import applies, needs_example
+    from harness.errors import UserError
+    from harness.formats import DEFAULT_FORMAT
+    from harness.judging.tally import distinct
+    from harness.judging.verdicts import judge
+    from harness.options import build
+    from harness.records import Completion
+    from harness.report.diagnostics import diagnosis
+
+    asked = example.format if example else DEFAULT_FORMAT
+    chosen = distinct([build("evaluators", _spec(spec)) for spec in specs or (asked,)])
+    for each in chosen:
+        if not applies(each, example):
+            raise UserError(f"evaluator {each.name!r} does not judge {asked}, the Example's format")
+        if example is None and needs_example(each):
+            raise UserError(f"evaluator {each.name!r} compares with an Example: give example=")
+    known = {example.id: example} if example else {}
+    completion = Completion(example_id=example.id if example else "text", text=text)
+    verdicts = tuple(judge(chosen, known, [completion]))
+    bad = [verdict for verdict in verdicts if not verdict.passed]
+    if not bad:
+        return verdicts, ""
+    names = ", ".join(verdict.evaluator for verdict in bad)
+    shown = "\n\n".join(diagnosis(text, verdict) for verdict in bad)
+    # A lone surrogate can be neither sent to another process nor printed.
+    said = f"the text fails {names}\n{shown}".encode("utf-8", "backslashreplace").decode()
+    return verdicts, said
+
+
+def _spec(spec: str) -> str:
+    """`json:root=any` as `json_strict:root=any`, where there is a format and no such evaluator."""
+    from harness import plugins
+
+    name, colon, options = spec.partition(":")
+    known = plugins.registry()
+    alone = name in known["formats"] and name not in known["evaluators"]
+    return f"{name}_strict{colon}{options}" if alone else spec
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> GateFile | None:
+    """Collect a gate from each `*.fmt.toml`."""
+    if file_path.name.endswith(".fmt.toml"):
+        return GateFile.from_parent(parent, path=file_path)
+    return None
+
+
+class GateFile(pytest.File):
+    """A gate file; its items are its thresholds."""
+
+    gate: Gate
+
+    def collect(self) -> Iterator[GateItem]:
+        from harness.errors import HarnessError
+        from harness.gates.gate_file import read_gate
+
+        try:
+            self.gate = read_gate(self.path, self.nodeid)
+        except HarnessError as error:
+            raise self.CollectError(str(error)) from None
+        for name in self.gate.items:
+            yield GateItem.from_parent(self, name=name)
+
+
+class GateItem(pytest.Item):
+    """One threshold of a gate."""
+
+    def runtest(self) -> None:
+        assert isinstance(self.parent, GateFile)
+        outcome = _outcomes(self.config, self.parent.gate)[self.name]
+        self.user_properties.extend(outcome.properties.items())
+        if outcome.failure:
+            pytest.fail(outcome.failure, pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        # Without the file's name before it, pytest would print the name's dots as colons.
+        return self.path, None, f"{self.path.name}: {self.name}"
+
+
+_OUTCOMES = pytest.StashKey[dict[Path, "dict[str, Outcome]"]]()
+
+
+def _outcomes(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
+    """What became of the gate's items, found out when the first of them runs."""
+    done = config.stash.setdefault(_OUTCOMES, {})
+    if gate.path not in done:
+        done[gate.path] = _judged_once(config, gate)
+    return done[gate.path]
+
+
+def _judged_once(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
+    """Judge the gate; of several pytest-xdist workers one does, and the others read its file."""
+    from harness.gates.outcomes import Outcome, judge_gate
+
+    # A worker's base folder lies in that of the session, which all workers of a machine share.
+    base = config.getoption("basetemp", None)
+    worker = getattr(config, "workerinput", None)
+    if worker is None or base is None:
+        return judge_gate(gate)
+
+    import msgspec
+    from filelock import FileLock
+
+    from harness.files import atomic_file
+
+    key = hashlib.sha256(f"{worker['testrunuid']} {gate.path}".encode()).hexdigest()[:16]
+    kept = Path(base).parent / f"fmtharness-{key}.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{kept}.lock"):
+        if not kept.is_file():
+            with atomic_file(kept) as temporary:
+                temporary.write_bytes(msgspec.json.encode(judge_gate(gate)))
+        return msgspec.json.decode(kept.read_bytes(), type=dict[str, Outcome])

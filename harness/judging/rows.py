@@ -1,0 +1,94 @@
+"""Completions that exist already: the rows of a JSONL file, in constant memory.
+
+{"text": "{\\"a\\": 1}"}    is enough of a row; `id` or `example_id` is optional, else its line
+
+read_rows(path)    yields a Completion, or where line 7 is none BrokenRow(7, "not JSON: ...")
+blocks(path)       yields (1, b"..."), (4097, b"..."), ...: whole lines, for several processes
+"""
+
+from __future__ import annotations
+
+import codecs
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from harness.errors import DataError
+from harness.records import BrokenRow, Completion, FinishReason, decode, numbered_lines
+from harness.text import visible
+
+BLOCK_BYTES = 1 << 20
+REASONS = get_args(FinishReason)
+
+
+class Row(msgspec.Struct):
+    """A line of --completions; other keys are left alone, and so are other finish reasons."""
+
+    text: str
+    id: str | int | float | None = None
+    example_id: str | int | float | None = None
+    finish_reason: Any = None
+
+
+def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
+    """Yield a file's rows; one without an id is called by its line number.
+
+    Raises DataError where the file cannot be read.
+    """
+    return completions(numbered_lines(path))
+
+
+def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | BrokenRow]:
+    """The numbered lines as rows."""
+    decoder = msgspec.json.Decoder(Row)
+    for number, line in lines:
+        try:
+            row = decode(decoder, line)
+        except ValueError as error:
+            reason = textwrap.shorten(visible(str(error)), 200, placeholder="...")
+            yield BrokenRow(number, f'{reason}; a row needs at least {{"text": "..."}}')
+            continue
+        named = row.example_id if row.example_id is not None else row.id
+        yield Completion(
+            example_id=str(number if named is None else named),
+            text=row.text,
+            finish_reason=row.finish_reason if row.finish_reason in REASONS else None,
+        )
+
+
+def blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[tuple[int, bytes]]:
+    """Yield (number of its first line, whole lines of about `size` bytes).
+
+    Raises DataError where the file cannot be read.
+    """
+    first = 1
+    try:
+        with path.open("rb") as file:
+            while block := file.read(size):
+                block += file.readline()
+                yield first, block
+                first += block.count(b"\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+def numbered(first: int, block: bytes) -> Iterator[tuple[int, bytes]]:
+    """A block as numbered lines, the blank ones left out."""
+    for number, line in enumerate(block.split(b"\n"), start=first):
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if line.strip():
+            yield number, line
+
+
+def count_lines(path: Path) -> int:
+    """How many lines the file has, blank ones included."""
+    return sum(lines_in(block) for _, block in blocks(path))
+
+
+def lines_in(block: bytes) -> int:
+    """How many lines a block has, the last with or without a line break."""
+    return block.count(b"\n") + (not block.endswith(b"\n"))

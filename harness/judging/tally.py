@@ -1,0 +1,246 @@
+"""From Verdicts to Metrics: sums by evaluator, overall and in slices.
+
+tally.add(verdict, example, completion)   counts it in, overall and in each of its slices
+tally.metrics()["extras"]                 is its rates: [Metric(name="extras_rate", ...), ...]
+
+The sums grow with the number of slices, not of Verdicts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from harness.contracts import Evaluator, Rate, formats_of, rates_of
+from harness.errors import PluginError, UserError
+from harness.judging.statistics import Clustered, clustered, rate
+from harness.records import Completion, Example, Metric, Verdict
+
+Slice = tuple[str, str]
+"""A dimension and a value: `("family", "extract")`."""
+TAGS = {
+    "family": "family",
+    "shape": "shape",
+    "strictness": "strictness",
+    "hard_negative": "hard_negatives",
+    "bad_output": "bad_outputs",
+}
+"""The tag that each dimension reads; `format` is a dimension too and stands on the Example."""
+DIMENSIONS = ("format", *TAGS)
+OUTCOMES = ("passed", "failed", "unscored")
+COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
+
+
+def distinct(evaluators: Sequence[Evaluator]) -> Sequence[Evaluator]:
+    """The same evaluators; a UserError where two would mix their verdicts under one name."""
+    twice = [name for name, n in Counter(e.name for e in evaluators).items() if n > 1]
+    if twice:
+        raise UserError(f"evaluator {twice[0]!r} is given twice; give each once")
+    return evaluators
+
+
+def slices_of(example: Example) -> list[Slice]:
+    """The slices that an Example counts in: `[("format", "json"), ("family", "extract"), ...]`.
+
+    A list of kinds gives each kind's slice, an empty one `none`. A tag that is missing, or holds
+    no text, number or flag, gives none.
+    """
+    found = [("format", example.format)]
+    for dimension, name in TAGS.items():
+        tag = example.tags.get(name)
+        if isinstance(tag, str):
+            found.append((dimension, tag))
+        elif tag == []:
+            found.append((dimension, "none"))
+        else:
+            kinds = tag if isinstance(tag, list) else [tag]
+            texts = [str(kind) for kind in kinds if isinstance(kind, (str, int, float))]
+            found += [(dimension, text) for text in dict.fromkeys(texts)]
+    return found
+
+
+class Tally:
+    """Sums of Verdicts by evaluator: counters, labels, finish reasons and slices.
+
+    It holds the evaluators' rates and not the evaluators, and otherwise plain counters: two tallies
+    of the same evaluators can be merged, and one can be pickled and sent to another process.
+    """
+
+    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
+        self.rates = {e.name: rates_of(e) for e in distinct(evaluators)}
+        self.formats = {e.name: formats_of(e) for e in evaluators}
+        self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
+        self.labels: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
+        self.stops: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in self.rates}
+        """How often each finish reason and outcome met; `unknown` where no reason is given."""
+        self.slices: dict[str, dict[Slice, Counter[str]]] = {
+            name: defaultdict(Counter) for name in self.rates
+        }
+        self.reason: dict[str, str] = {}
+        """Why the first unscored Completion is unscored."""
+
+    def add(
+        self,
+        verdict: Verdict,
+        example: Example | None = None,
+        completion: Completion | None = None,
+    ) -> None:
+        """Count one Verdict in, with its Example and its Completion where they are known."""
+        name, passed = verdict.evaluator, verdict.passed
+        outcome = "unscored" if passed is None else "passed" if passed else "failed"
+        added = [(outcome, 1)]
+        if passed is None:
+            reasons = [problem.message for problem in verdict.problems] or ["it gave no reason"]
+            self.reason.setdefault(name, reasons[0])
+        else:
+            added.append(("scored", 1))
+            added += [(k, n) for k, n in verdict.counts.items() if n and k not in COUNTED_HERE]
+            for label in dict.fromkeys(verdict.labels):
+                self.labels[name][label] += 1
+        stop = (completion and completion.finish_reason) or "unknown"
+        self.stops[name][stop, outcome] += 1
+        sums = [self.counts[name]]
+        if example is not None:
+            slices = self.slices[name]
+            sums += [slices[each] for each in slices_of(example)]
+        for counts in sums:
+            for key, count in added:
+                counts[key] += count
+
+    def merge(self, other: Tally) -> None:
+        """Add the sums of another Tally of the same evaluators, whose Verdicts come after these."""
+        for name in self.rates:
+            self.counts[name].update(other.counts[name])
+            self.labels[name].update(other.labels[name])
+            self.stops[name].update(other.stops[name])
+            for each, counts in other.slices[name].items():
+                self.slices[name][each].update(counts)
+        for name, reason in other.reason.items():
+            self.reason.setdefault(name, reason)
+
+    def metrics(self) -> dict[str, list[Metric]]:
+        """Per evaluator its rates, headline first.
+
+        Raises PluginError where a rate's numerator is no part of its denominator.
+        """
+        return {name: self._metrics(name, counts) for name, counts in self.counts.items()}
+
+    def pooled(self) -> list[Metric]:
+        """The rates that evaluators of different formats share, over all of these formats."""
+        owners: dict[Rate, list[str]] = defaultdict(list)
+        for evaluator, rates in self.rates.items():
+            for each in rates:
+                owners[each].append(evaluator)
+        found = []
+        for each, evaluators in owners.items():
+            judged = [self.formats[evaluator] for evaluator in evaluators]
+            apart = [name for formats in judged for name in formats or ()]
+            if len(judged) > 1 and all(judged) and len(apart) == len({*apart}):
+                counts = [self.counts[evaluator] for evaluator in evaluators]
+                numerator = sum(count[each.numerator] for count in counts)
+                denominator = sum(count[each.denominator] for count in counts)
+                found.append(rate(each.name, numerator, denominator))
+        return found
+
+    def named(self) -> dict[str, Metric]:
+        """Every rate by a name of its own: `yaml_strict.format_success_rate` where it is shared."""
+        metrics = self.metrics()
+        uses = Counter(metric.name for found in metrics.values() for metric in found)
+        named = {metric.name: metric for metric in self.pooled()}
+        for evaluator, found in metrics.items():
+            for metric in found:
+                shared = uses[metric.name] > 1
+                named[f"{evaluator}.{metric.name}" if shared else metric.name] = metric
+        return named
+
+    def sliced(self, evaluator: str) -> dict[str, dict[str, list[Metric]]]:
+        """The evaluator's rates by dimension and value, the values sorted.
+
+        Raises PluginError as `metrics` does.
+        """
+        slices = sorted(self.slices[evaluator].items())
+        found = {
+            dimension: {
+                value: self._metrics(evaluator, counts)
+                for (of, value), counts in slices
+                if of == dimension
+            }
+            for dimension in DIMENSIONS
+        }
+        return {dimension: values for dimension, values in found.items() if values}
+
+    def clustered(self, evaluator: str) -> dict[str, Clustered]:
+        """The intervals by task family of those of the evaluator's rates that can have one.
+
+        All that the rate counts must come from Examples of a known family, and from two at least.
+        """
+        overall = self.counts[evaluator]
+        slices = self.slices[evaluator].items()
+        families = [counts for (dimension, _), counts in slices if dimension == "family"]
+        found = {}
+        for each in self.rates[evaluator]:
+            parts = [(counts[each.numerator], counts[each.denominator]) for counts in families]
+            if sum(denominator for _, denominator in parts) == overall[each.denominator]:
+                found[each.name] = clustered(parts)
+        return {name: interval for name, interval in found.items() if interval}
+
+    def _metrics(self, evaluator: str, counts: Counter[str]) -> list[Metric]:
+        found = []
+        for each in self.rates[evaluator]:
+            numerator, denominator = counts[each.numerator], counts[each.denominator]
+            if not 0 <= numerator <= denominator:
+                raise PluginError(
+                    f"evaluator {evaluator!r}: {each.name} is {each.numerator} / "
+                    f"{each.denominator} = {numerator} / {denominator}, which is no share; "
+                    "count part of the denominator"
+                )
+            found.append(rate(each.name, numerator, denominator))
+        return found
+
+    @property
+    def unscored(self) -> int:
+        """How many Verdicts are no judgement."""
+        return sum(counts["unscored"] for counts in self.counts.values())
+
+
+def tally(
+    evaluators: Sequence[Evaluator],
+    verdicts: Iterable[Verdict],
+    examples: Mapping[str, Example] | None = None,
+    completions: Iterable[Completion] | None = None,
+) -> Tally:
+    """The sums of all the Verdicts.
+
+    Slices need the Examples by id, and finish reasons the Completions, which the Verdicts follow in
+    order.
+    """
+    sums, known = Tally(evaluators), examples or {}
+    if completions is None:
+        for verdict in verdicts:
+            sums.add(verdict, known.get(verdict.id))
+    for completion, judged in by_completion(evaluators, completions or (), verdicts):
+        for verdict in judged:
+            sums.add(verdict, known.get(verdict.id), completion)
+    return sums
+
+
+def by_completion(
+    evaluators: Sequence[Evaluator],
+    completions: Iterable[Completion],
+    verdicts: Iterable[Verdict],
+) -> Iterator[tuple[Completion, list[Verdict]]]:
+    """Yield each Completion with its Verdicts, which stand in the Completions' order."""
+    place = {evaluator.name: at for at, evaluator in enumerate(evaluators)}
+    rest = iter(verdicts)
+    following = next(rest, None)
+    for completion in completions:
+        mine: list[Verdict] = []
+        last = -1
+        # Two Completions may have one id; the evaluators' order tells where the second begins.
+        while following and following.id == completion.example_id:
+            if place[following.evaluator] <= last:
+                break
+            last = place[following.evaluator]
+            mine.append(following)
+            following = next(rest, None)
+        yield completion, mine

@@ -1,0 +1,124 @@
+"""From Completions to Verdicts.
+
+judge(evaluators, examples, completions)  yields a completion's Verdict of each evaluator in turn
+
+An evaluator that raises, or a row that cannot be read, gives an unscored Verdict that says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from harness.contracts import Evaluator, applies, formats_of, needs_example
+from harness.records import BrokenRow, Completion, Example, Problem, Verdict
+
+
+def judge(
+    evaluators: Sequence[Evaluator],
+    examples: Mapping[str, Example],
+    completions: Iterable[Completion | BrokenRow],
+) -> Iterator[Verdict]:
+    """Yield the Verdicts of each Completion in turn, in the evaluators' order."""
+    formats = formats_asked(examples)
+    for completion in completions:
+        yield from verdicts_on(completion, evaluators, examples, formats)
+
+
+def formats_asked(examples: Mapping[str, Example]) -> frozenset[str]:
+    """The formats of the Examples; none where no Example is known.
+
+    Where Examples set options, the empty name is among them: an answer to no known Example is then
+    judged by no format, since its options are not known.
+    """
+    known = examples.values()
+    return frozenset(each.format for each in known) | {"" for each in known if each.format_options}
+
+
+def verdicts_on(
+    row: Completion | BrokenRow,
+    evaluators: Sequence[Evaluator],
+    examples: Mapping[str, Example],
+    formats: frozenset[str],
+) -> list[Verdict]:
+    """One Verdict of each evaluator that judges the format of the Example, where that is known.
+
+    A broken row, and an evaluator that raises, that returns no Verdict of its own on this
+    Completion, or that lacks the Example it needs, give an unscored Verdict. So does one for some
+    of the `formats` of the Examples on a Completion whose own Example is not known.
+    """
+    if isinstance(row, BrokenRow):
+        unread = Completion(example_id=str(row.line), text="")
+        reason = f"line {row.line} is no completion: {row.reason}"
+        return [_unscored(evaluator, unread, reason) for evaluator in evaluators]
+    example = examples.get(row.example_id)
+    if example is None and len(formats) > 1:
+        return [
+            _judge_one(each, None, row)
+            if formats <= (formats_of(each) or formats)
+            else _unscored(each, row, "there is no Example with this id to tell its format")
+            for each in evaluators
+        ]
+    return [_judge_one(each, example, row) for each in evaluators if applies(each, example)]
+
+
+def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
+    if example is None and needs_example(evaluator):
+        return _unscored(evaluator, completion, "there is no Example with this id to compare with")
+    try:
+        verdict = evaluator.evaluate(example, completion)
+    except (Exception, SystemExit) as error:
+        reason = f"{evaluator.name} raised {type(error).__name__}: {_said(error)}"
+        return _unscored(evaluator, completion, reason)
+    name, asked = evaluator.name, completion.example_id
+    if (
+        isinstance(verdict, Verdict)
+        and verdict.evaluator == name
+        and verdict.id == asked
+        and _well_formed(verdict)
+    ):
+        return verdict
+    reason = f"{name} returned {_said(verdict):.200} and not its Verdict on {asked!r}"
+    return _unscored(evaluator, completion, reason)
+
+
+def _said(thing: object) -> str:
+    """The thing in words, even where its own words fail."""
+    try:
+        return repr(thing) if isinstance(thing, Verdict) else str(thing)
+    except Exception:
+        return f"a {type(thing).__name__} that cannot be shown"
+
+
+def _well_formed(verdict: Verdict) -> bool:
+    """Whether its fields are of their types; a Struct does not look when it is made."""
+    labels, problems, counts = verdict.labels, verdict.problems, verdict.counts
+    return (
+        (verdict.passed is None or isinstance(verdict.passed, bool))
+        and isinstance(labels, (tuple, list))
+        and isinstance(problems, (tuple, list))
+        and isinstance(counts, dict)
+        and (not labels or all(isinstance(label, str) for label in labels))
+        and (not counts or all(isinstance(count, int) for count in counts.values()))
+        and (not problems or all(map(_is_problem, problems)))
+    )
+
+
+def _is_problem(problem: object) -> bool:
+    return (
+        isinstance(problem, Problem)
+        and isinstance(problem.label, str)
+        and isinstance(problem.message, str)
+        and isinstance(problem.start, int)
+        and isinstance(problem.end, int)
+    )
+
+
+def _unscored(evaluator: Evaluator, completion: Completion, reason: str) -> Verdict:
+    problem = Problem("unscored", reason, 0, len(completion.text))
+    return Verdict(
+        id=completion.example_id,
+        evaluator=evaluator.name,
+        passed=None,
+        labels=("unscored",),
+        problems=(problem,),
+    )

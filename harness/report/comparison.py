@@ -1,0 +1,223 @@
+"""Base against adapter on the same Examples: the rates side by side, then what became of each.
+
+metric               base [95%]                   tuned [95%]                  change [95%] ...
+format_success_rate  0.410 [0.319, 0.508] 41/100  0.980 [0.930, 0.994] 98/100  +0.570 [...] ...
+
+The change of a headline rate has its interval and its test where it is a share of passes or of
+failures; other rates have the plain difference.
+"""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from harness.contracts import Evaluator, Rate, formats_of, rates_of
+from harness.judging.statistics import Paired, mcnemar
+from harness.judging.tally import OUTCOMES, Slice, slices_of, tally
+from harness.records import Completion, Example, Metric, Verdict
+from harness.report.tables import counted, grouped, named, shown, stop_matrix, table, telling
+
+SIDES = ("base [95%]", "tuned [95%]", "change [95%]")
+TEST = ("fixed", "broken", "p (McNemar)")
+
+
+class Arm(NamedTuple):
+    """One side of a comparison; both sides hold the same Examples in the same order."""
+
+    completions: Sequence[Completion]
+    verdicts: Sequence[Verdict]
+
+
+def rates_side_by_side(
+    evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
+) -> str:
+    """Every rate before and after; where a headline is a share of passes, also the paired test.
+
+    The test and the change with its interval take the Examples that both sides could score.
+    """
+    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
+    before, after = (each.metrics() for each in sums)
+    rows = []
+    for evaluator in evaluators:
+        metrics = zip(before[evaluator.name], after[evaluator.name], strict=True)
+        for place, (old, new) in enumerate(metrics):
+            headline = rates_of(evaluator)[0] if place == 0 else None
+            pairs = _scored_twice(evaluator.name, base.verdicts, tuned.verdicts)
+            rows.append([evaluator.name, old.name, *_row(old, new, headline, pairs.values())])
+    headers = ["evaluator", "metric", *SIDES, *TEST]
+    if sums[0].pooled():
+        return table(headers, grouped(rows), markdown=markdown)
+    return table(headers[1:], [row[1:] for row in rows], markdown=markdown)
+
+
+def formats_side_by_side(
+    evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
+) -> str:
+    """The headline rates that formats share, format by format; empty where there is one format."""
+    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
+    before, after = (each.metrics() for each in sums)
+    rows = []
+    for old, new in zip(*(each.pooled() for each in sums), strict=True):
+        shared: Rate | None = None
+        pooled: list[tuple[bool, bool]] = []
+        for each in evaluators:
+            headline = rates_of(each)[0]
+            if headline.name != old.name:
+                continue
+            pairs = _scored_twice(each.name, base.verdicts, tuned.verdicts).values()
+            shared = headline
+            pooled += pairs
+            sides = before[each.name][0], after[each.name][0]
+            formats = ", ".join(sorted(formats_of(each) or ()))
+            rows.append([old.name, formats, *_row(*sides, headline, pairs)])
+        if shared:
+            rows.append([old.name, "all", *_row(old, new, shared, pooled)])
+    headers = ["metric", "format", *SIDES, *TEST]
+    return table(headers, grouped(rows), markdown=markdown) if rows else ""
+
+
+def _row(
+    old: Metric, new: Metric, headline: Rate | None, pairs: Iterable[tuple[bool, bool]]
+) -> list[str]:
+    """A rate on both sides and what became of it, with its test where it is a headline."""
+    change, test = _difference(old, new), ["", "", ""]
+    if headline:
+        paired = _paired(pairs)
+        change = _change(headline, paired) or change
+        test = [str(paired.fixed), str(paired.broken), f"{paired.p_value:.2g}"]
+    return [*(f"{shown(side)} {counted(side)}" for side in (old, new)), change, *test]
+
+
+def stops_side_by_side(
+    evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
+) -> str:
+    """Why each side's completions ended, by outcome: "never stopped" is not "malformed"."""
+    sides = [tally(evaluators, arm.verdicts, None, arm.completions) for arm in (base, tuned)]
+    rows = []
+    for evaluator in evaluators:
+        matrices = [stop_matrix(side, evaluator.name) for side in sides]
+        for reason in dict.fromkeys(itertools.chain(*matrices)):
+            counts = [matrix.get(reason, {}).get(o, 0) for matrix in matrices for o in OUTCOMES]
+            rows.append([evaluator.name, reason, *map(str, counts)])
+    columns = [f"{side} {outcome}" for side in ("base", "tuned") for outcome in OUTCOMES]
+    return table(["evaluator", "finish_reason", *columns], grouped(rows), markdown=markdown)
+
+
+def slices_side_by_side(
+    evaluators: Sequence[Evaluator],
+    examples: Sequence[Example],
+    base: Arm,
+    tuned: Arm,
+    *,
+    markdown: bool = False,
+) -> str:
+    """Each evaluator's headline rate before and after by slice; empty where no slice differs."""
+    known = {example.id: example for example in examples}
+    members: dict[Slice, list[str]] = defaultdict(list)
+    for example in examples:
+        for each in slices_of(example):
+            members[each].append(example.id)
+    before = tally(evaluators, base.verdicts, known)
+    after = tally(evaluators, tuned.verdicts, known)
+    tables = []
+    for evaluator in evaluators:
+        headline = rates_of(evaluator)[0]
+        pairs = _scored_twice(evaluator.name, base.verdicts, tuned.verdicts)
+        later = after.sliced(evaluator.name)
+        rows = []
+        for dimension, values in telling(before.sliced(evaluator.name)).items():
+            for value, (old, *_) in values.items():
+                if value not in later.get(dimension, {}):
+                    continue  # a side without an answer in this slice has nothing to compare
+                new = later[dimension][value][0]
+                inside = {i: pairs[i] for i in members[dimension, value] if i in pairs}
+                change = _change(headline, _paired(inside.values())) or _difference(old, new)
+                sides = [f"{shown(side)} {counted(side)}" for side in (old, new)]
+                rows.append([dimension, named(value), *sides, change])
+        if rows:
+            title = f"{evaluator.name}: {headline.name}"
+            headers = ["dimension", "value", f"{title}, {SIDES[0]}", *SIDES[1:]]
+            tables.append(table(headers, grouped(rows), markdown=markdown))
+    return "\n\n".join(tables)
+
+
+def _difference(old: Metric, new: Metric) -> str:
+    if old.value is None or new.value is None:
+        return ""
+    return f"{new.value - old.value:+.3f}"
+
+
+def _change(headline: Rate, paired: Paired) -> str:
+    """The paired difference of a rate of passes or of failures; empty for another rate."""
+    if paired.difference is None or paired.low is None or paired.high is None:
+        return ""
+    change = paired.difference, paired.low, paired.high
+    if headline == Rate(headline.name, "failed"):
+        change = 0 - paired.difference, 0 - paired.high, 0 - paired.low
+    elif headline != Rate(headline.name, "passed"):
+        return ""
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*change)
+
+
+def _paired(pairs: Iterable[tuple[bool, bool]]) -> Paired:
+    known = list(pairs)
+    return mcnemar([before for before, _ in known], [after for _, after in known])
+
+
+def _scored_twice(
+    evaluator: str, base: Iterable[Verdict], tuned: Iterable[Verdict]
+) -> dict[str, tuple[bool, bool]]:
+    """Whether an Example passed before and after, by id."""
+    old = {v.id: v.passed for v in base if v.evaluator == evaluator and v.passed is not None}
+    new = {v.id: v.passed for v in tuned if v.evaluator == evaluator and v.passed is not None}
+    return {i: (old[i], new[i]) for i in old if i in new}
+
+
+def diffs(
+    examples: Sequence[Example], base: Arm, tuned: Arm, n: int, *, markdown: bool = False
+) -> str:
+    """Before and after of n Examples, those whose verdicts changed first."""
+    before, after = _by_id(base), _by_id(tuned)
+    ranked = sorted(examples, key=lambda e: before[e.id][1] == after[e.id][1])
+    show = _markdown if markdown else _text
+    return "\n\n".join(show(e, before[e.id], after[e.id]) for e in ranked[:n])
+
+
+Side = tuple[Completion, Mapping[str, str]]
+
+
+def _by_id(arm: Arm) -> dict[str, Side]:
+    judged: dict[str, dict[str, str]] = {}
+    for verdict in arm.verdicts:
+        said = "passed" if verdict.passed else ", ".join(verdict.labels) or "failed"
+        judged.setdefault(verdict.id, {})[verdict.evaluator] = said
+    return {c.example_id: (c, judged.get(c.example_id, {})) for c in arm.completions}
+
+
+def _sides(example: Example, base: Side, tuned: Side) -> list[tuple[str, str]]:
+    parts = [("prompt", example.prompt[-1].content), ("target", example.completion)]
+    for name, (completion, verdicts) in (("base", base), ("tuned", tuned)):
+        said = "; ".join(f"{evaluator}: {labels}" for evaluator, labels in verdicts.items())
+        parts.append((f"{name} ({completion.finish_reason or 'text'}; {said})", completion.text))
+    return parts
+
+
+def _text(example: Example, base: Side, tuned: Side) -> str:
+    lines = [f"== {example.id}"]
+    for heading, text in _sides(example, base, tuned):
+        lines += [f"{heading}:", textwrap.indent(text, "    ", lambda _: True)]
+    return "\n".join(lines)
+
+
+def _markdown(example: Example, base: Side, tuned: Side) -> str:
+    lines = [f"### {example.id}"]
+    for heading, text in _sides(example, base, tuned):
+        # A fence longer than any in the text keeps a fenced completion inside its block.
+        ticks = max((len(run) for run in text.split() if set(run) == {"`"}), default=0)
+        fence = "`" * max(4, ticks + 1)
+        lines += ["", f"**{heading}**", "", f"{fence}text", text, fence]
+    return "\n".join(lines)

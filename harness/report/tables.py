@@ -1,0 +1,184 @@
+"""Tables for people, as text or as Markdown, and the same as plain data for `--json`.
+
+evaluator    metric               value [95% interval]  count   by family [95%]
+json_strict  format_success_rate  0.970 [0.915, 0.990]  97/100  [0.871, 0.994]
+
+After the rates come the finish reasons and the slices. What is asked of each side of a comparison
+is in harness.report.comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from harness.judging.tally import OUTCOMES, Tally
+from harness.records import Metric
+from harness.text import visible
+
+STOPS = ("stop", "length", "error")
+"""The finish reasons in the order of the table; others follow, `unknown` among them."""
+WIDEST = 40
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
+    """Rows under headers; the cells are text already."""
+    style = "github" if markdown else "simple"
+    if markdown:
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+
+
+def shown(metric: Metric) -> str:
+    """`0.970 [0.915, 0.990]`, or `-` where nothing was scored."""
+    value, low, high = metric.value, metric.low, metric.high
+    if value is None or low is None or high is None:
+        return "-"
+    # As many digits as it takes to show that an interval is never 0 wide, nor 0.9999 the whole.
+    for digits in range(3, 10):
+        ends = f"{low:.{digits}f}", f"{value:.{digits}f}", f"{high:.{digits}f}"
+        if ends[0] != ends[2] and (float(ends[1]) in (0, 1)) == (value in (0, 1)):
+            break
+    return f"{ends[1]} [{ends[0]}, {ends[2]}]"
+
+
+def counted(metric: Metric) -> str:
+    """`97/100`."""
+    return f"{metric.numerator}/{metric.denominator}"
+
+
+def named(value: str) -> str:
+    """A slice's value on one line, cut where it is long; a tag may hold any text."""
+    line = " ".join(value.split())
+    return line if len(line) <= WIDEST else line[: WIDEST - 3] + "..."
+
+
+def metrics_table(tally: Tally, *, slices: bool = True, markdown: bool = False) -> str:
+    """Every rate of one set of Verdicts, the labels, what could not be scored, stops and slices."""
+    parts = [_rates(tally, markdown), _remarks(tally), _stops(tally, markdown)]
+    if slices:
+        parts += [_slices(tally, name, markdown) for name in tally.rates]
+    return "\n\n".join(filter(None, parts))
+
+
+def _rates(tally: Tally, markdown: bool) -> str:
+    rows = [["all formats", m.name, shown(m), counted(m)] for m in tally.pooled()]
+    for evaluator, metrics in tally.metrics().items():
+        by_family = tally.clustered(evaluator)
+        for metric in metrics:
+            row = [evaluator, metric.name, shown(metric), counted(metric)]
+            if interval := by_family.get(metric.name):
+                row.append(f"[{interval.low:.3f}, {interval.high:.3f}]")
+            rows.append(row)
+    headers = ["evaluator", "metric", "value [95% interval]", "count"]
+    if any(len(row) > len(headers) for row in rows):
+        headers.append("by family [95%]")
+    return table(headers, rows, markdown=markdown)
+
+
+def _remarks(tally: Tally) -> str:
+    lines = []
+    for evaluator, labels in tally.labels.items():
+        if labels:
+            ranked = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
+            counted = ", ".join(f"{visible(label)} {count}" for label, count in ranked)
+            lines.append(f"{evaluator} labels: {counted}")
+    return "\n".join([*lines, *unscored_lines(tally)])
+
+
+def unscored_lines(tally: Tally) -> list[str]:
+    """For each evaluator that left something unscored: how much, and why the first."""
+    return [
+        f"{evaluator}: {tally.counts[evaluator]['unscored']} unscored, the first because "
+        f"{visible(' '.join(reason.split()))}"
+        for evaluator, reason in tally.reason.items()
+    ]
+
+
+def _stops(tally: Tally, markdown: bool) -> str:
+    """The stop matrix; nothing where no finish reason is known."""
+    found = {evaluator: stop_matrix(tally, evaluator) for evaluator in tally.stops}
+    if all(reason == "unknown" for matrix in found.values() for reason in matrix):
+        return ""
+    rows = [
+        [evaluator, reason, *map(str, outcomes.values())]
+        for evaluator, matrix in found.items()
+        for reason, outcomes in matrix.items()
+    ]
+    return table(["evaluator", "finish_reason", *OUTCOMES], rows, markdown=markdown)
+
+
+def stop_matrix(tally: Tally, evaluator: str) -> dict[str, dict[str, int]]:
+    """By finish reason how many passed, failed and were unscored."""
+    counts = tally.stops[evaluator]
+    others = sorted({reason for reason, _ in counts} - {*STOPS})
+    return {
+        reason: {outcome: counts[reason, outcome] for outcome in OUTCOMES}
+        for reason in (*STOPS, *others)
+        if any(counts[reason, outcome] for outcome in OUTCOMES)
+    }
+
+
+def _slices(tally: Tally, evaluator: str, markdown: bool) -> str:
+    """The headline rate by slice; nothing where no dimension tells Examples apart."""
+    rows = [
+        [dimension, named(value), shown(metrics[0]), counted(metrics[0])]
+        for dimension, values in telling(tally.sliced(evaluator)).items()
+        for value, metrics in values.items()
+    ]
+    if not rows:
+        return ""
+    headline = tally.rates[evaluator][0].name
+    headers = ["dimension", "value", f"{evaluator}: {headline} [95% interval]", "count"]
+    return table(headers, grouped(rows), markdown=markdown)
+
+
+def telling(slices: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The dimensions with two values or more; one value alone says what the overall rate says."""
+    return {dimension: values for dimension, values in slices.items() if len(values) > 1}
+
+
+def grouped(rows: Sequence[list[str]]) -> list[list[str]]:
+    """The rows with their first cell only where it changes."""
+    firsts = ["", *(row[0] for row in rows)]
+    return [
+        ["" if row[0] == above else row[0], *row[1:]]
+        for row, above in zip(rows, firsts, strict=False)
+    ]
+
+
+def metrics_json(tally: Tally) -> Mapping[str, object]:
+    """The same as plain data for `--json`, with every rate in every slice."""
+    document: dict[str, dict[str, object]] = {}
+    for evaluator, metrics in tally.metrics().items():
+        document[evaluator] = {
+            "metrics": _plain(metrics),
+            "labels": dict(tally.labels[evaluator]),
+            "scored": tally.counts[evaluator]["scored"],
+            "unscored": tally.counts[evaluator]["unscored"],
+            "stops": stop_matrix(tally, evaluator),
+            "slices": {
+                dimension: {value: _plain(metrics) for value, metrics in values.items()}
+                for dimension, values in tally.sliced(evaluator).items()
+            },
+        }
+        if by_family := tally.clustered(evaluator):
+            document[evaluator]["clustered"] = {
+                name: interval._asdict() for name, interval in by_family.items()
+            }
+    return document
+
+
+def _plain(metrics: Sequence[Metric]) -> dict[str, dict[str, float | int | None]]:
+    return {
+        metric.name: {
+            "value": metric.value,
+            "numerator": metric.numerator,
+            "denominator": metric.denominator,
+            "low": metric.low,
+            "high": metric.high,
+        }
+        for metric in metrics
+    }

@@ -1,0 +1,67 @@
+"""A run's scalars, written twice: `metrics.jsonl` is the truth, TensorBoard's logs the view.
+
+    {"step": 25, "train/loss": 0.41, "train/learning_rate": 0.0002}
+
+A resumed run forgets the rows after the step it goes on from and writes the view anew.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.files import atomic_file
+
+
+class Scalars:
+    """Appends rows of scalars to a run's folder.
+
+    Rows up to the step `keep_until` are kept; 0 begins anew, without an older run's baseline.
+    """
+
+    def __init__(self, metrics: Path, tb_logdir: Path, *, keep_until: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        rows = [row for row in read_metrics(metrics) if keep_until and row["step"] <= keep_until]
+        # A kill at any moment leaves the old rows or the kept ones, never fewer.
+        with atomic_file(metrics) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        self.file = metrics.open("a", encoding="utf-8")
+        # The folder may be the user's own and hold other things, so only logs are removed.
+        for old in tb_logdir.glob("events.out.tfevents.*"):
+            old.unlink()
+        self.view = SummaryWriter(str(tb_logdir))
+        for row in rows:
+            self._show(row.pop("step"), row)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Write the values of one step to both places, at once."""
+        self.file.write(json.dumps({"step": step, **values}) + "\n")
+        self.file.flush()
+        self._show(step, values)
+
+    def _show(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.view.add_scalar(name, value, step)
+        self.view.flush()
+
+    def close(self) -> None:
+        self.file.close()
+        self.view.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if not isinstance(row, dict) or "step" not in row:
+            break
+        rows.append(row)
+    return rows

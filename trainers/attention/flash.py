@@ -1,0 +1,91 @@
+"""Causal attention of packed rows on a GPU by torch's flash kernels for rows of any length.
+
+    attend_flash(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
+
+Rows stay where they are: `packed.starts` says where each begins, and what is filled up behind them
+is a row of its own that nothing looks at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from trainers.attention.heads import Heads
+from trainers.attention.rotary import turn, turn_back
+from trainers.batch.packing import Packed
+
+LARGEST = 256
+"""The largest head that the kernels take."""
+
+
+def attend_flash(
+    projected: torch.Tensor,
+    cos: torch.Tensor,
+    signed: torch.Tensor,
+    packed: Packed,
+    heads: Heads,
+) -> torch.Tensor:
+    """projected (T, all * size) is overwritten; cos and signed (T, size)."""
+    attended: torch.Tensor = _Flash.apply(  # type: ignore[no-untyped-call]
+        projected, cos, signed, packed.starts, packed.longest, heads
+    )
+    return attended
+
+
+def has_flash(x: torch.Tensor, heads: Heads) -> bool:
+    """Whether torch's kernels run: in half precision, on Ampere and later."""
+    return (
+        x.is_cuda
+        and torch.version.hip is None
+        and x.dtype in (torch.float16, torch.bfloat16)
+        and heads.size % 8 == 0
+        and heads.size <= LARGEST
+        and torch.cuda.get_device_capability(x.device) >= (8, 0)
+        and torch.backends.cuda.is_flash_attention_available()
+    )
+
+
+class _Flash(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        projected: torch.Tensor,
+        cos: torch.Tensor,
+        signed: torch.Tensor,
+        places: torch.Tensor,
+        longest: int,
+        heads: Heads,
+    ) -> torch.Tensor:
+        each = projected.detach().view(len(projected), heads.all, heads.size)
+        turn(each[:, : heads.turned], cos, signed)  # no one else has the projection
+        starts = places.int()
+        rows = (starts, starts, longest, longest, 0.0, True)
+        out, summed, *drawn, _ = torch.ops.aten._flash_attention_forward(
+            *heads.split(each), *rows, False, scale=heads.scale
+        )
+        ctx.save_for_backward(cos, signed, starts, each, out, summed, *drawn)
+        ctx.longest, ctx.heads = longest, heads
+        attended: torch.Tensor = out.flatten(1)
+        return attended
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        cos, signed, starts, each, out, summed, *drawn = ctx.saved_tensors
+        heads: Heads = ctx.heads
+        rows = (starts, starts, ctx.longest, ctx.longest, 0.0, True)
+        by_each = torch.ops.aten._flash_attention_backward(
+            gradient.reshape(out.shape),
+            *heads.split(each),
+            out,
+            summed,
+            *rows,
+            *drawn,
+            scale=heads.scale,
+        )
+        found = torch.cat(by_each, 1)
+        turn_back(found[:, : heads.turned], cos, signed)
+        return found.flatten(1), None, None, None, None, None

@@ -1,0 +1,92 @@
+"""Causal attention of a tree's rows on a CPU in bf16, by plain products and kernels between them.
+
+    attend_tree(projected, cos, signed, packed, heads, kernels)     as rows.attend_rows
+
+The kernels (`harness.engine.kernels.cpu`) turn what tokens are into what products need, and back,
+in one pass over memory each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from trainers.attention.heads import Heads
+from trainers.batch.packing import Packed
+
+
+def attend_tree(
+    projected: torch.Tensor,
+    cos: torch.Tensor,
+    signed: torch.Tensor,
+    packed: Packed,
+    heads: Heads,
+    kernels: Any,
+) -> torch.Tensor:
+    """projected (T, all * size) is overwritten; cos and signed (T, size)."""
+    attended: torch.Tensor = _TreeAttention.apply(  # type: ignore[no-untyped-call]
+        projected, cos, signed, packed, heads, kernels
+    )
+    return attended
+
+
+class _TreeAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        projected: torch.Tensor,
+        cos: torch.Tensor,
+        signed: torch.Tensor,
+        packed: Packed,
+        heads: Heads,
+        kernels: Any,
+    ) -> torch.Tensor:
+        each = projected.detach().view(len(projected), heads.all, heads.size)
+        turned = each[:, : heads.turned]
+        kernels.turn(turned, turned, cos, signed)  # no one else has the projection
+        out = each.new_empty(len(each), heads.queries, heads.size)
+        saved = []
+        for block, bias in _blocks(packed, heads, kernels):
+            (query, key, value), (query_wide, key_wide, value_wide) = kernels.split(block, each)
+            share_wide = torch.bmm(query_wide, key_wide.transpose(1, 2))
+            share = kernels.shares(share_wide, bias, heads.scale)
+            kernels.join(block, torch.bmm(share_wide, value_wide), out)
+            saved += [query, key, value, share]
+        ctx.save_for_backward(cos, signed, *saved)
+        ctx.packed, ctx.heads, ctx.kernels = packed, heads, kernels
+        return out.flatten(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        cos, signed, *saved = ctx.saved_tensors
+        heads: Heads = ctx.heads
+        kernels = ctx.kernels
+        come = gradient.contiguous()
+        by_each = come.new_empty(len(come), heads.all, heads.size)
+        sums = come.new_zeros(len(come), 2 * heads.keys, heads.size, dtype=torch.float32)
+        for index, (block, _) in enumerate(_blocks(ctx.packed, heads, kernels)):
+            query, key, value, share = saved[4 * index : 4 * index + 4]
+            by_given = kernels.join_back(block, come)
+            by_share = torch.bmm(by_given, value.transpose(1, 2))
+            by_score = kernels.shares_back(by_share, share, heads.scale)
+            back = by_score.transpose(1, 2), share.transpose(1, 2)
+            by_key, by_value = torch.bmm(back[0], query), torch.bmm(back[1], by_given)
+            kernels.split_back(block, torch.bmm(by_score, key), by_key, by_value, by_each, sums)
+        kernels.sum_up(sums, by_each)
+        turned = by_each[:, : heads.turned]
+        kernels.turn(turned, turned, cos, signed, back=True)
+        return by_each.flatten(1), None, None, None, None, None
+
+
+def _blocks(packed: Packed, heads: Heads, kernels: Any) -> Iterator[tuple[Any, torch.Tensor]]:
+    """Each block as the kernels take it, with its bias (R, m, n)."""
+    first = 0
+    for block in packed.blocks:
+        rows, m, n = block.bias.shape
+        sizes = first, rows, n, m, heads.queries, heads.keys, heads.size
+        yield kernels.Block.of(packed.tokens, packed.slots, *sizes), block.bias
+        first += rows * n

@@ -1,0 +1,160 @@
+"""Checkpoints of an adapter in training: written whole or not at all, safetensors only.
+
+checkpoints/step-25/  adapter_config.json  adapter_model.safetensors  optimizer.safetensors
+                      state.json   step, inputs, progress, and the hash of every other file
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.files import file_digest
+from harness.progress import say
+
+
+class Checkpoint(NamedTuple):
+    """A whole checkpoint on the disk."""
+
+    path: Path
+    state: dict[str, Any]
+    """`step`, `inputs`, and what the trainer put there."""
+
+
+def save(
+    folder: Path,
+    state: Mapping[str, Any],
+    model: Any,
+    optimizer: Mapping[str, Any],
+    *,
+    keep: int,
+    best: int | None = None,
+) -> None:
+    """Write `folder/step-<state["step"]>`; of the steps up to it keep `keep`, and the step `best`.
+
+    `optimizer` holds the tensors of its state by name. Where the step has a whole checkpoint, its
+    tensors stay and the state is replaced.
+    """
+    from safetensors.torch import save_file
+
+    step = int(state["step"])
+    if known := at(folder, step, state["inputs"]):
+        _write_state(known.path, state, known.state["sha256"])
+    else:
+        with _whole_folder(folder / f"step-{step}") as made:
+            _write_weights(made, model)
+            tensors = {name: tensor.contiguous() for name, tensor in optimizer.items()}
+            save_file(tensors, made / "optimizer.safetensors")
+            hashes = {path.name: file_digest(path) for path in sorted(made.iterdir())}
+            _write_state(made, state, hashes)
+    steps = _by_step(folder)  # one that is newer than this one is damaged, and counts for nothing
+    for old in sorted((each for each in steps if each <= step), reverse=True)[keep:]:
+        if old != best:
+            shutil.rmtree(steps[old])
+
+
+def newest(folder: Path, inputs: str) -> Checkpoint | None:
+    """The newest whole checkpoint of these inputs; those of others are removed."""
+    for _, path in sorted(_by_step(folder).items(), reverse=True):
+        state = _verified(path)
+        if state is None:
+            say(f"train: checkpoint {path} is damaged and is skipped")
+        elif state["inputs"] != inputs:
+            shutil.rmtree(path)
+        else:
+            return Checkpoint(path, state)
+    return None
+
+
+def at(folder: Path, step: int, inputs: str) -> Checkpoint | None:
+    """The checkpoint of one step, where it is whole and of these inputs."""
+    path = folder / f"step-{step}"
+    state = _verified(path)
+    return Checkpoint(path, state) if state and state["inputs"] == inputs else None
+
+
+def load_weights(checkpoint: Checkpoint, model: Any) -> None:
+    """Put the checkpoint's adapter into the model."""
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    weights = load_file(checkpoint.path / "adapter_model.safetensors")
+    set_peft_model_state_dict(model, weights)
+
+
+def load_optimizer(checkpoint: Checkpoint, optimizer: Mapping[str, Any]) -> None:
+    """Fill the tensors of the optimizer's state with the checkpoint's."""
+    from safetensors.torch import load_file
+
+    for name, value in load_file(checkpoint.path / "optimizer.safetensors").items():
+        optimizer[name].copy_(value)
+
+
+def write_adapter(folder: Path, model: Any) -> None:
+    """Write the adapter as peft reads it, in place of an older one."""
+    with _whole_folder(folder) as made:
+        _write_weights(made, model)
+
+
+def _write_state(folder: Path, state: Mapping[str, Any], hashes: Mapping[str, str]) -> None:
+    made = folder / ".state.json.tmp"
+    made.write_text(json.dumps({**state, "sha256": hashes}, indent=1), encoding="utf-8")
+    _sync(made)
+    made.replace(folder / "state.json")
+    _sync(folder)
+
+
+def _write_weights(folder: Path, model: Any) -> None:
+    # On the CPU, since peft would copy what shares memory on a GPU that may be full.
+    weights = {name: w.cpu() for name, w in model.state_dict().items() if "lora_" in name}
+    model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+
+
+@contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that takes the target's place once it is complete and on the disk."""
+    made = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    yield made
+    for path in (*made.iterdir(), made):
+        _sync(path)
+    shutil.rmtree(target, ignore_errors=True)
+    made.rename(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _by_step(folder: Path) -> dict[int, Path]:
+    return {
+        int(number): path
+        for path in folder.glob("step-*")
+        if path.is_dir() and (number := path.name.removeprefix("step-")).isdecimal()
+    }
+
+
+def _verified(path: Path) -> dict[str, Any] | None:
+    try:
+        state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        whole = state.keys() >= {"step", "inputs", "sha256"} and all(
+            file_digest(path / name) == digest for name, digest in state["sha256"].items()
+        )
+    except (OSError, ValueError, AttributeError):
+        return None
+    return state if whole else None

@@ -1,0 +1,84 @@
+"""The adapter in training: put on the model, and its weights as one vector.
+
+    AdapterWeights(adapted(model, options)).vector     every low-rank weight, fp32, in one row
+
+One vector means one kernel to clip, to step and to send to other processes, however many layers
+there are. The model computes with a copy in its own type.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from harness.engine.fused_layers import fuse
+from harness.engine.lora_linear import groups
+from trainers.attention import dispatch
+from trainers.options import LowRankOptions
+from trainers.step import last_layer
+
+
+def adapted(model: Any, options: LowRankOptions) -> Any:
+    """The model with a fresh adapter on all linear layers but the head, ready for packed passes."""
+    from peft import LoraConfig, get_peft_model
+
+    from harness.engine.quiet import quiet_transformers
+
+    config = LoraConfig(
+        r=options.lora_r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    with quiet_transformers():
+        model = get_peft_model(model, config)
+    model.config.use_cache = False
+    fuse(model)
+    dispatch.use(model.get_base_model())
+    last_layer.use(model.get_base_model())
+    return model
+
+
+class AdapterWeights:
+    """The trained weights of a peft model: fp32 `vector` and `gradient`, both (weights,)."""
+
+    def __init__(self, model: Any) -> None:
+        fused_groups = groups(model)
+        factors = [group.factors() for group in fused_groups]
+        fused = [weight for downs, ups in factors for weight in (*downs, *ups)]
+        known = {id(weight) for weight in fused}
+        others = [w for w in model.parameters() if w.requires_grad and id(w) not in known]
+        self.parameters = [*fused, *others]
+        """The model's own weights, in the vector's order."""
+        sizes = [weight.numel() for weight in self.parameters]
+        self.vector = torch.cat([weight.data.flatten().float() for weight in self.parameters])
+        self.gradient = torch.zeros_like(self.vector)
+        self.device = self.vector.device
+        for weight, own in zip(self.parameters, torch.split(self.vector, sizes), strict=True):
+            weight.data = own.view(weight.shape)
+        self._copy = self.vector[: sum(sizes[: len(fused)])].to(model.dtype)
+        self.leaves: list[torch.Tensor] = []
+        """What a loss is differentiated by, in the vector's order."""
+        start = 0
+        for group, (downs, ups) in zip(fused_groups, factors, strict=True):
+            copies = []
+            for shape in ((sum(len(d) for d in downs), downs[0].shape[1]), *(u.shape for u in ups)):
+                end = start + math.prod(shape)
+                copies.append(self._copy[start:end].view(shape).requires_grad_())
+                start = end
+            group.compute_with(copies[0], copies[1:])
+            self.leaves += copies
+        self.leaves += others
+
+    def refresh(self) -> None:
+        """Let the model compute with the vector as it is now."""
+        with torch.no_grad():
+            self._copy.copy_(self.vector[: len(self._copy)])
+
+    def gradient_of(self, loss: torch.Tensor) -> torch.Tensor:
+        """The gradient of a loss, (weights,) in the model's type."""
+        parts = torch.autograd.grad(loss, self.leaves)
+        return torch.cat([part.flatten() for part in parts])
