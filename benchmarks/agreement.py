@@ -27,8 +27,9 @@ from tabulate import tabulate
 
 from harness.backends.transformers import complete_with
 from harness.config import Config, load_config
+from harness.contracts import Loaded
 from harness.engine.encoding import Encoded, encode_example, stop_token
-from harness.engine.models import Loaded, load_model
+from harness.engine.models import load_model
 from harness.engine.quiet import quiet_transformers
 from harness.judging.tally import tally
 from harness.judging.verdicts import judge

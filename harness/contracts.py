@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -183,6 +183,13 @@ class Evaluator(Protocol):
         """Judge one Completion; `example` is None where only the text is known."""
 
 
+class Loaded(NamedTuple):
+    """A model of transformers, ready to run, and the tokenizer that belongs to it."""
+
+    model: Any
+    tokenizer: Any
+
+
 class TrainingRun(Protocol):
     """The run that a Trainer works in: its folder, model, scalars and in-training evaluations."""
 
@@ -209,7 +216,7 @@ class TrainingRun(Protocol):
 
     def evaluate(
         self,
-        loaded: tuple[Any, Any],
+        loaded: Loaded,
         step: int,
         *,
         n_prompts: int,

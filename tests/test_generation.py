@@ -21,7 +21,8 @@ from transformers import (
 )
 
 from harness.engine import decode_attention, fused_layers
-from harness.engine.generation import Generated, generate
+from harness.engine.encoding import Generated
+from harness.engine.generation import generate
 from harness.engine.slots import Slots, decode_in_slots, fits_slots, slots_for
 
 PROMPTS = [[5, 9, 2, 11], [7], [3, 3, 8], [20, 21, 22, 23, 24, 25], [4, 6]]

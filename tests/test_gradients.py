@@ -13,9 +13,9 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from harness.backends.transformers import complete_with
-from harness.contracts import ModelOptions
+from harness.contracts import Loaded, ModelOptions
 from harness.engine.encoding import encode_example, stop_token
-from harness.engine.models import Loaded, load_model
+from harness.engine.models import load_model
 from harness.records import Example, Message
 from trainers.batch.packing import pack_tree
 from trainers.lora import QLora

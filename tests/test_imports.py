@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,56 +14,139 @@ import pytest
 from harness.plugins import DEFAULT_PLUGINS
 from tests.fakes import ROOT
 
+CORE = frozenset({"core"})
+MAY_IMPORT = {
+    "core": CORE,
+    "judging": CORE,
+    "report": CORE | {"judging"},
+    "run": CORE | {"judging", "report"},
+    "gates": CORE | {"judging", "report", "run"},
+    "commands": CORE | {"judging", "report", "run", "gates"},
+    "cli": CORE | {"judging", "report", "run", "gates", "commands"},
+    "engine": CORE,
+    "backends": CORE,
+    "evaluators": CORE,
+    "generators": CORE,
+    "trainers": CORE | {"engine"},
+}
+"""Which rooms a room imports, besides itself; TYPE_CHECKING and functions count, too."""
+LAZILY = {
+    "run": frozenset({"engine", "backends"}),
+    "cli": frozenset({"engine"}),
+    "backends": frozenset({"engine"}),
+}
+"""What is imported inside functions only, since it loads torch."""
 OUTER = ("evaluators", "generators", "trainers")
 
 
-def sources(package: str) -> Iterator[tuple[Path, ast.Module]]:
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found
-    for path in found:
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
+def modules() -> dict[str, ast.Module]:
+    """Every module of the four packages by its dotted name."""
+    found = {}
+    for package in ("harness", *OUTER):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if "templates" not in parts:
+                name = ".".join(part for part in parts if part != "__init__")
+                found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
-    """The top-level packages that a module imports, at its head or inside a function."""
-    for node in ast.walk(tree):
+MODULES = modules()
+
+
+def room(module: str) -> str:
+    first, *rest = module.split(".")
+    if first != "harness":
+        return first
+    if module == "harness.cli":
+        return "cli"
+    return rest[0] if rest and (ROOT / "harness" / rest[0]).is_dir() else "core"
+
+
+def imported(tree: ast.Module, *, lazily: bool = True) -> set[str]:
+    """What of the four packages a module imports, TYPE_CHECKING included.
+
+    Without `lazily`, what stands inside functions is left out.
+    """
+    found: set[str] = set()
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield (node.module or "").split(".")[0]
+            module = node.module or ""
+            for alias in node.names:
+                whole = f"{module}.{alias.name}"
+                found.add(whole if whole in MODULES else module)
+        if lazily or not isinstance(node, ast.FunctionDef):
+            waiting += ast.iter_child_nodes(node)
+    return {name for name in found if name.split(".")[0] in ("harness", *OUTER)}
 
 
-@pytest.mark.parametrize("package", OUTER)
-def test_plugins_import_the_core_and_never_each_other(package: str) -> None:
-    others = {*OUTER} - {package}
-    for path, tree in sources(package):
-        assert not others & set(imported(tree)), path
+@pytest.mark.parametrize("module", MODULES)
+def test_who_imports_whom(module: str) -> None:
+    own, tree = room(module), MODULES[module]
+    allowed = MAY_IMPORT[own] | {own}
+    at_once = {room(name) for name in imported(tree, lazily=False)}
+    assert at_once <= allowed, module
+    assert {room(name) for name in imported(tree)} <= allowed | LAZILY.get(own, frozenset()), module
 
 
-def test_the_core_imports_no_plugin() -> None:
-    for path, tree in sources("harness"):
-        assert not {*OUTER} & set(imported(tree)), path
+def test_there_is_no_circle() -> None:
+    edges = {name: imported(tree) - {name} for name, tree in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in sorted(edges.get(name, ())):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in edges:
+        visit(name, ())
+
+
+def test_the_core_is_small() -> None:
+    files = sorted((ROOT / "harness").glob("*.py"))
+    assert len(files) <= 20
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in files) <= 3200
+
+
+def test_no_file_is_long() -> None:
+    for package in ("harness", *OUTER):
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.read_text(encoding="utf-8").count("\n") <= 400, path
 
 
 def test_the_core_names_plugins_in_one_tuple() -> None:
     assert {*OUTER} <= {*DEFAULT_PLUGINS}
-    for path, tree in sources("harness"):
+    for name, tree in MODULES.items():
+        if not name.startswith("harness"):
+            continue
         loads = [
             node
             for node in ast.walk(tree)
             if isinstance(node, ast.Attribute | ast.Name)
             and (node.attr if isinstance(node, ast.Attribute) else node.id) == "import_module"
         ]
-        assert len(loads) == (path.name == "plugins.py"), path
+        assert len(loads) == (name == "harness.plugins"), name
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not node.value.startswith(tuple(f"{name}." for name in OUTER)), path
+                assert not node.value.startswith(tuple(f"{package}." for package in OUTER)), name
 
 
 def test_errors_never_import_click() -> None:
-    for path, tree in sources("harness"):
-        assert ("click" in imported(tree)) == (path.name == "cli.py"), path
+    for name, tree in MODULES.items():
+        found = [
+            (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        ]
+        assert "click" not in found or room(name) in ("cli", "commands"), name
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 
 from harness import processes
-from harness.contracts import TrainingRun
+from harness.contracts import Loaded, TrainingRun
 from harness.engine import collectives
 from harness.engine.encoding import Encoded, certify_parity, encode_example, stop_token
-from harness.engine.models import Loaded, device_of, load_model, memory_peaks
+from harness.engine.models import device_of, load_model, memory_peaks
 from harness.errors import StoppedError, UserError
 from harness.progress import progress, say
 from harness.records import Example

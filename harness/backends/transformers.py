@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from harness.contracts import ModelOptions, Options
+from harness.contracts import Loaded, ModelOptions, Options
 from harness.records import Completion, Example
-
-if TYPE_CHECKING:
-    from harness.engine.models import Loaded
 
 
 class Transformers(Options):

@@ -155,7 +155,7 @@ def _answers(
         last_id = part.last_id or last_id
         yield part
     fits = data is None or bool(answers) or not read
-    check_answers(path, last_id if rows else None, examples, fits=fits)
+    check_answers(path, last_id if rows else None, examples, data, fits=fits)
     if data is None:
         return
     if missing := len(examples) - len(answers):

@@ -10,13 +10,20 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.contracts import Loaded
 from harness.errors import ModelError, ParityError
-from harness.records import Example, Message
+from harness.records import Example, FinishReason, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from harness.engine.models import Loaded
+
+class Generated(NamedTuple):
+    """The new token ids of one prompt, without the stop token."""
+
+    place: int
+    ids: list[int]
+    finish_reason: FinishReason
 
 
 class Encoded(NamedTuple):

@@ -12,22 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import torch
+from transformers import DynamicCache
 
 from harness.engine import collectives
+from harness.engine.cuda_graphs import borrowed
+from harness.engine.decode_attention import ready_kernels
+from harness.engine.encoding import Generated
+from harness.engine.slots import decode_in_slots, fits_slots, slots_for
 from harness.progress import say
-from harness.records import FinishReason
-
-if TYPE_CHECKING:
-    import torch
-
-
-class Generated(NamedTuple):
-    """The new token ids of one prompt, without the stop token."""
-
-    place: int
-    ids: list[int]
-    finish_reason: FinishReason
 
 
 def generate(
@@ -46,10 +41,6 @@ def generate(
     with the reason `error`.
     `in_step`: several processes decode the same prompts, each token as the leader chooses it.
     """
-    import torch
-
-    from harness.engine.slots import decode_in_slots, fits_slots, slots_for
-
     limit = getattr(model.config, "max_position_embeddings", None) or float("inf")
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
     for index in sorted(set(range(len(prompts))) - set(fits)):
@@ -112,12 +103,6 @@ def _decode(
     in_step: bool,
 ) -> Iterator[Generated]:
     """One batch: the prompts at the places of `budgets`."""
-    import torch
-    from transformers import DynamicCache
-
-    from harness.engine.cuda_graphs import borrowed
-    from harness.engine.decode_attention import ready_kernels
-
     device = next(model.parameters()).device
     rows = list(budgets)
     width = max(len(prompts[index]) for index in rows)

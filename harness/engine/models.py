@@ -10,9 +10,9 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from harness.contracts import BUILTIN_MODEL, ModelOptions, bytes_of
+from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, bytes_of
 from harness.engine.gguf import resolve
 from harness.engine.quiet import quiet_transformers
 from harness.errors import ModelError
@@ -20,14 +20,6 @@ from harness.text import did_you_mean
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-class Loaded(NamedTuple):
-    """A model ready to run and the tokenizer that belongs to it."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
 
 
 def load_model(

@@ -20,8 +20,8 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from harness.engine import decode_attention
 from harness.engine.cuda_graphs import borrowed, captured, nothing_read
+from harness.engine.encoding import Generated
 from harness.engine.fused_layers import fuse_norms
-from harness.engine.generation import Generated
 from harness.progress import say
 from harness.records import FinishReason
 

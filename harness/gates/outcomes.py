@@ -109,13 +109,15 @@ def _source(gate: Gate) -> Source:
         return _run(folder / options.run, options.arm)
     assert options.completions is not None, "read_gate lets no gate without a source through"
     path = folder / options.completions
-    examples = known_examples(folder / options.data) if options.data else {}
-    return examples, _answers(path, examples)
+    data = folder / options.data if options.data else None
+    examples = known_examples(data) if data else {}
+    return examples, _answers(path, examples, data)
 
 
 def _run(run: Path, arm: str | None) -> Source:
-    examples = known_examples(run / "data" / "eval.jsonl")
-    return examples, _answers(run / "completions" / f"{arm or 'sft'}.jsonl", examples)
+    data = run / "data" / "eval.jsonl"
+    examples = known_examples(data)
+    return examples, _answers(run / "completions" / f"{arm or 'sft'}.jsonl", examples, data)
 
 
 def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
@@ -131,14 +133,16 @@ def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
     return examples, completions_by(config.backend, options, adapter, [*examples.values()], arm=arm)
 
 
-def _answers(path: Path, examples: Mapping[str, Example]) -> Iterator[Completion | BrokenRow]:
+def _answers(
+    path: Path, examples: Mapping[str, Example], data: Path | None
+) -> Iterator[Completion | BrokenRow]:
     """A file's rows; a DataError after the last where there is none, or none fits."""
     last, fits = None, not examples
     for row in read_rows(path):
         last = str(row.line) if isinstance(row, BrokenRow) else row.example_id
         fits = fits or last in examples
         yield row
-    check_answers(path, last, examples, fits=fits)
+    check_answers(path, last, examples, data, fits=fits)
 
 
 def _reference(
@@ -146,7 +150,10 @@ def _reference(
 ) -> dict[str, Passed]:
     """By evaluator, which completions of the reference pass, judged as the gate's own are."""
     path = gate.path.parent / regression.against
-    examples, rows = _run(path, regression.arm) if path.is_dir() else (ours, _answers(path, ours))
+    if path.is_dir():
+        examples, rows = _run(path, regression.arm)
+    else:
+        examples, rows = ours, _answers(path, ours, None)
     completions = (row for row in rows if isinstance(row, Completion))
     evaluators = [each for each in gate.evaluators if each.name in regression.max_drop]
     found: dict[str, Passed] = {name: {} for name in regression.max_drop}

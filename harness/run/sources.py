@@ -58,13 +58,19 @@ def completions_by(
 
 
 def check_answers(
-    path: Path, last_id: str | None, examples: Mapping[str, Example], *, fits: bool
+    path: Path,
+    last_id: str | None,
+    examples: Mapping[str, Example],
+    data: Path | None,
+    *,
+    fits: bool,
 ) -> None:
     """Raise DataError for a file without a completion (no `last_id`), or where no id `fits`."""
     if last_id is None:
         raise DataError(f"{path}: there is no completion in it")
     if not fits:
+        where = f" in {data}" if data else ""
         raise DataError(
-            f"{path}: no row's id ({last_id!r}, ...) is the id of a known Example "
+            f"{path}: no row's id ({last_id!r}, ...) is an Example's id{where} "
             f"({next(iter(examples))!r}, ...); a row without id or example_id has its line number"
         )

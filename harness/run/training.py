@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import structs
 
 from harness import processes
-from harness.contracts import Evaluator, ModelOptions
+from harness.contracts import Evaluator, Loaded, ModelOptions
 from harness.judging.tally import tally
 from harness.judging.verdicts import judge
 from harness.records import Completion, Example, Metric, write_records
@@ -69,7 +69,7 @@ class Training:
 
     def evaluate(
         self,
-        loaded: tuple[Any, Any],
+        loaded: Loaded,
         step: int,
         *,
         n_prompts: int,
@@ -83,8 +83,7 @@ class Training:
         """
         from harness.engine import collectives
 
-        model, _ = loaded
-        model.eval()
+        loaded.model.eval()
         examples = self.eval_examples[:n_prompts]
         arm = f"sft-{step}"
         together = processes.sharded()

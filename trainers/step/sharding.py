@@ -18,10 +18,10 @@ from typing import Any
 import torch
 
 from harness import processes
-from harness.contracts import ModelOptions
+from harness.contracts import Loaded, ModelOptions
 from harness.engine import collectives
 from harness.engine.lora_linear import groups
-from harness.engine.models import Loaded, load_model
+from harness.engine.models import load_model
 from harness.errors import UserError
 
 

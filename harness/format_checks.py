@@ -1,0 +1,268 @@
+"""What `harness.testing.check_format` tries a Format with, one function per promise.
+
+    PROMISES   round_trip, corruptions, surroundings, any_text, linear: (Format, examples) -> None
+
+Each raises AssertionError with the text that breaks the promise.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+from hypothesis import HealthCheck, assume, given, seed, settings
+from hypothesis import strategies as st
+
+from harness.contracts import Format, Parsed
+from harness.formats import for_value, labels_of
+from harness.matching import same_value
+from harness.sample_values import UNITS, mutated, plain_values, values, wide
+
+BEFORE: Final = (
+    *("Sure! Here it is:\n", "Here is the answer:\n\n", "I can do that for you.\n"),
+    *("Answer:\n", "Output:\n\n", "<think>\nTwo keys.\n</think>\n", "```\n", "\ufeff"),
+)
+PAIRS: Final = (
+    *(("```\n", "\n```"), ("**Answer**\n\n", "")),
+    ("Sure! Here it is:\n", "\n\nI hope this helps!"),
+)
+AFTER: Final = ("\n\nI hope this helps!", "\nLet me know if you need anything else.", "\n```")
+REMARKS: Final = ("# note", "// note", "/* note */", "<!-- note -->", "; note", "-- note", "% note")
+SIZES: Final = (10_000, 40_000)
+GROWTH: Final = 8
+"""How much longer four times the text may take: linear work takes 4 times, quadratic 16."""
+
+
+def _round_trip(tested: Format, examples: int) -> None:
+    for value in plain_values(tested):
+        _holds(tested, value)
+        assert for_value(tested, value).instruction(value).strip(), f"{tested.name}: no instruction"
+
+    @_tries(examples)
+    @given(values(tested))
+    def comes_back(value: Any) -> None:
+        try:
+            text = _rendered(tested, value)
+        except ValueError:
+            assume(False)  # refusing is what it should do with a value that it cannot hold
+        _same(tested, value, text)
+
+    comes_back()
+
+
+def _corruptions(tested: Format, examples: int) -> None:
+    possible = set()
+    numbers = itertools.count()
+    for value in plain_values(tested):
+        for name in tested.corruptions():
+            for _ in range(3):
+                if _broken(tested, value, name, next(numbers)):
+                    possible.add(name)
+    never = sorted(tested.corruptions().keys() - possible)
+    assert possible, f"{tested.name}: it has no corruptions"
+    assert not never, f"{tested.name}: corruptions that break no plain value: {', '.join(never)}"
+
+    @_tries(4 * examples)
+    @given(values(tested), st.sampled_from(sorted(possible)), st.integers(0, 1 << 16))
+    def own_label(value: Any, name: str, number: int) -> None:
+        try:
+            _rendered(tested, value)
+        except ValueError:
+            assume(False)
+        _broken(tested, value, name, number)
+
+    own_label()
+
+
+def _broken(tested: Format, value: Any, name: str, number: int) -> bool:
+    """Whether the corruption breaks this value; if it does, by its own name."""
+    bound = for_value(tested, value)
+    text = _rendered(tested, value)
+    broken = bound.corruptions()[name](text, Random(number))
+    again = bound.corruptions()[name](text, Random(number))
+    assert broken == again, f"{tested.name}: corruption {name} is not decided by its rng alone"
+    if broken is None:
+        return False
+    found = {problem.label for problem in _parsed(bound, broken).problems}
+    assert name in found, (
+        f"{tested.name}: corruption {name} makes {broken!r} of {text!r}, which is labelled "
+        f"{sorted(found) or 'as valid'}"
+    )
+    return True
+
+
+def _surroundings(tested: Format, examples: int) -> None:
+    for value in plain_values(tested):
+        bound = for_value(tested, value)
+        text = _rendered(tested, value)
+        around = [(before, "") for before in BEFORE] + [("", after) for after in AFTER]
+        for before, after in (*around, *PAIRS):
+            whole = before + text + after
+            assert not _parsed(bound, whole).ok, f"{tested.name}: {whole!r} is accepted"
+        _seen(tested, value, "<answer>\n", "\n</answer>")  # which is data to some formats
+        first, *lines = text.split("\n")
+        if lines:
+            _changes(tested, value, "\n".join([first, "And here is more of it:", *lines]))
+        for remark, between in itertools.product(REMARKS, (" ", "\n")):
+            _seen(tested, value, remark + between, "")
+            _seen(tested, value, "", between + remark)
+
+    said = st.text(min_size=1, max_size=8)
+
+    @_tries(4 * examples)
+    @given(values(tested), st.one_of(st.just(""), said), st.one_of(st.just(""), said))
+    def nothing_is_passed_over(value: Any, before: str, after: str) -> None:
+        assume(before.strip() or after.strip())
+        try:
+            text = _rendered(tested, value)
+        except ValueError:
+            assume(False)
+        # 0.0 and 0.00 are one number, and so are 0 and -0.
+        assume(not (before and text[:1].isdigit()) and not (after and text[-1:].isdigit()))
+        _seen(tested, value, before, after)
+
+    nothing_is_passed_over()
+
+
+def _seen(tested: Format, value: Any, before: str, after: str) -> None:
+    """The text around the value is rejected, or changes it."""
+    _changes(tested, value, before + _rendered(tested, value) + after)
+
+
+def _changes(tested: Format, value: Any, text: str) -> None:
+    parsed = _parsed(for_value(tested, value), text)
+    assert not (parsed.ok and same_value(parsed.value, value)), (
+        f"{tested.name}: {text!r} is accepted as {value!r}, so what is not of the value is passed "
+        f"over"
+    )
+
+
+def _any_text(tested: Format, examples: int) -> None:
+    for unit in UNITS:
+        for times in (1, 2, 3, 300):
+            _parsed(tested, unit * times)
+
+    @_tries(4 * examples)
+    @given(mutated(tested))
+    def never_raises(text: str) -> None:
+        _parsed(tested, text)
+
+    never_raises()
+
+
+def _linear(tested: Format, examples: int) -> None:
+    texts = []
+    for value in plain_values(tested):
+        texts.append(_rendered(tested, value))
+    longest = max(texts, key=len)
+    bound = for_value(tested, plain_values(tested)[0])
+    units: list[tuple[str, str]] = [("", unit) for unit in UNITS]
+    units += [(longest, unit) for unit in UNITS]
+    units += [("", longest), ("", longest + "\n"), (longest[: len(longest) // 2], longest)]
+    for start, unit in units:
+        small, large = (start + unit * (size // len(unit)) for size in SIZES)
+        _grows_alike(bound, small, large, f"{start!r} and then {unit!r} over and over")
+    for shape in sorted(tested.shapes):
+        try:
+            wide = [wide(shape, tested, size) for size in (1000, 4000)]
+            small, large = (_rendered(tested, value) for value in wide)
+        except ValueError:
+            continue  # it may hold fewer
+        _same(tested, wide[0], small)
+        _grows_alike(for_value(tested, wide[1]), small, large, f"a {shape} of ever more parts")
+
+
+def _grows_alike(bound: Format, small: str, large: str, what: str) -> None:
+    # The least of several times each, for a busy machine makes some of them longer.
+    least = [_seconds(bound, text) for text in (small, large)]
+    for _ in range(6):
+        if least[1] < GROWTH * max(least[0], 0.004):
+            return
+        least = [min(least[0], _seconds(bound, small)), min(least[1], _seconds(bound, large))]
+    raise AssertionError(
+        f"{bound.name}: {what} takes {least[0]:.3f} s at {len(small)} characters and "
+        f"{least[1]:.3f} s at {len(large)}"
+    )
+
+
+def _seconds(tested: Format, text: str) -> float:
+    """The processor's time, which other processes take no part of.
+
+    Without the collector, whose passes cost by what else is in memory.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        began = time.process_time()
+        _parsed(tested, text)
+        return time.process_time() - began
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _holds(tested: Format, value: Any) -> None:
+    try:
+        text = _rendered(tested, value)
+    except ValueError as error:
+        raise AssertionError(
+            f"{tested.name}: it claims the shape of {value!r}, yet refuses it: {error}"
+        ) from error
+    _same(tested, value, text)
+
+
+def _same(tested: Format, value: Any, text: str) -> None:
+    parsed = _parsed(for_value(tested, value), text)
+    assert parsed.ok, (
+        f"{tested.name}: {text!r} is rendered from {value!r}, yet rejected: "
+        f"{parsed.problems[0].message}"
+    )
+    assert same_value(parsed.value, value), (
+        f"{tested.name}: {text!r} is rendered from {value!r}, yet read as {parsed.value!r}"
+    )
+
+
+def _rendered(tested: Format, value: Any) -> str:
+    """The value as text; ValueError where the Format refuses it."""
+    try:
+        return for_value(tested, value).render(value)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise AssertionError(
+            f"{tested.name}: {value!r} makes render raise {error!r}; it refuses with a ValueError"
+        ) from error
+
+
+def _parsed(tested: Format, text: str) -> Parsed:
+    """What the Format says of a text, which must be well formed."""
+    try:
+        parsed = tested.parse(text)
+    except Exception as error:
+        raise AssertionError(f"{tested.name}: {text[:200]!r} makes it raise {error!r}") from error
+    explained = labels_of(tested)
+    for problem in parsed.problems:
+        where = f"{tested.name}: for {text[:200]!r} it gives {problem!r}"
+        assert 0 <= problem.start <= problem.end <= len(text), f"{where}, outside of the text"
+        assert problem.label and problem.message, f"{where}, which says nothing"
+        assert not explained or problem.label in explained, f"{where}, a label not in `labels`"
+    return parsed
+
+
+def _tries(examples: int) -> Callable[[Any], Any]:
+    """The same examples on each call, so that a finding stays one."""
+    limits = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    return lambda test: seed(0)(limits(test))
+
+
+PROMISES: Final = (_round_trip, _corruptions, _surroundings, _any_text, _linear)
