@@ -168,12 +168,12 @@ def _linear(tested: Format, examples: int) -> None:
         _grows_alike(bound, small, large, f"{start!r} and then {unit!r} over and over")
     for shape in sorted(tested.shapes):
         try:
-            wide = [wide(shape, tested, size) for size in (1000, 4000)]
-            small, large = (_rendered(tested, value) for value in wide)
+            grown = [wide(shape, tested, size) for size in (1000, 4000)]
+            small, large = (_rendered(tested, value) for value in grown)
         except ValueError:
             continue  # it may hold fewer
-        _same(tested, wide[0], small)
-        _grows_alike(for_value(tested, wide[1]), small, large, f"a {shape} of ever more parts")
+        _same(tested, grown[0], small)
+        _grows_alike(for_value(tested, grown[1]), small, large, f"a {shape} of ever more parts")
 
 
 def _grows_alike(bound: Format, small: str, large: str, what: str) -> None:
