@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from harness.engine.encoding import Encoded
 from trainers.batch.order import Order, micro_batches, shares
-from trainers.batch.packing import LONGEST, Shape, buckets, pack_tree, shape_of
+from trainers.batch.packed import LONGEST, Shape, buckets, shape_of
+from trainers.batch.tree import pack_tree
 
 
 def numbered(n: int) -> list[Encoded]:

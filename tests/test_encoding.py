@@ -19,7 +19,7 @@ from harness.engine.encoding import (
 from harness.engine.gguf import resolve
 from harness.errors import ModelError, ParityError
 from harness.records import Example, Message
-from trainers.batch.packing import pack_tree
+from trainers.batch.tree import pack_tree
 from trainers.step.loss import summed_loss
 
 pytestmark = pytest.mark.model

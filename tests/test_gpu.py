@@ -21,7 +21,7 @@ from tests.tiny import tiny_model
 from trainers.attention import rotary
 from trainers.attention.flash import has_flash
 from trainers.attention.heads import Heads
-from trainers.batch.packing import Packed, Shape, pack, shape_of
+from trainers.batch.packed import Packed, Shape, pack, shape_of
 from trainers.lora import QLora
 from trainers.step.adapter import AdapterWeights, adapted
 from trainers.step.graphs import Captured

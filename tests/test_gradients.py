@@ -17,7 +17,7 @@ from harness.contracts import Loaded, ModelOptions
 from harness.engine.encoding import encode_example, stop_token
 from harness.engine.models import load_model
 from harness.records import Example, Message
-from trainers.batch.packing import pack_tree
+from trainers.batch.tree import pack_tree
 from trainers.lora import QLora
 from trainers.step.adapter import AdapterWeights, adapted
 from trainers.step.loss import summed_loss

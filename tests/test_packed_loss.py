@@ -14,7 +14,8 @@ from trainers.attention import dispatch
 from trainers.attention.heads import Heads
 from trainers.attention.rows import attend_rows
 from trainers.batch.order import micro_batches
-from trainers.batch.packing import Packed, Shape, pack, pack_tree, shape_of
+from trainers.batch.packed import Packed, Shape, pack, shape_of
+from trainers.batch.tree import pack_tree
 from trainers.step import last_layer
 from trainers.step.loss import certify, summed_loss
 

@@ -12,7 +12,8 @@ from harness.engine.kernels import cpu as cpu_kernels
 from harness.engine.rounding import agree
 from trainers.attention import rows as row_attention
 from trainers.attention.heads import Heads
-from trainers.batch.packing import Packed, pack_tree
+from trainers.batch.packed import Packed
+from trainers.batch.tree import pack_tree
 
 pytestmark = pytest.mark.skipif(cpu_kernels.compiler() is None, reason="no C compiler here")
 

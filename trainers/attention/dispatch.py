@@ -24,7 +24,8 @@ from trainers.attention.heads import Heads
 from trainers.attention.rotary import signed
 from trainers.attention.rows import attend_rows
 from trainers.attention.squares import attend_squares, move
-from trainers.batch.packing import Packed, pack, pack_tree, shape_of
+from trainers.batch.packed import Packed, pack, shape_of
+from trainers.batch.tree import pack_tree
 
 NAME = "fmtharness_rows"
 PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from trainers.attention.heads import Heads
 from trainers.attention.rotary import turn, turn_back
-from trainers.batch.packing import Packed
+from trainers.batch.packed import Packed
 
 LARGEST = 256
 """The largest head that the kernels take."""

@@ -21,7 +21,7 @@ from harness.engine.kernels.choice import kernels
 from trainers.attention.heads import Heads
 from trainers.attention.rotary import turn, turn_back
 from trainers.attention.rows_in_c import attend_tree
-from trainers.batch.packing import Block, Packed
+from trainers.batch.packed import Block, Packed
 
 
 def attend_rows(

@@ -15,7 +15,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from trainers.attention.heads import Heads
-from trainers.batch.packing import Packed
+from trainers.batch.packed import Packed
 
 
 def attend_tree(

@@ -16,7 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from trainers.attention.heads import Heads
 from trainers.attention.rotary import turn, turn_back
-from trainers.batch.packing import Packed
+from trainers.batch.packed import Packed
 
 
 def attend_squares(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from harness.engine.cuda_graphs import captured, lend, let_go
-from trainers.batch.packing import Packed
+from trainers.batch.packed import Packed
 
 
 class Captured:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from harness.engine.fused_layers import has_fused_mlp
-from trainers.batch.packing import Packed
+from trainers.batch.packed import Packed
 
 _places: ContextVar[torch.Tensor | None] = ContextVar("places", default=None)
 """Where this pass predicts labels, as the last layer's attention was told."""

@@ -17,7 +17,8 @@ from harness.engine.base_products import Floats, multiply, multiply_back
 from harness.engine.encoding import Encoded
 from harness.engine.kernels.choice import kernels
 from harness.errors import UserError
-from trainers.batch.packing import Packed, pack, pack_tree, shape_of
+from trainers.batch.packed import Packed, pack, shape_of
+from trainers.batch.tree import pack_tree
 
 AT_ONCE = 8
 """Rows of logits whose softmax a CPU takes at once: in fp32 they stay in its nearest memory."""

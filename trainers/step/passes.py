@@ -23,7 +23,8 @@ from harness.engine.encoding import Encoded
 from harness.errors import UserError
 from harness.progress import say
 from trainers.batch.order import micro_batches
-from trainers.batch.packing import Packed, Shape, buckets, pack, pack_tree, shape_of
+from trainers.batch.packed import Packed, Shape, buckets, pack, shape_of
+from trainers.batch.tree import pack_tree
 from trainers.options import LowRankOptions
 from trainers.step.adapter import AdapterWeights
 from trainers.step.graphs import Captured
