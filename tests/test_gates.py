@@ -111,20 +111,26 @@ def test_items_stand_in_the_order_of_the_file() -> None:
         ("treshold = 1\n", "has no key 'treshold', did you mean 'thresholds'?"),
         ("completions = 3\n" + THRESHOLD, "completions = 3: Input should be a valid string"),
         ("thresholds = 3\n" + SOURCE, "thresholds = 3: Input should be an object"),
-        (THRESHOLD, "one source is due, completions, run or [model]; there is none"),
+        (THRESHOLD, "set exactly one of completions, run and [model]; found none"),
         (
             SOURCE + 'run = "outputs/quick"\n' + THRESHOLD,
-            "one source is due, completions, run or [model]; there is completions and run",
+            "set exactly one of completions, run and [model]; found completions and run",
         ),
-        (SOURCE + 'arm = "base"\n' + THRESHOLD, "has the key 'arm', which goes with run"),
+        (SOURCE + 'arm = "base"\n' + THRESHOLD, "has the key 'arm', which needs run"),
         (
             'run = "outputs/quick"\ndata = "examples.jsonl"\n' + THRESHOLD,
-            "has the key 'data', but a run brings its own Examples",
+            "has the key 'data', but a run has its own Examples; remove one of the two",
         ),
-        (SOURCE, "has no threshold; give [thresholds.json_strict] or [regression]"),
-        (SOURCE + "[thresholds]\n", "has no threshold; give"),
-        (SOURCE + "[thresholds.json_strict]\n", "[thresholds.json_strict] is no table of rates"),
-        (SOURCE + "thresholds.json_strict = 1\n", "[thresholds.json_strict] is no table of rates"),
+        (SOURCE, "has no threshold; add [thresholds.json_strict] or [regression]"),
+        (SOURCE + "[thresholds]\n", "has no threshold; add"),
+        (
+            SOURCE + "[thresholds.json_strict]\n",
+            "[thresholds.json_strict] must be a table of rates",
+        ),
+        (
+            SOURCE + "thresholds.json_strict = 1\n",
+            "[thresholds.json_strict] must be a table of rates",
+        ),
         (
             SOURCE + "[thresholds.json_strit]\nformat_success_rate = { min = 1 }",
             "[thresholds]: no evaluator is called 'json_strit', did you mean 'json_strict'?",
@@ -148,7 +154,7 @@ def test_items_stand_in_the_order_of_the_file() -> None:
         ),
         (
             SOURCE + "[thresholds.json_strict]\nformat_success_rate = {}",
-            "format_success_rate: there is no bound; give min, max, min_low, max_high",
+            "format_success_rate: no bound is set; set at least one of min, max, min_low, max_high",
         ),
         (
             SOURCE + "[thresholds.json_strict]\nformat_success_rate = { min = 97 }",
@@ -168,7 +174,7 @@ def test_items_stand_in_the_order_of_the_file() -> None:
         ),
         (
             SOURCE + "[thresholds.json_strict]\nformat_success_rate = { min_low = 0.9, max = 0.8 }",
-            "format_success_rate: no rate keeps to min_low and max at once",
+            "format_success_rate: no rate can satisfy both min_low and max",
         ),
         (
             SOURCE + 'evaluators = ["json_strict:rot=any"]\n' + THRESHOLD,
@@ -176,7 +182,7 @@ def test_items_stand_in_the_order_of_the_file() -> None:
         ),
         (
             SOURCE + 'evaluators = ["extras"]\n' + THRESHOLD,
-            "evaluators: 'extras' has no threshold; drop it",
+            "evaluators: 'extras' has no threshold; remove it",
         ),
         (
             SOURCE + 'evaluators = ["json_strict", "json_strict:root=any"]\n' + THRESHOLD,
@@ -184,7 +190,7 @@ def test_items_stand_in_the_order_of_the_file() -> None:
         ),
         (
             SOURCE + "[thresholds.json_match]\nexact_match_rate = { min = 0.9 }",
-            "evaluator 'json_match' compares with Examples: name them with data",
+            "evaluator 'json_match' compares with Examples: set data to their file",
         ),
         (THRESHOLD + "[model]\nnam = 'x'", "[model] has no key 'nam', did you mean 'name'?"),
         (THRESHOLD + "[model]\nnum_prompts = 0", "[model] num_prompts = 0: Input should be"),
@@ -230,7 +236,16 @@ def test_all_faults_are_told_at_once() -> None:
         read_gate(gate_file(text))
     told = str(caught.value)
     assert len(told.splitlines()) == 9, told
-    for word in ("completion", "json_strit", "'x'", "'mn'", "max = 2", "alfa", "against", "source"):
+    for word in (
+        "completion",
+        "json_strit",
+        "'x'",
+        "'mn'",
+        "max = 2",
+        "alfa",
+        "against",
+        "exactly one",
+    ):
         assert word in told
 
 
@@ -270,7 +285,7 @@ def test_a_failure_says_all_there_is_to_know() -> None:
     assert value.startswith(
         f"format_success_rate of json_strict is {shown}, below min = 0.5\n"
         "labels: trailing_comma 6, text_before 1, code_fence 1\n"
-        "7 against it, the worst first:\n"
+        "offending completions (7), worst first:\n"
         '  e3: code_fence, trailing_comma: "```json\\n{\\"a\\": 1,}\\n```"\n'
         '  e1: text_before: "Sure: {}"\n'
         '  e2: trailing_comma: "{\\"a\\": 1,}"\n'
@@ -303,7 +318,7 @@ def test_the_worst_of_a_rate_of_fields_are_those_that_lack_most() -> None:
     rows(['{"a": 1, "b": 2, "c": 4}', "{}", '{"a": 1, "b": 2, "c": 3}'])
     text = 'data = "examples.jsonl"\n[thresholds.json_match]\nfield_recall = { min = 0.9 }'
     failure = judged(SOURCE + text)["json_match.field_recall.min"].failure
-    assert "(5/9)" in failure and "2 against it" in failure
+    assert "(5/9)" in failure and "offending completions (2)" in failure
     assert failure.index("  e1: ") < failure.index("  e0: ")
 
 
@@ -312,7 +327,7 @@ def test_what_counts_against_a_ceiling_is_what_it_counts() -> None:
     text = "[thresholds.extras]\ncode_fence_rate = { max = 0.3 }"
     failure = judged(SOURCE + text)["extras.code_fence_rate.max"].failure
     assert "(1/3), above max = 0.3" in failure
-    assert "1 against it, the worst first:\n  e1: " in failure
+    assert "offending completions (1), worst first:\n  e1: " in failure
 
 
 def test_a_rate_without_a_denominator_fails() -> None:
@@ -332,7 +347,7 @@ def test_what_is_unscored_fails_an_item_of_its_own(fakes: list[str]) -> None:
     assert found["picky.short_rate.min"].properties["denominator"] == 2
     assert found["scored"].failure.startswith(
         "picky: 1 unscored, the first because picky raised RuntimeError: a bad day\n"
-        '1 against it, the worst first:\n  e0: unscored: "boom"'
+        'offending completions (1), worst first:\n  e0: unscored: "boom"'
     )
     assert found["scored"].properties == {"unscored": 1}
 
@@ -518,9 +533,9 @@ def test_a_regression_lists_what_broke() -> None:
     rows([BAD] * 6 + [BAD] * 4)
     failure = judged(regression(max_drop=0.1))[DROP].failure
     assert failure.startswith(
-        "json_strict passes 0.000 (0/10) and passed 0.600 (6/10) in main.jsonl: "
-        "a drop of 0.6, above max_drop = 0.1; 6 broken, 0 fixed, p = 0.031 (McNemar), "
-        "at most alpha = 0.05; 0 left out\n6 against it, the worst first:\n  e0: trailing_comma: "
+        "json_strict has pass rate 0.000 (0/10), down from 0.600 (6/10) in main.jsonl: "
+        "a drop of 0.6, above max_drop = 0.1; 6 broken, 0 fixed, McNemar p = 0.031, at most "
+        "alpha = 0.05; 0 left out\noffending completions (6), worst first:\n  e0: trailing_comma: "
     )
 
 
@@ -538,7 +553,7 @@ def test_only_what_both_sides_have_is_compared() -> None:
     assert (properties["pairs"], properties["left_out"], properties["broken"]) == (2, 6, 2)
     rows([BAD] * 5, first=5)
     failure = judged(regression())[DROP].failure
-    assert failure == "json_strict: no Example was answered here and in main.jsonl; 10 left out"
+    assert failure == "json_strict: no Example can be compared with main.jsonl; 10 left out"
 
 
 def test_an_id_that_stands_for_another_example_is_left_out(fakes: list[str]) -> None:
@@ -553,7 +568,7 @@ def test_an_id_that_stands_for_another_example_is_left_out(fakes: list[str]) -> 
     alpha = 1
     """
     changed = judged(text.format(run="other"))[DROP]
-    assert "no Example was answered here and in ../outputs/other; 4 left out" in changed.failure
+    assert "no Example can be compared with ../outputs/other; 4 left out" in changed.failure
     same = judged(text.format(run="one"))[DROP]
     assert "4 broken, 0 fixed" in same.failure, "against the run's own sft arm"
 
@@ -577,7 +592,7 @@ def test_an_id_given_twice_cannot_be_paired() -> None:
     Path("gates/rows.jsonl").write_text('{"id": 1, "text": "{}"}\n' * 2)
     failures = {each.failure for each in judged(regression() + THRESHOLD).values()}
     [failure] = failures
-    assert "answers.fmt.toml: two completions have the id '1'; a regression compares" in failure
+    assert "answers.fmt.toml: two completions have the id '1'; [regression] pairs" in failure
     assert judged(SOURCE + THRESHOLD)["scored"].failure == "", "a threshold alone takes it"
 
 

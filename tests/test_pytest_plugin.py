@@ -95,7 +95,7 @@ def test_a_gate_in_a_strange_project(project: pytest.Pytester) -> None:
             "*__ answers.fmt.toml: json_strict.format_success_rate.min __*",
             "format_success_rate of json_strict is 0.250 [[]*] (2/8), below min = 0.5",
             "labels: trailing_comma 5, lone_surrogate 1",
-            "6 against it, the worst first:",
+            "offending completions (6), worst first:",
             '  3: trailing_comma: "{\\"a\\": 1,}"',
         ]
     )
@@ -220,10 +220,10 @@ def test_bad(assert_format, text, evaluators, more):
             "E       *text_before*",
             "E       Failed: the text fails json_match",
             "E       *wrong_value*",
-            "E       Failed: evaluator 'json_match' compares with an Example: give example=",
+            "E       Failed: evaluator 'json_match' compares with an Example: pass example=",
             "E       Failed: no evaluator is called 'json_strit', did you mean 'json_strict'?*",
             "E       Failed: evaluator 'extras' is given twice; give each once",
-            "E       TypeError: assert_format judges a str, and this is of type dict",
+            "E       TypeError: assert_format expects a str, not dict",
         ]
     )
     for frame in ("pytest_plugin.py", "judging.py", "plugins.py", "During handling"):

@@ -1,12 +1,13 @@
-"""Gates: what rates must keep to, written in a file `*.fmt.toml` that pytest collects.
+"""Parses and checks gate files: thresholds on rates, in a `*.fmt.toml` that pytest collects.
 
     completions = "answers.jsonl"
     [thresholds.json_strict]
     format_success_rate = { min = 0.97 }
 
-has the items `scored` and `json_strict.format_success_rate.min`; 90 of 100 passed fails the latter:
-"format_success_rate of json_strict is 0.900 [0.826, 0.945] (90/100), below min = 0.97", and the
-worst completions. What a file says is checked here; harness/gates/outcomes.py judges it.
+gives the test items `scored` and `json_strict.format_success_rate.min`. With 90 of 100 passed the
+latter fails: "format_success_rate of json_strict is 0.900 [0.826, 0.945] (90/100), below min =
+0.97", followed by the worst completions. This module only validates the file;
+harness/gates/outcomes.py evaluates it.
 """
 
 from __future__ import annotations
@@ -28,43 +29,43 @@ from harness.plugins import component
 from harness.text import did_you_mean
 
 SCORED = "scored"
-"""The item that every gate has: no Verdict is unscored."""
+"""Name of the item that every gate has. It passes if no Verdict is unscored."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class GateOptions(Options):
-    """The keys above all tables. A gate has one source: `completions`, `run` or `[model]`."""
+    """The top-level keys. Exactly one of `completions`, `run` and `[model]` must be set."""
 
     completions: Path | None = None
-    """A JSONL file with a `text` in each row, as `fmtharness eval --completions` takes it."""
+    """A JSONL file with a `text` in each row, as for `fmtharness eval --completions`."""
     run: Path | None = None
-    """A run's folder; its evaluation Examples come with it."""
+    """A run's folder. Its eval Examples are used."""
     arm: str | None = None
-    """The arm of `run` that is judged; `sft` where it is not set."""
+    """The arm of `run` to judge; default `sft`."""
     data: Path | None = None
-    """The Examples that `completions` answer, or that `[model]` is asked."""
+    """The Examples that `completions` belong to, or that `[model]` completes."""
     evaluators: tuple[str, ...] = ()
-    """Evaluators that take options, such as `json_strict:root=any`; others need no mention."""
+    """Evaluators with options, such as `json_strict:root=any`. Others need not be listed."""
     model: dict[str, Any] | None = None
     thresholds: dict[str, Any] = Field(default={})
     regression: dict[str, Any] | None = None
 
 
 class ModelSource(Options):
-    """[model]: who answers the Examples of `data`, as `fmtharness eval` has it."""
+    """[model]: the model that completes the Examples of `data`, as in `fmtharness eval`."""
 
     name: str | None = None
-    """A folder, a GGUF file, a hub id or a built-in name; the config's model where not set."""
+    """A folder, a GGUF file, a hub id or a built-in name; default: the config's model."""
     adapter: Path | None = None
-    """A peft adapter to put on the model."""
+    """A peft adapter to load on the model."""
     num_prompts: int | None = Field(default=None, ge=1)
-    """How many Examples are asked, from the first; all where it is not set."""
+    """Use only the first so many Examples; default: the config's `[eval] num_prompts`."""
     config: Path | None = None
-    """A run's config, for the backend and its options; else that of the adapter's run."""
+    """A config file that sets the backend and its options; default: that of the adapter's run."""
 
 
 class Bounds(Options):
-    """What one rate must keep to; each bound is an item."""
+    """The bounds on one rate; each bound is a test item."""
 
     min: Share | None = None
     """The rate is at least this."""
@@ -76,27 +77,29 @@ class Bounds(Options):
     """The upper end of the rate's 95% interval is at most this."""
 
     @model_validator(mode="after")
-    def _can_be_kept(self) -> Bounds:
-        given = self.model_dump(exclude_none=True)
-        if not given:
-            raise ValueError(f"there is no bound; give {', '.join(Bounds.model_fields)}")
+    def _satisfiable(self) -> Bounds:
+        bounds = self.model_dump(exclude_none=True)
+        if not bounds:
+            raise ValueError(
+                f"no bound is set; set at least one of {', '.join(Bounds.model_fields)}"
+            )
         for floor, ceiling in itertools.product(("min", "min_low"), ("max", "max_high")):
-            if given.get(floor, 0) > given.get(ceiling, 1):
-                raise ValueError(f"no rate keeps to {floor} and {ceiling} at once")
+            if bounds.get(floor, 0) > bounds.get(ceiling, 1):
+                raise ValueError(f"no rate can satisfy both {floor} and {ceiling}")
         return self
 
 
 class Regression(Options):
-    """[regression]: how much less than a reference may pass, on the same Examples."""
+    """[regression]: how far the pass rate may drop below a reference on the same Examples."""
 
     against: Path
     """The reference: a run's folder, or a file of completions of the same Examples."""
     arm: str | None = None
-    """The arm of the reference, where it is a run; `sft` where it is not set."""
+    """The arm of the reference if that is a run; default `sft`."""
     alpha: float = Field(default=0.05, gt=0, le=1)
-    """A drop counts where McNemar's exact p is at most this."""
+    """A drop is significant if McNemar's exact two-sided p is at most this."""
     max_drop: dict[str, Share] = Field(min_length=1)
-    """By evaluator, how far its share of passes may fall."""
+    """By evaluator: the largest allowed drop of the pass rate."""
 
 
 class Threshold(NamedTuple):
@@ -117,13 +120,13 @@ class Threshold(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """What of the Metric is bounded."""
+        """The bounded number of the Metric: `value`, `low` or `high`."""
         return {"min_low": "low", "max_high": "high"}.get(self.bound, "value")
 
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """A gate file, checked; what it points to is not read yet."""
+    """A validated gate file. The files that it names have not been read."""
 
     path: Path
     options: GateOptions
@@ -134,20 +137,20 @@ class Gate:
 
     @property
     def items(self) -> list[str]:
-        """The names of its items, in the order of the file."""
+        """The names of the gate's test items, in the order of the file."""
         drops = self.regression.max_drop if self.regression else {}
         return [SCORED, *(each.item for each in self.thresholds), *map(drop_item, drops)]
 
 
 def drop_item(evaluator: str) -> str:
-    """The name of the item that bounds an evaluator's drop."""
+    """The item name for an evaluator's `max_drop`."""
     return f"regression.{evaluator}.max_drop"
 
 
 def read_gate(path: Path, name: str | None = None) -> Gate:
-    """The gate that a file describes; messages call the file `name`.
+    """Read and validate a gate file; messages call the file `name` (default: its path).
 
-    Raises ConfigError with one line per fault, each naming file, table and key.
+    Raises ConfigError with one line per fault, each naming the file, table and key.
     """
     where = name or str(path)
     try:
@@ -177,7 +180,7 @@ def read_gate(path: Path, name: str | None = None) -> Gate:
             faults += wrong
     faults += _source_faults(tables, evaluators.values(), where)
     if not tables.get("thresholds") and "regression" not in tables:
-        faults.append(f"{where} has no threshold; give [thresholds.json_strict] or [regression]")
+        faults.append(f"{where} has no threshold; add [thresholds.json_strict] or [regression]")
     if faults or options is None:
         raise ConfigError("\n".join(dict.fromkeys(faults)))
     chosen = tuple(evaluators.values())
@@ -185,7 +188,7 @@ def read_gate(path: Path, name: str | None = None) -> Gate:
 
 
 def _table(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The table under a key; an empty one where something else is there, which `check` tells."""
+    """The table under a key, or an empty one if it is not a table; `check` reports that fault."""
     table = tables.get(key)
     return table if isinstance(table, dict) else {}
 
@@ -193,11 +196,15 @@ def _table(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _evaluators(
     specs: Any, uses: Mapping[str, str], where: str
 ) -> tuple[dict[str, Evaluator], list[str]]:
-    """The evaluators given by specs and those that are only used, by name; and the faults."""
+    """Build the evaluators of `specs` and, without options, the others in `uses`.
+
+    `uses` maps an evaluator's name to the table that uses it. Returns the evaluators by name, and
+    the faults.
+    """
     found: dict[str, Evaluator] = {}
     faults = []
-    given = specs if isinstance(specs, list) else []
-    for spec in (each for each in given if isinstance(each, str)):
+    listed = specs if isinstance(specs, list) else []
+    for spec in (each for each in listed if isinstance(each, str)):
         try:
             evaluator = build("evaluators", spec)
         except UserError as error:
@@ -206,7 +213,7 @@ def _evaluators(
         if evaluator.name in found:
             faults.append(f"{where} evaluators: {evaluator.name!r} is given twice")
         if evaluator.name not in uses:
-            faults.append(f"{where} evaluators: {evaluator.name!r} has no threshold; drop it")
+            faults.append(f"{where} evaluators: {evaluator.name!r} has no threshold; remove it")
         found[evaluator.name] = evaluator
     for name in uses:
         if name in found:
@@ -223,22 +230,22 @@ def _evaluators(
 
 
 def _thresholds(evaluator: Evaluator, table: Any, where: str) -> tuple[list[Threshold], list[str]]:
-    """The bounds on one evaluator's rates, and the faults."""
+    """The thresholds of one [thresholds.<evaluator>] table, and the faults."""
     if not isinstance(table, dict) or not table:
-        return [], [f"{where} is no table of rates; write <rate> = {{ min = 0.9 }} below it"]
+        return [], [f"{where} must be a table of rates, such as <rate> = {{ min = 0.9 }}"]
     known = {rate.name: rate for rate in rates_of(evaluator)}
     found: list[Threshold] = []
     faults: list[str] = []
-    for name, given in table.items():
+    for name, value in table.items():
         if name not in known:
             near = did_you_mean(name, known) or f"; it has {', '.join(known)}"
             faults.append(f"{where} has no rate {name!r}{near}")
-        elif not isinstance(given, dict):
+        elif not isinstance(value, dict):
             faults.append(
-                f"{where} {name} = {json.dumps(given, default=str)}: write {{ min = ... }}"
+                f"{where} {name} = {json.dumps(value, default=str)}: write {{ min = ... }}"
             )
         else:
-            bounds, wrong = check(Bounds, given, f"{where} {name}")
+            bounds, wrong = check(Bounds, value, f"{where} {name}")
             faults += wrong
             limits = bounds.model_dump(exclude_none=True) if bounds else {}
             found += [Threshold(evaluator.name, known[name], *each) for each in limits.items()]
@@ -248,19 +255,19 @@ def _thresholds(evaluator: Evaluator, table: Any, where: str) -> tuple[list[Thre
 def _source_faults(
     tables: Mapping[str, Any], evaluators: Iterable[Evaluator], where: str
 ) -> Iterator[str]:
-    """What is wrong with where the completions and their Examples come from."""
-    given = [key for key in ("completions", "run", "model") if key in tables]
-    if len(given) != 1:
-        has = " and ".join(given) or "none"
-        yield f"{where}: one source is due, completions, run or [model]; there is {has}"
+    """Faults in where the completions and Examples come from."""
+    sources = [key for key in ("completions", "run", "model") if key in tables]
+    if len(sources) != 1:
+        found = " and ".join(sources) or "none"
+        yield f"{where}: set exactly one of completions, run and [model]; found {found}"
     if "arm" in tables and "run" not in tables:
-        yield f"{where} has the key 'arm', which goes with run"
+        yield f"{where} has the key 'arm', which needs run"
     if "data" in tables and "run" in tables:
-        yield f"{where} has the key 'data', but a run brings its own Examples"
-    if given == ["completions"] and "data" not in tables:
+        yield f"{where} has the key 'data', but a run has its own Examples; remove one of the two"
+    if sources == ["completions"] and "data" not in tables:
         for evaluator in evaluators:
             if needs_example(evaluator):
                 yield (
                     f"{where}: evaluator {evaluator.name!r} compares with Examples: "
-                    f"name them with data"
+                    f"set data to their file"
                 )

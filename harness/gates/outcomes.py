@@ -1,8 +1,8 @@
-"""Judges a gate: from its completions to what became of each of its items.
+"""Evaluates a gate: judges its completions and decides each test item.
 
-90 of 100 passed under `format_success_rate = { min = 0.97 }` becomes, with the worst completions
-listed below it, "format_success_rate of json_strict is 0.900 [0.826, 0.945] (90/100), below min =
-0.97". Completions are judged one after the other and only the worst are kept.
+With `format_success_rate = { min = 0.97 }` and 90 of 100 completions passed, the item's Outcome is
+"format_success_rate of json_strict is 0.900 [0.826, 0.945] (90/100), below min = 0.97", followed by
+the worst completions. Completions are streamed; only the worst per item are kept in memory.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ from harness.report.tables import shown, unscored_lines
 from harness.run.sources import check_answers, completions_by, config_for, known_examples
 
 WORST = 5
-"""Completions that a failure lists."""
+"""The number of completions that a failure lists."""
 Source = tuple[Mapping[str, Example], Iterator[Completion | BrokenRow]]
 Passed = dict[str, bool | None]
-"""By id whether a completion passed; None where it cannot be compared."""
+"""Example id -> whether its completion passed; None if it cannot be compared."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one item of a gate."""
+    """The result of one item of a gate."""
 
     failure: str = ""
-    """Why it failed; empty where it passed."""
+    """The failure message; empty if the item passed."""
     properties: Mapping[str, float] = {}
-    """The numbers that it was judged by."""
+    """The numbers behind the result, for the JUnit report."""
 
 
 def judge_gate(gate: Gate) -> dict[str, Outcome]:
-    """Get the gate's completions, judge them, and say of each item what became of it.
+    """Read or generate the gate's completions, judge them, and return each item's Outcome.
 
-    What goes wrong on the way fails every item, so that a model is asked once all the same.
+    Never raises: an error fails every item, so that the items share one result and a model
+    generates its completions only once.
     """
     try:
         return _outcomes(gate)
@@ -81,7 +82,7 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
         for verdict in verdicts_on(row, gate.evaluators, examples, formats):
             sums.add(verdict)
             if verdict.evaluator in after and row is completion:
-                _note(after[verdict.evaluator], verdict.id, verdict.passed, gate.path)
+                _record(after[verdict.evaluator], verdict.id, verdict.passed, gate.path)
             for watched in watching[verdict.evaluator]:
                 watched.see(completion, verdict)
     found = {SCORED: _scored(sums, worst[SCORED])}
@@ -96,18 +97,18 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
     return found
 
 
-# Where completions come from
+# Sources of completions
 
 
 def _source(gate: Gate) -> Source:
-    """The gate's Examples by id, none where it names none, and its completions."""
+    """The gate's Examples by id (empty if it has none) and its completions."""
     folder, options = gate.path.parent, gate.options
     if gate.model is not None:
         data = folder / options.data if options.data else None
         return _generated(gate.model, folder, data)
     if options.run is not None:
         return _run(folder / options.run, options.arm)
-    assert options.completions is not None, "read_gate lets no gate without a source through"
+    assert options.completions is not None, "read_gate rejects a gate without a source"
     path = folder / options.completions
     data = folder / options.data if options.data else None
     examples = known_examples(data) if data else {}
@@ -125,8 +126,8 @@ def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
     config = config_for(folder / model.config if model.config else None, adapter)
     options = config.model
     if model.name is not None:
-        beside = folder / model.name
-        name = str(beside) if beside.exists() else model.name
+        local = folder / model.name
+        name = str(local) if local.exists() else model.name
         options = options.model_copy(update={"name": name})
     examples = known_examples(data, model.num_prompts or config.eval.num_prompts)
     arm = "sft" if adapter else "base"
@@ -136,7 +137,7 @@ def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
 def _answers(
     path: Path, examples: Mapping[str, Example], data: Path | None
 ) -> Iterator[Completion | BrokenRow]:
-    """A file's rows; a DataError after the last where there is none, or none fits."""
+    """A file's rows. Raises DataError at the end if it is empty or no id matches an Example."""
     last, fits = None, not examples
     for row in read_rows(path):
         last = str(row.line) if isinstance(row, BrokenRow) else row.example_id
@@ -148,7 +149,7 @@ def _answers(
 def _reference(
     gate: Gate, regression: Regression, ours: Mapping[str, Example]
 ) -> dict[str, Passed]:
-    """By evaluator, which completions of the reference pass, judged as the gate's own are."""
+    """By evaluator: which completions of the reference pass, by the gate's own evaluators."""
     path = gate.path.parent / regression.against
     if path.is_dir():
         examples, rows = _run(path, regression.arm)
@@ -159,30 +160,30 @@ def _reference(
     found: dict[str, Passed] = {name: {} for name in regression.max_drop}
     for verdict in judge(evaluators, examples, completions):
         here, there = ours.get(verdict.id), examples.get(verdict.id)
-        # Runs number their Examples alike, so one id may stand for two questions.
-        same = here is None or there is None or _asked(here) == _asked(there)
-        _note(found[verdict.evaluator], verdict.id, verdict.passed if same else None, path)
+        # Every run numbers its Examples from 0, so one id can mean different Examples in two runs.
+        same = here is None or there is None or _task(here) == _task(there)
+        _record(found[verdict.evaluator], verdict.id, verdict.passed if same else None, path)
     return found
 
 
-def _asked(example: Example) -> object:
+def _task(example: Example) -> object:
     return example.prompt, example.value
 
 
-def _note(known: Passed, name: str, passed: bool | None, source: Path) -> None:
+def _record(known: Passed, name: str, passed: bool | None, source: Path) -> None:
     if name in known:
         raise DataError(
-            f"{source}: two completions have the id {name!r}; a regression compares by id, "
-            f"so each may stand once"
+            f"{source}: two completions have the id {name!r}; [regression] pairs completions "
+            f"by id, so ids must be unique"
         )
     known[name] = passed
 
 
-# What counts against an item
+# The worst completions of an item
 
 
 class _Worst:
-    """The completions that count most against an item, and how many do."""
+    """Counts the completions that hurt an item's rate and keeps the `WORST` with most weight."""
 
     def __init__(self, weigh: Callable[[Verdict], int]) -> None:
         self.weigh = weigh
@@ -193,16 +194,16 @@ class _Worst:
         weight = self.weigh(verdict)
         if weight > 0:
             self.count += 1
-            # The count is unique and stands before the records, which have no order.
+            # The count is unique, so the heap never compares the records, which have no order.
             entry = (weight, len(verdict.labels), -self.count, completion, verdict)
             keep = heapq.heappush if len(self.kept) < WORST else heapq.heappushpop
             keep(self.kept, entry)
 
     def lines(self) -> Iterator[str]:
-        """One line for each of the worst, then the diagnosis of the first."""
+        """One line per kept completion, worst first, then the diagnosis of the first."""
         ranked = [entry[-2:] for entry in sorted(self.kept, reverse=True)]
         if ranked:
-            yield f"{self.count} against it, the worst first:"
+            yield f"offending completions ({self.count}), worst first:"
         for completion, verdict in ranked:
             labels = ", ".join(verdict.labels) or ("passed" if verdict.passed else "failed")
             yield f"  {completion.example_id}: {labels}: {_short(completion.text)}"
@@ -220,7 +221,7 @@ def _short(text: str) -> str:
 
 
 def _weight(threshold: Threshold) -> Callable[[Verdict], int]:
-    """How much a Verdict takes from a rate that must be high, or adds to one that must be low."""
+    """A function of a Verdict: how much it lowers a rate with a floor or raises one with a cap."""
     rate, must_be_high = threshold.rate, threshold.is_floor
 
     def weigh(verdict: Verdict) -> int:
@@ -238,7 +239,7 @@ def _is_broken(before: Passed) -> Callable[[Verdict], int]:
     return lambda verdict: verdict.passed is False and before.get(verdict.id) is True
 
 
-# What becomes of an item
+# Outcomes of the items
 
 
 def _scored(sums: Tally, worst: _Worst) -> Outcome:
@@ -262,7 +263,7 @@ def _bounded(threshold: Threshold, metric: Metric, sums: Tally, worst: _Worst) -
     actual = properties.get(threshold.subject)
     if actual is None:
         return _failed(
-            [f"{what} has no value, nothing was counted as {threshold.rate.denominator!r}"],
+            [f"{what} has no value: its denominator {threshold.rate.denominator!r} is 0"],
             properties,
         )
     kept = actual >= threshold.limit if threshold.is_floor else actual <= threshold.limit
@@ -283,7 +284,7 @@ def _bounded(threshold: Threshold, metric: Metric, sums: Tally, worst: _Worst) -
 def _dropped(
     regression: Regression, name: str, before: Passed, after: Passed, worst: _Worst
 ) -> Outcome:
-    """Fails where the share of passes fell further than it may, and by more than chance."""
+    """Fails if the pass rate dropped by more than `max_drop` and the drop is significant."""
     ids = before.keys() | after.keys()
     pairs = [
         (was, now)
@@ -294,15 +295,16 @@ def _dropped(
     against = regression.against
     if not pairs:
         return _failed(
-            [f"{name}: no Example was answered here and in {against}; {left_out} left out"],
+            [f"{name}: no Example can be compared with {against}; {left_out} left out"],
             {"pairs": 0, "left_out": left_out},
         )
-    n, passed, passes = len(pairs), sum(was for was, _ in pairs), sum(now for _, now in pairs)
+    n, before_passes = len(pairs), sum(was for was, _ in pairs)
+    after_passes = sum(now for _, now in pairs)
     paired = mcnemar([was for was, _ in pairs], [now for _, now in pairs])
-    drop, limit = (passed - passes) / n, regression.max_drop[name]
+    drop, limit = (before_passes - after_passes) / n, regression.max_drop[name]
     properties = {
-        "before": passed / n,
-        "after": passes / n,
+        "before": before_passes / n,
+        "after": after_passes / n,
         "pairs": n,
         "left_out": left_out,
         "fixed": paired.fixed,
@@ -312,15 +314,16 @@ def _dropped(
     if drop <= limit or paired.p_value > regression.alpha:
         return Outcome(properties=properties)
     line = (
-        f"{name} passes {passes / n:.3f} ({passes}/{n}) and passed {passed / n:.3f} ({passed}/{n}) "
-        f"in {against}: a drop of {drop:.6g}, above max_drop = {limit}; {paired.broken} broken, "
-        f"{paired.fixed} fixed, p = {paired.p_value:.2g} (McNemar), at most alpha = "
-        f"{regression.alpha}; {left_out} left out"
+        f"{name} has pass rate {after_passes / n:.3f} ({after_passes}/{n}), down from "
+        f"{before_passes / n:.3f} ({before_passes}/{n}) in {against}: a drop of {drop:.6g}, "
+        f"above max_drop = {limit}; "
+        f"{paired.broken} broken, {paired.fixed} fixed, McNemar p = {paired.p_value:.2g}, at most "
+        f"alpha = {regression.alpha}; {left_out} left out"
     )
     return _failed([line, *worst.lines()], properties)
 
 
 def _failed(lines: Iterable[str], properties: Mapping[str, float] | None = None) -> Outcome:
-    # A lone surrogate can be neither sent to another process nor printed.
+    # A lone surrogate cannot be encoded, so it can be neither printed nor sent to a worker.
     text = "\n".join(lines).encode("utf-8", "backslashreplace").decode()
     return Outcome(failure=text, properties=properties or {})

@@ -5,7 +5,7 @@
 
     answers.fmt.toml::json_strict.format_success_rate.min PASSED
 
-pytest imports this module whenever it starts, so what judges is imported when it is needed.
+pytest imports this module at every start, so the judging code is imported only on use.
 """
 
 from __future__ import annotations
@@ -29,17 +29,16 @@ class AssertFormat(Protocol):
     def __call__(
         self, text: str, *evaluators: str, example: Example | None = None
     ) -> tuple[Verdict, ...]:
-        """Fail unless every evaluator passes the text; returns their Verdicts, in their order."""
+        """Fail the test unless every evaluator passes the text; return Verdicts in their order."""
 
 
 @pytest.fixture(scope="session")
 def assert_format() -> AssertFormat:
-    """A function that fails, with a diagnosis, where a text breaks a format.
+    """A function that fails the test, with a diagnosis, if a text violates a format.
 
-    `assert_format(text)` takes strict JSON, or the format that `example=` asks for; evaluators are
-    named with their options as on the command line, `assert_format(text, "json_strict:root=any",
-    "extras")`, and a format's name alone means its strict evaluator. Those that compare with an
-    Example need `example=`.
+    `assert_format(text)` expects strict JSON, or the format of `example=`. Evaluators are written
+    as on the command line: `assert_format(text, "json_strict:root=any", "extras")`. A format's name
+    alone selects its strict evaluator. Evaluators that compare with an Example need `example=`.
     """
     return _assert_format
 
@@ -51,7 +50,7 @@ def _assert_format(
     from harness.errors import HarnessError
 
     if not isinstance(text, str):
-        raise TypeError(f"assert_format judges a str, and this is of type {type(text).__name__}")
+        raise TypeError(f"assert_format expects a str, not {type(text).__name__}")
     try:
         verdicts, failure = _judge(text, evaluators, example)
     except HarnessError as error:
@@ -64,7 +63,7 @@ def _assert_format(
 def _judge(
     text: str, specs: tuple[str, ...], example: Example | None
 ) -> tuple[tuple[Verdict, ...], str]:
-    """The Verdicts on a text, and why it fails; nothing where every evaluator passes it."""
+    """The Verdicts on a text, and the failure message (empty if every evaluator passes it)."""
     from harness.contracts import applies, needs_example
     from harness.errors import UserError
     from harness.formats import DEFAULT_FORMAT
@@ -74,13 +73,15 @@ def _judge(
     from harness.records import Completion
     from harness.report.diagnostics import diagnosis
 
-    asked = example.format if example else DEFAULT_FORMAT
-    chosen = distinct([build("evaluators", _spec(spec)) for spec in specs or (asked,)])
+    expected = example.format if example else DEFAULT_FORMAT
+    chosen = distinct([build("evaluators", _spec(spec)) for spec in specs or (expected,)])
     for each in chosen:
         if not applies(each, example):
-            raise UserError(f"evaluator {each.name!r} does not judge {asked}, the Example's format")
+            raise UserError(
+                f"evaluator {each.name!r} does not judge {expected}, the Example's format"
+            )
         if example is None and needs_example(each):
-            raise UserError(f"evaluator {each.name!r} compares with an Example: give example=")
+            raise UserError(f"evaluator {each.name!r} compares with an Example: pass example=")
     known = {example.id: example} if example else {}
     completion = Completion(example_id=example.id if example else "text", text=text)
     verdicts = tuple(judge(chosen, known, [completion]))
@@ -89,19 +90,19 @@ def _judge(
         return verdicts, ""
     names = ", ".join(verdict.evaluator for verdict in bad)
     shown = "\n\n".join(diagnosis(text, verdict) for verdict in bad)
-    # A lone surrogate can be neither sent to another process nor printed.
-    said = f"the text fails {names}\n{shown}".encode("utf-8", "backslashreplace").decode()
-    return verdicts, said
+    # A lone surrogate cannot be encoded, so it can be neither printed nor sent to a worker.
+    failure = f"the text fails {names}\n{shown}".encode("utf-8", "backslashreplace").decode()
+    return verdicts, failure
 
 
 def _spec(spec: str) -> str:
-    """`json:root=any` as `json_strict:root=any`, where there is a format and no such evaluator."""
+    """`json:root=any` -> `json_strict:root=any` if `json` names a format but no evaluator."""
     from harness import plugins
 
     name, colon, options = spec.partition(":")
     known = plugins.registry()
-    alone = name in known["formats"] and name not in known["evaluators"]
-    return f"{name}_strict{colon}{options}" if alone else spec
+    is_format = name in known["formats"] and name not in known["evaluators"]
+    return f"{name}_strict{colon}{options}" if is_format else spec
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> GateFile | None:
@@ -112,7 +113,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> GateFile |
 
 
 class GateFile(pytest.File):
-    """A gate file; its items are its thresholds."""
+    """A gate file; it collects one item per threshold."""
 
     gate: Gate
 
@@ -139,7 +140,7 @@ class GateItem(pytest.Item):
             pytest.fail(outcome.failure, pytrace=False)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        # Without the file's name before it, pytest would print the name's dots as colons.
+        # Without the file's name as a prefix, pytest would print the name's dots as colons.
         return self.path, None, f"{self.path.name}: {self.name}"
 
 
@@ -147,7 +148,7 @@ _OUTCOMES = pytest.StashKey[dict[Path, "dict[str, Outcome]"]]()
 
 
 def _outcomes(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
-    """What became of the gate's items, found out when the first of them runs."""
+    """The Outcomes of the gate's items, computed when the first item runs."""
     done = config.stash.setdefault(_OUTCOMES, {})
     if gate.path not in done:
         done[gate.path] = _judged_once(config, gate)
@@ -155,10 +156,10 @@ def _outcomes(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
 
 
 def _judged_once(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
-    """Judge the gate; of several pytest-xdist workers one does, and the others read its file."""
+    """Judge the gate. Among pytest-xdist workers, one judges and the others read its result."""
     from harness.gates.outcomes import Outcome, judge_gate
 
-    # A worker's base folder lies in that of the session, which all workers of a machine share.
+    # A worker's basetemp is a subfolder of the session's, which all local workers share.
     base = config.getoption("basetemp", None)
     worker = getattr(config, "workerinput", None)
     if worker is None or base is None:
