@@ -24,6 +24,7 @@ from trainers.attention.heads import Heads
 from trainers.batch.packed import Packed, Shape, pack, shape_of
 from trainers.lora import QLora
 from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.gpu_passes import GpuPasses
 from trainers.step.graphs import Captured
 from trainers.step.loss import summed_loss
 from trainers.step.passes import Passes
@@ -160,7 +161,8 @@ def test_graphs_repeat_the_eager_steps(tmp_path: Path, quantization: Any) -> Non
         update = Update(weights, options, None)
         passes = Passes(model, weights, options, None)
         passes.plan(batches)
-        assert isinstance(passes._go, Captured) == (graphs == "auto")
+        assert passes.gpu is not None
+        assert isinstance(passes.gpu._go, Captured) == (graphs == "auto")
         losses = []
         for step, batch in enumerate(batches):
             passes.gradient(batch, sum(len(row.ids) - row.prompt_length for row in batch))
@@ -179,9 +181,9 @@ def test_passes_are_as_large_as_memory_allows(
     model = model_of(tmp_path, quantization="none", precision="fp32")
     weights = AdapterWeights(model)
     batch = ROWS * 8  # 2,400 tokens
-    run = Passes._run
+    run = GpuPasses._run
 
-    def bounded(self: Passes, packed: Packed) -> None:
+    def bounded(self: GpuPasses, packed: Packed) -> None:
         if packed.ids.shape[1] > 700:
             raise torch.OutOfMemoryError("no more")
         run(self, packed)
@@ -189,15 +191,16 @@ def test_passes_are_as_large_as_memory_allows(
     gradients = []
     for bound in (False, True):
         if bound:
-            monkeypatch.setattr(Passes, "_run", bounded)
-            monkeypatch.setattr("trainers.step.passes.SMALL", 100)
+            monkeypatch.setattr(GpuPasses, "_run", bounded)
+            monkeypatch.setattr("trainers.step.gpu_passes.SMALL", 100)
         passes = Passes(model, weights, QLora(), None)
         passes.plan([batch])
         passes.gradient(batch, 1000)
         gradients.append(weights.gradient.clone())
-    assert 600 < passes.max_tokens <= 700
+    assert passes.gpu is not None
+    assert 600 < passes.gpu.max_tokens <= 700
     assert "going on with passes of" in capsys.readouterr().err
-    assert not passes.checkpointing
+    assert not passes.gpu._accumulator.checkpointing
     assert torch.allclose(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Passes side by side on a CPU: the same gradient as one after the other, the same each time."""
+"""Passes in parallel lanes on a CPU: the gradient of sequential passes, the same each time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainers.attention import dispatch
 from trainers.lora import Lora
 from trainers.step import lanes
 from trainers.step.adapter import AdapterWeights, adapted
-from trainers.step.lanes import lanes_for, side_by_side
+from trainers.step.lanes import lanes_for, run_in_lanes
 from trainers.step.passes import Passes
 
 ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(8)]
@@ -67,11 +67,11 @@ def test_lanes_sum_up_to_the_same(
 
 @pytest.mark.usefixtures("two_threads")
 def test_threads_are_shared_out_and_given_back() -> None:
-    found = side_by_side(lambda part: (part, torch.get_num_threads()), [3, 1, 2], lanes=2)
+    found = run_in_lanes(lambda part: (part, torch.get_num_threads()), [3, 1, 2], lanes=2)
     assert list(found) == [(3, 1), (1, 1), (2, 1)]
     assert torch.get_num_threads() == 2
     with pytest.raises(ZeroDivisionError):
-        list(side_by_side(lambda part: 1 // part, [1, 0], lanes=2))
+        list(run_in_lanes(lambda part: 1 // part, [1, 0], lanes=2))
     assert torch.get_num_threads() == 2
 
 

@@ -33,7 +33,7 @@ from trainers.step.adapter import AdapterWeights, adapted
 from trainers.step.loss import certify
 from trainers.step.loss_log import Losses
 from trainers.step.passes import Passes
-from trainers.step.sharding import load_packed, spread
+from trainers.step.sharding import load_for_sharding, shard
 from trainers.step.update import Update
 
 
@@ -45,7 +45,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     StoppedError after a signal.
     """
     torch.manual_seed(run.seed)
-    loaded = load_packed(run.model) if processes.sharded() else load_model(run.model)
+    loaded = load_for_sharding(run.model) if processes.sharded() else load_model(run.model)
     rows, certificate = _encoded(options, examples, loaded, run)
     order = Order(rows, options.effective_batch, run.seed)
     steps = max(1, math.ceil(options.num_train_epochs * order.steps_per_epoch))
@@ -53,7 +53,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
 
     model = adapted(loaded.model, options)
     if processes.sharded():
-        spread(model, device_of(run.model))
+        shard(model, device_of(run.model))
     loaded = Loaded(model, loaded.tokenizer)
     certify(model, model.device)
     weights = AdapterWeights(model)

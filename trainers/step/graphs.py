@@ -1,9 +1,9 @@
-"""Work captured as CUDA graphs, so that no time goes into launching kernels.
+"""A pass captured as CUDA graphs, one for each size, which saves launching kernel by kernel.
 
-    Captured(run, device)(packed)     replays the pass of these sizes, captured at its first use
+    Captured(run, device)(packed)     replays the graph for packed.sizes, captured at its first use
 
-All graphs share one pool of memory, since only one runs at a time. The kernels and their order are
-those of the eager pass, and so are the numbers.
+All graphs share one memory pool, since only one runs at a time. They run the kernels of the eager
+pass in the same order, so the numbers are the same.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from trainers.batch.packed import Packed
 
 
 class Captured:
-    """A pass that leaves its results in tensors of its own, replayed for inputs of known sizes."""
+    """A pass that accumulates into tensors of its own, replayed for inputs of known sizes."""
 
     def __init__(self, run: Callable[[Packed], None], device: torch.device) -> None:
         self._run, self._device = run, device
-        # In this order: they go in it too, and a pool must not go before its graphs.
+        # Keep this order: attributes are freed in it, and graphs must be freed before their pool.
         self._graphs: dict[tuple[int, ...], tuple[torch.cuda.CUDAGraph, Any]] = {}
         self._pool = torch.cuda.MemPool()
 
     def __call__(self, packed: Packed) -> None:
+        """Replay the graph for this pass, which must be in (pinned) host memory."""
         graph, inputs = self.prepare(packed)
         inputs.copy_(packed.flat, non_blocking=True)
         graph.replay()
 
     def prepare(self, packed: Packed) -> tuple[torch.cuda.CUDAGraph, Any]:
-        """The graph for passes of these sizes, captured where it is new, and what it reads."""
+        """The graph for passes of these sizes, captured if new, and its flat input tensor."""
         if packed.sizes not in self._graphs:
             inputs = packed.to(self._device)
-            let_go()  # what eager passes left behind is of use to the graph's pool
+            let_go()  # memory cached by eager passes is of use to the graphs' pool
             graph = captured(lambda: self._run(inputs), self._pool.id)
             self._graphs[packed.sizes] = graph, inputs.flat
         return self._graphs[packed.sizes]
 
     def lent(self) -> AbstractContextManager[None]:
-        """The memory of the graphs is free for others inside, where none is replayed."""
-        torch.cuda.empty_cache()  # who borrows could not ask for it
+        """Inside, others may use the memory of the graphs, none of which may be replayed."""
+        torch.cuda.empty_cache()  # a borrower could not free the cached blocks
         return lend(self._pool)

@@ -1,9 +1,9 @@
-"""Work on a CPU side by side, each part on threads of its own.
+"""Work on a CPU in parallel lanes, each with its own share of torch's threads.
 
-    side_by_side(work, parts, lanes=2)     what `work` makes of each part, in their order
+    run_in_lanes(work, parts, lanes=2)     the results of work(part), in the order of the parts
 
-Threads that share each operation of a training step wait for each other thousands of times; two
-lanes of one thread each went 5 to 11% faster than two threads on every operation.
+Threads that split every operation of a training step synchronize thousands of times per step; two
+lanes of one thread each were 5 to 11% faster than two threads per operation.
 """
 
 from __future__ import annotations
@@ -15,23 +15,29 @@ from typing import TypeVar
 import torch
 
 Part = TypeVar("Part")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 WORTH_A_LANE = 400
-"""Tokens from which on a part keeps a thread busy with more than fetching weights."""
+"""Tokens per lane from which on computing, not loading the weights, takes most of the time."""
 
 
 def lanes_for(sizes: Sequence[int], most: int) -> int:
-    """How many parts go side by side on torch's threads, for rows of so many tokens each.
+    """The number of lanes for rows of these token counts; at most one per torch thread.
 
-    All lanes together hold at most `most` tokens, and each the longest row.
+    Each lane gets at least WORTH_A_LANE tokens and one row. All lanes together hold at most `most`
+    tokens, and each can hold the longest row.
     """
     room = most // max([WORTH_A_LANE, *sizes])
     worth = min(sum(sizes) // WORTH_A_LANE, len(sizes), room)
     return max(1, min(torch.get_num_threads(), worth))
 
 
-def side_by_side(work: Callable[[Part], Made], parts: Sequence[Part], lanes: int) -> Iterator[Made]:
-    """Yield as parts are done; raises what `work` raises, and leaves torch the threads it had."""
+def run_in_lanes(
+    work: Callable[[Part], Result], parts: Sequence[Part], lanes: int
+) -> Iterator[Result]:
+    """Yield results in order as they are ready; raises what `work` raises.
+
+    While it runs, torch uses `threads // lanes` threads in each lane; the number is restored.
+    """
     if lanes == 1:
         yield from map(work, parts)
         return

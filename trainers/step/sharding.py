@@ -1,11 +1,11 @@
-"""A base spread over the processes of a run: each holds a piece of every linear layer's weights.
+"""A base model sharded over the processes of a run: each holds a part of every linear weight.
 
-    model = adapted(load_packed(options).model, ...)
-    spread(model, device)
+    model = adapted(load_for_sharding(options).model, ...)
+    shard(model, device)
 
-Full sharding, as FSDP does it, of weights that are frozen: they are put together where a layer uses
-them and let go after it, and have no gradients to exchange. Embeddings, norms, the head, the
-adapter, and experts that are one tensor for all are whole on every device.
+Full sharding as in FSDP, but of frozen weights: each is all-gathered where a layer uses it and
+freed afterwards, and there are no gradients to exchange. Embeddings, norms, the head, the adapter,
+and experts that are a single tensor are whole on every device.
 """
 
 from __future__ import annotations
@@ -20,66 +20,80 @@ import torch
 from harness import processes
 from harness.contracts import Loaded, ModelOptions
 from harness.engine import collectives
+from harness.engine.encoding import Encoded
 from harness.engine.lora_linear import groups
 from harness.engine.models import load_model
 from harness.errors import UserError
 
+EMPTY_PASS = [Encoded([0, 0], 2)]
+"""Two tokens without labels, for a process that has fewer passes than another."""
 
-def load_packed(options: ModelOptions) -> Loaded:
-    """The whole base in main memory, NF4 weights in 4 bits; each process loads its own."""
-    # transformers would leave it to the first process to load, and to Accelerator to hand out.
+
+def load_for_sharding(options: ModelOptions) -> Loaded:
+    """The whole base in main memory, NF4 weights still in 4 bits; each process loads its own."""
+    # Else transformers loads on rank 0 alone, for Accelerate to distribute.
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     return load_model(options, stay_packed_on_cpu=True)
 
 
-def spread(model: Any, device: torch.device) -> None:
-    """Keep this process's pieces of the fused layers, and move everything to the device.
+def shard(model: Any, device: torch.device) -> None:
+    """Keep this rank's shard of each fused layer's weight, and move the model to the device.
 
-    From here on all processes must compute the same passes, one after the other. Raises UserError
-    for linear layers that are not fused, and for experts of their own.
+    From here on all processes must run the same passes in the same order, since each layer is a
+    collective. Raises UserError for linear layers that are not fused, and for experts that are
+    modules of their own.
     """
     fused = [layer.base_layer for group in groups(model) for layer in group.layers]
     known = {id(base) for base in fused}
     for name, module in model.named_modules():
-        # Processes would ask different experts, and each asks all the others for its weights.
+        # Ranks would route to different experts, and each would wait for all to gather its weight.
         whole = ".experts." in name or id(getattr(module, "base_layer", None)) not in known
         if hasattr(module, "base_layer") and whole:
             raise UserError(
-                f"train: {name} ({type(module.base_layer).__name__}) cannot be spread over several "
-                f"processes; launch without --use_fsdp"
+                f"train: {name} ({type(module.base_layer).__name__}) cannot be sharded; launch "
+                f"without --use_fsdp"
             )
     for group in groups(model):
-        parts = [_piece(layer.base_layer, device) for layer in group.layers]
-        group.weight = parts[0] if len(parts) == 1 else partial(_below_each_other, parts)
+        parts = [_shard_of(layer.base_layer, device) for layer in group.layers]
+        group.weight = parts[0] if len(parts) == 1 else partial(_concatenated, parts)
         group.bias = None if group.bias is None else group.bias.to(device)
     torch.nn.Module.to(model, device)
 
 
-def _piece(base: Any, device: torch.device) -> Callable[[], torch.Tensor]:
-    """Cut a layer's weight down to a piece; returns what gives the whole as floats."""
+def even_passes(passes: list[list[Encoded]]) -> list[list[Encoded]]:
+    """Append empty passes until every process has as many: each pass gathers all shards."""
+    return passes + [EMPTY_PASS] * (max(collectives.gather_objects([len(passes)])) - len(passes))
+
+
+def _shard_of(base: Any, device: torch.device) -> Callable[[], torch.Tensor]:
+    """Replace a layer's weight with this rank's shard; returns a function that gathers it whole.
+
+    The gathered weight (out, in) is in floating point. The last shard is padded with zeros.
+    """
     weight = base.weight
     flat = weight.data.reshape(-1)
     size = -(-len(flat) // processes.count())
     own = flat[processes.rank() * size :][:size]
     piece = torch.nn.functional.pad(own, (0, size - len(own))).to(device)
     if piece.data_ptr() == own.data_ptr():
-        piece = piece.clone()  # else it would keep the whole
+        piece = piece.clone()  # a view would keep the whole weight alive
     base.weight = torch.nn.Parameter(piece, requires_grad=False)
     state = getattr(weight, "quant_state", None)
     if state is not None:
         state.to(device)
-    return partial(_whole, base, len(flat), weight.shape, state)
+    return partial(_gathered, base, len(flat), weight.shape, state)
 
 
-def _whole(base: Any, size: int, shape: Sequence[int], state: Any) -> torch.Tensor:
-    held = collectives.all_gather(base.weight.data)[:size].view(shape)
+def _gathered(base: Any, size: int, shape: Sequence[int], state: Any) -> torch.Tensor:
+    """The whole weight; `size` and `shape` are those of the stored tensor, 4-bit or not."""
+    stored = collectives.all_gather(base.weight.data)[:size].view(shape)
     if state is None:
-        return held
+        return stored
     from bitsandbytes.functional import dequantize_4bit
 
-    floats: torch.Tensor = dequantize_4bit(held, state)
+    floats: torch.Tensor = dequantize_4bit(stored, state)
     return floats
 
 
-def _below_each_other(parts: Sequence[Callable[[], torch.Tensor]]) -> torch.Tensor:
+def _concatenated(parts: Sequence[Callable[[], torch.Tensor]]) -> torch.Tensor:
     return torch.cat([part() for part in parts])

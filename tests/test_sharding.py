@@ -1,4 +1,4 @@
-"""A base in pieces over two processes: the gradient of a whole base, from half of the bytes."""
+"""A base sharded over two processes: the gradient of a whole base, from half of the bytes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tests.tiny import tiny_model
 from trainers.lora import Lora
 from trainers.step.adapter import AdapterWeights, adapted
 from trainers.step.passes import Passes
-from trainers.step.sharding import load_packed, spread
+from trainers.step.sharding import load_for_sharding, shard
 
 ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(5)]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
-def test_pieces_give_the_same_gradient(quantization: str, tmp_path: Path) -> None:
+def test_shards_give_the_same_gradient(quantization: str, tmp_path: Path) -> None:
     name = str(tiny_model(tmp_path / "tiny", layers=3))
     done = subprocess.run(
-        [*LAUNCH, "-m", "tests.test_spreading", name, quantization],
+        [*LAUNCH, "-m", "tests.test_sharding", name, quantization],
         capture_output=True,
         text=True,
         check=False,
@@ -43,22 +43,26 @@ def test_pieces_give_the_same_gradient(quantization: str, tmp_path: Path) -> Non
 
 
 def test_a_layer_that_is_not_fused_is_named(tmp_path: Path) -> None:
-    loaded = load_packed(ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none"))
+    loaded = load_for_sharding(
+        ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none")
+    )
     model = adapted(loaded.model, Lora())
     layer = model.get_base_model().model.layers[1].mlp.down_proj
     del layer.forward  # as for a variant of LoRA
-    with pytest.raises(UserError, match=r"layers.1.mlp.down_proj \(Linear\) cannot be spread"):
-        spread(model, torch.device("cpu"))
+    with pytest.raises(UserError, match=r"layers.1.mlp.down_proj \(Linear\) cannot be sharded"):
+        shard(model, torch.device("cpu"))
 
 
 def test_experts_of_their_own_are_refused(tmp_path: Path) -> None:
-    loaded = load_packed(ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none"))
+    loaded = load_for_sharding(
+        ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none")
+    )
     model = adapted(loaded.model, Lora())
     layer = model.get_base_model().model.layers[1]
     layer.experts = torch.nn.ModuleList([layer.mlp])
     del layer.mlp
-    with pytest.raises(UserError, match=r"experts.0.gate_proj \(Linear\) cannot be spread"):
-        spread(model, torch.device("cpu"))
+    with pytest.raises(UserError, match=r"experts.0.gate_proj \(Linear\) cannot be sharded"):
+        shard(model, torch.device("cpu"))
 
 
 def _compare(name: str, quantization: str) -> None:
@@ -84,8 +88,8 @@ def _compare(name: str, quantization: str) -> None:
     expected = gradient(whole)
     os.environ["ACCELERATE_USE_FSDP"] = "true"
     torch.manual_seed(0)
-    pieces = adapted(load_packed(model).model, options)
-    spread(pieces, torch.device("cpu"))
+    pieces = adapted(load_for_sharding(model).model, options)
+    shard(pieces, torch.device("cpu"))
     found = gradient(pieces)
     assert abs(found[0] - expected[0]) < 1e-5
     torch.testing.assert_close(found[1], expected[1])

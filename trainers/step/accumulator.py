@@ -1,0 +1,92 @@
+"""Gradient accumulation: the forward and backward pass of packed rows, summed over passes.
+
+    accumulator = Accumulator(model, weights, options, scaler)
+    accumulator.start(labels=548)
+    accumulator.add(packed)         adds to accumulator.loss and to weights.gradient
+
+Each pass's loss is divided by the labels of the whole batch, so the sums are the batch's mean loss
+per label and its gradient, however the batch was cut into passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from harness import processes
+from trainers.batch.packed import Packed
+from trainers.options import LowRankOptions
+from trainers.step.adapter import AdapterWeights
+from trainers.step.loss import summed_loss
+
+
+class Accumulator:
+    """The sums of one process; `loss` is an fp32 scalar on the device, in nats per label."""
+
+    def __init__(
+        self, model: Any, weights: AdapterWeights, options: LowRankOptions, scaler: Any
+    ) -> None:
+        self.model, self.weights, self.device = model, weights, weights.device
+        self.loss = torch.zeros((), device=self.device)
+        dropout = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in model.modules())
+        self.has_dropout = dropout or bool(getattr(model.config, "attention_dropout", 0))
+        self.low_memory = False
+        """Set once a GPU ran out of memory: fewer logits exist at once from then on."""
+        self._scaler = scaler
+        if scaler is not None:
+            scaler.scale(self.loss)  # allocates the scaler's state before two lanes could race
+        self._per_label = torch.ones((), device=self.device)
+        self.checkpointing = False
+        always = options.gradient_checkpointing == "always"
+        if always or (processes.sharded() and options.gradient_checkpointing == "auto"):
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Switch gradient checkpointing on."""
+        self.checkpointing = True
+        keywords = {"use_reentrant": False, "preserve_rng_state": self.has_dropout}
+        enable = getattr(self.model, "activation_checkpointing_enable", None)  # its new name
+        (enable or self.model.gradient_checkpointing_enable)(keywords)
+
+    def start(self, labels: int) -> None:
+        """Reset the sums for a batch that has so many labels over all processes."""
+        self.loss.zero_()
+        self.weights.gradient.zero_()
+        self._per_label.fill_(1 / labels)
+
+    @contextmanager
+    def discarded(self) -> Iterator[None]:
+        """Passes inside run in training mode and contribute nothing to the sums."""
+        self.model.train()
+        self.loss.zero_()
+        self._per_label.zero_()
+        yield
+        self.weights.gradient.zero_()
+
+    def add(self, packed: Packed) -> None:
+        """Run one pass, whose tensors are on the device, and add its loss and gradient."""
+        self.add_up(*self.run(packed))
+
+    def add_up(self, loss: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Add what `run` returned."""
+        self.weights.gradient += gradient
+        self.loss += loss
+
+    def run(self, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss of one pass, divided by the batch's labels, and its gradient (weights,).
+
+        Of an fp16 model the gradient is multiplied by the scaler's loss scale.
+        """
+        loss = summed_loss(self.model, packed, logits_bytes=self._logits_bytes) * self._per_label
+        scaled = loss if self._scaler is None else self._scaler.scale(loss)
+        return loss.detach(), self.weights.gradient_of(scaled)
+
+    @property
+    def _logits_bytes(self) -> int:
+        """How much memory fp32 logits may take at once."""
+        if self.checkpointing or self.device.type == "cpu":
+            return 2**25
+        return 2**26 if self.low_memory else 2**29
