@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.engine.encoding import Encoded
-from trainers.batch.order import Order, micro_batches, shares
+from trainers.batch.order import Order, micro_batches, split_by_process
 from trainers.batch.packed import LONGEST, Shape, buckets, shape_of
 from trainers.batch.tree import pack_tree
 
@@ -74,16 +74,16 @@ def test_passes_come_in_pairs_where_rows_allow_it(rows: list[Encoded], budget: i
 
 @given(ROWS, st.integers(1, 5))
 def test_processes_share_all_rows_out_evenly(rows: list[Encoded], count: int) -> None:
-    parts = shares(rows, count)
+    parts = split_by_process(rows, count)
     assert sorted(itertools.chain(*parts)) == sorted(rows)
     sizes = [sum(len(row.ids) for row in part) for part in parts]
     assert max(sizes) - min(sizes) <= max(len(row.ids) for row in rows)
-    assert shares(rows, 1) == [sorted(rows, key=lambda row: -len(row.ids))]
+    assert split_by_process(rows, 1) == [sorted(rows, key=lambda row: -len(row.ids))]
 
 
 def test_no_process_has_all_the_longer_rows() -> None:
     rows = [Encoded([i] * length, 1) for i, length in enumerate((100, 60, 50, 40))]
-    sizes = [[len(row.ids) for row in part] for part in shares(rows, 2)]
+    sizes = [[len(row.ids) for row in part] for part in split_by_process(rows, 2)]
     assert sizes == [[100, 40], [60, 50]]
 
 

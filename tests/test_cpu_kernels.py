@@ -14,7 +14,7 @@ from torch.nn.functional import silu
 
 from harness.engine.kernels import choice
 from harness.engine.kernels import cpu as cpu_kernels
-from harness.engine.kernels.choice import are_right, kernels, shares_are_right
+from harness.engine.kernels.choice import are_right, kernels, softmax_is_right
 from tests import test_kernels as by_torch
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @needs_compiler
 def test_they_are_right_and_used() -> None:
     assert are_right(cpu_kernels, CPU, torch.bfloat16)
-    assert shares_are_right(cpu_kernels)
+    assert softmax_is_right(cpu_kernels)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -93,7 +93,7 @@ def test_what_is_no_number_stays_none() -> None:
     for bad in (torch.nan, torch.inf, -torch.nan, every_bit):  # the last would carry into its sign
         scores = drawn(2, 3, 5).float()
         scores[0, 1, 2] = bad
-        share = cpu_kernels.shares(scores, torch.zeros(1, 3, 5), 1.0)
+        share = cpu_kernels.softmax(scores, torch.zeros(1, 3, 5), 1.0)
         assert share.isfinite().all(2).tolist() == [[True, False, True], [True, True, True]]
 
 
@@ -110,16 +110,16 @@ def test_losses_of_sure_and_of_wrong_answers(far: float) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["shares", "shares_back"])
-def test_wrong_shares_are_found(name: str) -> None:
+@pytest.mark.parametrize("name", ["softmax", "softmax_back"])
+def test_a_wrong_softmax_is_found(name: str) -> None:
     def scaled(*given: Any) -> torch.Tensor:
         *tensors, scale = given
         made: torch.Tensor = getattr(cpu_kernels, name)(*tensors, 1.1 * scale)
         return made
 
-    parts = {"shares": cpu_kernels.shares, "shares_back": cpu_kernels.shares_back}
-    assert shares_are_right(SimpleNamespace(**parts))
-    assert not shares_are_right(SimpleNamespace(**parts | {name: scaled}))
+    parts = {"softmax": cpu_kernels.softmax, "softmax_back": cpu_kernels.softmax_back}
+    assert softmax_is_right(SimpleNamespace(**parts))
+    assert not softmax_is_right(SimpleNamespace(**parts | {name: scaled}))
 
 
 @needs_compiler

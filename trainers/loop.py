@@ -25,13 +25,13 @@ from harness.engine.models import device_of, load_model, memory_peaks
 from harness.errors import StoppedError, UserError
 from harness.progress import progress, say
 from harness.records import Example
-from trainers.batch.order import Order, shares
+from trainers.batch.order import Order, split_by_process
 from trainers.options import LowRankOptions
 from trainers.resume.interrupts import interrupts
 from trainers.resume.progress import finish, restore, save
 from trainers.step.adapter import AdapterWeights, adapted
 from trainers.step.loss import certify
-from trainers.step.loss_log import Losses
+from trainers.step.loss_log import LossLog
 from trainers.step.passes import Passes
 from trainers.step.sharding import load_for_sharding, shard
 from trainers.step.update import Update
@@ -66,7 +66,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     began = time.perf_counter()
 
     with interrupts() as asked, progress(steps, "train", unit="step", start=at.step) as bar:
-        losses = Losses(run, bar, scaler, at, weights.device)
+        losses = LossLog(run, bar, scaler, at, weights.device)
         norm: torch.Tensor | None = None
         while True:
             leaving = asked.to_leave()
@@ -153,7 +153,7 @@ def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:
 
 def _share(batch: Sequence[Encoded]) -> list[Encoded]:
     """The rows of a batch that this process computes."""
-    return shares(batch, processes.count())[processes.rank()]
+    return split_by_process(batch, processes.count())[processes.rank()]
 
 
 def _evaluate(

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from harness.engine.kernels.choice import kernels
 from trainers.attention.heads import Heads
 from trainers.attention.rotary import turn, turn_back
-from trainers.attention.rows_in_c import attend_tree
+from trainers.attention.rows_in_c import attend_rows_in_c
 from trainers.batch.packed import Block, Packed
 
 
@@ -33,7 +33,7 @@ def attend_rows(
 ) -> torch.Tensor:
     """projected (T, all * size) is overwritten; cos and signed (T, size)."""
     if own := kernels(projected):
-        return attend_tree(projected, cos, signed, packed, heads, own)
+        return attend_rows_in_c(projected, cos, signed, packed, heads, own)
     attended: torch.Tensor = _RowAttention.apply(  # type: ignore[no-untyped-call]
         projected, cos, signed, packed, heads
     )

@@ -1,6 +1,6 @@
 """Causal attention of a tree's rows on a CPU in bf16, by plain products and kernels between them.
 
-    attend_tree(projected, cos, signed, packed, heads, kernels)     as rows.attend_rows
+    attend_rows_in_c(projected, cos, signed, packed, heads, kernels)     as rows.attend_rows
 
 The kernels (`harness.engine.kernels.cpu`) turn what tokens are into what products need, and back,
 in one pass over memory each.
@@ -18,7 +18,7 @@ from trainers.attention.heads import Heads
 from trainers.batch.packed import Packed
 
 
-def attend_tree(
+def attend_rows_in_c(
     projected: torch.Tensor,
     cos: torch.Tensor,
     signed: torch.Tensor,
@@ -27,13 +27,13 @@ def attend_tree(
     kernels: Any,
 ) -> torch.Tensor:
     """projected (T, all * size) is overwritten; cos and signed (T, size)."""
-    attended: torch.Tensor = _TreeAttention.apply(  # type: ignore[no-untyped-call]
+    attended: torch.Tensor = _RowsInC.apply(  # type: ignore[no-untyped-call]
         projected, cos, signed, packed, heads, kernels
     )
     return attended
 
 
-class _TreeAttention(torch.autograd.Function):
+class _RowsInC(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -52,7 +52,7 @@ class _TreeAttention(torch.autograd.Function):
         for block, bias in _blocks(packed, heads, kernels):
             (query, key, value), (query_wide, key_wide, value_wide) = kernels.split(block, each)
             share_wide = torch.bmm(query_wide, key_wide.transpose(1, 2))
-            share = kernels.shares(share_wide, bias, heads.scale)
+            share = kernels.softmax(share_wide, bias, heads.scale)
             kernels.join(block, torch.bmm(share_wide, value_wide), out)
             saved += [query, key, value, share]
         ctx.save_for_backward(cos, signed, *saved)
@@ -72,7 +72,7 @@ class _TreeAttention(torch.autograd.Function):
             query, key, value, share = saved[4 * index : 4 * index + 4]
             by_given = kernels.join_back(block, come)
             by_share = torch.bmm(by_given, value.transpose(1, 2))
-            by_score = kernels.shares_back(by_share, share, heads.scale)
+            by_score = kernels.softmax_back(by_share, share, heads.scale)
             back = by_score.transpose(1, 2), share.transpose(1, 2)
             by_key, by_value = torch.bmm(back[0], query), torch.bmm(back[1], by_given)
             kernels.split_back(block, torch.bmm(by_score, key), by_key, by_value, by_each, sums)

@@ -1,7 +1,7 @@
 """Which Examples stand behind each optimizer step, and how they are cut into passes.
 
     Order(rows, per_step=16, seed=0).batch(3)    the rows of step 3, the same on every machine
-    shares(batch, count=2)                       those of each process
+    split_by_process(batch, count=2)             those of each process
     micro_batches(batch, max_tokens=2048)        passes of nearly equal size
 
 The order depends on the seed and the epoch alone; how a batch is cut does not change its gradient.
@@ -46,7 +46,7 @@ class Order:
         return [self._rows[index] for index in self._shuffled[start : start + self._per_step]]
 
 
-def shares(batch: Sequence[Encoded], count: int) -> list[list[Encoded]]:
+def split_by_process(batch: Sequence[Encoded], count: int) -> list[list[Encoded]]:
     """The rows of so many processes, which wait for the one with the most tokens.
 
     The longest first, each to the process that has the fewest so far.

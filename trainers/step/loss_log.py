@@ -1,6 +1,6 @@
 """The losses of a training, read while it goes on.
 
-    losses = Losses(run, bar, scaler, at, device)
+    losses = LossLog(run, bar, scaler, at, device)
     losses.add(loss)                                of each step; what is written is their mean
     losses.wait_for(at, loss, norm, 2e-4, 0.5, began)   the tensors may change afterwards
     losses.write(at, began)                         once the next step is on its way
@@ -27,7 +27,7 @@ LOWEST_SCALE = 1.0
 """Of an fp16 loss; below, it is not the scale that lets gradients overflow."""
 
 
-class Losses:
+class LossLog:
     """The sum of the losses since the last logged step, and its scalars until they are written."""
 
     def __init__(

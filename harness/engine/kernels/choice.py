@@ -55,7 +55,7 @@ def _compiled() -> Any:
     try:
         with torch.no_grad():
             device = torch.device("cpu")
-            right = are_right(cpu_kernels, device, torch.bfloat16) and shares_are_right(cpu_kernels)
+            right = are_right(cpu_kernels, device, torch.bfloat16) and softmax_is_right(cpu_kernels)
     except (OSError, AttributeError, SubprocessError) as error:
         why = _why(error)
         say(f"model: the C compiler cannot build kernels here ({why}); torch's own are slower")
@@ -117,8 +117,8 @@ def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
 
 
 @torch.inference_mode(False)
-def shares_are_right(kernels: Any) -> bool:
-    """Whether shares of attention and their gradient agree with torch's own operations."""
+def softmax_is_right(kernels: Any) -> bool:
+    """Whether the softmax of attention and its gradient agree with torch's own operations."""
     generator = torch.Generator().manual_seed(0)
     rows, each, m, n, scale = 2, 3, 5, 37, 0.3
     scores = 9 * torch.randn(rows, each * m, n, generator=generator)
@@ -129,7 +129,7 @@ def shares_are_right(kernels: Any) -> bool:
         leaf = scores.clone().requires_grad_()
         expected = torch.softmax(leaf * scale + bias.repeat(1, each, 1), -1)
         (by_scores,) = torch.autograd.grad(expected, leaf, come.float())
-    share = kernels.shares(scores, bias, scale)
-    found = kernels.shares_back(come, share, scale)
+    share = kernels.softmax(scores, bias, scale)
+    found = kernels.softmax_back(come, share, scale)
     pairs = (scores, expected), (share, expected.bfloat16()), (found, by_scores.bfloat16())
     return all(agree(own, other) for own, other in pairs)

@@ -139,9 +139,9 @@ void loss_rows(bf16 *restrict logits, const int64_t *restrict labels, float *res
     }
 }
 
-/* Shares of scores (squares * m, n): softmax(scale scores + bias), for squares of m rows that have
-   one bias (m, n) for each `each` of them; fp32 in place, and rounded. */
-void shares(float *restrict scores, const float *restrict bias, bf16 *restrict out, size squares,
+/* softmax(scale scores + bias) of scores (squares * m, n), in place in fp32 and rounded in out;
+   `each` consecutive squares (m, n) have the same bias. */
+void softmax(float *restrict scores, const float *restrict bias, bf16 *restrict out, size squares,
             size each, size m, size n, float scale) {
     for (size row = 0; row < squares * m; row++, scores += n, out += n) {
         const float *own = bias + (row / (each * m) * m + row % m) * n;
@@ -162,8 +162,8 @@ void shares(float *restrict scores, const float *restrict bias, bf16 *restrict o
     }
 }
 
-/* The gradient by scores from that by their shares, both (rows, n), in place. */
-void shares_back(bf16 *restrict gradient, const bf16 *restrict share, size rows, size n, float scale) {
+/* The gradient with respect to scores from that of their softmax, both (rows, n), in place. */
+void softmax_back(bf16 *restrict gradient, const bf16 *restrict share, size rows, size n, float scale) {
     for (size row = 0; row < rows; row++, gradient += n, share += n) {
         float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)

@@ -1,8 +1,8 @@
 """What torch does on a CPU in several passes over memory, in one: kernels in C, for bf16.
 
     gate, gate_back, norm, norm_back, turn, loss_rows     as harness.engine.kernels.triton has them
-    shares(scores, bias, scale)            softmax(scale scores + bias) in place, and in bf16
-    shares_back(gradient, share, scale)    the gradient by scores, in place of that by their shares
+    softmax(scores, bias, scale)           softmax(scale scores + bias) in place, and in bf16
+    softmax_back(gradient, share, scale)   its gradient with respect to the scores, in place
     split, join, join_back, split_back, sum_up     between tokens and the products of attention
 
 Built by the machine's own C compiler at first use, in half a second, and kept in the user's cache.
@@ -123,19 +123,19 @@ def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return losses
 
 
-def shares(scores: torch.Tensor, bias: torch.Tensor, scale: float) -> torch.Tensor:
-    """scores (R * keys, group * m, n) fp32, overwritten; bias (R, m, n) fp32; rounded shares."""
+def softmax(scores: torch.Tensor, bias: torch.Tensor, scale: float) -> torch.Tensor:
+    """scores (R * keys, group * m, n) fp32, overwritten; bias (R, m, n) fp32; returned in bf16."""
     out = torch.empty_like(scores, dtype=torch.bfloat16)
     rows, m, n = bias.shape
     squares = scores.numel() // (m * n)
-    _call("shares", scores, bias, out, squares, squares // rows, m, n, scale)
+    _call("softmax", scores, bias, out, squares, squares // rows, m, n, scale)
     return out
 
 
-def shares_back(gradient: torch.Tensor, share: torch.Tensor, scale: float) -> torch.Tensor:
-    """Both (..., n); the gradient is overwritten."""
+def softmax_back(gradient: torch.Tensor, share: torch.Tensor, scale: float) -> torch.Tensor:
+    """The softmax and its gradient, both (..., n); the gradient is overwritten."""
     n = share.shape[-1]
-    _call("shares_back", gradient, share, share.numel() // n, n, scale)
+    _call("softmax_back", gradient, share, share.numel() // n, n, scale)
     return gradient
 
 

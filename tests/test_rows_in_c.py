@@ -54,7 +54,7 @@ def test_they_attend_alike(rows: int, heads: Heads, monkeypatch: pytest.MonkeyPa
 
 def test_it_is_what_bf16_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    monkeypatch.setattr(row_attention, "attend_tree", lambda *given: taken.append(given))
+    monkeypatch.setattr(row_attention, "attend_rows_in_c", lambda *given: taken.append(given))
     packed, heads = tree(2), Heads(2, 1, 16, 0.25)
     tokens = packed.ids.shape[1]
     turn = torch.zeros(tokens, 16)

@@ -11,7 +11,7 @@ import torch
 
 from harness.errors import TrainingError
 from trainers.resume.progress import Progressed
-from trainers.step.loss_log import Losses
+from trainers.step.loss_log import LossLog
 
 NORM = torch.tensor(1.0)
 
@@ -31,12 +31,12 @@ class Bar:
         assert math.isfinite(values["loss"])
 
 
-def losses_of(run: Any, at: Progressed) -> Losses:
+def losses_of(run: Any, at: Progressed) -> LossLog:
     bar: Any = Bar()
-    return Losses(run, bar, None, at, torch.device("cpu"))
+    return LossLog(run, bar, None, at, torch.device("cpu"))
 
 
-def take(losses: Losses, at: Progressed, *values: float) -> torch.Tensor:
+def take(losses: LossLog, at: Progressed, *values: float) -> torch.Tensor:
     for value in values:
         at.step += 1
         losses.add(torch.tensor(value))
