@@ -1,10 +1,10 @@
-"""Rows of token ids, one behind the other in one sequence, as the tensors of one forward pass.
+"""Rows of token ids packed into one sequence, as the tensors of one forward pass.
 
     pack([Encoded([5, 6, 7, 2], prompt_length=2)], SHAPE)
         ids [[5, 6, 7, 2, 0]], positions [[0, 1, 2, 3, 0]], labels [7, 2] after tokens 1 and 2
 
-A Shape bounds what a pass holds: passes of one Shape have tensors of one size, which is what a
-CUDA graph needs. Labels are found by position, never by token id: pad may be the stop token.
+A Shape is the capacity of a pass: passes padded to one Shape have tensors of one size, as a CUDA
+graph needs. Labels are found by position, never by token id: the pad token may be the stop token.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import torch
 
 LONGEST = 1.05
-"""A bucket is at most this much longer than any of its passes."""
+"""A bucket has at most 5% more tokens than any of its passes."""
 
 
 class Shape(NamedTuple):
-    """How many tokens, rows and labels a pass has room for, and how long each row may be."""
+    """The capacity of a pass in tokens, rows and labels, and the most tokens of each row."""
 
     tokens: int
     rows: int
@@ -32,16 +32,16 @@ class Shape(NamedTuple):
     labels: int
 
     def part(self, tokens: int) -> Shape:
-        """One of fewer tokens, with as many rows and labels for each."""
+        """A Shape of fewer tokens, with rows and labels in proportion."""
         rows, labels = (math.ceil(each * tokens / self.tokens) for each in (self.rows, self.labels))
         return Shape(tokens, rows, self.length, labels)
 
 
 class Block(NamedTuple):
-    """R rows of like length that attend together: the last m of n places each to all n.
+    """R rows of similar length in one batched attention: queries at the last m of n places each.
 
-    Shorter rows stand at the right. `bias` is -inf where a place may not be looked at; what a
-    filled up place attends to is never used.
+    Shorter rows are padded on the left. `bias` is added to the scores: -inf for padding and for
+    later places. Padding attends to itself, and its output is never used.
     """
 
     bias: torch.Tensor  # (R, m, n) fp32
@@ -49,55 +49,57 @@ class Block(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """The places of tokens that several rows share: what comes back to them is added up."""
+    """The E places of the S tokens that several rows share: their gradients are summed."""
 
     tokens: torch.Tensor  # (S,)
     places: torch.Tensor  # (E,)
-    of: torch.Tensor  # (E,) the index into `tokens` of what stands in each place
+    of: torch.Tensor  # (E,) for each place, the index of its token in `tokens`
 
 
 class Packed(NamedTuple):
-    """One pass: T tokens of R rows, N labels, P places in which rows attend; all int64.
+    """One pass: T tokens of R rows, N labels, and P places in which attention runs; all int64.
 
-    `tokens` says which token stands in each place and `slots` at which place each token attends.
-    Without `blocks` the places are squares of `length`, one for each row; what is beyond a row is
-    the last token and the last place, which hold nothing: their gradients are zero. There `starts`
-    says where each row begins and the last ends, with a last one of what is filled up.
+    `tokens` is the token at each place, and `slots` the place where each token is a query.
+
+    With `blocks` (a prefix tree, see `trainers.batch.tree`) a token has one place per row that
+    attends to it. Without, each row has `length` places, and padding refers to the last token and
+    the last place, which are always padding and have zero gradients. `starts` then has the offset
+    of each row, the end of the last, and the end of the padding, which is one more row.
     """
 
     ids: torch.Tensor  # (1, T)
     positions: torch.Tensor  # (1, T)
     slots: torch.Tensor  # (T,)
     tokens: torch.Tensor  # (P,)
-    before: torch.Tensor  # (N,) the token that predicts each label
-    labels: torch.Tensor  # (N,) -100 where there is none
+    before: torch.Tensor  # (N,) the token whose hidden state predicts each label
+    labels: torch.Tensor  # (N,) -100 for padding
     starts: torch.Tensor | None = None  # (R + 2,)
     length: int = 0
     blocks: tuple[Block, ...] = ()
     shared: Shared | None = None
 
-    flat: torch.Tensor | None = None  # the first seven side by side, which are views of it
+    flat: torch.Tensor | None = None  # one tensor of which the first seven are views
 
     @property
     def longest(self) -> int:
-        """A bound on the rows' length, the filled up one's too, that depends on sizes alone."""
+        """A bound on the length of any row, padding included, that depends on sizes alone."""
         return max(self.length, math.ceil(self.ids.shape[1] * (1 - 1 / LONGEST)) + 1)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """What passes that one graph can replay have in common."""
+        """The sizes of all tensors: a CUDA graph replays passes that have the same."""
         parts = self.ids[0], self.positions[0], self.slots, self.tokens, self.before, self.labels
         return (*map(len, parts), 0 if self.starts is None else len(self.starts), self.length)
 
     def to(self, device: torch.device) -> Packed:
-        """On a GPU in one copy, while the host goes on where the memory is pinned."""
-        if self.flat is None:  # a tree, which is for CPUs
+        """On the device, in one copy, which is asynchronous from pinned memory."""
+        if self.flat is None:  # a prefix tree, which stays on the CPU
             return self
         return _views(self.flat.to(device, non_blocking=True), self.sizes)
 
 
 def _views(flat: torch.Tensor, sizes: Sequence[int]) -> Packed:
-    """A Packed whose parts lie side by side in `flat`."""
+    """A Packed whose tensors are consecutive views of `flat`."""
     import torch
 
     *each, length = sizes
@@ -107,27 +109,27 @@ def _views(flat: torch.Tensor, sizes: Sequence[int]) -> Packed:
 
 
 def shape_of(rows: Sequence[Encoded]) -> Shape:
-    """The smallest Shape for these rows, with the token and the place that hold nothing."""
+    """The smallest Shape for these rows, with one token and one place for padding."""
     sizes = [len(row.ids) for row in rows]
     labels = sum(len(row.ids) - row.prompt_length for row in rows)
     return Shape(sum(sizes) + 1, len(rows), max(sizes) + 1, labels)
 
 
 def buckets(shapes: Iterable[Shape]) -> dict[Shape, Shape]:
-    """A few Shapes for many: each one's bucket, at most 5% more tokens than it needs."""
+    """Few Shapes for many: the bucket of each Shape has at most 5% more tokens."""
     found: dict[Shape, Shape] = {}
-    waiting = sorted(set(shapes), reverse=True)
-    while waiting:
-        longest = waiting[0].tokens
-        members = [shape for shape in waiting if shape.tokens * LONGEST >= longest]
+    remaining = sorted(set(shapes), reverse=True)
+    while remaining:
+        longest = remaining[0].tokens
+        members = [shape for shape in remaining if shape.tokens * LONGEST >= longest]
         bucket = Shape(*map(max, zip(*members, strict=True)))
         found |= dict.fromkeys(members, bucket)
-        waiting = waiting[len(members) :]
+        remaining = remaining[len(members) :]
     return found
 
 
 def pack(rows: Sequence[Encoded], shape: Shape, *, pin: bool = False) -> Packed:
-    """The rows as tensors in memory, filled up to the shape; in pinned memory for a GPU."""
+    """The rows as tensors in host memory, padded to the shape; `pin` for copies to a GPU."""
     import torch
 
     tokens, count, length, labels = shape
@@ -146,16 +148,16 @@ def pack(rows: Sequence[Encoded], shape: Shape, *, pin: bool = False) -> Packed:
         targets += row.ids[row.prompt_length :]
         start += size
     missing = tokens - len(ids)
-    spare = max(0, labels - len(targets))
-    more = count - len(rows)
-    starts = [*itertools.accumulate(sizes, initial=0), *[start] * more, tokens]
+    missing_labels = max(0, labels - len(targets))
+    missing_rows = count - len(rows)
+    starts = [*itertools.accumulate(sizes, initial=0), *[start] * missing_rows, tokens]
     parts = (
         ids + [0] * missing,
         positions + [0] * missing,
         slots + [count * length - 1] * missing,
         places,
-        before + [tokens - 1] * spare,
-        targets + [-100] * spare,
+        before + [tokens - 1] * missing_labels,
+        targets + [-100] * missing_labels,
         starts,
     )
     flat = torch.tensor([number for part in parts for number in part])

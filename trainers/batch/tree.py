@@ -1,9 +1,9 @@
-"""Rows of token ids as a prefix tree: what their prompts begin with in common is there once.
+"""Rows of token ids as a prefix tree: a prefix that prompts share is computed once.
 
     pack_tree([Encoded([5, 6, 7, 2], 2), Encoded([5, 6, 8, 2], 2)])
         ids [[5, 6, 7, 2, 8, 2]], positions [[0, 1, 2, 3, 2, 3]], labels [7, 2, 8, 2]
 
-For CPUs: a GPU has more to lose from irregular rows than from computing a token twice.
+For CPUs only: on a GPU irregular rows would cost more than computing a token twice.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     import torch
 
 LOOSE = 1.15
-"""How much more rows that attend together may compute than one by one."""
+"""Padding may make a block's attention products at most 15% larger than those of single rows."""
 
 
 def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
-    """The rows as a tree, on a CPU: what prompts have in common from their start on is there once.
+    """The rows as a prefix tree; with `share=False` every row keeps tokens of its own.
 
-    A token's hidden state depends on the tokens before it alone, so the sums over rows that make up
-    the loss and its gradient are the same.
+    Under a causal mask a hidden state depends on earlier tokens only, so loss and gradient, which
+    are sums over rows, stay the same. Prompts are shared, completions are not.
     """
     import torch
 
-    found: dict[tuple[int, int], int] = {}
+    children: dict[tuple[int, int], int] = {}
     ids: list[int] = []
     positions: list[int] = []
     paths: list[tuple[list[int], int]] = []
@@ -40,13 +40,13 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
         start = len(ids)
         for place, token in enumerate(row.ids):
             key = (path[-1] if path else -1, token)
-            known = found.get(key) if share and place < row.prompt_length else None
+            known = children.get(key) if share and place < row.prompt_length else None
             if known is None:
                 known = len(ids)
                 ids.append(token)
                 positions.append(place)
                 if place < row.prompt_length:
-                    found[key] = known
+                    children[key] = known
             path.append(known)
         paths.append((path, len(ids) - start))
         before += path[row.prompt_length - 1 : -1]
@@ -54,19 +54,19 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
     tokens: list[int] = []
     blocks: list[Block] = []
     slots = [0] * len(ids)
-    again: dict[int, list[int]] = {}
-    for group in _alike(paths):
+    places_of: dict[int, list[int]] = {}
+    for group in _groups(paths):
         n = max(len(path) for path, _ in group)
         m = max(own for _, own in group)
         for path, own in group:
             tokens += [path[0]] * (n - len(path))
             for place, token in enumerate(path, len(tokens)):
-                again.setdefault(token, []).append(place)
+                places_of.setdefault(token, []).append(place)
             tokens += path
             for place in range(len(tokens) - own, len(tokens)):
                 slots[tokens[place]] = place
         blocks.append(Block(_bias([n - len(path) for path, _ in group], m, n), n))
-    shared = [places for places in again.values() if len(places) > 1]
+    shared = [places for places in places_of.values() if len(places) > 1]
     return Packed(
         torch.tensor([ids]),
         torch.tensor([positions]),
@@ -83,8 +83,11 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
     )
 
 
-def _alike(paths: Sequence[tuple[list[int], int]]) -> list[list[tuple[list[int], int]]]:
-    """The rows in groups whose products, filled up, are not much larger than one by one."""
+def _groups(paths: Sequence[tuple[list[int], int]]) -> list[list[tuple[list[int], int]]]:
+    """Group rows of similar size, so that padding adds little to their attention products.
+
+    A row is its path of tokens from the root and how many of them are its own.
+    """
 
     def size(row: tuple[list[int], int]) -> tuple[int, int]:
         return len(row[0]), row[1]
@@ -103,9 +106,10 @@ def _alike(paths: Sequence[tuple[list[int], int]]) -> list[list[tuple[list[int],
 
 
 def _bias(missing: Sequence[int], m: int, n: int) -> torch.Tensor:
+    """The causal mask (R, m, n) of rows with so many places of padding on the left each."""
     import torch
 
-    asked, seen = torch.arange(n - m, n)[:, None], torch.arange(n)
-    there = seen >= torch.tensor(missing)[:, None, None]
-    visible = (asked >= seen) & there | (asked == seen)  # each sees itself, filled up or not
+    query, key = torch.arange(n - m, n)[:, None], torch.arange(n)
+    real = key >= torch.tensor(missing)[:, None, None]
+    visible = (query >= key) & real | (query == key)  # padding sees itself, else softmax is NaN
     return torch.zeros(len(missing), m, n).masked_fill_(~visible, -torch.inf)
