@@ -1,9 +1,9 @@
-"""Causal attention of packed rows on a GPU by torch's flash kernels for rows of any length.
+"""Causal attention of packed rows on a GPU, by torch's variable-length flash attention kernels.
 
     attend_flash(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
 
-Rows stay where they are: `packed.starts` says where each begins, and what is filled up behind them
-is a row of its own that nothing looks at.
+No row is moved: `packed.starts` has the offsets of the rows, and the padding behind them is one
+more row, whose output is never used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainers.attention.rotary import turn, turn_back
 from trainers.batch.packed import Packed
 
 LARGEST = 256
-"""The largest head that the kernels take."""
+"""The largest head size that the kernels take."""
 
 
 def attend_flash(
@@ -28,7 +28,7 @@ def attend_flash(
     packed: Packed,
     heads: Heads,
 ) -> torch.Tensor:
-    """projected (T, all * size) is overwritten; cos and signed (T, size)."""
+    """projected (T, all * size) is overwritten; cos and signed (T, size) as in `rotary`."""
     attended: torch.Tensor = _Flash.apply(  # type: ignore[no-untyped-call]
         projected, cos, signed, packed.starts, packed.longest, heads
     )
@@ -36,7 +36,7 @@ def attend_flash(
 
 
 def has_flash(x: torch.Tensor, heads: Heads) -> bool:
-    """Whether torch's kernels run: in half precision, on Ampere and later."""
+    """Whether the kernels support these heads: fp16 or bf16, on NVIDIA GPUs from Ampere on."""
     return (
         x.is_cuda
         and torch.version.hip is None
@@ -55,18 +55,18 @@ class _Flash(torch.autograd.Function):
         projected: torch.Tensor,
         cos: torch.Tensor,
         signed: torch.Tensor,
-        places: torch.Tensor,
+        offsets: torch.Tensor,
         longest: int,
         heads: Heads,
     ) -> torch.Tensor:
         each = projected.detach().view(len(projected), heads.all, heads.size)
-        turn(each[:, : heads.turned], cos, signed)  # no one else has the projection
-        starts = places.int()
+        turn(each[:, : heads.turned], cos, signed)  # in place: nothing else reads the projection
+        starts = offsets.int()
         rows = (starts, starts, longest, longest, 0.0, True)
-        out, summed, *drawn, _ = torch.ops.aten._flash_attention_forward(
+        out, logsumexp, *rng_state, _ = torch.ops.aten._flash_attention_forward(
             *heads.split(each), *rows, False, scale=heads.scale
         )
-        ctx.save_for_backward(cos, signed, starts, each, out, summed, *drawn)
+        ctx.save_for_backward(cos, signed, starts, each, out, logsumexp, *rng_state)
         ctx.longest, ctx.heads = longest, heads
         attended: torch.Tensor = out.flatten(1)
         return attended
@@ -74,18 +74,18 @@ class _Flash(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        cos, signed, starts, each, out, summed, *drawn = ctx.saved_tensors
+        cos, signed, starts, each, out, logsumexp, *rng_state = ctx.saved_tensors
         heads: Heads = ctx.heads
         rows = (starts, starts, ctx.longest, ctx.longest, 0.0, True)
-        by_each = torch.ops.aten._flash_attention_backward(
+        gradients = torch.ops.aten._flash_attention_backward(
             gradient.reshape(out.shape),
             *heads.split(each),
             out,
-            summed,
+            logsumexp,
             *rows,
-            *drawn,
+            *rng_state,
             scale=heads.scale,
         )
-        found = torch.cat(by_each, 1)
-        turn_back(found[:, : heads.turned], cos, signed)
-        return found.flatten(1), None, None, None, None, None
+        by_each = torch.cat(gradients, 1)
+        turn_back(by_each[:, : heads.turned], cos, signed)
+        return by_each.flatten(1), None, None, None, None, None

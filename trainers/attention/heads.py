@@ -1,4 +1,7 @@
-"""How the projection that attention starts from is made up."""
+"""The layout of a fused query, key and value projection: its heads, in this order, and their size.
+
+Heads(queries=9, keys=3, size=64, scale=0.125)      9 query, 3 key and 3 value heads of 64
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import torch
 
 
 class Heads(NamedTuple):
-    """How a projection is made up: query heads, as many of keys and of values, and their size."""
+    """Query heads, key heads (and as many value heads), their size, and the scale of the scores."""
 
     queries: int
     keys: int
@@ -17,13 +20,14 @@ class Heads(NamedTuple):
 
     @property
     def turned(self) -> int:
-        """The heads that rotary positions turn."""
+        """The heads that rotary position embeddings rotate: queries and keys, which come first."""
         return self.queries + self.keys
 
     @property
     def all(self) -> int:
+        """The heads of the whole projection."""
         return self.queries + 2 * self.keys
 
     def split(self, each: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(..., all, size) as queries, keys and values."""
+        """Split (..., all, size) into queries, keys and values."""
         return torch.split(each, [self.queries, self.keys, self.keys], -2)

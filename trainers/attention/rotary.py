@@ -1,9 +1,9 @@
-"""Rotary positions on queries and keys side by side, in place and in few kernels.
+"""Rotary position embeddings (Su et al. 2021) on queries and keys together, in place.
 
-    turn(x, cos, signed)        x cos + rotate(x) sin  for x (T, heads, d), cos and signed (T, d)
-    turn_back(g, cos, signed)   the gradient of that
+    turn(x, cos, signed)        x cos + rotate_half(x) sin, for x (T, heads, d), cos, signed (T, d)
+    turn_back(g, cos, signed)   its gradient with respect to x, from g (T, heads, d)
 
-`signed` is (-sin1, sin2) for sin in halves, so that `rotate` is a roll.
+`signed` is sin with its first half negated, so that rotate_half(x) sin = roll(x, d/2) signed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.engine.kernels.choice import kernels
 
 
 def signed(sin: torch.Tensor) -> torch.Tensor:
-    """sin (..., d) with its first half negated; all layers are given the same sin, and one copy."""
+    """sin (..., d) with its first half negated; cached on sin, which all layers are given."""
     made: torch.Tensor | None = getattr(sin, "fmtharness_signed", None)
     if made is None:
         first, second = sin.chunk(2, -1)
@@ -24,6 +24,7 @@ def signed(sin: torch.Tensor) -> torch.Tensor:
 
 
 def turn(x: torch.Tensor, cos: torch.Tensor, signed_sin: torch.Tensor) -> None:
+    """Rotate x (T, heads, d) in place."""
     if own := kernels(x):
         own.turn(x, x, cos, signed_sin)
         return
@@ -32,6 +33,7 @@ def turn(x: torch.Tensor, cos: torch.Tensor, signed_sin: torch.Tensor) -> None:
 
 
 def turn_back(gradient: torch.Tensor, cos: torch.Tensor, signed_sin: torch.Tensor) -> None:
+    """Replace the gradient of `turn`'s output by that of its input, in place."""
     if own := kernels(gradient):
         own.turn(gradient, gradient, cos, signed_sin, back=True)
         return

@@ -1,9 +1,9 @@
-"""Causal attention of a tree's rows on a CPU in bf16, by plain products and kernels between them.
+"""Causal attention of a prefix tree's rows on a CPU in bf16: torch's products and C kernels.
 
     attend_rows_in_c(projected, cos, signed, packed, heads, kernels)     as rows.attend_rows
 
-The kernels (`harness.engine.kernels.cpu`) turn what tokens are into what products need, and back,
-in one pass over memory each.
+Each kernel (`harness.engine.kernels.cpu`) does in one pass over memory what `rows` does in several
+operations: gather the operands of the products, softmax, and scatter their results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def attend_rows_in_c(
     heads: Heads,
     kernels: Any,
 ) -> torch.Tensor:
-    """projected (T, all * size) is overwritten; cos and signed (T, size)."""
+    """projected (T, all * size) is overwritten; cos and signed (T, size) as in `rotary`."""
     attended: torch.Tensor = _RowsInC.apply(  # type: ignore[no-untyped-call]
         projected, cos, signed, packed, heads, kernels
     )
@@ -46,15 +46,15 @@ class _RowsInC(torch.autograd.Function):
     ) -> torch.Tensor:
         each = projected.detach().view(len(projected), heads.all, heads.size)
         turned = each[:, : heads.turned]
-        kernels.turn(turned, turned, cos, signed)  # no one else has the projection
+        kernels.turn(turned, turned, cos, signed)  # in place: nothing else reads the projection
         out = each.new_empty(len(each), heads.queries, heads.size)
         saved = []
         for block, bias in _blocks(packed, heads, kernels):
             (query, key, value), (query_wide, key_wide, value_wide) = kernels.split(block, each)
-            share_wide = torch.bmm(query_wide, key_wide.transpose(1, 2))
-            share = kernels.softmax(share_wide, bias, heads.scale)
-            kernels.join(block, torch.bmm(share_wide, value_wide), out)
-            saved += [query, key, value, share]
+            scores = torch.bmm(query_wide, key_wide.transpose(1, 2))
+            softmax = kernels.softmax(scores, bias, heads.scale)  # scores become fp32 softmax, too
+            kernels.join(block, torch.bmm(scores, value_wide), out)
+            saved += [query, key, value, softmax]
         ctx.save_for_backward(cos, signed, *saved)
         ctx.packed, ctx.heads, ctx.kernels = packed, heads, kernels
         return out.flatten(1)
@@ -65,16 +65,17 @@ class _RowsInC(torch.autograd.Function):
         cos, signed, *saved = ctx.saved_tensors
         heads: Heads = ctx.heads
         kernels = ctx.kernels
-        come = gradient.contiguous()
-        by_each = come.new_empty(len(come), heads.all, heads.size)
-        sums = come.new_zeros(len(come), 2 * heads.keys, heads.size, dtype=torch.float32)
+        grad_output = gradient.contiguous()
+        tokens = len(grad_output)
+        by_each = grad_output.new_empty(tokens, heads.all, heads.size)
+        sums = grad_output.new_zeros(tokens, 2 * heads.keys, heads.size, dtype=torch.float32)
         for index, (block, _) in enumerate(_blocks(ctx.packed, heads, kernels)):
-            query, key, value, share = saved[4 * index : 4 * index + 4]
-            by_given = kernels.join_back(block, come)
-            by_share = torch.bmm(by_given, value.transpose(1, 2))
-            by_score = kernels.softmax_back(by_share, share, heads.scale)
-            back = by_score.transpose(1, 2), share.transpose(1, 2)
-            by_key, by_value = torch.bmm(back[0], query), torch.bmm(back[1], by_given)
+            query, key, value, softmax = saved[4 * index : 4 * index + 4]
+            by_attended = kernels.join_back(block, grad_output)
+            by_softmax = torch.bmm(by_attended, value.transpose(1, 2))
+            by_score = kernels.softmax_back(by_softmax, softmax, heads.scale)
+            by_key = torch.bmm(by_score.transpose(1, 2), query)
+            by_value = torch.bmm(softmax.transpose(1, 2), by_attended)
             kernels.split_back(block, torch.bmm(by_score, key), by_key, by_value, by_each, sums)
         kernels.sum_up(sums, by_each)
         turned = by_each[:, : heads.turned]
@@ -83,7 +84,7 @@ class _RowsInC(torch.autograd.Function):
 
 
 def _blocks(packed: Packed, heads: Heads, kernels: Any) -> Iterator[tuple[Any, torch.Tensor]]:
-    """Each block as the kernels take it, with its bias (R, m, n)."""
+    """Each block as the kernels' struct, with its bias (R, m, n)."""
     first = 0
     for block in packed.blocks:
         rows, m, n = block.bias.shape

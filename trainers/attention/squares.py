@@ -1,9 +1,9 @@
-"""Causal attention of packed rows where flash kernels cannot: all as squares of one length.
+"""Causal attention of packed rows without flash kernels, as a batch padded to one length.
 
     attend_squares(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
 
-Squares are filled up on the right, where causality hides what is filled in; passes of one Shape
-then have tensors of one size, as a CUDA graph needs.
+Rows are padded on the right, so the causal mask hides the padding. Passes of one Shape then have
+tensors of one size, as a CUDA graph needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def attend_squares(
     packed: Packed,
     heads: Heads,
 ) -> torch.Tensor:
-    """projected (T, all * size) is overwritten; cos and signed (T, size)."""
+    """projected (T, all * size) is overwritten; cos and signed (T, size) as in `rotary`."""
     squares: torch.Tensor = _Squares.apply(  # type: ignore[no-untyped-call]
         projected, cos, signed, packed.tokens, packed.slots, heads
     )
@@ -45,13 +45,13 @@ def attend_squares(
 
 
 def move(rows: torch.Tensor, there: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-    """rows[there]; the gradient comes back as gradient[back], so nothing is added up."""
+    """rows[there], with gradient[back] as its gradient: a gather instead of a scatter-add."""
     moved: torch.Tensor = _Move.apply(rows, there, back)  # type: ignore[no-untyped-call]
     return moved
 
 
 class _Squares(torch.autograd.Function):
-    """Queries and keys turned, and every token moved to its place in the squares."""
+    """Rotate queries and keys, and move every token to its place in the padded batch."""
 
     @staticmethod
     def forward(
@@ -66,7 +66,7 @@ class _Squares(torch.autograd.Function):
         ctx.save_for_backward(cos, signed, back)
         ctx.heads = heads
         each = projected.view(len(projected), heads.all, heads.size)
-        turn(each[:, : heads.turned], cos, signed)  # no one else has the projection
+        turn(each[:, : heads.turned], cos, signed)  # in place: nothing else reads the projection
         return projected.index_select(0, there)
 
     @staticmethod
@@ -74,10 +74,10 @@ class _Squares(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         cos, signed, back = ctx.saved_tensors
         heads: Heads = ctx.heads
-        found = gradient.index_select(0, back)
-        each = found.view(len(found), heads.all, heads.size)
+        by_projected = gradient.index_select(0, back)
+        each = by_projected.view(len(by_projected), heads.all, heads.size)
         turn_back(each[:, : heads.turned], cos, signed)
-        return found, None, None, None, None, None
+        return by_projected, None, None, None, None, None
 
 
 class _Move(torch.autograd.Function):
@@ -96,14 +96,14 @@ class _Move(torch.autograd.Function):
 
 
 def _shares_keys(query: torch.Tensor) -> bool:
-    """Whether several query heads may share a key in torch's fast kernels: on Ampere and later."""
+    """Whether torch's fast kernels support grouped-query attention; on GPUs, since Ampere."""
     if not query.is_cuda:
         return True
     return query.dtype != torch.float32 and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
 def _for_each_query(heads_of: torch.Tensor, heads: Heads) -> torch.Tensor:
-    """(R, length, keys, size), repeated for each query head where kernels do not share them."""
+    """(R, length, keys, size), repeated per query head without grouped-query kernels."""
     if _shares_keys(heads_of):
         return heads_of
     return heads_of.repeat_interleave(heads.queries // heads.keys, 2)
