@@ -1,4 +1,4 @@
-"""Completions by a local transformers model.
+"""Backend that generates Completions with a local transformers model.
 
 Transformers(max_new_tokens=128).complete(examples, ModelOptions(), None)
     yields Completion(example_id="eval-0", text='{"a": 1}', finish_reason="stop", ...)
@@ -17,7 +17,7 @@ from harness.records import Completion, Example
 
 
 class Transformers(Options):
-    """Greedy completions by a local transformers model, batched by length.
+    """Greedy decoding with a local transformers model, batched by prompt length.
 
     `{"id": "eval-0", "prompt": [...]}` becomes `{"example_id": "eval-0", "text": "{\\"a\\": 1}",
     "finish_reason": "stop", "prompt_tokens": 31, "completion_tokens": 6}`.
@@ -26,13 +26,14 @@ class Transformers(Options):
     name: ClassVar[str] = "transformers"
 
     max_new_tokens: int = Field(default=128, ge=1)
-    """Tokens after which a completion is cut off with finish_reason `length`."""
+    """Maximum new tokens; a longer completion is cut off with finish_reason `length`."""
     per_device_eval_batch_size: int = Field(default=32, ge=1)
-    """Prompts decoded side by side."""
+    """The batch size of decoding."""
 
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterator[Completion]:
+        """Load the model and yield one Completion per Example, in the order of `examples`."""
         from harness.engine.models import load_model
 
         yield from complete_with(
@@ -51,9 +52,9 @@ def complete_with(
     batch_size: int,
     in_step: bool = False,
 ) -> Iterator[Completion]:
-    """Completions by a model in memory, in the Examples' order.
+    """Yield the Completions of a loaded model, in the order of `examples`.
 
-    `in_step`: several processes hold pieces of the model and make the same completions together.
+    `in_step`: the model is sharded and all ranks generate the same completions together.
     """
     from harness.engine.encoding import encode_prompt, stop_tokens
     from harness.engine.generation import generate
@@ -74,7 +75,7 @@ def complete_with(
             batch_size=batch_size,
             in_step=in_step,
         ):
-            # Decoding must not tidy spaces or drop special tokens: the judge sees what was written.
+            # The judge must see the raw text: keep special tokens and do not clean up spaces.
             text = tokenizer.decode(
                 ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
             )

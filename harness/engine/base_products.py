@@ -1,10 +1,10 @@
-"""Products with the frozen weight of one or several layers, kept as a CPU's kernels take it.
+"""Matrix products with a frozen weight W (out, in), prepacked for oneDNN on a CPU.
 
-    multiply(x, weight, bias)        x W' + b     for W (out, in) from weight()
-    multiply_back(gradient, weight)  g W
+    multiply(x, weight, bias)        x W^T + b    for W = weight()
+    multiply_back(gradient, weight)  g W          the gradient w.r.t. x
 
-oneDNN, which computes bf16 products on a CPU, sorts a weight into blocks at each product; a weight
-that never changes can be kept so.
+For bf16 on a CPU, oneDNN reorders the weight into its blocked layout at every product. A frozen
+weight can be reordered once and kept.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import torch
 from harness.engine.rounding import agree
 
 PART = 400
-"""A weight is kept in blocks where it takes less than one in so many bytes of main memory.
+"""Prepack a weight only if it takes at most 1/PART of total main memory.
 
-Such rules must not hang on what else runs: blocks and plain weights differ in rounding.
+Total and not free memory: packed and plain weights round differently, so the choice must not depend
+on what else is running.
 """
 ROWS = 1024
-"""Rows of the products that weights are sorted for; others are computed, too."""
+"""Batch size hint for oneDNN's layout; products with other batch sizes work too."""
 
 
 class Floats:
-    """A weight that is held as floats, (out, in)."""
+    """An unquantized weight (out, in)."""
 
     def __init__(self, held: Callable[[], torch.Tensor]) -> None:
         self._held = held
@@ -37,7 +38,7 @@ class Floats:
         return self._held()
 
     def sorted(self, x: torch.Tensor, *, back: bool) -> torch.Tensor | None:
-        """In oneDNN's blocks, for products of x with W' or, `back`, with W; None where not kept."""
+        """W packed for x W^T, or with `back` for x W; None if this weight is not packed."""
         if x.device.type != "cpu" or x.dtype != torch.bfloat16:
             return None
         if back not in self._sorted:
@@ -48,37 +49,37 @@ class Floats:
 def multiply(
     x: torch.Tensor, weight: Callable[[], torch.Tensor], bias: torch.Tensor | None
 ) -> torch.Tensor:
-    """x (T, in) -> (T, out)."""
-    if isinstance(weight, Floats) and (blocks := weight.sorted(x, back=False)) is not None:
-        return _product(x, blocks, bias)
+    """x (T, in), bias (out,) or None -> x W^T + b (T, out)."""
+    if isinstance(weight, Floats) and (packed := weight.sorted(x, back=False)) is not None:
+        return _product(x, packed, bias)
     return torch.nn.functional.linear(x, weight(), bias)
 
 
 def multiply_back(gradient: torch.Tensor, weight: Callable[[], torch.Tensor]) -> torch.Tensor:
-    """gradient (T, out) -> (T, in)."""
-    if isinstance(weight, Floats) and (blocks := weight.sorted(gradient, back=True)) is not None:
-        return _product(gradient, blocks, None)
+    """gradient (T, out) -> g W (T, in)."""
+    if isinstance(weight, Floats) and (packed := weight.sorted(gradient, back=True)) is not None:
+        return _product(gradient, packed, None)
     return gradient @ weight()
 
 
-def _product(x: torch.Tensor, blocks: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, blocks, bias, "none", [], "")
-    return made
+def _product(x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return out
 
 
-@torch.inference_mode(False)  # generation may be the first to ask, and training the next
+@torch.inference_mode(False)  # generation may pack a weight that training uses later
 def _sorted(weight: torch.Tensor) -> torch.Tensor | None:
-    """None where torch or the machine cannot, or where memory is better left alone."""
+    """The packed weight; None if torch or the CPU lacks the operations, or it is too large."""
     if not _can_sort() or weight.nbytes > _main_memory() / PART:
         return None
     with torch.no_grad():
-        made: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
-    return made
+        packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
+    return packed
 
 
 @cache
 def _can_sort() -> bool:
-    """Whether torch has these operations, which it keeps for its compiler, and they are right."""
+    """Whether torch has these private operations (of torch.compile) and they compute correctly."""
     operations: Any = torch.ops.mkldnn
     try:
         if not operations._is_mkldnn_bf16_supported():
@@ -87,15 +88,15 @@ def _can_sort() -> bool:
         x, weight, bias = (
             torch.randn(shape, generator=generator).bfloat16() for shape in ((5, 64), (48, 64), 48)
         )
-        blocks = operations._reorder_linear_weight(weight, ROWS)
-        return agree(_product(x, blocks, bias), torch.nn.functional.linear(x, weight, bias))
+        packed = operations._reorder_linear_weight(weight, ROWS)
+        return agree(_product(x, packed, bias), torch.nn.functional.linear(x, weight, bias))
     except (AttributeError, RuntimeError, TypeError):
         return False
 
 
 @cache
 def _main_memory() -> int:
-    """In bytes."""
-    import psutil  # type: ignore[import-untyped]  # accelerate brings it
+    """Total main memory in bytes."""
+    import psutil  # type: ignore[import-untyped]  # a dependency of accelerate
 
     return int(psutil.virtual_memory().total)

@@ -1,9 +1,10 @@
-"""What the processes of one run exchange, by NCCL on GPUs and gloo beside it.
+"""Collective operations among the processes of a run: NCCL for CUDA tensors, gloo for CPU tensors.
 
-    broadcast_object({"step": 3})    the leader's value, in every process
-    all_reduce(gradient)             the sum over all processes, in place
+    broadcast_object({"step": 3})    rank 0's value, on every rank
+    all_reduce(gradient)             the sum over all ranks, in place
 
-With one process each returns at once. torch is imported at the first exchange.
+With a world size of 1 each but all_gather is a no-op. torch is imported and the process group
+created on first use.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 def broadcast_object(value: T) -> T:
-    """The leader's value, in every process; waits until all have come here."""
+    """Rank 0's value, on every rank; blocks until every rank has called it."""
     if count() == 1:
         return value
     from accelerate.utils import broadcast_object_list
@@ -29,7 +30,7 @@ def broadcast_object(value: T) -> T:
 
 
 def gather_objects(values: list[T]) -> list[T]:
-    """All processes' values, rank by rank."""
+    """The values of all ranks, concatenated in rank order."""
     if count() == 1:
         return values
     from accelerate.utils import gather_object
@@ -39,7 +40,7 @@ def gather_objects(values: list[T]) -> list[T]:
 
 
 def all_reduce(*tensors: torch.Tensor) -> None:
-    """Replace each tensor by its sum over all processes."""
+    """Replace each tensor, in place, by its sum over all ranks."""
     if count() == 1:
         return
     import torch.distributed
@@ -50,7 +51,7 @@ def all_reduce(*tensors: torch.Tensor) -> None:
 
 
 def broadcast(*tensors: torch.Tensor) -> None:
-    """Replace each tensor by the leader's."""
+    """Overwrite each tensor with rank 0's."""
     if count() == 1:
         return
     import torch.distributed
@@ -61,7 +62,7 @@ def broadcast(*tensors: torch.Tensor) -> None:
 
 
 def all_gather(piece: torch.Tensor) -> torch.Tensor:
-    """All processes' pieces (n,) behind each other: (processes * n,)."""
+    """Concatenate the shards (n,) of all ranks in rank order: (world size * n,)."""
     import torch.distributed
 
     _join()
@@ -73,9 +74,9 @@ def all_gather(piece: torch.Tensor) -> torch.Tensor:
 
 
 def destroy(*, failed: bool = False) -> None:
-    """End the group, once nothing more is exchanged.
+    """Destroy the process group; no collective may follow.
 
-    After a failure of this process alone NCCL would wait for the others, so it is left as it is.
+    With `failed` an NCCL group is left alone: destroying it would block on the other ranks.
     """
     if count() == 1:
         return
@@ -88,18 +89,19 @@ def destroy(*, failed: bool = False) -> None:
 
 
 def _join() -> None:
-    """The process group, by NCCL on GPUs and gloo beside it; the leader may keep others waiting."""
+    """Create the process group. The timeout is long: other ranks wait while rank 0 works alone."""
     from datetime import timedelta
 
     import torch
 
-    # Imported later, its functions' defaults keep the group: gloo's threads then outlive Python.
+    # If imported after the group is created, its default arguments hold a reference to the group,
+    # and gloo's threads then outlive the interpreter.
     import torch.distributed.nn.functional
     from accelerate import PartialState
 
     if torch.distributed.is_initialized():
         return
     on_gpus = torch.cuda.is_available()
-    # Through gloo goes what lies in main memory: objects, and the states of paged optimizers.
+    # gloo carries what is in main memory: objects, and the states of paged optimizers.
     both = {"backend": "cuda:nccl,cpu:gloo"} if on_gpus else {}
     PartialState(cpu=not on_gpus, timeout=timedelta(days=1), **both)

@@ -1,12 +1,12 @@
-"""CUDA graphs, and the GPU memory that their owner does not use between replays.
+"""CUDA graph capture, and reuse of a graph's memory pool between its replays.
 
-    with nothing_read():      raises where a graph could not hold what is run
-    let_go()                  gives back memory that nothing uses
+    with nothing_read():      raises on a device-to-host sync, which a graph cannot capture
+    let_go()                  returns cached memory to the GPU
     graph = captured(run, pool.id)
-    with lend(pool):          by the owner, who replays none of the pool's graphs inside
-    with borrowed():          what is allocated here lies in lent memory, where there is some
+    with lend(pool):          the pool's owner lends it and must replay none of its graphs inside
+    with borrowed():          allocations inside come from the lent pool, if there is one
 
-A borrower lets go of it before the owner goes on.
+All borrowed tensors must be freed before the owner replays a graph of the pool.
 """
 
 from __future__ import annotations
@@ -24,31 +24,32 @@ _lent: ContextVar[torch.cuda.MemPool | None] = ContextVar("lent", default=None)
 
 @contextmanager
 def nothing_read() -> Iterator[None]:
-    """Raise RuntimeError where a value is read from the device.
+    """Inside: raise RuntimeError when the host synchronizes with the device, as `.item()` does.
 
-    A graph cannot hold that, and a capture that fails may leave torch's allocator unusable.
+    Detects this before a capture, since a failed capture can leave torch's allocator unusable.
+    Without CUDA it does nothing.
     """
     if not torch.cuda.is_available():
         yield
         return
     before = torch.cuda.get_sync_debug_mode()
-    _ask_for(2)
+    _set_sync_debug_mode(2)
     try:
         yield
     finally:
-        _ask_for(before)
+        _set_sync_debug_mode(before)
 
 
-def _ask_for(mode: int) -> None:
+def _set_sync_debug_mode(mode: int) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that it may overlook some
+        warnings.simplefilter("ignore")  # torch warns that the mode is a prototype
         torch.cuda.set_sync_debug_mode(mode)
 
 
 def let_go() -> None:
-    """Give the GPU back what torch only keeps: free blocks, and what cuBLAS works in.
+    """Free cuBLAS's workspaces and the allocator's unused cached blocks.
 
-    The latter is 64 MiB on an H200, and made anew where it is asked for.
+    The workspaces take 64 MiB on an H200; cuBLAS allocates them again when needed.
     """
     clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
     if torch.cuda.is_available() and clear is not None:
@@ -57,34 +58,36 @@ def let_go() -> None:
 
 
 def captured(run: Callable[[], object], pool: Any = None) -> torch.cuda.CUDAGraph:
-    """The graph of one call, which is not run; it works on the tensors that the call used.
+    """Capture one call of `run` as a CUDA graph, without executing it.
 
-    Its memory is that of the pool, else lent memory, else its own. Raises RuntimeError where the
-    call does what a graph cannot hold.
+    A replay reads and writes the same tensors as the captured call. The graph allocates from
+    `pool`, else from the lent pool, else from a new pool of its own. Raises RuntimeError if the
+    call contains an operation that cannot be captured.
     """
     lent = _lent.get()
     if pool is None:
         pool = torch.cuda.graph_pool_handle() if lent is None else lent.id
-    graph, outside = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
     try:
         with torch.cuda.graph(graph, pool=pool):
             run()
     except RuntimeError:
-        _give_up(outside, pool)
+        _abort_capture(stream, pool)
         raise
     return graph
 
 
-def _give_up(outside: torch.cuda.Stream, pool: Any) -> None:
-    """What torch leaves undone where a capture fails (before 2.12, the memory too)."""
-    torch.cuda.set_stream(outside)
-    with suppress(RuntimeError, AttributeError):  # it was done, or has another name
-        torch._C._cuda_endAllocateToPool(outside.device_index, pool)
-        torch._C._cuda_releasePool(outside.device_index, pool)
+def _abort_capture(stream: torch.cuda.Stream, pool: Any) -> None:
+    """Restore the stream and, before torch 2.12, the allocator: a failed capture leaves both."""
+    torch.cuda.set_stream(stream)
+    with suppress(RuntimeError, AttributeError):  # torch has done it, or renamed these functions
+        torch._C._cuda_endAllocateToPool(stream.device_index, pool)
+        torch._C._cuda_releasePool(stream.device_index, pool)
 
 
 @contextmanager
 def lend(pool: torch.cuda.MemPool) -> Iterator[None]:
+    """Inside: `borrowed` and `captured` allocate from this pool."""
     token = _lent.set(pool)
     try:
         yield
@@ -94,15 +97,16 @@ def lend(pool: torch.cuda.MemPool) -> Iterator[None]:
 
 @contextmanager
 def borrowed() -> Iterator[None]:
+    """Inside: allocate from the lent pool, on the stream of all captures; else no effect."""
     pool, stream = _lent.get(), torch.cuda.graph.default_capture_stream
     if pool is None or stream is None:
         yield
         return
-    # A block of memory goes to the stream that had it before: here, the one of all captures.
-    outside = torch.cuda.current_stream()
-    stream.wait_stream(outside)
+    # The allocator reuses a block only on the stream that allocated it: here, the capture stream.
+    outer = torch.cuda.current_stream()
+    stream.wait_stream(outer)
     try:
         with torch.cuda.stream(stream), torch.cuda.use_mem_pool(pool):
             yield
     finally:
-        outside.wait_stream(stream)
+        outer.wait_stream(stream)

@@ -1,12 +1,13 @@
-"""Attention while decoding: no copies of keys, and no plans.
+"""Attention for decode steps with grouped-query attention, without copying keys and values.
 
-    use(model)                  where the model attends by torch's scaled_dot_product_attention
-    with ready_kernels():       inside, torch chooses among kernels that need no plan
+    use(model)                  sets it on a model whose attention implementation is "sdpa"
+    with ready_kernels():       inside, SDPA does not use cuDNN
 
-Under a mask transformers repeats keys and values for each query head that shares them (5.17 does,
-5.23 no longer), and reads all that was written so far once more for it. Of one token, these heads
-can be asked as tokens of one head instead: the same products, with no copy. cuDNN, torch's first
-choice on some GPUs, plans anew for each size of batch and prompt, which took 50 ms on an H200.
+With a mask, transformers repeats keys and values for each query head of a group (5.17 does, 5.23
+does not), which reads and writes the whole KV cache again. For a single query token, the query
+heads of a group can be passed as tokens of one head instead: the same products without the copy.
+cuDNN, torch's first choice on some GPUs, builds a new plan for each batch size and prompt length;
+that took 50 ms on an H200.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ NAME = "fmtharness_decode"
 
 
 def use(model: Any) -> None:
-    """Let the model attend so, unless another way of its own was chosen for it."""
+    """Set `attend` as the model's attention; no effect if its implementation is not "sdpa"."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -32,16 +33,16 @@ def use(model: Any) -> None:
         return
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
-    with quiet_transformers():  # some models say that they cannot, and go on as before
+    with quiet_transformers():  # models without support log a warning and keep their own
         model.set_attn_implementation(NAME)
 
 
 def ready_kernels() -> AbstractContextManager[None]:
-    """Inside, attention of a size that was not seen before takes no longer than of any other."""
-    made: AbstractContextManager[None] = sdpa_kernel(
+    """Inside: SDPA uses every backend but cuDNN, so a new shape has no planning cost."""
+    backends: AbstractContextManager[None] = sdpa_kernel(
         [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     )
-    return made
+    return backends
 
 
 def attend(
@@ -52,18 +53,22 @@ def attend(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query, key, value (rows, heads, tokens, size) -> (rows, tokens, heads, size)."""
-    rows, heads, tokens, size = query.shape
-    keys = key.shape[1]
-    # A mask with heads of its own, or what else a model adds, is left to transformers.
+    """Scaled dot-product attention, with the signature of transformers' AttentionInterface.
+
+    query (B, heads, T, size), key and value (B, KV heads, S, size) -> (B, T, heads, size), and
+    None in place of the attention weights.
+    """
+    batch, heads, tokens, size = query.shape
+    kv_heads = key.shape[1]
+    # Masks that differ by head and position biases are left to transformers.
     plain = attention_mask is not None and attention_mask.shape[1] == 1
-    if tokens > 1 or heads == keys or not plain or kwargs.get("position_bias") is not None:
+    if tokens > 1 or heads == kv_heads or not plain or kwargs.get("position_bias") is not None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        whole: Any = sdpa_attention_forward
-        return whole(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
-    asked = query.reshape(rows, keys, heads // keys, size)
-    made = scaled_dot_product_attention(
-        asked, key, value, attn_mask=attention_mask, scale=kwargs.get("scaling")
+        fallback: Any = sdpa_attention_forward
+        return fallback(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+    grouped = query.reshape(batch, kv_heads, heads // kv_heads, size)
+    out = scaled_dot_product_attention(
+        grouped, key, value, attn_mask=attention_mask, scale=kwargs.get("scaling")
     )
-    return made.reshape(rows, 1, heads, -1), None
+    return out.reshape(batch, 1, heads, -1), None

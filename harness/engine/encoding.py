@@ -1,7 +1,9 @@
-"""Turns prompts and Examples into token ids: one function each, for training and generation alike.
+"""Encodes prompts and Examples as token ids, with the same code for training and generation.
 
-encode_prompt(tokenizer, example.prompt)  -> [1, 4093, 198, ...]     ends where the answer starts
-encode_example(tokenizer, example)        -> Encoded(ids=[1, ..., 2], prompt_length=31)
+encode_prompt(tokenizer, example.prompt)          -> [1, 4093, 198, ...]
+encode_example(tokenizer, example, stop_id=2)     -> Encoded(ids=[1, ..., 2], prompt_length=31)
+
+A prompt's ids end with the chat template's generation prompt.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Generated(NamedTuple):
-    """The new token ids of one prompt, without the stop token."""
+    """The generated token ids of the prompt at index `place`, without the stop token."""
 
     place: int
     ids: list[int]
@@ -27,30 +29,30 @@ class Generated(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """An Example as token ids; labels are the positions from `prompt_length` on."""
+    """An Example as token ids. The positions from `prompt_length` on are labels."""
 
     ids: list[int]
     prompt_length: int
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message]) -> list[int]:
-    """The token ids after which the model writes its answer.
+    """The token ids of the messages and the generation prompt, by the chat template.
 
-    Raises ModelError where the tokenizer has no chat template.
+    Raises ModelError if the tokenizer has no chat template.
     """
     return _ids(tokenizer, _chat_text(tokenizer, prompt))
 
 
 def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id: int) -> Encoded:
-    """The prompt's ids, the completion's, and the stop token."""
+    """The ids of the prompt and the completion, each tokenized separately, and the stop token."""
     prompt = encode_prompt(tokenizer, example.prompt)
     return Encoded([*prompt, *_ids(tokenizer, example.completion), stop_id], len(prompt))
 
 
 def stop_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an assistant's turn, as the chat template writes it, else eos.
+    """The special token that the chat template puts after an assistant message, else eos.
 
-    Raises ModelError where the tokenizer has neither.
+    Raises ModelError if the tokenizer has neither.
     """
     user, answer = Message("user", "?"), Message("assistant", "!")
     opened = _chat_text(tokenizer, [user])
@@ -65,7 +67,7 @@ def stop_token(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def stop_tokens(loaded: Loaded) -> set[int]:
-    """All tokens that end a completion: the template's, the tokenizer's and the model's own."""
+    """All token ids that end a completion: `stop_token`, and eos of tokenizer and model."""
     model, tokenizer = loaded
     ends = model.generation_config.eos_token_id if model.generation_config else None
     own = ends if isinstance(ends, list) else [ends]
@@ -75,10 +77,11 @@ def stop_tokens(loaded: Loaded) -> set[int]:
 def certify_parity(
     tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example], encoded: Iterable[Encoded]
 ) -> dict[str, Any]:
-    """Proof that training sees the prompts that generation sees, for the run's manifest.
+    """Check that training rows begin with the prompt ids that generation uses.
 
-    Compares, for every Example, the ids before its first label with the ids a backend would feed,
-    and the last label with the stop token. Raises ParityError naming the first that differs.
+    Compares, for every Example, the ids before its first label with `encode_prompt`, and the last
+    id with the stop token. Returns the certificate for the run's manifest. Raises ParityError with
+    the first Example that differs.
     """
     stop_id = stop_token(tokenizer)
     digest, count = hashlib.sha256(), 0
@@ -86,8 +89,8 @@ def certify_parity(
         prompt = encode_prompt(tokenizer, example.prompt)
         if row.ids[: row.prompt_length] != prompt or row.ids[-1] != stop_id:
             raise ParityError(
-                f"Example {example.id}: training would see other token ids than generation; "
-                f"the tokenizer {tokenizer.name_or_path!r} is not stable, refusing to train"
+                f"Example {example.id}: its token ids in training differ from those in generation; "
+                f"the tokenizer {tokenizer.name_or_path!r} is not deterministic, refusing to train"
             )
         digest.update(repr(prompt).encode())
         count += 1

@@ -1,11 +1,12 @@
-"""Greedy decoding of many prompts: in slots on a GPU (`engine.slots`), else in batches by length
-with left padding, which finished rows leave.
+"""Greedy decoding of many prompts.
 
-    generate(model, [[1, 4093, 198]], stop_ids={2}, pad_id=2, max_new_tokens=64)
-        yields (0, [504, 1799, ...], "stop")
+    generate(model, [[1, 4093, 198]], stop_ids={2}, pad_id=2, max_new_tokens=64, batch_size=32)
+        yields Generated(place=0, ids=[504, 1799, ...], finish_reason="stop")
 
-It reads no generation config, so a hub model's sampling defaults and penalties cannot leak in, and
-only the stop token or the budget ends a row.
+On a GPU it uses slots with CUDA graphs (`engine.slots`). Otherwise it decodes left-padded batches
+of prompts of similar length and drops finished rows from the batch. It ignores the model's
+generation config, so sampling defaults and penalties of a hub model have no effect. Only a stop
+token or the token limit ends a row.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ def generate(
     batch_size: int,
     in_step: bool = False,
 ) -> Iterator[Generated]:
-    """Yield each prompt's continuation as it finishes, longest prompts first.
+    """Yield each prompt's continuation as it finishes; longer prompts start first.
 
-    `max_new_tokens` is 1 or more; a prompt that leaves no room in the model's context is yielded
-    with the reason `error`.
-    `in_step`: several processes decode the same prompts, each token as the leader chooses it.
+    `max_new_tokens` must be at least 1. An empty prompt, or one that fills the model's context, is
+    yielded with finish_reason `error`. When GPU memory runs out, `batch_size` is halved; raises
+    torch.OutOfMemoryError at batch size 1.
+
+    `in_step`: all ranks decode the same prompts and take each token from rank 0.
     """
     limit = getattr(model.config, "max_position_embeddings", None) or float("inf")
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
@@ -67,14 +70,14 @@ def generate(
                     finished.add(one.place)
                     yield one
         except torch.OutOfMemoryError:
-            if batch_size == 1 or in_step:  # the others are in the middle of the same pass
+            if batch_size == 1 or in_step:  # the other ranks are in the same forward pass
                 raise
             full = True
         else:
             full = False
         if full:
             batch_size = max(1, batch_size // 2)
-            say(f"generate: out of GPU memory, going on with batches of {batch_size}")
+            say(f"generate: out of GPU memory, continuing with batches of {batch_size}")
             slots = found = None
             torch.cuda.empty_cache()
         waiting = [index for index in waiting if index not in finished]
@@ -82,12 +85,12 @@ def generate(
 
 @contextmanager
 def _compact_head(model: Any) -> Iterator[None]:
-    """Inside, the head is given its positions in one piece.
+    """Inside: make the LM head's input contiguous.
 
-    Of a slice torch copies the head's weights for each row on a CPU: gigabytes.
+    For a non-contiguous slice, torch on a CPU copies the head's weight once per row: gigabytes.
     """
     head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, given: tuple(x.contiguous() for x in given))
+    hook = head.register_forward_pre_hook(lambda _, args: tuple(x.contiguous() for x in args))
     try:
         yield
     finally:
@@ -102,7 +105,7 @@ def _decode(
     pad_id: int,
     in_step: bool,
 ) -> Iterator[Generated]:
-    """One batch: the prompts at the places of `budgets`."""
+    """Decode one batch: `budgets` maps a prompt's index to its maximum number of new tokens."""
     device = next(model.parameters()).device
     rows = list(budgets)
     width = max(len(prompts[index]) for index in rows)
@@ -127,7 +130,7 @@ def _decode(
         if in_step:
             collectives.broadcast(chosen)
         tokens = chosen.tolist()
-        going = []
+        active = []
         for place, (index, token) in enumerate(zip(rows, tokens, strict=True)):
             if token in stop_ids:
                 yield Generated(index, written[index], "stop")
@@ -136,15 +139,15 @@ def _decode(
             if len(written[index]) == budgets[index]:
                 yield Generated(index, written[index], "length")
             else:
-                going.append(place)
-        if not going:
+                active.append(place)
+        if not active:
             return
-        if len(going) < len(rows):
-            kept = torch.tensor(going, device=device)
+        if len(active) < len(rows):
+            kept = torch.tensor(active, device=device)
             with borrowed():
                 cache.batch_select_indices(kept)
             chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
-            rows = [rows[place] for place in going]
+            rows = [rows[place] for place in active]
         ids = chosen[:, None]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         positions = positions[:, -1:] + 1

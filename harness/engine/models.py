@@ -1,7 +1,7 @@
-"""From a model reference to a model and its tokenizer, on their device.
+"""Loads a model and its tokenizer, quantized and with an adapter if asked for.
 
-load_model(ModelOptions())                  the built-in smollm2-135m-instruct
-load_model(ModelOptions(name="./my-model")) a folder; also a .gguf file or a hub id
+load_model(ModelOptions())                        Loaded(model, tokenizer) of smollm2-135m-instruct
+load_model(ModelOptions(name="./my-model"))       a folder; also a .gguf file or a hub id
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 def load_model(
     options: ModelOptions, adapter: Path | None = None, *, stay_packed_on_cpu: bool = False
 ) -> Loaded:
-    """The model in evaluation mode on its device, with the adapter on it where one is given.
+    """Load the model in eval mode, with frozen parameters and the adapter if one is given.
 
     NF4 means double-quantized 4-bit NormalFloat weights (Dettmers et al. 2023, QLoRA) in every
-    linear layer but the head. `stay_packed_on_cpu` leaves the model in main memory, in the type
-    that its device asks for. Raises ModelError with the way out where loading fails.
+    linear layer but the head. `stay_packed_on_cpu` leaves the model on the CPU and does not
+    dequantize it; its dtype is still the one for the device of `options`. Raises ModelError if
+    loading fails.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -37,18 +38,18 @@ def load_model(
     source = resolve(options.name)
     device = device_of(options)
     if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)  # graphs, streams and Triton's kernels go by the current one
+        torch.cuda.set_device(device)  # CUDA graphs, streams and Triton use the current device
     if options.memory_limit and device.type == "cuda":
-        whole = torch.cuda.get_device_properties(device).total_memory
-        share = min(1.0, bytes_of(options.memory_limit) / whole)
-        torch.cuda.set_per_process_memory_fraction(share, device)
+        total = torch.cuda.get_device_properties(device).total_memory
+        fraction = min(1.0, bytes_of(options.memory_limit) / total)
+        torch.cuda.set_per_process_memory_fraction(fraction, device)
     dtype = _dtype(options, device)
     if stay_packed_on_cpu:
         device = torch.device("cpu")
     arguments: dict[str, Any] = {"dtype": dtype, "trust_remote_code": options.trust_remote_code}
     if options.quantization == "nf4":
         arguments["quantization_config"] = _nf4(dtype)
-        arguments["device_map"] = {"": device}  # unset, it would be a GPU where there is one
+        arguments["device_map"] = {"": device}  # the default is a GPU if there is one
     shared = {"revision": options.revision, "trust_remote_code": options.trust_remote_code}
     try:
         with quiet_transformers():
@@ -58,17 +59,17 @@ def load_model(
             )
     except (OSError, ValueError, ImportError) as error:
         near = did_you_mean(options.name, [BUILTIN_MODEL])
-        said = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"model {options.name!r} cannot be loaded{near}: {said} "
-            f"(a hub id needs a network or a filled cache; {BUILTIN_MODEL} needs neither)"
+            f"model {options.name!r} cannot be loaded{near}: {reason} "
+            f"(a hub id needs network access or a local cache; {BUILTIN_MODEL} needs neither)"
         ) from error
     model = model.to(device) if options.quantization == "none" else model
     if options.quantization == "nf4":
         if not stay_packed_on_cpu and _may_dequantize(options, model, device):
             with quiet_transformers():
                 model.dequantize(dtype)
-            model.is_loaded_in_4bit = False  # else peft would wrap for 4-bit layers
+            model.is_loaded_in_4bit = False  # else peft would create its 4-bit LoRA layers
         else:
             keep_training_layout(model)
     if adapter is not None:
@@ -78,10 +79,10 @@ def load_model(
 
 
 def keep_training_layout(model: torch.nn.Module) -> None:
-    """Stop bitsandbytes from repacking 4-bit weights at an evaluation forward.
+    """Stop bitsandbytes from repacking 4-bit weights in an eval-mode forward pass.
 
-    On CPUs with AVX512-BF16 it repacks for inference, and backward passes after that silently
-    lose their gradients; the unpacked layout serves both.
+    On CPUs with AVX512-BF16 it repacks them for inference, and later backward passes silently lose
+    their gradients. The original layout works for both.
     """
     from bitsandbytes.nn.modules import Linear4bit
 
@@ -93,7 +94,7 @@ def keep_training_layout(model: torch.nn.Module) -> None:
 def _nf4(dtype: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
-    # Without the optional kernels package it warns at each start about a path never taken here.
+    # Without its optional kernels package, bitsandbytes warns about a code path not used here.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     return BitsAndBytesConfig(
         load_in_4bit=True,
@@ -104,7 +105,10 @@ def _nf4(dtype: torch.dtype) -> Any:
 
 
 def _may_dequantize(options: ModelOptions, model: Any, device: torch.device) -> bool:
-    """Whether expanded weights leave at least two thirds of the free memory to everything else."""
+    """Whether the dequantized weights take less than a third of the free device memory.
+
+    Always true on a CPU, unless `dequantize` is "never".
+    """
     import torch
 
     if options.dequantize == "never":
@@ -115,8 +119,9 @@ def _may_dequantize(options: ModelOptions, model: Any, device: torch.device) -> 
     if options.memory_limit:
         free = min(free, bytes_of(options.memory_limit) - torch.cuda.memory_allocated(device))
     packed = [w for w in model.parameters() if hasattr(w, "quant_state")]
-    expanded = sum(weight.numel() for weight in packed) * 4  # two weights a byte, 2 bytes each
-    return bool(expanded < free / 3)
+    # A packed byte holds two weights, which take 2 bytes each after dequantization.
+    dequantized = sum(weight.numel() for weight in packed) * 4
+    return bool(dequantized < free / 3)
 
 
 def _with_adapter(model: Any, adapter: Path) -> Any:
@@ -126,13 +131,13 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     from harness.engine.lora_linear import groups
 
     if not (adapter / "adapter_config.json").is_file():
-        raise ModelError(f"adapter {str(adapter)!r}: the folder holds no adapter_config.json")
+        raise ModelError(f"adapter {str(adapter)!r}: the folder has no adapter_config.json")
     try:
         with quiet_transformers():
             adapted = PeftModel.from_pretrained(model, str(adapter))
     except (ValueError, RuntimeError, OSError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {said}") from error
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {reason}") from error
     fuse(adapted)
     for group in groups(adapted):
         group.settle(adapted.dtype)
@@ -140,12 +145,12 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
 
 
 def device_of(options: ModelOptions) -> torch.device:
-    """Where the model runs; raises ModelError where this machine has no such device."""
+    """The device of the model. Raises ModelError if this machine does not have it."""
     import torch
 
     name = options.device
     if name == "cuda" and torch.cuda.is_available():
-        name = f"cuda:{torch.cuda.current_device()}"  # torch's bound on memory asks for the number
+        name = f"cuda:{torch.cuda.current_device()}"  # torch's memory limit needs the device index
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
@@ -154,7 +159,9 @@ def device_of(options: ModelOptions) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"model.device = {name!r} is not on this machine: {error}") from error
+        raise ModelError(
+            f"model.device = {name!r} is not available on this machine: {error}"
+        ) from error
     return device
 
 
@@ -170,7 +177,7 @@ def _dtype(options: ModelOptions, device: torch.device) -> torch.dtype:
 
 
 def memory_peaks() -> dict[str, int]:
-    """Peak bytes of this process, and on a GPU the allocator's allocated and reserved peaks."""
+    """Peak memory in bytes: resident, and with CUDA the allocator's allocated and reserved."""
     import torch
 
     peaks = {"resident": _peak_resident()}
@@ -182,10 +189,10 @@ def memory_peaks() -> dict[str, int]:
 
 def _peak_resident() -> int:
     if sys.platform == "win32":
-        import psutil  # accelerate brings it
+        import psutil  # a dependency of accelerate
 
         return int(psutil.Process().memory_info().peak_wset)
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, KiB on Linux

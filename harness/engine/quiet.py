@@ -1,4 +1,8 @@
-"""Keeps what libraries print while they load out of fmtharness's own output."""
+"""Silences progress bars and advice that libraries print while a model loads.
+
+with quiet_transformers():
+    AutoModelForCausalLM.from_pretrained(...)     prints nothing
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,14 @@ from contextlib import contextmanager, redirect_stderr
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' and peft's bars and advice out of the output while something loads."""
+    """Inside: only errors of transformers are logged, and stderr and FutureWarnings are dropped."""
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        # Some bars are plain tqdm, which no verbosity reaches.
+        # Some progress bars are plain tqdm and ignore the verbosity.
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore", FutureWarning)
             yield
