@@ -202,7 +202,7 @@ def test_a_damaged_one_is_passed_over(
     other = start(5)
     assert restore(tmp_path, other) == 1
     assert same(other.state(), at_one)
-    assert "step-2 is damaged" in capsys.readouterr().err
+    assert "step-2, which is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sha256": {}}'])

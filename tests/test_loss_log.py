@@ -43,7 +43,7 @@ def take(losses: LossLog, at: Progressed, *values: float) -> torch.Tensor:
     return torch.tensor(values[-1])
 
 
-def test_a_step_without_a_loss_is_left_out_of_the_mean() -> None:
+def test_a_step_with_a_non_finite_loss_is_left_out_of_the_mean() -> None:
     run, at = Run(), Progressed()
     losses = losses_of(run, at)
     last = take(losses, at, 1.0, math.nan, 3.0)

@@ -120,7 +120,7 @@ def test_a_logged_loss_is_the_mean_since_the_last_one(
     ignored = shutil.ignore_patterns("step-8", "step-1?", "adapter")
     shutil.copytree(whole, tmp_path / "cut", ignore=ignored)
     cut = trained(config, tmp_path / "cut", "train.logging_steps=5")
-    assert "going on from step 6" in (cut / "said.txt").read_text()
+    assert "resuming from step 6" in (cut / "said.txt").read_text()
     assert losses(cut) == losses(whole)
 
 
@@ -153,7 +153,7 @@ def test_dropout_is_resumed_exactly(config: Path, tmp_path: Path) -> None:
     whole = trained(config, tmp_path / "whole", *settings)
     shutil.copytree(whole, tmp_path / "cut", ignore=shutil.ignore_patterns("step-[46]", "adapter"))
     cut = trained(config, tmp_path / "cut", *settings)
-    assert "going on from step 2" in (cut / "said.txt").read_text()
+    assert "resuming from step 2" in (cut / "said.txt").read_text()
     assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
 
 
@@ -169,7 +169,7 @@ def test_a_scaled_loss_is_resumed_exactly(
     ignored = shutil.ignore_patterns("step-[468]", "step-1?", "adapter")
     shutil.copytree(whole, tmp_path / "cut", ignore=ignored)
     cut = trained(config, tmp_path / "cut", *settings)
-    assert "going on from step 2" in (cut / "said.txt").read_text()
+    assert "resuming from step 2" in (cut / "said.txt").read_text()
     assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
 
 
@@ -179,7 +179,7 @@ def test_an_optimizer_of_8_bits_learns_and_is_resumed_exactly(config: Path, tmp_
     assert losses(whole)[-1] < losses(whole)[0]
     shutil.copytree(whole, tmp_path / "cut", ignore=shutil.ignore_patterns("step-[46]", "adapter"))
     cut = trained(config, tmp_path / "cut", *settings)
-    assert "going on from step 2" in (cut / "said.txt").read_text()
+    assert "resuming from step 2" in (cut / "said.txt").read_text()
     assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
 
 
@@ -312,13 +312,13 @@ def test_a_signal_saves_and_leaves(
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number, said
-    assert f"{number.name}, saving and leaving" in said
-    assert "the same command goes on from there" in said
+    assert f"{number.name} received, stopping once this step is saved" in said
+    assert "run the same command to resume" in said
     assert "Traceback" not in said
     step = len(losses(out))
     assert (out / f"checkpoints/step-{step}").is_dir()
     again = trained(config, out)
-    assert f"going on from step {step}" in (again / "said.txt").read_text()
+    assert f"resuming from step {step}" in (again / "said.txt").read_text()
     assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
 
 
@@ -336,7 +336,7 @@ def test_a_signal_in_the_last_evaluation_leaves_it_due(
         patched.setattr(loop, "_evaluate", disturbed)
         out = trained(config, tmp_path / "out", code=128 + signal.SIGTERM)
     assert not (out / "adapter").exists()
-    assert f"left at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
+    assert f"stopped at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
     trained(config, out)
     assert evaluated(out) == evaluated(undisturbed)
     assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
@@ -362,7 +362,7 @@ def test_a_signal_in_the_last_moments_is_obeyed(
         patched.setattr(place, name, disturbed)
         out = trained(config, tmp_path / "out", code=128 + signal.SIGTERM)
     assert not (out / "adapter").exists()
-    assert f"left at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
+    assert f"stopped at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
     trained(config, out)
     assert evaluated(out) == evaluated(undisturbed)
     assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()

@@ -1,9 +1,9 @@
-"""The training of a low-rank adapter, from Examples to the folder that peft loads.
+"""The training loop of a low-rank adapter, from Examples to the folder that peft loads.
 
     train(options, examples, run)   ->   outputs/quick/adapter
 
-Each step: the rows of an effective batch, the gradient of their mean loss over label tokens, one
-AdamW step. Between steps: scalars, evaluations, checkpoints. The checkpoint whose
+Each step computes the gradient of an effective batch's mean loss per label token and takes one
+AdamW step. Between steps it logs scalars, evaluates and saves checkpoints. The checkpoint whose
 format_success_rate has the highest lower bound becomes the adapter.
 """
 
@@ -38,11 +38,11 @@ from trainers.step.update import Update
 
 
 def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun) -> Path:
-    """Train on the Examples, going on from the run's last checkpoint, and return the adapter.
+    """Train on the Examples, resuming from the run's last checkpoint; returns the adapter's folder.
 
-    Raises ParityError where training would not see generation's prompts, UserError where no Example
-    fits max_seq_length, TrainingError where the loss diverges or the gradient is no number, and
-    StoppedError after a signal.
+    Raises ParityError if prompts are encoded otherwise than in generation, UserError if no Example
+    fits max_seq_length or the model is not supported, TrainingError if the loss diverges or the
+    gradient is not finite, and StoppedError after a signal.
     """
     torch.manual_seed(run.seed)
     loaded = load_for_sharding(run.model) if processes.sharded() else load_model(run.model)
@@ -61,48 +61,49 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     update = Update(weights, options, scaler)
     at = restore(run, model, weights, update)
     passes = Passes(model, weights, options, scaler)
-    passes.plan(_share(order.batch(step)) for step in range(at.step + 1, steps + 1))
+    passes.plan(_own_rows(order.batch(step)) for step in range(at.step + 1, steps + 1))
     run.start(at.step, certificate)
     began = time.perf_counter()
 
-    with interrupts() as asked, progress(steps, "train", unit="step", start=at.step) as bar:
+    with interrupts() as stop, progress(steps, "train", unit="step", start=at.step) as bar:
         losses = LossLog(run, bar, scaler, at, weights.device)
         norm: torch.Tensor | None = None
         while True:
-            leaving = asked.to_leave()
-            due = at.evaluated < at.step and (at.step % options.eval_steps == 0 or at.step == steps)
-            if due and not leaving:
+            stopping = stop.requested()
+            at_eval_step = at.step % options.eval_steps == 0 or at.step == steps
+            if at_eval_step and at.evaluated < at.step and not stopping:
                 losses.write(at, began)
                 at.seconds += time.perf_counter() - began
                 try:
-                    with passes.idle(), asked.at_once():
+                    with passes.idle(), stop.at_once():
                         metrics = _evaluate(options, run, loaded, at.step)
                     bar.note(**at.judged(metrics))
                 except StoppedError:
-                    leaving = True  # the checkpoint says that this evaluation is still due
+                    stopping = True  # the checkpoint records that this evaluation is missing
                 began = time.perf_counter()
-            worse = at.worse >= (options.early_stopping_patience or math.inf)
-            done = at.step == steps or worse
+            stop_early = at.worse >= (options.early_stopping_patience or math.inf)
+            done = at.step == steps or stop_early
             if at.step and (
-                done or leaving or at.step % options.save_steps == 0 or at.step == at.best_step
+                done or stopping or at.step % options.save_steps == 0 or at.step == at.best_step
             ):
                 losses.settle(at, passes.loss, norm, began)
                 at.seconds += time.perf_counter() - began
                 save(options, run, model, update, at)
                 began = time.perf_counter()
-            if leaving or (done and asked.to_leave()):  # a signal may have come while it saved
+            if stopping or (done and stop.requested()):  # a signal may have come during the save
                 raise StoppedError(
-                    f"train: left at step {at.step} of {steps}, which is saved; the same command "
-                    f"goes on from there",
-                    asked.signal,
+                    f"train: stopped at step {at.step} of {steps}, which is saved; run the same "
+                    f"command to resume from it",
+                    stop.signal,
                 )
             if done:
                 break
 
             at.step += 1
             batch = order.batch(at.step)
-            torch.manual_seed(run.seed * 1_000_003 + at.step)  # dropout is the same when resumed
-            passes.gradient(_share(batch), sum(len(row.ids) - row.prompt_length for row in batch))
+            torch.manual_seed(run.seed * 1_000_003 + at.step)  # the same dropout when resumed
+            labels = sum(len(row.ids) - row.prompt_length for row in batch)
+            passes.gradient(_own_rows(batch), labels)
             collectives.all_reduce(weights.gradient, passes.loss)
             learning_rate = rate(at.step)
             norm = update(learning_rate)
@@ -111,7 +112,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
             at.tokens += sum(len(row.ids) for row in batch)
             bar.advance()
             if at.step < steps:
-                passes.look_ahead(_share(order.batch(at.step + 1)))
+                passes.look_ahead(_own_rows(order.batch(at.step + 1)))
             if at.step % options.logging_steps == 0 or at.step in (1, steps):
                 epoch = at.step / order.steps_per_epoch
                 losses.wait_for(at, passes.loss, norm, learning_rate, epoch, began)
@@ -124,20 +125,23 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
 def _encoded(
     options: LowRankOptions, examples: Sequence[Example], loaded: Loaded, run: TrainingRun
 ) -> tuple[list[Encoded], dict[str, Any]]:
-    """The Examples that fit as token ids, and the proof that they hold generation's prompts."""
+    """The token ids of the Examples that fit, and the certificate of prompt parity.
+
+    It states that the rows begin with the token ids that generation feeds for the same prompts.
+    """
     stop_id = stop_token(loaded.tokenizer)
     every = [(e, encode_example(loaded.tokenizer, e, stop_id)) for e in examples]
     kept = [(e, row) for e, row in every if len(row.ids) <= options.max_seq_length]
-    left = len(every) - len(kept)
+    too_long = len(every) - len(kept)
     if not kept:
         raise UserError(
-            f"none of the {left} train Examples fits max_seq_length = {options.max_seq_length} "
-            f"tokens; raise it"
+            f"train: all {too_long} train Examples are longer than max_seq_length = "
+            f"{options.max_seq_length} tokens; raise it"
         )
-    if left:
-        say(f"train: {left} Examples exceed {options.max_seq_length} tokens and are left out")
+    if too_long:
+        say(f"train: left out {too_long} Examples longer than {options.max_seq_length} tokens")
     rows = [row for _, row in kept]
-    run.facts["left_out"] = left
+    run.facts["left_out"] = too_long
     return rows, certify_parity(loaded.tokenizer, [e for e, _ in kept], rows)
 
 
@@ -146,13 +150,14 @@ def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:
     from transformers import get_scheduler
 
     unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    warmup = min(math.ceil(options.warmup_ratio * steps), steps - 1)  # a step of rate 0 is none
-    share: Any = get_scheduler(options.lr_scheduler_type, unused, warmup, steps)
-    return lambda step: options.learning_rate * float(share.lr_lambdas[0](step - 1))
+    # At least one step follows the warm-up: else a run of one step would have rate 0.
+    warmup = min(math.ceil(options.warmup_ratio * steps), steps - 1)
+    scheduler: Any = get_scheduler(options.lr_scheduler_type, unused, warmup, steps)
+    return lambda step: options.learning_rate * float(scheduler.lr_lambdas[0](step - 1))
 
 
-def _share(batch: Sequence[Encoded]) -> list[Encoded]:
-    """The rows of a batch that this process computes."""
+def _own_rows(batch: Sequence[Encoded]) -> list[Encoded]:
+    """The rows of a batch that this rank computes."""
     return split_by_process(batch, processes.count())[processes.rank()]
 
 

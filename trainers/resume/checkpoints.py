@@ -1,4 +1,4 @@
-"""Checkpoints of an adapter in training: written whole or not at all, safetensors only.
+"""Checkpoints of an adapter in training: written atomically, safetensors only.
 
 checkpoints/step-25/  adapter_config.json  adapter_model.safetensors  optimizer.safetensors
                       state.json   step, inputs, progress, and the hash of every other file
@@ -19,11 +19,11 @@ from harness.progress import say
 
 
 class Checkpoint(NamedTuple):
-    """A whole checkpoint on the disk."""
+    """A complete and undamaged checkpoint on disk."""
 
     path: Path
     state: dict[str, Any]
-    """`step`, `inputs`, and what the trainer put there."""
+    """`step`, `inputs` (the hash of what the run was made from), and the trainer's own entries."""
 
 
 def save(
@@ -35,10 +35,10 @@ def save(
     keep: int,
     best: int | None = None,
 ) -> None:
-    """Write `folder/step-<state["step"]>`; of the steps up to it keep `keep`, and the step `best`.
+    """Write `folder/step-<state["step"]>`; keep the newest `keep` checkpoints and that of `best`.
 
-    `optimizer` holds the tensors of its state by name. Where the step has a whole checkpoint, its
-    tensors stay and the state is replaced.
+    `optimizer` holds the optimizer's state tensors by name. If the step already has a complete
+    checkpoint of the same inputs, only its state is replaced.
     """
     from safetensors.torch import save_file
 
@@ -52,18 +52,18 @@ def save(
             save_file(tensors, made / "optimizer.safetensors")
             hashes = {path.name: file_digest(path) for path in sorted(made.iterdir())}
             _write_state(made, state, hashes)
-    steps = _by_step(folder)  # one that is newer than this one is damaged, and counts for nothing
+    steps = _by_step(folder)  # newer ones are damaged and do not count
     for old in sorted((each for each in steps if each <= step), reverse=True)[keep:]:
         if old != best:
             shutil.rmtree(steps[old])
 
 
 def newest(folder: Path, inputs: str) -> Checkpoint | None:
-    """The newest whole checkpoint of these inputs; those of others are removed."""
+    """The newest complete checkpoint of these inputs; removes newer ones of other inputs."""
     for _, path in sorted(_by_step(folder).items(), reverse=True):
         state = _verified(path)
         if state is None:
-            say(f"train: checkpoint {path} is damaged and is skipped")
+            say(f"train: skipped checkpoint {path}, which is damaged")
         elif state["inputs"] != inputs:
             shutil.rmtree(path)
         else:
@@ -72,14 +72,14 @@ def newest(folder: Path, inputs: str) -> Checkpoint | None:
 
 
 def at(folder: Path, step: int, inputs: str) -> Checkpoint | None:
-    """The checkpoint of one step, where it is whole and of these inputs."""
+    """The checkpoint of one step; None unless it is complete and of these inputs."""
     path = folder / f"step-{step}"
     state = _verified(path)
     return Checkpoint(path, state) if state and state["inputs"] == inputs else None
 
 
 def load_weights(checkpoint: Checkpoint, model: Any) -> None:
-    """Put the checkpoint's adapter into the model."""
+    """Load the checkpoint's adapter into the model."""
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
@@ -88,7 +88,7 @@ def load_weights(checkpoint: Checkpoint, model: Any) -> None:
 
 
 def load_optimizer(checkpoint: Checkpoint, optimizer: Mapping[str, Any]) -> None:
-    """Fill the tensors of the optimizer's state with the checkpoint's."""
+    """Copy the checkpoint's optimizer state into these tensors, by name."""
     from safetensors.torch import load_file
 
     for name, value in load_file(checkpoint.path / "optimizer.safetensors").items():
@@ -96,7 +96,7 @@ def load_optimizer(checkpoint: Checkpoint, optimizer: Mapping[str, Any]) -> None
 
 
 def write_adapter(folder: Path, model: Any) -> None:
-    """Write the adapter as peft reads it, in place of an older one."""
+    """Write the adapter in peft's format; replaces an older one."""
     with _whole_folder(folder) as made:
         _write_weights(made, model)
 
@@ -110,7 +110,7 @@ def _write_state(folder: Path, state: Mapping[str, Any], hashes: Mapping[str, st
 
 
 def _write_weights(folder: Path, model: Any) -> None:
-    # On the CPU, since peft would copy what shares memory on a GPU that may be full.
+    # On the CPU: peft clones tensors that share storage, and the GPU may be full.
     weights = {name: w.cpu() for name, w in model.state_dict().items() if "lora_" in name}
     model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
@@ -118,7 +118,7 @@ def _write_weights(folder: Path, model: Any) -> None:
 
 @contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that takes the target's place once it is complete and on the disk."""
+    """A temporary folder that replaces the target once it is complete and flushed to disk."""
     made = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
@@ -131,9 +131,9 @@ def _whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
+    """Flush a file, or a folder's entries, to disk."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(opened)
@@ -150,11 +150,12 @@ def _by_step(folder: Path) -> dict[int, Path]:
 
 
 def _verified(path: Path) -> dict[str, Any] | None:
+    """The state of a checkpoint whose files all match their hashes, else None."""
     try:
         state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        whole = state.keys() >= {"step", "inputs", "sha256"} and all(
+        complete = state.keys() >= {"step", "inputs", "sha256"} and all(
             file_digest(path / name) == digest for name, digest in state["sha256"].items()
         )
     except (OSError, ValueError, AttributeError):
         return None
-    return state if whole else None
+    return state if complete else None

@@ -1,8 +1,8 @@
-"""SIGTERM and Ctrl-C, taken where a training can be left without loss.
+"""SIGTERM and Ctrl-C, handled where a training can stop without losing work.
 
-with interrupts() as asked:
+with interrupts() as stop:
     ...a step...
-    if asked.to_leave(): save and leave
+    if stop.requested(): save and return
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from harness.errors import StoppedError
 from harness.progress import say
 
 
-class _LeftUndone(BaseException):
-    """A signal came; no evaluator that catches every Exception may keep it."""
+class _Interrupted(BaseException):
+    """A signal arrived; no Exception, so that an evaluator's `except Exception` cannot catch it."""
 
 
-class Asked:
-    """Whether the process was asked to end, and by which signal, 0 for none."""
+class StopRequest:
+    """Whether the process was asked to stop; `signal` is the signal's number, or 0."""
 
     def __init__(self) -> None:
         self.signal = 0
         self._at_once = False
 
-    def to_leave(self) -> bool:
-        """Whether to leave now; several processes, which all ask, leave together."""
+    def requested(self) -> bool:
+        """Whether to stop now, as all processes agree; a collective that each of them must call."""
         agreed = max(collectives.gather_objects([self.signal]))
         if agreed:
             self.signal = agreed
@@ -39,40 +39,43 @@ class Asked:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Raise StoppedError as soon as a signal comes: for work that can be left undone."""
-        alone = processes.count() == 1  # of several, one would wait for the others
-        if self.signal and alone:
-            raise StoppedError("left undone", self.signal)
-        self._at_once = alone
+        """Inside, a signal raises StoppedError at once: for work that can be repeated.
+
+        With several processes it does not, since the others would wait in a collective.
+        """
+        single = processes.count() == 1
+        if self.signal and single:
+            raise StoppedError("interrupted", self.signal)
+        self._at_once = single
         try:
             try:
                 yield
             finally:
                 self._at_once = False
-        except _LeftUndone:
-            raise StoppedError("left undone", self.signal) from None
+        except _Interrupted:
+            raise StoppedError("interrupted", self.signal) from None
 
-    def take(self, number: int, frame: FrameType | None) -> None:
-        """The handler; a second Ctrl-C ends at once."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler; a second Ctrl-C raises KeyboardInterrupt."""
         if self.signal and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
-        say(f"train: {signal.Signals(number).name}, saving and leaving after this step")
+        say(f"train: {signal.Signals(number).name} received, stopping once this step is saved")
         if self._at_once:
-            raise _LeftUndone
+            raise _Interrupted
 
 
 @contextmanager
-def interrupts() -> Iterator[Asked]:
-    """Take both signals; outside of the main thread they stay as they are."""
-    asked = Asked()
+def interrupts() -> Iterator[StopRequest]:
+    """Handle both signals inside; outside of the main thread, handlers stay as they are."""
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield request
         return
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, asked.take) for number in numbers}
+    before = {number: signal.signal(number, request.handle) for number in numbers}
     try:
-        yield asked
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""How far a training is, which of its checkpoints is the best, and how both outlive the process.
+"""The progress of a training and its best checkpoint, saved with checkpoints and restored.
 
 restore(run, model, weights, update)  ->  Progressed(step=25, evaluated=25, best_step=25, ...)
 """
@@ -22,7 +22,7 @@ from trainers.step.update import Update
 
 
 class Progressed(msgspec.Struct):
-    """What a checkpoint holds besides tensors."""
+    """The counters that a checkpoint holds besides tensors."""
 
     step: int = 0
     saved: int = 0
@@ -31,20 +31,23 @@ class Progressed(msgspec.Struct):
     """The last step that was evaluated."""
     best_step: int | None = None
     best: tuple[float, float] = (-1.0, -1.0)
-    """Of the best step: the lower bound of format_success_rate, and exact_match_rate."""
+    """The best step's lower bound of format_success_rate, and its exact_match_rate."""
     worse: int = 0
-    """Evaluations since the best."""
+    """The number of evaluations since the best."""
     first_loss: float = 0.0
     loss_sum: float = 0.0
-    """Of so many steps since the last logged one."""
+    """The sum of the losses since the last logged step."""
     loss_steps: float = 0.0
+    """The number of losses in that sum."""
     tokens: int = 0
+    """Tokens trained on so far."""
     seconds: float = 0.0
+    """Training time so far, without evaluations and saves."""
 
     def judged(self, metrics: Mapping[str, Metric]) -> dict[str, float]:
-        """Take an evaluation of this step in; returns its two rates for showing.
+        """Record an evaluation of this step; returns its two rates, for the progress bar.
 
-        The later of two equals is the better: it was trained for longer.
+        Of two equal steps the later is the better one, since it was trained for longer.
         """
         self.evaluated = self.step
         format_rate, content = (
@@ -61,7 +64,10 @@ class Progressed(msgspec.Struct):
 
 
 def restore(run: TrainingRun, model: Any, weights: AdapterWeights, update: Update) -> Progressed:
-    """Go on from the newest whole checkpoint of the same inputs, where there is one."""
+    """Resume from the newest complete checkpoint of the same inputs; start at step 0 without one.
+
+    Rank 0 reads it and broadcasts it to the other ranks.
+    """
     at = Progressed()
     found = checkpoints.newest(run.folder / "checkpoints", run.inputs) if run.leads else None
     if found:
@@ -69,7 +75,7 @@ def restore(run: TrainingRun, model: Any, weights: AdapterWeights, update: Updat
         checkpoints.load_weights(found, model)
         checkpoints.load_optimizer(found, update.tensors())
         update.set_numbers(found.state["optimizer"])
-        say(f"train: going on from step {at.step} ({found.path})")
+        say(f"train: resuming from step {at.step} ({found.path})")
     at, numbers = collectives.broadcast_object((at, update.numbers()))
     update.set_numbers(numbers)
     collectives.broadcast(weights.vector, *update.tensors().values())
@@ -80,7 +86,7 @@ def restore(run: TrainingRun, model: Any, weights: AdapterWeights, update: Updat
 def save(
     options: LowRankOptions, run: TrainingRun, model: Any, update: Update, at: Progressed
 ) -> None:
-    """Write a checkpoint of this step, unless its like is there."""
+    """Save a checkpoint of this step; one that is there already gets the new state only."""
     at.saved = at.step
     if not run.leads:
         return
@@ -96,7 +102,7 @@ def save(
 
 
 def finish(run: TrainingRun, model: Any, at: Progressed) -> Path:
-    """Write the best checkpoint's weights as the adapter; the last one's where none was judged."""
+    """Write the adapter from the best checkpoint, or from the last step if none was evaluated."""
     adapter = run.folder / "adapter"
     if run.leads:
         if at.best_step not in (None, at.step):
@@ -104,6 +110,6 @@ def finish(run: TrainingRun, model: Any, at: Progressed) -> Path:
             if best:
                 checkpoints.load_weights(best, model)
             else:
-                say(f"train: the best checkpoint, step {at.best_step}, is gone; the last is taken")
+                say(f"train: the best checkpoint, step {at.best_step}, is missing; took the last")
         checkpoints.write_adapter(adapter, model)
     return adapter

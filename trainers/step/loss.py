@@ -1,8 +1,10 @@
 """The loss of a packed pass: cross entropy summed over its labels, with the head on those only.
 
-The head's weights are frozen, so the gradient of the loss by the hidden states is all that a
-backward pass needs. It is made beside the loss, in parts of `chunk` label positions, and the logits
-of a whole pass need not exist at once.
+    summed_loss(model, packed)      tensor(1233.), for 548 labels of 2.25 nats on average
+
+The head's weights are frozen, so the backward pass needs only the gradient with respect to the
+hidden states. It is computed together with the loss, `chunk` labels at a time, so that the logits
+of a whole pass never exist at once.
 """
 
 from __future__ import annotations
@@ -20,16 +22,16 @@ from harness.errors import UserError
 from trainers.batch.packed import Packed, pack, shape_of
 from trainers.batch.tree import pack_tree
 
-AT_ONCE = 8
-"""Rows of logits whose softmax a CPU takes at once: in fp32 they stay in its nearest memory."""
-MOST_APART = 0.05
-"""How far rounding may take most tokens of packed rows from single ones, as a share of length."""
+CPU_ROWS = 8
+"""Rows of logits in one softmax on a CPU: so many fit in its cache in fp32."""
+TOLERANCE = 0.05
+"""The largest relative error, at the median token, that rounding explains."""
 
 
 def summed_loss(model: Any, packed: Packed, *, logits_bytes: int = 2**29) -> torch.Tensor:
     """The cross entropy summed over the labels, in nats, as an fp32 scalar.
 
-    `logits_bytes` bounds what fp32 logits take at any moment.
+    `logits_bytes` limits the memory of fp32 logits at any moment, but for a minimum of 16 labels.
     """
     causal = _causal(model)
     head = causal.get_output_embeddings()
@@ -42,10 +44,10 @@ def summed_loss(model: Any, packed: Packed, *, logits_bytes: int = 2**29) -> tor
 
 
 def certify(model: Any, device: torch.device) -> None:
-    """Raise UserError where packed passes are not what the model itself computes row by row.
+    """Raise UserError if packed rows differ from the model's own forward pass on single rows.
 
-    So it is for layers that mix tokens by other means than attention, and for heads that do more
-    than multiply.
+    They do for layers that mix tokens otherwise than by attention (convolutions, recurrences), and
+    for heads that are not a single linear layer.
     """
     rows = [Encoded(list(range(first, first + 12)), 4) for first in (5, 40, 20)]
     packed = pack_tree(rows) if device.type == "cpu" else pack(rows, shape_of(rows)).to(device)
@@ -55,18 +57,18 @@ def certify(model: Any, device: torch.device) -> None:
         ids = [torch.tensor([row.ids], device=device) for row in rows]
         alone = torch.cat([causal.base_model(input_ids=i).last_hidden_state[0] for i in ids])
         logits = causal(input_ids=ids[0]).logits[0]
-        at_labels = _apart(together[packed.before], alone[packed.before])
-        apart = at_labels, _apart(causal.get_output_embeddings()(alone[:12]), logits)
-    if not all(each <= MOST_APART for each in apart):  # what is no number is not near
+        rows_error = _relative_error(together[packed.before], alone[packed.before])
+        head_error = _relative_error(causal.get_output_embeddings()(alone[:12]), logits)
+    if not (rows_error <= TOLERANCE and head_error <= TOLERANCE):  # also true of NaN
         raise UserError(
-            f"model {model.config.model_type!r}: rows in one sequence come out {apart[0]:.0%} and "
-            f"its head {apart[1]:.0%} apart from the model itself, which does more than these "
-            f"trainers know; take another model"
+            f"model {model.config.model_type!r}: rows in one sequence differ from single rows by "
+            f"{rows_error:.0%}, and its head from a linear layer by {head_error:.0%}; this "
+            f"architecture is not supported, use another model"
         )
 
 
 def _weight_of(head: Any) -> Floats:
-    """The same for the same head, which keeps it in the blocks that a CPU's products take."""
+    """The head's weight; cached on the head, since a CPU reorders it into blocks once."""
     made: Floats | None = getattr(head, "fmtharness_floats", None)
     if made is None:
         made = head.fmtharness_floats = Floats(partial(getattr, head, "weight"))
@@ -78,24 +80,24 @@ def _causal(model: Any) -> Any:
 
 
 def _hidden(causal: Any, packed: Packed) -> torch.Tensor:
-    """What the last layer makes of each token that predicts a label: (T, hidden)."""
+    """The last hidden states (T, hidden); they are right at tokens that predict labels only."""
     made: torch.Tensor = causal.base_model(
         input_ids=packed.ids, position_ids=packed.positions, packed=packed, use_cache=False
     ).last_hidden_state[0]
     return made
 
 
-def _apart(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """The length of the difference as a share of the expected's, for the middle one of the tokens.
+def _relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """|found - expected| / |expected| at the median token.
 
-    In bf16 a few tokens can come out otherwise by rounding alone.
+    The median, because in bf16 rounding alone can change a few tokens a lot.
     """
     difference = (found.float() - expected.float()).norm(dim=-1) / expected.float().norm(dim=-1)
     return float(difference.median())
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Sum of -log softmax(x W' + b)[label] for x (N, hidden); a label of -100 counts nothing."""
+    """Sum of -log softmax(x W' + b)[label] for x (N, hidden); labels of -100 are ignored."""
 
     @staticmethod
     def forward(
@@ -113,11 +115,11 @@ class _HeadLoss(torch.autograd.Function):
             if own := kernels(hidden):
                 loss += own.loss_rows(logits, label).sum()
             else:
-                rows = AT_ONCE if hidden.device.type == "cpu" else chunk
-                for part, of_part in zip(
+                rows = CPU_ROWS if hidden.device.type == "cpu" else chunk
+                for some, their_labels in zip(
                     torch.split(logits, rows), torch.split(label, rows), strict=True
                 ):
-                    loss += _loss_rows(part, of_part).sum()
+                    loss += _loss_rows(some, their_labels).sum()
             gradients.append(multiply_back(logits, weight))
         ctx.save_for_backward(torch.cat(gradients))
         return loss
@@ -126,18 +128,21 @@ class _HeadLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (by_hidden,) = ctx.saved_tensors
-        # fp16 may not hold the scale that the gradient brings
+        # in fp32, since the loss scale may overflow fp16
         return (by_hidden.float() * gradient).to(by_hidden.dtype), None, None, None, None
 
 
 def _loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """What `harness.engine.kernels.triton.loss_rows` gives, by torch's operations."""
-    counts = labels >= 0
-    place = labels.clamp(min=0).unsqueeze(1)
+    """`harness.engine.kernels.triton.loss_rows` in torch operations.
+
+    -log softmax(logits)[label] of each row (N,), whose logits become its gradient in place.
+    """
+    counted = labels >= 0
+    index = labels.clamp(min=0).unsqueeze(1)
     by_logits = logits.softmax(1, dtype=torch.float32)
-    # log p = logit - highest + log p(highest), which is exact for the smallest p, too
-    behind = logits.gather(1, place).float() - logits.amax(1, keepdim=True)
-    losses = -(behind + by_logits.amax(1, keepdim=True).log()).squeeze(1) * counts
-    by_logits.scatter_add_(1, place, torch.full_like(place, -1, dtype=torch.float32))
-    logits.copy_(by_logits.mul_(counts.unsqueeze(1)))
+    # log p = logit - max logit + log max p, which is exact for the smallest p, too
+    margin = logits.gather(1, index).float() - logits.amax(1, keepdim=True)
+    losses = -(margin + by_logits.amax(1, keepdim=True).log()).squeeze(1) * counted
+    by_logits.scatter_add_(1, index, torch.full_like(index, -1, dtype=torch.float32))
+    logits.copy_(by_logits.mul_(counted.unsqueeze(1)))
     return losses

@@ -1,12 +1,12 @@
-"""The losses of a training, read while it goes on.
+"""Logging the loss without making the GPU wait, and stopping a training that diverges.
 
     losses = LossLog(run, bar, scaler, at, device)
-    losses.add(loss)                                of each step; what is written is their mean
-    losses.wait_for(at, loss, norm, 2e-4, 0.5, began)   the tensors may change afterwards
-    losses.write(at, began)                         once the next step is on its way
+    losses.add(loss)                                    after each step; their mean is logged
+    losses.wait_for(at, loss, norm, 2e-4, 0.5, began)   copies the tensors, which may change then
+    losses.write(at, began)                             once the next step has been launched
 
-On a GPU a number is there only when all work before it is done; reading it at once would leave the
-GPU without work until the next step is launched.
+Reading a number from a GPU waits for all work launched before. Read at once, it would leave the GPU
+idle until the next step is launched.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from harness.progress import Progress
 from trainers.resume.progress import Progressed
 
 DIVERGED = 3.0
-"""Times the first step's loss, or 1 nat, from which on a training is lost."""
+"""A loss above this many times the first logged one (or 1 nat, if larger) means divergence."""
 LOWEST_SCALE = 1.0
-"""Of an fp16 loss; below, it is not the scale that lets gradients overflow."""
+"""The fp16 loss scale below which a gradient that overflows is not the scale's fault."""
 
 
 class LossLog:
-    """The sum of the losses since the last logged step, and its scalars until they are written."""
+    """The sum of the losses since the last logged step, and scalars that are not yet logged."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class LossLog:
     ) -> None:
         self._run, self._bar = run, bar
         self._sums = torch.tensor([at.loss_sum, at.loss_steps], device=device, dtype=torch.float32)
-        """Of the losses, and how many they are."""
+        """The sum of the finite losses, and their number."""
         self._scaler = scaler
-        """It skips a step whose gradient is none, and lowers the scale."""
-        self._waiting: tuple[int, int, Reading, dict[str, float]] | None = None
+        """Skips steps with a non-finite gradient and lowers the loss scale; None unless fp16."""
+        self._pending: tuple[int, int, Reading, dict[str, float]] | None = None
 
     def add(self, loss: torch.Tensor) -> None:
-        """Take in the loss of a step, an fp32 scalar; of a skipped step it may be no number."""
+        """Add the loss of a step, an fp32 scalar; ignored if not finite, as a skipped step's is."""
         self._sums += torch.stack([loss, torch.ones_like(loss)]).where(loss.isfinite(), 0.0)
 
     def wait_for(
@@ -58,34 +58,35 @@ class LossLog:
         epoch: float,
         began: float,
     ) -> None:
+        """Log this step's scalars at the next `write`; on a CPU, at once. Restarts the mean."""
         known = {"train/learning_rate": learning_rate, "train/epoch": epoch}
         mean = self._sums[0] / self._sums[1]
-        self._waiting = at.step, at.tokens, Reading(mean, loss, norm), known
+        self._pending = at.step, at.tokens, Reading(mean, loss, norm), known
         self._sums.zero_()
         if not loss.is_cuda:
             self.write(at, began)
 
     def write(self, at: Progressed, began: float) -> None:
-        """Write what waits, if anything; raises as `settle` does."""
-        if self._waiting is None:
+        """Log the pending scalars, if any; raises as `settle` does."""
+        if self._pending is None:
             return
-        step, tokens, reading, known = self._waiting
-        self._waiting = None
+        step, tokens, reading, known = self._pending
+        self._pending = None
         mean, loss, norm = reading()
         at.first_loss = at.first_loss or loss
         self._check(at, step, loss, norm)
         rate = tokens / (at.seconds + time.perf_counter() - began)
-        made = {"train/loss": mean, "train/grad_norm": norm, "train/tokens_per_second": rate}
-        finite = {name: value for name, value in made.items() if math.isfinite(value)}
+        measured = {"train/loss": mean, "train/grad_norm": norm, "train/tokens_per_second": rate}
+        finite = {name: value for name, value in measured.items() if math.isfinite(value)}
         self._run.log(step, known | finite)
         self._bar.note(loss=mean)
 
     def settle(
         self, at: Progressed, loss: torch.Tensor, norm: torch.Tensor | None, began: float
     ) -> None:
-        """Write what waits and look at this step's numbers, before a checkpoint is made of it.
+        """Log the pending scalars and check this step's numbers, before its checkpoint is saved.
 
-        Raises TrainingError where the loss or the gradient is no number, or the loss runs away.
+        Raises TrainingError if the loss or the gradient is not finite, or if the loss diverges.
         `norm` is None before the first step of this process.
         """
         self.write(at, began)
@@ -100,30 +101,30 @@ class LossLog:
         what = f"loss is {loss:.3g}" if not good else f"gradient's norm is {norm:.3g}"
         kept = f"step {at.saved}" if at.saved else "none yet"
         raise TrainingError(
-            f"train: the {what} at step {step}, after a loss of {at.first_loss:.3g} at first; "
-            f"lower train.learning_rate (the last good checkpoint in {self._run.folder}: {kept})"
+            f"train: the {what} at step {step}, and the first loss was {at.first_loss:.3g}; lower "
+            f"train.learning_rate (last good checkpoint in {self._run.folder}: {kept})"
         )
 
     def _is_skipped(self) -> bool:
-        """Whether a gradient that is none does no harm; asked then only, as a GPU is waited for."""
+        """Whether a non-finite gradient was only the loss scale's overflow; waits for the GPU."""
         return self._scaler is not None and self._scaler.get_scale() >= LOWEST_SCALE
 
 
 class Reading:
-    """Scalar tensors as they are now; reading them waits for no later work."""
+    """A copy of scalar tensors; calling it reads them without waiting for work launched later."""
 
     def __init__(self, *scalars: torch.Tensor) -> None:
-        there = torch.stack([scalar.detach().float() for scalar in scalars])
-        self._here = there
-        self._come: torch.cuda.Event | None = None
-        if there.is_cuda:
-            self._here = torch.empty(there.shape, pin_memory=True)
-            self._here.copy_(there, non_blocking=True)
-            self._come = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._come.record()
+        values = torch.stack([scalar.detach().float() for scalar in scalars])
+        self._host = values
+        self._copied: torch.cuda.Event | None = None
+        if values.is_cuda:
+            self._host = torch.empty(values.shape, pin_memory=True)
+            self._host.copy_(values, non_blocking=True)
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._copied.record()
 
     def __call__(self) -> list[float]:
-        if self._come is not None:
-            self._come.synchronize()
-        numbers: list[float] = self._here.tolist()
+        if self._copied is not None:
+            self._copied.synchronize()
+        numbers: list[float] = self._host.tolist()
         return numbers

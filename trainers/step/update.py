@@ -1,4 +1,4 @@
-"""One optimizer step on the adapter's weights: clip, step, and let the model see it.
+"""One optimizer step on the adapter's weights: clip the gradient, step, copy to the model's dtype.
 
 Update(weights, options, scaler)(learning_rate)  ->  the gradient's norm before clipping
 """
@@ -14,11 +14,11 @@ from trainers.options import LowRankOptions
 from trainers.step.adapter import AdapterWeights
 
 SCALER = "scaler/"
-"""Before the names of the loss scaler's numbers."""
+"""Prefix of the loss scaler's entries in `numbers`."""
 
 
 class Update:
-    """AdamW over the adapter's vector; with torch's own, a CUDA graph."""
+    """AdamW over the adapter's vector; torch's own is a CUDA graph on a GPU, unless in fp16."""
 
     def __init__(self, weights: AdapterWeights, options: LowRankOptions, scaler: Any) -> None:
         self._weights, self._scaler = weights, scaler
@@ -26,14 +26,14 @@ class Update:
         self._norm = torch.zeros((), device=weights.vector.device)
         weights.vector.grad = weights.gradient
         self.optimizer = _optimizer(weights, options)
-        own = options.optim == "adamw_torch_fused" and scaler is None
-        self._prime()
-        captures = own and options.cuda_graphs == "auto" and weights.vector.is_cuda
-        # At once, so that what it needs is taken before passes are tried on the memory left.
+        capturable = options.optim == "adamw_torch_fused" and scaler is None
+        self._allocate_state()
+        captures = capturable and options.cuda_graphs == "auto" and weights.vector.is_cuda
+        # Captured now, so that its memory is taken before pass sizes are tried on what is left.
         self._graph = captured(self._step) if captures else None
 
     def __call__(self, learning_rate: float) -> torch.Tensor:
-        """Take the step at this rate; the norm is a scalar on the device."""
+        """Take a step at this learning rate; returns the norm, a scalar tensor on the device."""
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(learning_rate)
@@ -46,17 +46,17 @@ class Update:
         return self._norm
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The optimizer's state, to be written or filled in place; its step count among it."""
+        """The optimizer's state tensors and step count by name, to save or to fill in place."""
         return {name: value for name, value in self._state().items() if torch.is_tensor(value)}
 
     def numbers(self) -> dict[str, float]:
-        """What of the state is a plain number, and the scale of an fp16 loss."""
+        """The rest of the optimizer's state, plain numbers, and the loss scaler's state in fp16."""
         scale = self._scaler.state_dict() if self._scaler else {}
         own = {name: value for name, value in self._state().items() if not torch.is_tensor(value)}
         return own | {SCALER + name: value for name, value in scale.items()}
 
     def set_numbers(self, numbers: dict[str, float]) -> None:
-        """Take up what `numbers` gave."""
+        """Restore what `numbers` returned."""
         scale = {n.removeprefix(SCALER): v for n, v in numbers.items() if n.startswith(SCALER)}
         if self._scaler and scale:
             self._scaler.load_state_dict(scale)
@@ -79,8 +79,8 @@ class Update:
             self._scaler.update()
         self._weights.refresh()
 
-    def _prime(self) -> None:
-        """Let the optimizer make its state, by a step of nothing, and count from 0 again."""
+    def _allocate_state(self) -> None:
+        """Allocate the optimizer's state with a zero-gradient step, and reset its step count."""
         self.optimizer.step()
         count = self._state()["step"]
         self._state()["step"] = count.zero_() if torch.is_tensor(count) else 0
