@@ -1,12 +1,12 @@
-"""Decoding on a GPU without launching kernels: slots that prompts enter and leave, and one graph.
+"""Greedy decoding with continuous batching, where each decode step is one CUDA graph replay.
 
-    slots = slots_for(model, prompts, waiting, count=64, length=512)      None where it cannot run
+    slots = slots_for(model, prompts, waiting, count=64, length=512)   None if not supported
     decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
         yields Generated(place, ids, finish_reason) as rows finish
 
-Each slot has keys and values of its own, up to the longest prompt with its budget, and a position.
-A step computes the next token of all slots, and is one CUDA graph whatever their positions are.
-Slots that come free are filled again, a quarter of them at a time.
+Each slot has a static KV cache for `length` tokens and its own position. A decode step computes the
+next token of all slots; its shapes do not depend on the positions, so one graph serves all steps.
+Finished rows free their slots, which are refilled once a quarter of them are free.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from harness.progress import say
 from harness.records import FinishReason
 
 PREFILLED = 4096
-"""Tokens of prompts that are computed at a time."""
+"""Maximum prompt tokens, with padding, of one prefill pass."""
 ALIGNED = 64
-"""Attention kernels ask for masks whose rows begin at multiples of a few bytes."""
+"""The cache length is rounded up to this: attention kernels need masks with aligned rows."""
 SHARE = 4
-"""New prompts wait until one slot in so many is free: computing prompts holds up the others."""
+"""Prefill once 1/SHARE of the slots are free, because a prefill delays the other rows."""
 APART = 0.1
-"""How far apart rounding may take a model's logits, as a share of their spread; what all of them
-have in common changes no choice. bf16 in 30 layers: up to 0.03; a position off by one: 0.14."""
+"""Tolerance for logits: the standard deviation of their difference relative to their own, which
+ignores a constant offset, as argmax does. bf16 in 30 layers gives up to 0.03; a position off by one
+gives 0.14."""
 _unfit: WeakSet[Any] = WeakSet()
-"""Models that slots were tried on in vain."""
+"""Models for which slots failed."""
 _ready: WeakSet[Any] = WeakSet()
-"""Models whose steps take few kernels."""
+"""Models whose attention and norms have been replaced for decoding."""
 
 
 def fits_slots(model: Any) -> bool:
-    """Whether the model's layers all look at all tokens before, by transformers' own cache."""
+    """Whether slots support the model: on a GPU, compilable, and full attention in every layer."""
     layers = DynamicCache(config=model.config).layers
     return (
         _on_gpu(model)
@@ -59,7 +60,11 @@ def _on_gpu(model: Any) -> bool:
 def slots_for(
     model: Any, prompts: Sequence[Sequence[int]], waiting: Sequence[int], *, count: int, length: int
 ) -> Slots | None:
-    """Slots that were tried on the shortest prompts; None, after a sentence, where that failed."""
+    """Slots for `count` rows of up to `length` tokens, checked on the two shortest prompts.
+
+    `waiting` holds indices into `prompts`, longest prompt first. Returns None and prints the reason
+    if the check fails. Raises torch.OutOfMemoryError.
+    """
     trial = {slot: prompts[place] for slot, place in zip(range(count), waiting[-2:], strict=False)}
     try:
         if model not in _ready:
@@ -71,13 +76,13 @@ def slots_for(
         slots.enter(trial)
         if slots.are_right(trial):
             return slots
-        why = "it computes something else with them"
+        reason = "its logits in slots differ"
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # what a graph cannot hold, a mask that a model does not take
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # such as an operation that a graph cannot capture, or the mask
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     _unfit.add(model)
-    say(f"generate: this model decodes without CUDA graphs ({why})")
+    say(f"generate: this model decodes without CUDA graphs ({reason})")
     return None
 
 
@@ -88,17 +93,20 @@ def decode_in_slots(
     budgets: Mapping[int, int],
     stop_ids: Collection[int],
 ) -> Iterator[Generated]:
-    """The continuations of the prompts at the places in `waiting`, as they finish."""
-    coming = list(reversed(waiting))
+    """Yield the continuations of the prompts at the indices in `waiting`, as they finish.
+
+    `budgets` maps a prompt's index to its maximum number of new tokens.
+    """
+    queue = list(reversed(waiting))
     free = list(range(slots.count))
-    held: dict[int, tuple[int, list[int]]] = {}
-    while coming or held:
-        if coming and len(free) >= max(1, slots.count // SHARE):
-            entering = {free.pop(): coming.pop() for _ in range(min(len(free), len(coming)))}
+    active: dict[int, tuple[int, list[int]]] = {}
+    while queue or active:
+        if queue and len(free) >= max(1, slots.count // SHARE):
+            entering = {free.pop(): queue.pop() for _ in range(min(len(free), len(queue)))}
             slots.enter({slot: prompts[place] for slot, place in entering.items()})
-            held |= {slot: (place, []) for slot, place in entering.items()}
+            active |= {slot: (place, []) for slot, place in entering.items()}
         tokens = slots.step()
-        for slot, (place, written) in list(held.items()):
+        for slot, (place, written) in list(active.items()):
             reason: FinishReason | None = None
             if tokens[slot] in stop_ids:
                 reason = "stop"
@@ -106,15 +114,15 @@ def decode_in_slots(
                 written.append(tokens[slot])
                 reason = "length" if len(written) == budgets[place] else None
             if reason:
-                del held[slot]
+                del active[slot]
                 free.append(slot)
                 yield Generated(place, written, reason)
 
 
 class Slots:
-    """The keys and values of `count` rows of up to `length` tokens, and the step as a graph.
+    """A static KV cache for `count` rows of up to `length` tokens, and the captured decode step.
 
-    A slot's last token is not among them: the step computes it, and then takes the likeliest next.
+    The cache does not yet hold a slot's last token: the next step feeds it and picks its successor.
     """
 
     def __init__(self, model: Any, count: int, length: int) -> None:
@@ -128,44 +136,44 @@ class Slots:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def enter(self, prompts: Mapping[int, Sequence[int]]) -> None:
-        """Compute the prompts, each in its slot, but for their last tokens."""
+        """Prefill slots with prompts, without their last tokens. `prompts`: slot -> token ids."""
         todo = sorted(prompts, key=lambda slot: -len(prompts[slot]))
         while todo:
             width = max(1, len(prompts[todo[0]]) - 1)
-            together = max(1, PREFILLED // width)
+            batch_size = max(1, PREFILLED // width)
             with borrowed(), decode_attention.ready_kernels():
-                self._prefill({slot: prompts[slot] for slot in todo[:together]}, width)
-            todo = todo[together:]
+                self._prefill({slot: prompts[slot] for slot in todo[:batch_size]}, width)
+            todo = todo[batch_size:]
 
     def _prefill(self, prompts: Mapping[int, Sequence[int]], width: int) -> None:
         device = self._ids.device
-        # What is filled up at the right comes after all that a prompt looks at; the step that
-        # reaches its place writes over it.
-        filled = [[*prompt[:-1], *[0] * (width - len(prompt) + 1)] for prompt in prompts.values()]
+        # Right padding needs no mask: attention is causal, and decode steps overwrite its keys and
+        # values before they attend to those positions.
+        padded = [[*prompt[:-1], *[0] * (width - len(prompt) + 1)] for prompt in prompts.values()]
         cache: Any = DynamicCache(config=self._model.config)
         self._model(
-            input_ids=torch.tensor(filled, device=device),
+            input_ids=torch.tensor(padded, device=device),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
         rows = torch.tensor(list(prompts), device=device)
         self._layers = self._layers or [self._layer(layer) for layer in cache.layers]
-        for layer, made in zip(self._layers, cache.layers, strict=True):
-            for kept, new in zip(layer.each, (made.keys, made.values), strict=True):
-                kept[rows, :, :width] = new
+        for layer, prefilled in zip(self._layers, cache.layers, strict=True):
+            for cached, new in zip(layer.each, (prefilled.keys, prefilled.values), strict=True):
+                cached[rows, :, :width] = new
         last = [[prompt[-1], len(prompt) - 1] for prompt in prompts.values()]
         self._ids[rows], self._at[rows] = torch.tensor(last, device=device)[:, None].unbind(-1)
 
-    def _layer(self, made: Any) -> _SlotLayer:
-        both = made.keys, made.values  # whose sizes differ in some models
+    def _layer(self, prefilled: Any) -> _SlotLayer:
+        both = prefilled.keys, prefilled.values  # in some models with different head sizes
         keys, values = (
             one.new_zeros(self.count, one.shape[1], self._length, one.shape[3]) for one in both
         )
         return _SlotLayer(keys, values, self._at)
 
     def step(self) -> list[int]:
-        """The next token of each slot; those of empty slots mean nothing."""
+        """Run one decode step: the next token of each slot, arbitrary for empty slots."""
         if self._ids.is_cuda:
             if self._graph is None:
                 self._graph = captured(self._advance)
@@ -180,9 +188,9 @@ class Slots:
         self._at.add_(1).clamp_(max=self._length - 1)
 
     def _logits(self) -> torch.Tensor:
-        """(count, V)"""
+        """The logits of each slot's next token, (count, V)."""
         dtype = self._model.dtype
-        # As numbers that are added: else each layer would make them of what is true and false.
+        # An additive mask, so that SDPA does not convert a boolean one in every layer.
         mask = torch.zeros_like(self._columns, dtype=dtype).where(
             self._columns <= self._at, torch.finfo(dtype).min
         )
@@ -197,18 +205,19 @@ class Slots:
         return logits[:, -1]
 
     def are_right(self, prompts: Mapping[int, Sequence[int]]) -> bool:
-        """Whether the next logits of some slots are those of the model without a cache.
+        """Whether the decode step agrees with a forward pass without a cache.
 
-        And whether the step, which is taken, chooses their largest.
+        Compares the next logits of the slots in `prompts`, then runs the step and checks that its
+        tokens have the largest logits, within the tolerance APART.
         """
         rows = list(prompts)
         with borrowed():
             found = self._logits()[rows].float()
             for logits, prompt in zip(found, prompts.values(), strict=True):
-                whole = torch.tensor([prompt], device=self._ids.device)
+                ids = torch.tensor([prompt], device=self._ids.device)
                 with decode_attention.ready_kernels():
-                    made = self._model(input_ids=whole, use_cache=False, logits_to_keep=1).logits
-                expected = made[0, -1].float()
+                    uncached = self._model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
+                expected = uncached[0, -1].float()
                 if not (logits - expected).std() <= APART * expected.std():
                     return False
             with nothing_read():
@@ -219,7 +228,10 @@ class Slots:
 
 
 class _SlotLayer(DynamicLayer):
-    """One layer's keys and values, (count, heads, length, size), written at each row's position."""
+    """One layer's keys and values, (count, KV heads, length, size); `at` has the rows' positions.
+
+    `update` writes one token per row at its position and returns the whole cache.
+    """
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, at: torch.Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -232,6 +244,6 @@ class _SlotLayer(DynamicLayer):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows, at = self._places
-        for kept, new in zip(self.each, (key_states, value_states), strict=True):
-            kept[rows, :, at] = new[:, :, 0]
+        for cached, new in zip(self.each, (key_states, value_states), strict=True):
+            cached[rows, :, at] = new[:, :, 0]
         return self.each

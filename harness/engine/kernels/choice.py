@@ -1,9 +1,9 @@
-"""Which kernels there are for a tensor's device, beside torch's own.
+"""Selects the fused kernels for a tensor's device and dtype.
 
     kernels(x)      the module harness.engine.kernels.triton or harness.engine.kernels.cpu, or None
 
-Both need a C compiler at first use; Triton comes with torch on Linux. Kernels are tried on each
-device before anything counts on them.
+Both need a C compiler at first use; Triton is installed with torch on Linux. Before first use on a
+device, every kernel is compared with torch's own operations on a small example.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from harness.engine.rounding import agree
 from harness.progress import say
 
 FEW = 4
-"""Threads up to which one of them is faster with a kernel than all are with torch's operations."""
+"""Maximum torch threads for which the CPU kernels, which use one thread, are faster than torch."""
 
 
 def kernels(x: torch.Tensor) -> Any:
-    """Triton's kernels, or those for bf16 on a CPU, where they give what torch gives; else None."""
+    """The Triton kernels on CUDA, the C kernels for bf16 on a CPU with few threads, else None.
+
+    None, too, if the kernels cannot be built or do not agree with torch; use torch's operations
+    then.
+    """
     if x.is_cuda:
         return None if x.dtype == torch.float64 else _tried(x.device, x.dtype)
     on_cpu = x.device.type == "cpu" and x.dtype == torch.bfloat16
@@ -40,8 +44,12 @@ def _tried(device: torch.device, dtype: torch.dtype) -> Any:
 
         with torch.no_grad(), torch.cuda.device(device):
             right = are_right(triton_kernels, device, dtype)
-    except Exception as error:  # compilers fail in many ways, and torch's own kernels will do
-        say(f"model: Triton cannot build its kernels here ({_why(error)}); torch's own are slower")
+    except Exception as error:  # compilation can fail in many ways, and torch is the fallback
+        reason = _reason(error)
+        say(
+            f"model: Triton cannot build its kernels here ({reason}); "
+            f"using torch's, which are slower"
+        )
         return None
     return triton_kernels if right else None
 
@@ -57,79 +65,85 @@ def _compiled() -> Any:
             device = torch.device("cpu")
             right = are_right(cpu_kernels, device, torch.bfloat16) and softmax_is_right(cpu_kernels)
     except (OSError, AttributeError, SubprocessError) as error:
-        why = _why(error)
-        say(f"model: the C compiler cannot build kernels here ({why}); torch's own are slower")
+        reason = _reason(error)
+        say(
+            f"model: the C compiler cannot build kernels here ({reason}); "
+            f"using torch's, which are slower"
+        )
         return None
     return cpu_kernels if right else None
 
 
-def _why(error: Exception) -> str:
-    """The last line of what a compiler, else its error, had to say."""
-    told = getattr(error, "stderr", None)
-    said = told.decode(errors="replace").strip() if isinstance(told, bytes) else ""
-    return (said or str(error).strip() or type(error).__name__).splitlines()[-1]
+def _reason(error: Exception) -> str:
+    """The last line of the compiler's stderr, else of the error's message."""
+    stderr = getattr(error, "stderr", None)
+    output = stderr.decode(errors="replace").strip() if isinstance(stderr, bytes) else ""
+    return (output or str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
-@torch.inference_mode(False)  # generation may be the first to ask, and the trial differentiates
+@torch.inference_mode(False)  # the check needs autograd, and generation may be the first caller
 def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether each kernel agrees with torch's own operations on a small example."""
+    """Whether each kernel agrees with torch's own operations on a small example.
+
+    torch computes the reference in fp32; the tolerance is that of `dtype` in `engine.rounding`.
+    """
     generator = torch.Generator().manual_seed(0)
 
-    def drawn(*shape: int) -> torch.Tensor:
+    def randn(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator).to(device, dtype)
 
-    both, come = drawn(3, 2 * 1040), drawn(3, 1040)
+    both, grad_output = randn(3, 2 * 1040), randn(3, 1040)
     with torch.enable_grad():
-        wide = both.to(torch.float32, copy=True).requires_grad_()
-        gate, up = wide.chunk(2, -1)
+        leaf = both.to(torch.float32, copy=True).requires_grad_()
+        gate, up = leaf.chunk(2, -1)
         gated = silu(gate) * up
-        (by_both,) = torch.autograd.grad(gated, wide, come.float())
-    found, again = kernels.gate_back(both, come)
-    pairs = [(kernels.gate(both), gated), (again, gated), (found, by_both)]
+        (grad_both,) = torch.autograd.grad(gated, leaf, grad_output.float())
+    found, recomputed = kernels.gate_back(both, grad_output)
+    pairs = [(kernels.gate(both), gated), (recomputed, gated), (found, grad_both)]
 
-    x, weight, come, epsilon = drawn(3, 1040), drawn(1040), drawn(3, 1040), 0.5
+    x, weight, grad_output, epsilon = randn(3, 1040), randn(1040), randn(3, 1040), 0.5
     with torch.enable_grad():
-        wide = x.to(torch.float32, copy=True).requires_grad_()
-        normed = rms_norm(wide, (1040,), weight.float(), epsilon)
-        (by_x,) = torch.autograd.grad(normed, wide, come.float())
-    made, inverse = kernels.norm(x, weight, epsilon)
-    pairs += [(made, normed), (kernels.norm_back(x, weight, inverse, come), by_x)]
+        leaf = x.to(torch.float32, copy=True).requires_grad_()
+        normed = rms_norm(leaf, (1040,), weight.float(), epsilon)
+        (grad_x,) = torch.autograd.grad(normed, leaf, grad_output.float())
+    out, inverse = kernels.norm(x, weight, epsilon)
+    pairs += [(out, normed), (kernels.norm_back(x, weight, inverse, grad_output), grad_x)]
 
-    x, cos, signed = drawn(3, 24, 64), drawn(3, 64), drawn(3, 64)
-    turning, sine = x[:, :17].float(), signed[:, None].float()
+    x, cos, signed = randn(3, 24, 64), randn(3, 64), randn(3, 64)
+    rotated, sine = x[:, :17].float(), signed[:, None].float()
     for back in (False, True):
-        rolled = (turning * sine).roll(32, -1) if back else turning.roll(32, -1) * sine
-        made = x.clone()
-        kernels.turn(made[:, :17], made[:, :17], cos, signed, back=back)
+        rolled = (rotated * sine).roll(32, -1) if back else rotated.roll(32, -1) * sine
+        out = x.clone()
+        kernels.turn(out[:, :17], out[:, :17], cos, signed, back=back)
         pairs.append(
-            (made, torch.cat([turning * cos[:, None].float() + rolled, x[:, 17:].float()], 1))
+            (out, torch.cat([rotated * cos[:, None].float() + rolled, x[:, 17:].float()], 1))
         )
 
-    logits, labels = 3 * drawn(3, 5000), torch.tensor([4999, -100, 7], device=device)
+    logits, labels = 3 * randn(3, 5000), torch.tensor([4999, -100, 7], device=device)
     with torch.enable_grad():
-        wide = logits.to(torch.float32, copy=True).requires_grad_()
-        losses = cross_entropy(wide, labels, reduction="none")
-        (by_logits,) = torch.autograd.grad(losses.sum(), wide)
-    own_losses = kernels.loss_rows(logits, labels)
-    pairs.append((logits, by_logits))
-    same = agree(own_losses, losses)
-    return same and all(agree(own, other.to(dtype)) for own, other in pairs)
+        leaf = logits.to(torch.float32, copy=True).requires_grad_()
+        losses = cross_entropy(leaf, labels, reduction="none")
+        (grad_logits,) = torch.autograd.grad(losses.sum(), leaf)
+    kernel_losses = kernels.loss_rows(logits, labels)
+    pairs.append((logits, grad_logits))  # loss_rows overwrites the logits with their gradient
+    losses_agree = agree(kernel_losses, losses)
+    return losses_agree and all(agree(found, expected.to(dtype)) for found, expected in pairs)
 
 
 @torch.inference_mode(False)
 def softmax_is_right(kernels: Any) -> bool:
     """Whether the softmax of attention and its gradient agree with torch's own operations."""
     generator = torch.Generator().manual_seed(0)
-    rows, each, m, n, scale = 2, 3, 5, 37, 0.3
-    scores = 9 * torch.randn(rows, each * m, n, generator=generator)
-    hidden = torch.arange(n) > torch.arange(n - m, n)[:, None]
-    bias = torch.zeros(rows, m, n).masked_fill(hidden, -torch.inf)
-    come = torch.randn(scores.shape, generator=generator).bfloat16()
+    rows, group, m, n, scale = 2, 3, 5, 37, 0.3
+    scores = 9 * torch.randn(rows, group * m, n, generator=generator)
+    masked = torch.arange(n) > torch.arange(n - m, n)[:, None]
+    bias = torch.zeros(rows, m, n).masked_fill(masked, -torch.inf)
+    grad_output = torch.randn(scores.shape, generator=generator).bfloat16()
     with torch.enable_grad():
         leaf = scores.clone().requires_grad_()
-        expected = torch.softmax(leaf * scale + bias.repeat(1, each, 1), -1)
-        (by_scores,) = torch.autograd.grad(expected, leaf, come.float())
-    share = kernels.softmax(scores, bias, scale)
-    found = kernels.softmax_back(come, share, scale)
-    pairs = (scores, expected), (share, expected.bfloat16()), (found, by_scores.bfloat16())
-    return all(agree(own, other) for own, other in pairs)
+        expected = torch.softmax(leaf * scale + bias.repeat(1, group, 1), -1)
+        (grad_scores,) = torch.autograd.grad(expected, leaf, grad_output.float())
+    probs = kernels.softmax(scores, bias, scale)
+    grad = kernels.softmax_back(grad_output, probs, scale)
+    pairs = (scores, expected), (probs, expected.bfloat16()), (grad, grad_scores.bfloat16())
+    return all(agree(found, wanted) for found, wanted in pairs)

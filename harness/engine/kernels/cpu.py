@@ -1,12 +1,13 @@
-"""What torch does on a CPU in several passes over memory, in one: kernels in C, for bf16.
+"""Fused bf16 kernels in C for a CPU: each does in one pass over memory what torch does in several.
 
-    gate, gate_back, norm, norm_back, turn, loss_rows     as harness.engine.kernels.triton has them
+    gate, gate_back, norm, norm_back, turn, loss_rows     as in harness.engine.kernels.triton
     softmax(scores, bias, scale)           softmax(scale scores + bias) in place, and in bf16
-    softmax_back(gradient, share, scale)   its gradient with respect to the scores, in place
-    split, join, join_back, split_back, sum_up     between tokens and the products of attention
+    softmax_back(gradient, probs, scale)   its gradient with respect to the scores, in place
+    split, join, join_back, split_back, sum_up     gather and scatter around attention's products
 
-Built by the machine's own C compiler at first use, in half a second, and kept in the user's cache.
-Each works on the calling thread alone. `kernels.choice` says whether they may be used.
+The machine's C compiler builds them at first use, in half a second; the library is kept in the
+user's cache. Each kernel runs on the calling thread only. Arguments are not checked: tensors must
+be bf16 and contiguous unless stated otherwise. `kernels.choice` decides whether they are used.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ OPTIONS = (
     *("-shared", "-fPIC"),
 )
 SECONDS = 60
-"""How long a compiler may take."""
+"""Timeout of the compiler."""
 SIZES = ("first", "rows", "n", "m", "queries", "keys", "width")
 
 
 class Block(ctypes.Structure):
-    """Rows of n places each, of which the last m ask; as in cpu_kernels.c."""
+    """A block of `rows` rows of n places each, the last m of them queries; the struct of cpu.c."""
 
     _fields_ = (
         ("tokens", ctypes.c_void_p),
@@ -54,28 +55,33 @@ class Block(ctypes.Structure):
 
     @classmethod
     def of(cls, tokens: torch.Tensor, slots: torch.Tensor, first: int, *sizes: int) -> Block:
-        """tokens (P,) and slots (T,) must outlive it; `first` is its first place."""
+        """From a pass's tokens (P,) and slots (T,), int64, which must outlive the Block.
+
+        `first` is the index of the block's first place; `sizes` are the others of SIZES.
+        """
         start = tokens.data_ptr() + first * tokens.element_size()
         return cls(start, slots.data_ptr(), first, *sizes)
 
     @property
-    def asking(self) -> tuple[int, int, int]:
-        """The shape of what asks: query heads that share a key are rows of one product."""
+    def query_shape(self) -> tuple[int, int, int]:
+        """(rows * keys, group * m, width): query heads of one KV head are rows of one product."""
         return self.rows * self.keys, self.queries // self.keys * self.m, self.width
 
     @property
-    def asked(self) -> tuple[int, int, int]:
+    def key_shape(self) -> tuple[int, int, int]:
+        """(rows * keys, n, width), the shape of the keys and of the values."""
         return self.rows * self.keys, self.n, self.width
 
 
 def compiler() -> str | None:
-    """The machine's C compiler; elsewhere than on Linux, asking for one may open windows."""
+    """The C compiler's path, or None. Linux only: on macOS, running `cc` may open a dialog."""
     if not sys.platform.startswith("linux"):
         return None
     return next(filter(None, map(shutil.which, COMPILERS)), None)
 
 
 def gate(both: torch.Tensor) -> torch.Tensor:
+    """both (T, 2 n) -> silu(g) u (T, n)."""
     rows, n = len(both), both.shape[1] // 2
     out = both.new_empty(rows, n)
     _call("gate", both, out, rows, n)
@@ -83,14 +89,16 @@ def gate(both: torch.Tensor) -> torch.Tensor:
 
 
 def gate_back(both: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    by_both, out = torch.empty_like(both), torch.empty_like(gradient)
-    _call("gate_back", both, gradient, by_both, out, *gradient.shape)
-    return by_both, out
+    """both (T, 2 n), gradient (T, n) -> the gradient with respect to `both`, and gate(both)."""
+    grad_both, out = torch.empty_like(both), torch.empty_like(gradient)
+    _call("gate_back", both, gradient, grad_both, out, *gradient.shape)
+    return grad_both, out
 
 
 def norm(
     x: torch.Tensor, weight: torch.Tensor, epsilon: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """x (T, n), weight (n,) -> (T, n), and 1 / sqrt(mean(x^2) + epsilon) (T,) fp32."""
     out, inverse = torch.empty_like(x), x.new_empty(len(x), dtype=torch.float32)
     _call("norm", x, weight, out, inverse, *x.shape, epsilon)
     return out, inverse
@@ -99,6 +107,7 @@ def norm(
 def norm_back(
     x: torch.Tensor, weight: torch.Tensor, inverse: torch.Tensor, gradient: torch.Tensor
 ) -> torch.Tensor:
+    """The gradient with respect to x (T, n); gradient (T, n), inverse as returned by `norm`."""
     out = torch.empty_like(x)
     _call("norm_back", x, weight, inverse, gradient, out, *x.shape)
     return out
@@ -112,19 +121,31 @@ def turn(
     *,
     back: bool = False,
 ) -> None:
+    """Rotary embedding of source (T, heads, size) into target, which may be the same tensor.
+
+    cos and signed (T, size); signed is sin with its first half negated. `back` computes the
+    gradient instead. Only the first dimension of source and target may be strided.
+    """
     rows, heads, size = source.shape
     strides = source.stride(0), target.stride(0)
     _call("turn", source, target, cos, signed, *strides, rows, heads, size // 2, int(back))
 
 
 def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of each row of logits (N, V), which are overwritten by their gradient.
+
+    labels (N,), negative to ignore a row -> losses (N,) fp32.
+    """
     losses = logits.new_empty(len(logits), dtype=torch.float32)
     _call("loss_rows", logits, labels, losses, *logits.shape)
     return losses
 
 
 def softmax(scores: torch.Tensor, bias: torch.Tensor, scale: float) -> torch.Tensor:
-    """scores (R * keys, group * m, n) fp32, overwritten; bias (R, m, n) fp32; returned in bf16."""
+    """softmax(scale scores + bias), written to scores in fp32 and returned in bf16.
+
+    scores (R * keys, group * m, n) fp32, bias (R, m, n) fp32.
+    """
     out = torch.empty_like(scores, dtype=torch.bfloat16)
     rows, m, n = bias.shape
     squares = scores.numel() // (m * n)
@@ -132,72 +153,82 @@ def softmax(scores: torch.Tensor, bias: torch.Tensor, scale: float) -> torch.Ten
     return out
 
 
-def softmax_back(gradient: torch.Tensor, share: torch.Tensor, scale: float) -> torch.Tensor:
-    """The softmax and its gradient, both (..., n); the gradient is overwritten."""
-    n = share.shape[-1]
-    _call("softmax_back", gradient, share, share.numel() // n, n, scale)
+def softmax_back(gradient: torch.Tensor, probs: torch.Tensor, scale: float) -> torch.Tensor:
+    """gradient and probs, the softmax's output, (..., n); the gradient is overwritten."""
+    n = probs.shape[-1]
+    _call("softmax_back", gradient, probs, probs.numel() // n, n, scale)
     return gradient
 
 
 def split(
     block: Block, each: torch.Tensor
 ) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-    """each (T, queries + 2 keys, width) as queries, keys and values; the same in fp32."""
-    made = []
+    """Gather the block's query, key and value from each (T, queries + 2 keys, width).
+
+    Returns them in bf16, and the same in fp32. Shapes: `query_shape`, and twice `key_shape`.
+    """
+    buffers = []
     for dtype in (torch.bfloat16, torch.float32):
-        others = each.new_empty(2, *block.asked, dtype=dtype)
-        made.append((each.new_empty(block.asking, dtype=dtype), others))
-    (query, others), (query_wide, others_wide) = made
-    _call("split", block, each, query, query_wide, others, others_wide)
-    return (query, *others), (query_wide, *others_wide)
+        keys_values = each.new_empty(2, *block.key_shape, dtype=dtype)
+        buffers.append((each.new_empty(block.query_shape, dtype=dtype), keys_values))
+    (query, keys_values), (query_fp32, keys_values_fp32) = buffers
+    _call("split", block, each, query, query_fp32, keys_values, keys_values_fp32)
+    return (query, *keys_values), (query_fp32, *keys_values_fp32)
 
 
-def join(block: Block, given: torch.Tensor, out: torch.Tensor) -> None:
-    """What the block's tokens were given, fp32, into their rows of out (T, queries, width)."""
-    _call("join", block, given, out)
+def join(block: Block, attended: torch.Tensor, out: torch.Tensor) -> None:
+    """Scatter attention's output, `query_shape` in fp32, into out (T, queries, width) in bf16."""
+    _call("join", block, attended, out)
 
 
 def join_back(block: Block, gradient: torch.Tensor) -> torch.Tensor:
-    """gradient (T, queries * width), in one piece -> that by what `join` was given, rounded."""
-    by_given = gradient.new_empty(block.asking)
-    _call("join_back", block, gradient, by_given)
-    return by_given
+    """gradient (T, queries * width) of `out` -> that of `attended` in `join`, in bf16."""
+    grad_attended = gradient.new_empty(block.query_shape)
+    _call("join_back", block, gradient, grad_attended)
+    return grad_attended
 
 
 def split_back(
     block: Block,
-    by_query: torch.Tensor,
-    by_key: torch.Tensor,
-    by_value: torch.Tensor,
-    by_each: torch.Tensor,
+    grad_query: torch.Tensor,
+    grad_key: torch.Tensor,
+    grad_value: torch.Tensor,
+    grad_each: torch.Tensor,
     sums: torch.Tensor,
 ) -> None:
-    """Queries into by_each, as `split` was given it; keys and values to sums (T, 2 keys, width)."""
-    _call("split_back", block, by_query, by_key, by_value, by_each, sums)
+    """Scatter the gradients of `split`'s outputs back to tokens.
+
+    Those of queries are written to grad_each (T, queries + 2 keys, width); those of keys and values
+    are added to sums (T, 2 keys, width) fp32, since several rows may attend to one token.
+    """
+    _call("split_back", block, grad_query, grad_key, grad_value, grad_each, sums)
 
 
-def sum_up(sums: torch.Tensor, by_each: torch.Tensor) -> None:
-    """The sums, rounded, into the keys and values of by_each."""
+def sum_up(sums: torch.Tensor, grad_each: torch.Tensor) -> None:
+    """Write the sums of all blocks, rounded to bf16, to the keys and values of grad_each."""
     tokens, n = len(sums), sums[0].numel()
-    _call("sum_up", sums, by_each, tokens, by_each[0].numel() - n, n)
+    _call("sum_up", sums, grad_each, tokens, grad_each[0].numel() - n, n)
 
 
-def _call(name: str, *given: torch.Tensor | Block | int | float) -> None:
-    """Hand over tensors as addresses: what is not in one piece must say so by its strides."""
-    getattr(_library(), name)(*map(_converted, given))
+def _call(name: str, *arguments: torch.Tensor | Block | int | float) -> None:
+    """Call a C function; a tensor is passed as its data pointer, without its strides."""
+    getattr(_library(), name)(*map(_converted, arguments))
 
 
-def _converted(given: torch.Tensor | Block | int | float) -> Any:
-    if isinstance(given, torch.Tensor):
-        return ctypes.c_void_p(given.data_ptr())
-    if isinstance(given, Block):
-        return ctypes.byref(given)
-    return ctypes.c_float(given) if isinstance(given, float) else ctypes.c_int64(given)
+def _converted(argument: torch.Tensor | Block | int | float) -> Any:
+    if isinstance(argument, torch.Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
+    if isinstance(argument, Block):
+        return ctypes.byref(argument)
+    return ctypes.c_float(argument) if isinstance(argument, float) else ctypes.c_int64(argument)
 
 
 @cache
 def _library() -> ctypes.CDLL:
-    """Raises OSError and subprocess.SubprocessError where it cannot be built or loaded."""
+    """The compiled library, built if it is not cached.
+
+    Raises OSError or subprocess.SubprocessError if it cannot be built or loaded.
+    """
     from harness.files import cache_folder
 
     program = compiler()
@@ -208,21 +239,24 @@ def _library() -> ctypes.CDLL:
     built = folder / f"cpu-{_fingerprint(program)}.so"
     if not built.exists():
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            made = Path(temporary) / built.name
-            command = [program, *OPTIONS, "-o", str(made), str(SOURCE), "-lm"]
+            output = Path(temporary) / built.name
+            command = [program, *OPTIONS, "-o", str(output), str(SOURCE), "-lm"]
             subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
-            made.replace(built)
+            output.replace(built)
     return ctypes.CDLL(str(built))
 
 
 def _fingerprint(program: str) -> str:
-    """Of all that the built kernels depend on: a home may be shared by unlike machines."""
-    said = subprocess.run([program, "--version"], capture_output=True, timeout=SECONDS).stdout
+    """A hash of the compiler's version, the CPU's features, the source and the options.
+
+    Different machines may share the home folder that holds the cache.
+    """
+    version = subprocess.run([program, "--version"], capture_output=True, timeout=SECONDS).stdout
     flags = b""
-    if (known := Path("/proc/cpuinfo")).exists():
-        flags = next((x for x in known.read_bytes().splitlines() if x.startswith(b"flags")), b"")
+    if (cpuinfo := Path("/proc/cpuinfo")).exists():
+        flags = next((x for x in cpuinfo.read_bytes().splitlines() if x.startswith(b"flags")), b"")
     parts = (
-        said,
+        version,
         flags,
         platform.machine().encode(),
         SOURCE.read_bytes(),

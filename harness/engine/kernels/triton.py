@@ -1,15 +1,17 @@
-"""What torch does in several passes over a GPU's memory, in one: kernels for Triton.
+"""Fused Triton kernels: each does in one pass over GPU memory what torch does in several.
 
-    gate(both)                        silu(g) u for g and u side by side: (T, 2 n) -> (T, n)
-    gate_back(both, gradient)         the gradient of that, and silu(g) u once more
-    norm(x, weight, epsilon)          w x / sqrt(mean(x^2) + epsilon), and 1 / sqrt(...) of each row
-    norm_back(x, weight, inverse, gradient)         the gradient of that by x
-    turn(source, target, cos, signed) rotary positions: (T, heads, size)
-    loss_rows(logits, labels)         -log softmax(logits)[label]: (N, V) -> (N,); the logits
-                                      become the gradient of it
+    gate(both)                        SwiGLU: silu(g) u for both = [g, u], (T, 2 n) -> (T, n)
+    gate_back(both, gradient)         its gradient, and silu(g) u recomputed
+    norm(x, weight, epsilon)          RMSNorm: w x / sqrt(mean(x^2) + epsilon), and each row's
+                                      1 / sqrt(mean(x^2) + epsilon)
+    norm_back(x, weight, inverse, gradient)         its gradient with respect to x
+    turn(source, target, cos, signed) rotary position embedding, (T, heads, size)
+    loss_rows(logits, labels)         cross entropy, (N, V) -> (N,); overwrites the logits with
+                                      their gradient
 
-Each computes in fp32 and rounds where torch's operations, one after the other, would: so a layer
-gives what transformers' own gives. `harness.engine.kernels.choice` says whether they may be used.
+Each kernel computes in fp32 and rounds where the corresponding sequence of torch operations does,
+so that a layer's output matches transformers'. Arguments are not checked.
+`harness.engine.kernels.choice` decides whether the kernels are used.
 """
 
 from __future__ import annotations
@@ -18,26 +20,26 @@ import torch
 import triton
 import triton.language as tl
 
-WIDE = 1024
-"""Numbers of a row that one program of an elementwise kernel takes."""
-TOGETHER = 16
-"""Heads that one program turns."""
-LONG = 4096
-"""Logits that a program holds at a time."""
-FAR = -1.0e30
-"""Below any logit, and finite: so the difference of two is a number."""
+BLOCK = 1024
+"""Elements of a row per program of an elementwise kernel."""
+BLOCK_HEADS = 16
+"""Heads per program of `turn`."""
+BLOCK_LOGITS = 4096
+"""Logits per loop iteration of `loss_rows`."""
+LOWEST = -1.0e30
+"""Initial maximum: below any logit, and finite so that differences are never NaN."""
 
 
 @triton.jit
 def _rounded(x, like):  # type: ignore[no-untyped-def]
-    """As a tensor of the type that `like` points to would hold it."""
+    """x rounded to the dtype that `like` points to, in fp32."""
     return x.to(like.dtype.element_ty).to(tl.float32)
 
 
 @triton.jit
-def _gate(both, out, n, wide: tl.constexpr):  # type: ignore[no-untyped-def]
+def _gate(both, out, n, block: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * wide + tl.arange(0, wide)
+    column = tl.program_id(1) * block + tl.arange(0, block)
     inside = column < n
     gate = tl.load(both + row * 2 * n + column, mask=inside).to(tl.float32)
     up = tl.load(both + row * 2 * n + n + column, mask=inside).to(tl.float32)
@@ -45,48 +47,48 @@ def _gate(both, out, n, wide: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _gate_back(both, gradient, by_both, out, n, wide: tl.constexpr):  # type: ignore[no-untyped-def]
+def _gate_back(both, gradient, grad_both, out, n, block: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * wide + tl.arange(0, wide)
+    column = tl.program_id(1) * block + tl.arange(0, block)
     inside = column < n
     gate = tl.load(both + row * 2 * n + column, mask=inside).to(tl.float32)
     up = tl.load(both + row * 2 * n + n + column, mask=inside).to(tl.float32)
-    come = tl.load(gradient + row * n + column, mask=inside).to(tl.float32)
-    share = tl.sigmoid(gate)
-    opened = _rounded(gate * share, out)
-    by_gate = _rounded(come * up, out) * share * (1.0 + gate * (1.0 - share))
-    tl.store(by_both + row * 2 * n + column, by_gate, mask=inside)
-    tl.store(by_both + row * 2 * n + n + column, come * opened, mask=inside)
-    tl.store(out + row * n + column, opened * up, mask=inside)
+    grad = tl.load(gradient + row * n + column, mask=inside).to(tl.float32)
+    sig = tl.sigmoid(gate)
+    silu = _rounded(gate * sig, out)
+    grad_gate = _rounded(grad * up, out) * sig * (1.0 + gate * (1.0 - sig))
+    tl.store(grad_both + row * 2 * n + column, grad_gate, mask=inside)
+    tl.store(grad_both + row * 2 * n + n + column, grad * silu, mask=inside)
+    tl.store(out + row * n + column, silu * up, mask=inside)
 
 
 @triton.jit
-def _norm(x, weight, out, inverse, n, epsilon, wide: tl.constexpr):  # type: ignore[no-untyped-def]
+def _norm(x, weight, out, inverse, n, epsilon, block: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, wide)
+    column = tl.arange(0, block)
     inside = column < n
     value = tl.load(x + row * n + column, mask=inside, other=0.0).to(tl.float32)
-    scale = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
-    share = tl.rsqrt(tl.sum(value * value, 0) / n + epsilon)
-    tl.store(inverse + row, share)
-    tl.store(out + row * n + column, _rounded(value * share, out) * scale, mask=inside)
+    row_weight = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    inverse_rms = tl.rsqrt(tl.sum(value * value, 0) / n + epsilon)
+    tl.store(inverse + row, inverse_rms)
+    tl.store(out + row * n + column, _rounded(value * inverse_rms, out) * row_weight, mask=inside)
 
 
 @triton.jit
 def _norm_back(  # type: ignore[no-untyped-def]
-    x, weight, inverse, gradient, out, n, wide: tl.constexpr
+    x, weight, inverse, gradient, out, n, block: tl.constexpr
 ):
     row = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, wide)
+    column = tl.arange(0, block)
     inside = column < n
     value = tl.load(x + row * n + column, mask=inside, other=0.0).to(tl.float32)
-    scale = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
-    come = tl.load(gradient + row * n + column, mask=inside, other=0.0).to(tl.float32)
-    share = tl.load(inverse + row)
-    normed = value * share
-    come = _rounded(come * scale, out)
-    along = tl.sum(come * normed, 0) / n
-    tl.store(out + row * n + column, (come - along * normed) * share, mask=inside)
+    row_weight = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    grad = tl.load(gradient + row * n + column, mask=inside, other=0.0).to(tl.float32)
+    inverse_rms = tl.load(inverse + row)
+    normed = value * inverse_rms
+    grad = _rounded(grad * row_weight, out)
+    projection = tl.sum(grad * normed, 0) / n
+    tl.store(out + row * n + column, (grad - projection * normed) * inverse_rms, mask=inside)
 
 
 @triton.jit(do_not_specialize=["heads"])
@@ -100,72 +102,72 @@ def _turn(  # type: ignore[no-untyped-def]
     heads,
     half,
     back: tl.constexpr,
-    together: tl.constexpr,
-    half_power: tl.constexpr,
+    block_heads: tl.constexpr,
+    block: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1) * together + tl.arange(0, together)[:, None]
-    place = tl.arange(0, half_power)[None, :]
-    known = place < half
-    inside = (head < heads) & known
-    within = head * 2 * half + place
+    head = tl.program_id(1) * block_heads + tl.arange(0, block_heads)[:, None]
+    column = tl.arange(0, block)[None, :]
+    in_head = column < half
+    inside = (head < heads) & in_head
+    within = head * 2 * half + column
     first = tl.load(source + row * source_row + within, mask=inside).to(tl.float32)
     second = tl.load(source + row * source_row + within + half, mask=inside).to(tl.float32)
-    angles = row * 2 * half + place
-    cos_first = tl.load(cos + angles, mask=known).to(tl.float32)
-    cos_second = tl.load(cos + angles + half, mask=known).to(tl.float32)
-    sin_first = tl.load(signed + angles, mask=known).to(tl.float32)
-    sin_second = tl.load(signed + angles + half, mask=known).to(tl.float32)
+    angles = row * 2 * half + column
+    cos_first = tl.load(cos + angles, mask=in_head).to(tl.float32)
+    cos_second = tl.load(cos + angles + half, mask=in_head).to(tl.float32)
+    sin_first = tl.load(signed + angles, mask=in_head).to(tl.float32)
+    sin_second = tl.load(signed + angles + half, mask=in_head).to(tl.float32)
     if back:
         sin_first, sin_second = sin_second, sin_first
-    made_first = _rounded(first * cos_first, target) + _rounded(second * sin_first, target)
-    made_second = _rounded(second * cos_second, target) + _rounded(first * sin_second, target)
-    tl.store(target + row * target_row + within, made_first, mask=inside)
-    tl.store(target + row * target_row + within + half, made_second, mask=inside)
+    out_first = _rounded(first * cos_first, target) + _rounded(second * sin_first, target)
+    out_second = _rounded(second * cos_second, target) + _rounded(first * sin_second, target)
+    tl.store(target + row * target_row + within, out_first, mask=inside)
+    tl.store(target + row * target_row + within + half, out_second, mask=inside)
 
 
 @triton.jit
 def _loss_rows(  # type: ignore[no-untyped-def]
-    logits, labels, losses, row_length, n: tl.constexpr, far: tl.constexpr, long: tl.constexpr
+    logits, labels, losses, row_length, n: tl.constexpr, lowest: tl.constexpr, block: tl.constexpr
 ):
     row = tl.program_id(0).to(tl.int64)
     label = tl.load(labels + row)
-    counts = tl.where(label >= 0, 1.0, 0.0)
+    weight = tl.where(label >= 0, 1.0, 0.0)
     logits += row * row_length
     at_label = tl.load(logits + tl.maximum(label, 0)).to(tl.float32)
-    highest = tl.full((long,), far, tl.float32)
-    total = tl.zeros((long,), tl.float32)
-    for start in range(0, n, long):
-        column = start + tl.arange(0, long)
-        x = tl.load(logits + column, mask=column < n, other=far).to(tl.float32)
-        higher = tl.maximum(highest, x)
-        total = total * tl.exp(highest - higher) + tl.exp(x - higher)
-        highest = higher
-    most = tl.max(highest, 0)
-    whole = tl.sum(tl.where(highest > far, total * tl.exp(highest - most), 0.0), 0)
-    tl.store(losses + row, counts * (tl.log(whole) + most - at_label))
-    for start in range(0, n, long):
-        column = start + tl.arange(0, long)
-        x = tl.load(logits + column, mask=column < n, other=far).to(tl.float32)
-        share = tl.exp(x - most) / whole
-        share = tl.where(column == label, share - 1.0, share) * counts
-        tl.store(logits + column, share, mask=column < n)
+    running_max = tl.full((block,), lowest, tl.float32)
+    total = tl.zeros((block,), tl.float32)
+    for start in range(0, n, block):
+        column = start + tl.arange(0, block)
+        x = tl.load(logits + column, mask=column < n, other=lowest).to(tl.float32)
+        new_max = tl.maximum(running_max, x)
+        total = total * tl.exp(running_max - new_max) + tl.exp(x - new_max)
+        running_max = new_max
+    row_max = tl.max(running_max, 0)
+    row_sum = tl.sum(tl.where(running_max > lowest, total * tl.exp(running_max - row_max), 0.0), 0)
+    tl.store(losses + row, weight * (tl.log(row_sum) + row_max - at_label))
+    for start in range(0, n, block):
+        column = start + tl.arange(0, block)
+        x = tl.load(logits + column, mask=column < n, other=lowest).to(tl.float32)
+        prob = tl.exp(x - row_max) / row_sum
+        prob = tl.where(column == label, prob - 1.0, prob) * weight
+        tl.store(logits + column, prob, mask=column < n)
 
 
 def gate(both: torch.Tensor) -> torch.Tensor:
-    """both (T, 2 n), contiguous."""
+    """both (T, 2 n), contiguous -> silu(g) u (T, n)."""
     rows, n = len(both), both.shape[1] // 2
     out = both.new_empty(rows, n)
-    _gate[(rows, triton.cdiv(n, WIDE))](both, out, n, WIDE)
+    _gate[(rows, triton.cdiv(n, BLOCK))](both, out, n, BLOCK)
     return out
 
 
 def gate_back(both: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """both (T, 2 n), gradient (T, n), contiguous -> the gradient by `both`, and gate(both)."""
-    by_both, out = torch.empty_like(both), torch.empty_like(gradient)
+    """both (T, 2 n), gradient (T, n), contiguous -> the gradient of `both`, and gate(both)."""
+    grad_both, out = torch.empty_like(both), torch.empty_like(gradient)
     rows, n = gradient.shape
-    _gate_back[(rows, triton.cdiv(n, WIDE))](both, gradient, by_both, out, n, WIDE)
-    return by_both, out
+    _gate_back[(rows, triton.cdiv(n, BLOCK))](both, gradient, grad_both, out, n, BLOCK)
+    return grad_both, out
 
 
 def norm(
@@ -173,25 +175,25 @@ def norm(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """x (T, n) contiguous, weight (n,) -> (T, n), and 1 / sqrt(mean(x^2) + epsilon) (T,) fp32."""
     out, inverse = torch.empty_like(x), x.new_empty(len(x), dtype=torch.float32)
-    wide, warps = _whole_row(x)
-    _norm[(len(x),)](x, weight, out, inverse, x.shape[1], epsilon, wide, num_warps=warps)
+    block, warps = _whole_row(x)
+    _norm[(len(x),)](x, weight, out, inverse, x.shape[1], epsilon, block, num_warps=warps)
     return out, inverse
 
 
 def norm_back(
     x: torch.Tensor, weight: torch.Tensor, inverse: torch.Tensor, gradient: torch.Tensor
 ) -> torch.Tensor:
-    """The gradient by x (T, n); gradient (T, n) contiguous, inverse as from `norm`."""
+    """The gradient of x (T, n); gradient (T, n) contiguous, inverse as returned by `norm`."""
     out = torch.empty_like(x)
-    wide, warps = _whole_row(x)
-    _norm_back[(len(x),)](x, weight, inverse, gradient, out, x.shape[1], wide, num_warps=warps)
+    block, warps = _whole_row(x)
+    _norm_back[(len(x),)](x, weight, inverse, gradient, out, x.shape[1], block, num_warps=warps)
     return out
 
 
 def _whole_row(x: torch.Tensor) -> tuple[int, int]:
-    """A power of two that holds a row of x (T, n), and the warps that share it."""
-    wide = triton.next_power_of_2(x.shape[1])
-    return wide, max(1, min(16, wide // 256))
+    """The block size, a power of two, that holds a row of x (T, n), and the number of warps."""
+    block = triton.next_power_of_2(x.shape[1])
+    return block, max(1, min(16, block // 256))
 
 
 def turn(
@@ -202,21 +204,28 @@ def turn(
     *,
     back: bool = False,
 ) -> None:
-    """source and target (T, heads, size), which may be one; cos and signed (T, size)."""
+    """Rotary embedding of source (T, heads, size) into target, which may be the same tensor.
+
+    cos and signed (T, size); signed is sin with its first half negated. `back` computes the
+    gradient instead. Only the first dimension of source and target may be strided.
+    """
     rows, heads, size = source.shape
-    grid = rows, triton.cdiv(heads, TOGETHER)
+    grid = rows, triton.cdiv(heads, BLOCK_HEADS)
     strides = source.stride(0), target.stride(0)
     power = triton.next_power_of_2(size // 2)
-    given = source, target, cos, signed, *strides, heads, size // 2, back, TOGETHER, power
-    # Else a product and the sum after it would be rounded once.
-    _turn[grid](*given, enable_fp_fusion=False)
+    arguments = source, target, cos, signed, *strides, heads, size // 2, back, BLOCK_HEADS, power
+    # A fused multiply-add would skip the rounding of the product.
+    _turn[grid](*arguments, enable_fp_fusion=False)
 
 
 def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """logits (N, V), overwritten; labels (N,), negative where nothing counts; losses (N,) fp32."""
+    """Cross entropy of each row of logits (N, V), which are overwritten by their gradient.
+
+    labels (N,), negative to ignore a row -> losses (N,) fp32.
+    """
     losses = logits.new_empty(len(logits), dtype=torch.float32)
     size = logits.shape[1]
     _loss_rows[(len(logits),)](
-        logits, labels, losses, logits.stride(0), size, FAR, LONG, num_warps=8
+        logits, labels, losses, logits.stride(0), size, LOWEST, BLOCK_LOGITS, num_warps=8
     )
     return losses
