@@ -266,8 +266,8 @@ def _bounded(threshold: Threshold, metric: Metric, sums: Tally, worst: _Worst) -
             [f"{what} has no value: its denominator {threshold.rate.denominator!r} is 0"],
             properties,
         )
-    kept = actual >= threshold.limit if threshold.is_floor else actual <= threshold.limit
-    if kept:
+    met = actual >= threshold.limit if threshold.is_floor else actual <= threshold.limit
+    if met:
         return Outcome(properties=properties)
     side = "below" if threshold.is_floor else "above"
     end = "" if threshold.subject == "value" else f"its {threshold.subject} end {actual:.6g} is "

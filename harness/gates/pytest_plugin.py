@@ -171,10 +171,10 @@ def _judged_once(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
     from harness.files import atomic_file
 
     key = hashlib.sha256(f"{worker['testrunuid']} {gate.path}".encode()).hexdigest()[:16]
-    kept = Path(base).parent / f"fmtharness-{key}.json"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{kept}.lock"):
-        if not kept.is_file():
-            with atomic_file(kept) as temporary:
+    result = Path(base).parent / f"fmtharness-{key}.json"
+    result.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{result}.lock"):
+        if not result.is_file():
+            with atomic_file(result) as temporary:
                 temporary.write_bytes(msgspec.json.encode(judge_gate(gate)))
-        return msgspec.json.decode(kept.read_bytes(), type=dict[str, Outcome])
+        return msgspec.json.decode(result.read_bytes(), type=dict[str, Outcome])
