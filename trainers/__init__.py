@@ -1,4 +1,4 @@
-"""The built-in trainers."""
+"""The built-in trainers: `qlora` and `lora`."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Low-rank adapters on every linear layer of a base: LoRA, and QLoRA on a base held in NF4.
+"""The trainers of low-rank adapters on every linear layer: LoRA, and QLoRA on an NF4 base.
 
     QLora(num_train_epochs=1).train(examples, run)  ->  outputs/quick/adapter
 
@@ -22,16 +22,16 @@ class QLora(LowRankOptions):
     """LoRA on all linear layers of an NF4 base, with the loss on completions and stop tokens only.
 
     `{"prompt": [{"role": "user", "content": "Name: Ada. As JSON."}], "completion": "{\\"name\\":
-    \\"Ada\\"}"}` and its like become a folder `adapter/` that peft loads.
+    \\"Ada\\"}"}` and more such Examples give a folder `adapter/` that peft loads.
     """
 
     name: ClassVar[str] = "qlora"
     quantization: ClassVar[str] = "nf4"
 
     def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
-        """Train on the Examples, going on from the run's last checkpoint, and return the adapter.
+        """Train on the Examples, from the run's last checkpoint on; returns the adapter's folder.
 
-        Raises as `trainers.loop.train` does, and UserError where the model is not held in NF4.
+        Raises as `trainers.loop.train` does, and UserError if the model is not quantized to NF4.
         """
         return _train(self, examples, run, "NF4 weights", "lora")
 
@@ -40,16 +40,16 @@ class Lora(LowRankOptions):
     """LoRA on all linear layers of an unquantized base, with the same loop and options as qlora.
 
     `{"prompt": [{"role": "user", "content": "Name: Ada. As JSON."}], "completion": "{\\"name\\":
-    \\"Ada\\"}"}` and its like become a folder `adapter/` that peft loads.
+    \\"Ada\\"}"}` and more such Examples give a folder `adapter/` that peft loads.
     """
 
     name: ClassVar[str] = "lora"
     quantization: ClassVar[str] = "none"
 
     def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
-        """Train on the Examples, going on from the run's last checkpoint, and return the adapter.
+        """Train on the Examples, from the run's last checkpoint on; returns the adapter's folder.
 
-        Raises as `trainers.loop.train` does, and UserError where the model is quantized.
+        Raises as `trainers.loop.train` does, and UserError if the model is quantized.
         """
         return _train(self, examples, run, "unquantized weights", "qlora")
 
@@ -62,7 +62,7 @@ def _train(
     if run.model.quantization != trainer.quantization:
         raise UserError(
             f"trainer {trainer.name} trains on {weights}, not on model.quantization = "
-            f"{run.model.quantization!r}; set it to {trainer.quantization!r} or 'auto', or take "
+            f"{run.model.quantization!r}; set it to {trainer.quantization!r} or 'auto', or use "
             f"trainer {other!r}"
         )
     return train(trainer, examples, run)
