@@ -47,7 +47,7 @@ def test_a_step_with_a_non_finite_loss_is_left_out_of_the_mean() -> None:
     run, at = Run(), Progressed()
     losses = losses_of(run, at)
     last = take(losses, at, 1.0, math.nan, 3.0)
-    losses.wait_for(at, last, NORM, 1e-4, 0.5, 0.0)
+    losses.stage(at, last, NORM, 1e-4, 0.5, 0.0)
     assert run.rows == [2.0]
     assert at.first_loss == 3.0
 
@@ -58,7 +58,7 @@ def test_the_sum_goes_on_where_a_checkpoint_left_it() -> None:
     losses.settle(at, take(losses, at, 1.0, math.inf, 2.0), NORM, 0.0)
     assert (at.loss_sum, at.loss_steps) == (3.0, 2)
     again = losses_of(run, at)
-    again.wait_for(at, take(again, at, 6.0), NORM, 1e-4, 0.5, 0.0)
+    again.stage(at, take(again, at, 6.0), NORM, 1e-4, 0.5, 0.0)
     assert run.rows == [3.0]
 
 
@@ -68,4 +68,4 @@ def test_the_last_loss_counts_and_not_the_mean(last: float) -> None:
     losses = losses_of(Run(), at)
     found = take(losses, at, *[1.0] * 9, last)
     with pytest.raises(TrainingError, match=f"the loss is {last:.3g} at step 10"):
-        losses.wait_for(at, found, NORM, 1e-4, 0.5, 0.0)
+        losses.stage(at, found, NORM, 1e-4, 0.5, 0.0)

@@ -115,7 +115,7 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
                 passes.look_ahead(_own_rows(order.batch(at.step + 1)))
             if at.step % options.logging_steps == 0 or at.step in (1, steps):
                 epoch = at.step / order.steps_per_epoch
-                losses.wait_for(at, passes.loss, norm, learning_rate, epoch, began)
+                losses.stage(at, passes.loss, norm, learning_rate, epoch, began)
 
     run.facts |= {"steps": at.step, "best_step": at.best_step, "train_tokens": at.tokens}
     run.facts |= {"train_seconds": round(at.seconds, 2), "peak_memory_bytes": memory_peaks()}

@@ -127,8 +127,8 @@ def _exchanges(
 ) -> Iterator[tuple[list[Encoded], list[Encoded]]]:
     """Both passes after a row moved from `heavy` to `light`, alone or in exchange for another.
 
-    Exchanges come in the order of their estimated larger cost. The estimate adds up the effect of
-    each row alone, which is off where the two exchanged rows share a prefix.
+    Exchanges are sorted by the estimated cost of the more expensive pass. The estimate adds up the
+    effect of each row alone, which is off where the two exchanged rows share a prefix.
     """
     heavy_cost, light_cost = _cost(heavy), _cost(light)
     leaving = [

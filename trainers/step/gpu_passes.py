@@ -122,6 +122,7 @@ class GpuPasses:
         self._go = Captured(self._run, self._device) if graphs else self._run_eagerly
 
     def _bucket(self) -> None:
+        """Compute the bucket of every coming pass at the present `max_tokens`."""
         parts = (micro_batches(batch, self.max_tokens) for batch in self._batches)
         self._buckets = buckets(shape_of(rows) for cut in parts for rows in cut)
 
@@ -134,7 +135,7 @@ class GpuPasses:
                     f"train: passes of {self.max_tokens} tokens do not fit in GPU memory; "
                     f"lower train.max_micro_batch_tokens"
                 ) from error
-            return False  # leaving the handler frees the tensors that the traceback holds
+            return False  # this frees the traceback and the tensors it holds
         return True
 
     def _try_all(self) -> None:
@@ -184,7 +185,7 @@ class GpuPasses:
     def _search(self, low: int, high: int, largest: Shape) -> int:
         """Binary search for the most tokens that fit in memory, where `high` are too many.
 
-        `low` is returned untried where nothing larger fits.
+        Returns `low`, without trying it, if nothing larger fits.
         """
         while high - low > high // FINE:
             tokens = (low + high) // 2

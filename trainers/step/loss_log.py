@@ -2,7 +2,7 @@
 
     losses = LossLog(run, bar, scaler, at, device)
     losses.add(loss)                                    after each step; their mean is logged
-    losses.wait_for(at, loss, norm, 2e-4, 0.5, began)   copies the tensors, which may change then
+    losses.stage(at, loss, norm, 2e-4, 0.5, began)      copies the tensors, which may change then
     losses.write(at, began)                             once the next step has been launched
 
 Reading a number from a GPU waits for all work launched before. Read at once, it would leave the GPU
@@ -49,7 +49,7 @@ class LossLog:
         """Add the loss of a step, an fp32 scalar; ignored if not finite, as a skipped step's is."""
         self._sums += torch.stack([loss, torch.ones_like(loss)]).where(loss.isfinite(), 0.0)
 
-    def wait_for(
+    def stage(
         self,
         at: Progressed,
         loss: torch.Tensor,

@@ -30,7 +30,7 @@ class Passes:
         accumulator = Accumulator(model, weights, options, scaler)
         self.loss = accumulator.loss
         self.gpu = None if weights.device.type == "cpu" else GpuPasses(accumulator, options)
-        """None on a CPU, which plans nothing ahead."""
+        """The passes on a GPU or another accelerator; None on a CPU."""
         self._run = self.gpu.run if self.gpu else CpuPasses(accumulator, options).run
 
     def plan(self, batches: Iterable[Sequence[Encoded]]) -> None:

@@ -47,8 +47,8 @@ def shard(model: Any, device: torch.device) -> None:
     known = {id(base) for base in fused}
     for name, module in model.named_modules():
         # Ranks would route to different experts, and each would wait for all to gather its weight.
-        whole = ".experts." in name or id(getattr(module, "base_layer", None)) not in known
-        if hasattr(module, "base_layer") and whole:
+        unsupported = ".experts." in name or id(getattr(module, "base_layer", None)) not in known
+        if hasattr(module, "base_layer") and unsupported:
             raise UserError(
                 f"train: {name} ({type(module.base_layer).__name__}) cannot be sharded; launch "
                 f"without --use_fsdp"
@@ -74,10 +74,10 @@ def _shard_of(base: Any, device: torch.device) -> Callable[[], torch.Tensor]:
     flat = weight.data.reshape(-1)
     size = -(-len(flat) // processes.count())
     own = flat[processes.rank() * size :][:size]
-    piece = torch.nn.functional.pad(own, (0, size - len(own))).to(device)
-    if piece.data_ptr() == own.data_ptr():
-        piece = piece.clone()  # a view would keep the whole weight alive
-    base.weight = torch.nn.Parameter(piece, requires_grad=False)
+    kept = torch.nn.functional.pad(own, (0, size - len(own))).to(device)
+    if kept.data_ptr() == own.data_ptr():
+        kept = kept.clone()  # a view would keep the whole weight in memory
+    base.weight = torch.nn.Parameter(kept, requires_grad=False)
     state = getattr(weight, "quant_state", None)
     if state is not None:
         state.to(device)
