@@ -105,6 +105,7 @@ def _fast(
         evaluators=config.evaluators,
         eval_examples=examples[:1],
         inputs="",
+        complete=complete_with,
     )
     return losses, trainer.train(examples, run)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -28,7 +29,19 @@ from typing import Any
 import click
 
 SHAPES: dict[str, dict[str, Any]] = {
+    "smollm2-135m": {
+        "model_type": "llama",
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+        "rope_theta": 100_000.0,
+    },
     "qwen2.5-0.5b": {
+        "model_type": "qwen2",
         "vocab_size": 151936,
         "hidden_size": 896,
         "intermediate_size": 4864,
@@ -37,9 +50,9 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 2,
         "tie_word_embeddings": True,
         "rope_theta": 1_000_000.0,
-    }
+    },
 }
-"""Qwen2 models by their published config.json."""
+"""Models by their published config.json."""
 PER_STEP = 16
 RATE = 2e-4
 GPU_GRID = (
@@ -149,7 +162,7 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if chosen.shape:
         model = str(folder / chosen.shape)
         if not Path(model).is_dir():
-            shape = transformers.Qwen2Config(**SHAPES[chosen.shape])
+            shape = transformers.AutoConfig.for_model(**SHAPES[chosen.shape])
             torch.manual_seed(0)
             causal: Any = transformers.AutoModelForCausalLM
             with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
@@ -234,7 +247,9 @@ def _result(spec: dict[str, Any], process: subprocess.Popen[str], said: Path) ->
 
 def _import_all(side: str) -> None:
     """What takes seconds and is no part of a training."""
-    names = ["accelerate", "bitsandbytes", "peft", "transformers", "harness.run.training"]
+    names = ["accelerate", "peft", "transformers", "harness.run.training"]
+    if importlib.util.find_spec("bitsandbytes"):  # LoRA on unquantized weights needs none
+        names.append("bitsandbytes")
     for name in [*names, "datasets", "trl.trainer.sft_trainer"] if side == "trl" else names:
         importlib.import_module(name)
 
@@ -279,9 +294,15 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
 def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     from random import Random
 
+    from harness.backends.transformers import complete_with
     from harness.config import load_config
     from harness.engine.models import memory_peaks
     from harness.run.training import Training
+
+    if "without" in spec:
+        import ablation
+
+        ablation.switch_off(spec["without"])
 
     limit = spec["limit"] or "1000GiB"  # else the config's own would hold
     config = load_config(
@@ -318,6 +339,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
             evaluators=config.evaluators,
             eval_examples=held_out,
             inputs="",
+            complete=complete_with,
         )
         began = time.perf_counter()
         config.trainer.train(examples, run)

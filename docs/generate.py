@@ -140,7 +140,7 @@ def config_page() -> str:
         "## Above all tables",
         fields(config.RunOptions),
         "## [model]",
-        fields(config.ModelOptions),
+        fields(contracts.ModelOptions),
     ]
     for name, selector, core, kind in SELECTORS:
         parts += [f"## [{name}]", fields(core)]

@@ -16,7 +16,6 @@ from trainers.attention.rows import attend_rows
 from trainers.batch.order import micro_batches
 from trainers.batch.packed import Packed, Shape, pack, shape_of
 from trainers.batch.tree import pack_tree
-from trainers.step import last_layer
 from trainers.step.loss import certify, summed_loss
 
 STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
@@ -45,7 +44,6 @@ def model(request: pytest.FixtureRequest) -> Any:
             torch.nn.init.normal_(weight)
     assert fuse_mlps(made, made.dtype) == 2
     dispatch.use(made)
-    last_layer.use(made)
     return made
 
 
@@ -111,27 +109,6 @@ def test_logits_in_parts_give_the_same(model: Any) -> None:
     parts = summed_loss(model, packed(many), logits_bytes=1)  # 16 labels at a time
     torch.testing.assert_close(parts, whole)
     torch.testing.assert_close(gradient(model, parts), gradient(model, whole))
-
-
-def test_the_last_layer_feeds_forward_where_labels_are_predicted(model: Any) -> None:
-    seen: list[list[int]] = []
-    hooks = [
-        layer.mlp.down_proj.register_forward_hook(lambda _, x, __: seen[-1].append(x[0].shape[1]))
-        for layer in model.model.layers
-    ]
-    for shape in SHAPES:
-        seen.append([])
-        summed_loss(model, packed(ROWS, shape))
-    for hook in hooks:
-        hook.remove()
-    tree = pack_tree(ROWS)
-    once = len(set(tree.before.tolist()))
-    assert once < len(tree.before)  # rows of one prompt share the token that predicts the first
-    whole = [tree.ids.shape[1], *(shape.tokens for shape in SHAPES if shape)]
-    assert seen == [
-        [whole[0], once],
-        *([n, s.labels] for n, s in zip(whole[1:], SHAPES[1:], strict=True) if s),
-    ]
 
 
 def test_a_stop_token_alone_is_one_label(model: Any) -> None:

@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import rms_norm, silu
+from torch.nn.functional import linear, rms_norm, silu
 
-from harness.engine.base_products import multiply, multiply_back
 from harness.engine.kernels.choice import kernels
 from harness.engine.lora_linear import (
     Group,
@@ -57,12 +56,6 @@ def fuse_mlps(model: torch.nn.Module, dtype: torch.dtype) -> int:
             module.forward = types.MethodType(_mlp, module)
             fused += 1
     return fused
-
-
-def has_fused_mlp(layer: torch.nn.Module) -> bool:
-    """Whether a layer's feed-forward part is one that `fuse_mlps` took up."""
-    forward = getattr(getattr(layer, "mlp", None), "forward", None)
-    return getattr(forward, "__func__", None) is _mlp
 
 
 def _is_plain_norm(module: Any) -> bool:
@@ -185,7 +178,7 @@ class _GatedLinear(torch.autograd.Function):
         ctx: Any, both: torch.Tensor, layer: Group, down: torch.Tensor, up: torch.Tensor
     ) -> torch.Tensor:
         gated = _gated(both.view(-1, both.shape[-1]))
-        out = multiply(gated, layer.weight, layer.bias)
+        out = linear(gated, layer.weight(), layer.bias)
         narrow = add_adapters(out, gated, layer.scales, down, (up,))
         ctx.save_for_backward(both, narrow, down, up)
         ctx.layer = layer
@@ -197,7 +190,7 @@ class _GatedLinear(torch.autograd.Function):
         both, narrow, down, up = ctx.saved_tensors
         flat = gradient.reshape(-1, gradient.shape[-1])
         for_narrow, (for_up,) = adapter_gradients(flat, narrow, ctx.layer.scales, (up,))
-        for_gated = multiply_back(flat, ctx.layer.weight).addmm_(for_narrow, down)
+        for_gated = (flat @ ctx.layer.weight()).addmm_(for_narrow, down)
         rows = both.view(len(flat), -1)
         if own := kernels(both):
             for_both, gated = own.gate_back(rows, for_gated)

@@ -18,8 +18,7 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
-
-from harness.engine.base_products import Floats, multiply, multiply_back
+from torch.nn.functional import linear
 
 TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Names of layers that are given the same input, one after the other."""
@@ -137,7 +136,7 @@ class _LoraLinears(torch.autograd.Function):
     ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
         adapted = rows if dropped is None else dropped.reshape(rows.shape)
-        out = multiply(rows, weight, bias)
+        out = linear(rows, weight(), bias)
         narrow = add_adapters(out, adapted, scales, down, ups)
         ctx.save_for_backward(adapted, narrow, down, *ups)
         ctx.weight, ctx.scales, ctx.shape = weight, scales, x.shape
@@ -151,7 +150,7 @@ class _LoraLinears(torch.autograd.Function):
         for_narrow, for_ups = adapter_gradients(flat, narrow, ctx.scales, ups)
         for_x = for_dropped = None
         if ctx.needs_input_grad[0]:
-            for_x = multiply_back(flat, ctx.weight)
+            for_x = flat @ ctx.weight()
         if ctx.needs_input_grad[1]:
             for_dropped = (for_narrow @ down).view(ctx.shape)
         elif for_x is not None:
@@ -268,12 +267,12 @@ def _weight(bases: Sequence[Any]) -> Callable[[], torch.Tensor]:
     if _is_4bit(bases[0]):
         return partial(_expanded, bases)
     if len(bases) == 1:
-        return Floats(lambda: bases[0].weight)
+        return lambda: bases[0].weight
     parts = [base.weight.data for base in bases]
     whole = torch.cat(parts)
     for base, part in zip(bases, torch.split(whole, [len(p) for p in parts]), strict=True):
         base.weight.data = part
-    return Floats(lambda: whole)
+    return lambda: whole
 
 
 def _expanded(bases: Sequence[Any]) -> torch.Tensor:

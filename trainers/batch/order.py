@@ -13,18 +13,9 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from harness.engine.encoding import Encoded
-
-EVEN = 0.01
-"""Stop exchanging rows once the cheapest pass costs at most 1% less than the most expensive."""
-TRIED = 8
-"""Stop exchanging rows after this many exchanges that do not make the passes more even."""
-ATTENDED = 1000
-"""Attending to this many positions costs as much as the rest of a token's layers, on a CPU."""
-LABELS = 3
-"""The head on this many labels costs as much as the layers on one token, on a CPU."""
 
 
 class Order:
@@ -78,8 +69,7 @@ def micro_batches(
     for count in itertools.count(fewest, multiple_of):
         passes = _cut(rows, sizes, sum(sizes) / count)
         if _within(passes, limit):
-            balanced = _balanced(passes) if by_text else passes
-            return balanced if _within(balanced, limit) else passes
+            return passes
     raise AssertionError("a pass for each row always fits")
 
 
@@ -106,60 +96,3 @@ def _cut(rows: Sequence[Encoded], sizes: Sequence[int], target: float) -> list[l
         parts.setdefault(int((before + size / 2) / target), []).append(row)
         before += size
     return list(parts.values())
-
-
-def _balanced(passes: Sequence[list[Encoded]]) -> list[list[Encoded]]:
-    """Exchange single rows between passes until they cost about the same; most expensive first."""
-    ordered = sorted(passes, key=_cost, reverse=True)
-    while len(ordered) > 1 and _cost(ordered[-1]) < (1 - EVEN) * _cost(ordered[0]):
-        heavy, *others, light = ordered
-        highest = _cost(heavy)
-        candidates = itertools.islice(_exchanges(heavy, light), TRIED)
-        better = next((pair for pair in candidates if max(map(_cost, pair)) < highest), None)
-        if better is None:
-            break
-        ordered = sorted([*others, *better], key=_cost, reverse=True)
-    return ordered
-
-
-def _exchanges(
-    heavy: list[Encoded], light: list[Encoded]
-) -> Iterator[tuple[list[Encoded], list[Encoded]]]:
-    """Both passes after a row moved from `heavy` to `light`, alone or in exchange for another.
-
-    Exchanges are sorted by the estimated cost of the more expensive pass. The estimate adds up the
-    effect of each row alone, which is off where the two exchanged rows share a prefix.
-    """
-    heavy_cost, light_cost = _cost(heavy), _cost(light)
-    leaving = [
-        (i, heavy_cost - _cost(_without(heavy, i)), _cost([*light, row]) - light_cost)
-        for i, row in enumerate(heavy)
-    ]
-    returning: list[tuple[int | None, float, float]] = [(None, 0.0, 0.0)]
-    returning += [
-        (j, light_cost - _cost(_without(light, j)), _cost([*heavy, row]) - heavy_cost)
-        for j, row in enumerate(light)
-    ]
-    estimated = [
-        (max(heavy_cost - saved + taken, light_cost + added - freed), i, j)
-        for (i, saved, added), (j, freed, taken) in itertools.product(leaving, returning)
-    ]
-    for _, i, j in sorted(estimated, key=lambda exchange: exchange[0]):
-        if j is None:
-            yield _without(heavy, i), [*light, heavy[i]]
-        else:
-            yield [*_without(heavy, i), light[j]], [*_without(light, j), heavy[i]]
-
-
-def _without(rows: Sequence[Encoded], index: int) -> list[Encoded]:
-    return [row for i, row in enumerate(rows) if i != index]
-
-
-def _cost(rows: Sequence[Encoded]) -> float:
-    """The time of a pass of these rows on a CPU, in units of one token's layers."""
-    ordered = sorted(rows)
-    own = _own_tokens(ordered)
-    return sum(
-        size * (1 + len(row.ids) / ATTENDED) + (len(row.ids) - row.prompt_length) / LABELS
-        for row, size in zip(ordered, own, strict=True)
-    )

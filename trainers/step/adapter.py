@@ -17,7 +17,6 @@ from harness.engine.fused_layers import fuse
 from harness.engine.lora_linear import groups
 from trainers.attention import dispatch
 from trainers.options import LowRankOptions
-from trainers.step import last_layer
 
 
 def adapted(model: Any, options: LowRankOptions) -> Any:
@@ -38,7 +37,6 @@ def adapted(model: Any, options: LowRankOptions) -> Any:
     model.config.use_cache = False
     fuse(model)
     dispatch.use(model.get_base_model())
-    last_layer.use(model.get_base_model())
     return model
 
 

@@ -9,13 +9,12 @@ of a whole pass never exist at once.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
 
-from harness.engine.base_products import Floats, multiply, multiply_back
 from harness.engine.encoding import Encoded
 from harness.engine.kernels.choice import kernels
 from harness.errors import UserError
@@ -38,7 +37,7 @@ def summed_loss(model: Any, packed: Packed, *, logits_bytes: int = 2**29) -> tor
     at_labels = _hidden(causal, packed).index_select(0, packed.before)
     chunk = max(16, logits_bytes // (4 * len(head.weight)))
     loss: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
-        at_labels, _weight_of(head), head.bias, packed.labels, chunk
+        at_labels, head.weight, head.bias, packed.labels, chunk
     )
     return loss
 
@@ -65,14 +64,6 @@ def certify(model: Any, device: torch.device) -> None:
             f"{rows_error:.0%}, and its head from a linear layer by {head_error:.0%}; this "
             f"architecture is not supported, use another model"
         )
-
-
-def _weight_of(head: Any) -> Floats:
-    """The head's weight; cached on the head, since a CPU reorders it into blocks once."""
-    made: Floats | None = getattr(head, "fmtharness_floats", None)
-    if made is None:
-        made = head.fmtharness_floats = Floats(partial(getattr, head, "weight"))
-    return made
 
 
 def _causal(model: Any) -> Any:
@@ -103,7 +94,7 @@ class _HeadLoss(torch.autograd.Function):
     def forward(
         ctx: Any,
         hidden: torch.Tensor,
-        weight: Floats,
+        weight: torch.Tensor,
         bias: torch.Tensor | None,
         labels: torch.Tensor,
         chunk: int,
@@ -111,7 +102,7 @@ class _HeadLoss(torch.autograd.Function):
         loss = hidden.new_zeros((), dtype=torch.float32)
         gradients = []
         for x, label in zip(torch.split(hidden, chunk), torch.split(labels, chunk), strict=True):
-            logits = multiply(x, weight, bias)
+            logits = linear(x, weight, bias)
             if own := kernels(hidden):
                 loss += own.loss_rows(logits, label).sum()
             else:
@@ -120,7 +111,7 @@ class _HeadLoss(torch.autograd.Function):
                     torch.split(logits, rows), torch.split(label, rows), strict=True
                 ):
                     loss += _loss_rows(some, their_labels).sum()
-            gradients.append(multiply_back(logits, weight))
+            gradients.append(logits @ weight)
         ctx.save_for_backward(torch.cat(gradients))
         return loss
 
