@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from evaluators.json.format import JsonFormat
-from evaluators.json.paths import keys
+from evaluators.json.extras import keys
 from harness.matching import leaves
 from harness.options import build
 from harness.records import Completion, Example, Message, Verdict

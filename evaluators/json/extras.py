@@ -10,13 +10,13 @@ compared where the value by itself is valid JSON, however it is wrapped: `compar
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from evaluators.json.format import JsonFormat
-from evaluators.json.paths import keys
 from evaluators.json.reader import UNREAD
 from evaluators.json.scanner import SPACE
 from harness.contracts import Options, Parsed, Rate
+from harness.matching import Path
 from harness.records import Completion, Example, Verdict
 
 # What the value itself must be is the strict evaluator's business.
@@ -89,3 +89,18 @@ class Extras(Options):
                 "with_unexpected_keys": int(unexpected > 0),
             },
         )
+
+
+def keys(value: Any) -> set[Path]:
+    """Every key of every object by its path; all elements of an array share the step '*'."""
+    found: set[Path] = set()
+    left: list[tuple[Path, Any]] = [((), value)]
+    while left:
+        path, node = left.pop()
+        if isinstance(node, dict):
+            for key, child in node.items():
+                found.add((*path, key))
+                left.append(((*path, key), child))
+        elif isinstance(node, list | tuple):
+            left += [((*path, "*"), child) for child in node]
+    return found

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Final
 
 from harness.records import Problem
+from harness.surroundings import LABELS as AROUND
+from harness.surroundings import MOST_OF_ONE_LABEL
 
+_SHARED: Final = ("byte_order_mark", "text_before", "text_after", "code_fence")
 LABELS: Final[dict[str, str]] = {
-    "empty": "there is no text, or nothing but whitespace",
+    "empty": AROUND["empty"],
     "no_json": "there is text, but nothing in it reads as a JSON value",
-    "byte_order_mark": "the text starts with a byte order mark (U+FEFF)",
-    "text_before": "text stands before the value",
-    "text_after": "text stands after the value",
-    "code_fence": "a Markdown code fence or backticks stand here",
+    **{name: AROUND[name] for name in _SHARED},
     "multiple_roots": "more than one value stands side by side",
     "wrong_root": "the value is not of the kind that `root` asks for",
     "too_deep": "more objects and arrays are open at once than `max_depth` allows",
@@ -47,9 +47,6 @@ LABELS: Final[dict[str, str]] = {
     "unexpected_character": "something that none of the other labels describes",
 }
 """Every label that strict JSON can give, and its meaning in one line."""
-
-MOST_OF_ONE_LABEL: Final = 20
-"""A text carries every label that applies, but no more problems than this of one label."""
 
 MOST_STEPS: Final = 120_000
 """After so many mistakes in one text the rest of it is left alone, which bounds the time."""

@@ -1,0 +1,1 @@
+"""XML: a well-formed document without DTD and entities."""

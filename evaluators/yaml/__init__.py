@@ -1,0 +1,1 @@
+"""YAML: the subset that every parser reads alike."""

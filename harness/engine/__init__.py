@@ -1,0 +1,1 @@
+"""Everything that touches torch: models, encoding, generation, fused layers, kernels."""

@@ -1,0 +1,1 @@
+"""Gates: formats as tests of pytest."""

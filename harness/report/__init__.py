@@ -1,0 +1,1 @@
+"""Tables, comparisons, diagnoses and plots for people."""

@@ -1,0 +1,1 @@
+"""Attention inside each row of a packed pass."""

@@ -1,0 +1,1 @@
+"""Fused kernels: Triton on a GPU, C on a CPU."""
