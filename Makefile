@@ -2,12 +2,13 @@
 # make test    the whole test suite
 # make lint    style, types, and whether the generated docs are up to date
 # make plugin  plugins of strangers, in a fresh environment: build/environment
+# make light   the default install, which has no torch, in a fresh environment: build/light
 # make gpu     the tests that need a GPU, on one; elsewhere says that they are skipped
 # make kills   a small training, killed twenty times at random moments; minutes
 # make docs    write the generated docs anew
 # make clean   remove the environment and the tools' caches; outputs/ stays
 #
-# All but plugin install what they need into .venv first; a second call installs nothing.
+# All but plugin and light install what they need into .venv first; a second call installs nothing.
 # Another interpreter: make run PYTHON=python3.12
 
 PYTHON ?= python3
@@ -26,7 +27,7 @@ EXAMPLES := 200000
 SECONDS := 60
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test plugin hypothesis gpu kills fuzz lint docs clean
+.PHONY: run test plugin light hypothesis gpu kills fuzz lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
@@ -37,6 +38,9 @@ test: $(INSTALLED_DEV)
 
 plugin:
 	PYTHON=$(PYTHON) .ci/plugin
+
+light:
+	PYTHON=$(PYTHON) .ci/light
 
 # The examples are shared out evenly; rounding up gives a few more.
 hypothesis: $(INSTALLED_DEV)

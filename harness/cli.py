@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from harness.errors import HarnessError, StoppedError, UserError
+from harness.requirements import explained, needs, needs_for_run
 
 if TYPE_CHECKING:
     from harness.config import Config
@@ -52,6 +53,9 @@ class Commands(click.Group):
         except HarnessError as error:
             for line in str(error).splitlines():
                 click.echo(f"error: {line}", err=True)
+            ctx.exit(USER_ERROR)
+        except ModuleNotFoundError as error:
+            click.echo(f"error: {explained(ctx.invoked_subcommand, error)}", err=True)
             ctx.exit(USER_ERROR)
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":
@@ -90,12 +94,19 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _opened(
-    config: Path | None, overrides: tuple[str, ...], out: Path | None
+    config: Path | None, overrides: tuple[str, ...], out: Path | None, *, only_data: bool = False
 ) -> Iterator[RunFolder]:
-    """The run's folder; without CONFIG, a folder that has a config keeps its own."""
+    """The run's folder; without CONFIG, a folder that has a config keeps its own.
+
+    Where later stages lack a library, UserError is raised before the first one; a run that has
+    begun is opened all the same, since one that is finished needs none.
+    """
     from harness.run.folder import RunFolder
 
-    with RunFolder.open(*_resolved(config, overrides, out)) as run:
+    where, resolved = _resolved(config, overrides, out)
+    if not only_data and not (where / "manifest.json").exists():
+        needs_for_run(click.get_current_context().info_name, resolved)
+    with RunFolder.open(where, resolved) as run:
         yield run
 
 
@@ -142,7 +153,7 @@ def generate(
         stages.write_data(load_config(config, overrides=overrides), to)
         click.echo(f"wrote {to}")
         return
-    with _opened(config, overrides, out) as run:
+    with _opened(config, overrides, out, only_data=True) as run:
         stages.generate(run)
         click.echo(f"wrote {run.path / 'data'}")
 
@@ -327,6 +338,7 @@ def plot(logdir: Path, out_png: Path | None) -> None:
     """Draw a run's scalars from its TensorBoard logs."""
     from harness.report.plot import draw
 
+    needs("plot", "matplotlib", "tensorboard")
     target = out_png or logdir.parent / "curves.png"
     names = draw(logdir, target)
     click.echo(f"wrote {target}: {len(names)} scalars")

@@ -2,16 +2,21 @@
 
     {"step": 25, "train/loss": 0.41, "train/learning_rate": 0.0002}
 
-A resumed run forgets the rows after the step it goes on from and writes the view anew.
+A resumed run forgets the rows after the step it goes on from and writes the view anew. Without
+TensorBoard there is no view.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.files import atomic_file
+from harness.progress import say
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Scalars:
@@ -21,8 +26,6 @@ class Scalars:
     """
 
     def __init__(self, metrics: Path, tb_logdir: Path, *, keep_until: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         rows = [row for row in read_metrics(metrics) if keep_until and row["step"] <= keep_until]
         # A kill at any moment leaves the old rows or the kept ones, never fewer.
         with atomic_file(metrics) as temporary:
@@ -31,7 +34,7 @@ class Scalars:
         # The folder may be the user's own and hold other things, so only logs are removed.
         for old in tb_logdir.glob("events.out.tfevents.*"):
             old.unlink()
-        self.view = SummaryWriter(str(tb_logdir))
+        self.view = _view(tb_logdir)
         for row in rows:
             self._show(row.pop("step"), row)
 
@@ -42,13 +45,25 @@ class Scalars:
         self._show(step, values)
 
     def _show(self, step: int, values: dict[str, float]) -> None:
+        if self.view is None:
+            return
         for name, value in values.items():
             self.view.add_scalar(name, value, step)
         self.view.flush()
 
     def close(self) -> None:
         self.file.close()
-        self.view.close()
+        if self.view is not None:
+            self.view.close()
+
+
+def _view(tb_logdir: Path) -> SummaryWriter | None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        say(f"scalars: only in metrics.jsonl, since {error.name} is not installed")
+        return None
+    return SummaryWriter(str(tb_logdir))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

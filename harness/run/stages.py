@@ -47,7 +47,7 @@ def run_all(run: RunFolder) -> dict[str, Tally]:
 def _draw_curves(run: RunFolder) -> None:
     """Draw curves.png; TensorBoard's logs are written anew where they are gone or went elsewhere.
 
-    A trainer that logs nothing leaves nothing to draw.
+    A trainer that logs nothing leaves nothing to draw, and nothing is drawn without matplotlib.
     """
     metrics = run.path / "metrics.jsonl"
     if metrics.is_file() and not any(run.tb_logdir.rglob("*tfevents*")):
@@ -58,6 +58,8 @@ def _draw_curves(run: RunFolder) -> None:
         draw(run.tb_logdir, run.path / "curves.png")
     except DataError as error:
         say(f"curves: {error}")
+    except ModuleNotFoundError as error:
+        say(f"curves: not drawn, since {error.name} is not installed")
 
 
 def generate(run: RunFolder) -> None:
