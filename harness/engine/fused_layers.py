@@ -1,10 +1,10 @@
-"""A peft model's layers in few kernels each, with the numbers that they had before.
+"""Fused forward and backward passes for a peft model's layers, with unchanged results.
 
-    fuse(model)     linear layers with adapters, RMS norms, gated feed-forward layers
+    fuse(model)     LoRA linear layers, RMS norms, gated feed-forward layers
 
-transformers spells these out in many small steps. Which norms and feed-forward layers are the plain
-ones is tried, not assumed: some norms add 1 to their weight, some layers scale their output, and
-those stay as they are.
+transformers computes these in many small kernels. A module is replaced only if the fused version
+agrees with it on a small input: norms that add 1 to their weight, or feed-forward layers that scale
+their output, stay as they are.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from harness.engine.lora_linear import (
 from harness.engine.rounding import agree
 
 GATED = {"gate_proj", "up_proj", "down_proj", "act_fn"}
-"""The parts of a gated feed-forward layer."""
+"""The child modules of a gated feed-forward layer."""
 
 
 def fuse(model: Any) -> None:
-    """Fuse what is plain; layers on another variant of LoRA keep peft's own forward."""
+    """Fuse all layers of the plain kinds; layers of LoRA variants keep peft's forward."""
     group_layers(model)
     fuse_norms(model)
     fuse_mlps(model, model.dtype)
 
 
 def fuse_norms(model: torch.nn.Module) -> int:
-    """y = w x / sqrt(mean(x^2) + eps) in few kernels; returns for how many norms."""
+    """Fuse RMS norms, y = w x / sqrt(mean(x^2) + eps); returns how many."""
     fused = 0
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm") and _is_plain_norm(module):
@@ -49,7 +49,7 @@ def fuse_norms(model: torch.nn.Module) -> int:
 
 
 def fuse_mlps(model: torch.nn.Module, dtype: torch.dtype) -> int:
-    """y = (silu(x G') * x U') D' with one product for G and U; returns for how many layers."""
+    """Fuse feed-forward layers, y = (silu(x G') * x U') D'; returns how many."""
     fused = 0
     for module in model.modules():
         if {name for name, _ in module.named_children()} == GATED and _is_plain_mlp(module, dtype):
@@ -91,7 +91,7 @@ def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 class _RmsNorm(torch.autograd.Function):
-    """w x / sqrt(mean(x^2) + eps) for a frozen weight; rounded before w, as transformers does."""
+    """w x / sqrt(mean(x^2) + eps), w frozen; rounds before multiplying by w, as transformers does."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -112,7 +112,7 @@ class _RmsNorm(torch.autograd.Function):
             come = gradient.reshape(x.shape).contiguous()
             found = kernels(x).norm_back(x, weight, *inverses, come)
             return found.view(gradient.shape), None, None
-        # torch's own takes five times as long on a CPU.
+        # The backward pass of torch's rms_norm takes five times as long on a CPU.
         wide = x.float()
         length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
         inverse = length.square_().div_(x.shape[-1]).add_(ctx.epsilon).rsqrt_()
@@ -125,7 +125,7 @@ class _RmsNorm(torch.autograd.Function):
 def _mlp(module: Any, x: torch.Tensor) -> torch.Tensor:
     both = side_by_side((module.gate_proj, module.up_proj), x)
     last = group_of([module.down_proj])
-    anew = both.is_cuda or kernels(both)  # else making it anew takes longer than keeping it
+    anew = both.is_cuda or kernels(both)  # without kernels, recomputing costs more than keeping it
     if last is None or last.drops or not anew:
         gate: Any = _Gate.apply
         return module.down_proj(gate(both))  # type: ignore[no-any-return]
@@ -133,14 +133,14 @@ def _mlp(module: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def gated_linear(both: torch.Tensor, layer: Group) -> torch.Tensor:
-    """A linear layer of silu(g) u, for g and u side by side: (..., 2 n) -> (..., out)."""
+    """A linear layer applied to silu(g) u, for [g, u] concatenated: (..., 2 n) -> (..., out)."""
     down, (up,) = layer.weights(both.dtype)
     made: torch.Tensor = _GatedLinear.apply(both, layer, down, up)  # type: ignore[no-untyped-call]
     return made
 
 
 class _Gate(torch.autograd.Function):
-    """silu(g) u for g and u side by side: (..., 2 n) -> (..., n)."""
+    """silu(g) u for [g, u] concatenated: (..., 2 n) -> (..., n)."""
 
     @staticmethod
     def forward(ctx: Any, both: torch.Tensor) -> torch.Tensor:
@@ -168,9 +168,9 @@ class _Gate(torch.autograd.Function):
 
 
 class _GatedLinear(torch.autograd.Function):
-    """The linear layer behind the gate, which keeps what the gate was given and not what it gave.
+    """The gate and the down projection; saves the gate's input and recomputes its output.
 
-    That is a fifth of what a layer keeps.
+    The output would be a fifth of a layer's saved activations.
     """
 
     @staticmethod
@@ -209,7 +209,7 @@ def _gated(both: torch.Tensor) -> torch.Tensor:
 
 
 def _gate_back(both: torch.Tensor, opened: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """The gradient by g and u side by side: (..., 2 n); silu(g) and the gradient (..., n)."""
+    """The gradient of [g, u] (..., 2 n), from silu(g) and the gradient of the output (..., n)."""
     gate, up = both.chunk(2, -1)
     found = torch.empty_like(both)
     for_gate, for_up = found.chunk(2, -1)

@@ -1,12 +1,12 @@
-"""Linear layers with their low-rank adapters as one differentiable step.
+"""Linear layers with their LoRA adapters as one autograd function.
 
     group_layers(model)     every peft layer on a plain or 4-bit base computes
                             y = x W' + b + s (x A') B'
 
-Same terms as peft's own forward, without the copies between types and the extra passes over the
-activations. Layers that are given the same input (queries, keys and values; gate and up) are one
-Group: their W stand below each other, and so do their A, so x meets them in two products. A 4-bit W
-is expanded where it is used and not kept.
+The same terms as in peft's forward, without its casts and extra passes over the activations.
+Layers with the same input (q, k and v; gate and up) form one Group: their W are concatenated by
+rows, and so are their A, so that two matrix products serve all. A 4-bit W is dequantized for each
+product and not kept.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
-"""Names of layers that are given the same input, one after the other."""
+"""Names of sibling layers that have the same input."""
 
 
 class _Made(threading.local):
-    """What a thread's last call has made for the other layers of a Group."""
+    """The outputs that this thread's last call computed for the other layers of a Group."""
 
     def __init__(self) -> None:
         self.given: torch.Tensor | None = None
@@ -33,9 +33,9 @@ class _Made(threading.local):
 
 
 class Group:
-    """Layers with one input, whose outputs stand side by side; the first called computes for all.
+    """Layers with the same input; the first one called computes the outputs of all.
 
-    `layers` are peft's; `down` (ranks, in) holds their A, `ups` their B (out, rank each).
+    `layers` are peft's. `down` (sum of ranks, in) holds their A; `ups` their B, (out, rank) each.
     """
 
     def __init__(self, layers: Sequence[Any]) -> None:
@@ -50,17 +50,17 @@ class Group:
             layer.forward = partial(self, index)
 
     def factors(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """peft's own weights: each layer's A (rank, in), and each layer's B (out, rank)."""
+        """peft's parameters: A (rank, in) and B (out, rank) of each layer."""
         names = [_adapter(layer) for layer in self.layers]
         pairs = list(zip(self.layers, names, strict=True))
         return [m.lora_A[n].weight for m, n in pairs], [m.lora_B[n].weight for m, n in pairs]
 
     def compute_with(self, down: torch.Tensor, ups: Sequence[torch.Tensor]) -> None:
-        """Use these in place of peft's own weights, which keep their type."""
+        """Compute with these tensors instead of peft's parameters, which keep their dtype."""
         self.working = (down, ups)
 
     def settle(self, dtype: torch.dtype) -> None:
-        """Compute with copies of the weights as they are now, in the model's type."""
+        """Compute with copies of the current parameters in this dtype."""
         with torch.no_grad():
             self.compute_with(*self._converted(dtype))
 
@@ -84,18 +84,18 @@ class Group:
         return every[index]
 
     def weights(self, dtype: torch.dtype) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-        """A of all layers (ranks, in) and each layer's B (out, rank), as computed with."""
+        """A of all layers (sum of ranks, in) and B (out, rank) of each, as used in the products."""
         return self.working or self._converted(dtype)
 
     @property
     def drops(self) -> bool:
-        """Whether A sees less of the input than W does."""
+        """Whether dropout is applied to the adapter's input."""
         return not isinstance(
             self.layers[0].lora_dropout[_adapter(self.layers[0])], torch.nn.Identity
         )
 
     def whole(self, x: torch.Tensor) -> torch.Tensor:
-        """The outputs of all layers side by side: (..., in) -> (..., out)."""
+        """The concatenated outputs of all layers: (..., in) -> (..., sum of out)."""
         down, ups = self.weights(x.dtype)
         dropout = self.layers[0].lora_dropout[_adapter(self.layers[0])]
         dropped = dropout(x) if self.drops else None
@@ -106,21 +106,21 @@ class Group:
 
 
 def side_by_side(layers: Sequence[Any], x: torch.Tensor) -> torch.Tensor:
-    """The outputs of layers with one input, in one tensor: (..., in) -> (..., out)."""
+    """The concatenated outputs of layers with the same input: (..., in) -> (..., sum of out)."""
     group = group_of(layers)
     return group.whole(x) if group else torch.cat([layer(x) for layer in layers], -1)
 
 
 def group_of(layers: Sequence[Any]) -> Group | None:
-    """The Group that is made up of these layers and no others."""
+    """The Group of exactly these layers, or None."""
     group = getattr(layers[0].forward, "func", None)
     return group if isinstance(group, Group) and group.layers == tuple(layers) else None
 
 
 class _LoraLinears(torch.autograd.Function):
-    """y = x W' + b, and s_i (z A_i') B_i' added to the columns of layer i, for x and z (..., in).
+    """y = x W' + b, plus s_i (z A_i') B_i' in the columns of layer i, for x and z (..., in).
 
-    z is x after dropout, None where it is x itself; W (out, in) comes from a function.
+    z is x after dropout, or None without dropout. `weight` returns W (out, in).
     """
 
     @staticmethod
@@ -166,7 +166,7 @@ def add_adapters(
     down: torch.Tensor,
     ups: Sequence[torch.Tensor],
 ) -> torch.Tensor:
-    """Add s_i (x A_i') B_i' to the columns of each layer in out; returns x A' (T, ranks)."""
+    """Add s_i (x A_i') B_i' in place to the columns of layer i; returns x A' (T, sum of ranks)."""
     narrow = x @ down.t()
     for part, thin, up, scale in zip(*_parts(out, narrow, ups), ups, scales, strict=True):
         part.addmm_(thin, up.t(), alpha=scale)
@@ -179,18 +179,18 @@ def adapter_gradients(
     scales: Sequence[float],
     ups: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """From the gradient by all outputs (T, out): those by x A' (T, ranks) and by each B."""
+    """From the gradient of the outputs (T, out): those of x A' (T, sum of ranks) and of each B."""
     for_narrow = torch.empty_like(narrow)
     for_ups = []
     parts, into = _parts(gradient, for_narrow, ups)
     thins = torch.split(narrow, [up.shape[1] for up in ups], dim=1)
     for part, thin, up, scale, target in zip(parts, thins, ups, scales, into, strict=True):
-        # With beta = 0 what stands there before is not read.
+        # With beta = 0 the previous content is not read.
         torch.addmm(target, part, up, beta=0, alpha=scale, out=target)
         empty = gradient.new_empty(1, 1)
         if part.is_cuda:
             for_ups.append(torch.addmm(empty, part.t(), thin, beta=0, alpha=scale))
-        else:  # a fifth faster there than its transpose
+        else:  # on a CPU 20% faster than the transposed product
             for_ups.append(torch.addmm(empty, thin.t(), part, beta=0, alpha=scale).t())
     return for_narrow, for_ups
 
@@ -198,7 +198,7 @@ def adapter_gradients(
 def _parts(
     wide: torch.Tensor, narrow: torch.Tensor, ups: Sequence[torch.Tensor]
 ) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
-    """The columns of each layer in outputs (..., out) and in what is between A and B."""
+    """Views of each layer's columns in the outputs (T, out) and in x A' (T, sum of ranks)."""
     return (
         torch.split(wide, [up.shape[0] for up in ups], dim=1),
         torch.split(narrow, [up.shape[1] for up in ups], dim=1),
@@ -206,9 +206,9 @@ def _parts(
 
 
 def group_layers(model: torch.nn.Module) -> None:
-    """Give every peft layer with a frozen linear base the fused forward.
+    """Replace the forward of every peft LoRA layer on a frozen linear base by the fused one.
 
-    Layers on another variant of LoRA keep peft's own.
+    Layers of LoRA variants (DoRA and the like) keep peft's forward.
     """
     from peft.tuners.lora.layer import LoraLayer
 
@@ -237,7 +237,7 @@ def _adapter(layer: Any) -> str:
 
 
 def _are_alike(layers: Sequence[Any]) -> bool:
-    """Whether one product serves all; with dropout each layer draws its own."""
+    """Whether the layers may form a Group: same kind and input size, and no dropout."""
     kinds = {(_is_4bit(layer.base_layer), layer.base_layer.in_features) for layer in layers}
     still = all(
         isinstance(layer.lora_dropout[_adapter(layer)], torch.nn.Identity) for layer in layers
@@ -263,7 +263,7 @@ def _is_4bit(base: Any) -> bool:
 
 
 def _weight(bases: Sequence[Any]) -> Callable[[], torch.Tensor]:
-    """What gives the layers' weights as floats, below each other; kept so where they are floats."""
+    """Returns a function that gives the layers' weights, dequantized and concatenated by rows."""
     if _is_4bit(bases[0]):
         return partial(_expanded, bases)
     if len(bases) == 1:
@@ -289,7 +289,7 @@ def _expanded(bases: Sequence[Any]) -> torch.Tensor:
 
 
 def _floats(base: Any, out: torch.Tensor | None = None) -> torch.Tensor:
-    """The weight of a 4-bit layer as floats, in `out` where that is given."""
+    """The dequantized weight of a 4-bit layer, written into `out` if given."""
     from bitsandbytes.functional import dequantize_4bit
 
     held = base.weight.data, base.weight.quant_state
@@ -299,7 +299,7 @@ def _floats(base: Any, out: torch.Tensor | None = None) -> torch.Tensor:
     if out.is_cuda:
         dequantize_4bit(*held, out=out)
     else:
-        out.copy_(dequantize_4bit(*held))  # bitsandbytes has no `out` there
+        out.copy_(dequantize_4bit(*held))  # on a CPU bitsandbytes has no `out`
     return out
 
 

@@ -1,10 +1,10 @@
-"""Attention inside each row of a packed sequence.
+"""Attention restricted to the rows of a packed sequence.
 
     use(model)      rows of 120 and 90 tokens attend as two causal squares, not under one mask
 
-transformers' own way is one square of 210 x 210 under a block mask; the numbers are the same. An
-attention layer that is found to be the plain one (rotary positions, keys shared or not, no more)
-runs in few kernels; for any other, rows are told apart where transformers calls its attention.
+transformers would compute one square of 210 x 210 under a block mask, with the same result. Layers
+that are found to be plain attention (rotary positions, grouped or single keys, nothing else) are
+replaced as a whole; in others, rows are separated where transformers calls its attention function.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from trainers.batch.tree import pack_tree
 
 NAME = "fmtharness_rows"
 PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}
-"""The parts of a plain attention layer."""
+"""The child modules of a plain attention layer."""
 
 
 def use(model: Any) -> None:
-    """Let the model attend row by row wherever it is given a Packed as `packed`."""
+    """Make the model attend row by row in every forward pass that has the argument `packed`."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(NAME, _attend)
@@ -52,9 +52,9 @@ def _forward(
     packed: Packed | None = None,
     **kwargs: Any,
 ) -> Any:
-    """hidden_states (1, T, hidden); the model's own forward where nothing is packed.
+    """hidden_states (1, T, hidden); the layer's own forward if `packed` is None.
 
-    And where positions turn a part of each head, which shows only here.
+    Also for partial rotary positions, which only the size of position_embeddings shows.
     """
     if packed is None or position_embeddings[0].shape[-1] != module.head_dim:
         more = kwargs if packed is None else {**kwargs, "packed": packed}
@@ -88,13 +88,13 @@ def _packed(
 
 
 def _is_plain(module: Any, model: Any) -> bool:
-    """Whether a row comes out as from the layer itself."""
+    """Whether the fused forward agrees with the layer's own on a random row."""
     unlike = ("sliding_window", "attention_dropout")
     if any(getattr(each, name, None) for each in (module, model.config) for name in unlike):
         return False
     try:
         width, size = module.q_proj.in_features, module.head_dim
-        module.k_proj.out_features, module.scaling  # noqa: B018 - else it is none
+        module.k_proj.out_features, module.scaling  # noqa: B018 - a plain layer has both
     except AttributeError:
         return False
     row = [Encoded([0] * 6, 1)]
@@ -112,14 +112,14 @@ def _is_plain(module: Any, model: Any) -> bool:
             turns = cos, sin
             own = module(hidden_states=hidden, position_embeddings=turns, attention_mask=None)[0]
             return agree(_packed(module, hidden, turns, packed)[:, :6], own[:, :6])
-    except (RuntimeError, TypeError):  # it is given what a plain one takes
+    except (RuntimeError, TypeError):  # its forward has other arguments
         return False
 
 
 def _mask(*arguments: Any, **kwargs: Any) -> Any:
     from transformers.masking_utils import sdpa_mask
 
-    # Without padding no mask is needed: rows are kept apart below.
+    # Without padding no mask is needed: _attend separates the rows.
     return None if kwargs.get("attention_mask") is None else sdpa_mask(*arguments, **kwargs)
 
 
