@@ -52,7 +52,7 @@ class RunOptions(Options):
     @classmethod
     def _is_a_folder_name(cls, name: str) -> str:
         if name in ("", ".", "..") or set(name) & set("/\\"):
-            raise ValueError("the name of a folder is due; --out takes a path")
+            raise ValueError("it must be a folder name; --out takes a path")
         return name
 
 

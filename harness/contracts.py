@@ -49,7 +49,7 @@ class Options(BaseModel):
 
 
 def bytes_of(size: str) -> int:
-    """A size as bytes: `bytes_of("4GiB")` -> 4294967296; 0 where it is none."""
+    """A size as bytes: `bytes_of("4GiB")` -> 4294967296; 0 if it is not a size."""
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]i?)?B?\s*", size, re.ASCII)
     if not found:
         return 0
@@ -82,7 +82,7 @@ class ModelOptions(Options):
     @classmethod
     def _is_a_size(cls, text: str | None) -> str | None:
         if text is not None and not bytes_of(text):
-            raise ValueError("a size is due, such as '4GiB' or '3500MiB'")
+            raise ValueError("it must be a size, such as '4GiB' or '3500MiB'")
         return text
 
 

@@ -179,7 +179,7 @@ def _fault(kind: Kind, component: Any) -> str | None:
     for member, wanted, words in _CONSTANTS:
         value = getattr(component, member, None)
         if value is not None and member not in component.model_fields and not wanted(value):
-            return f"has {member} = {value!r}; {words} is due"
+            return f"has {member} = {value!r}; it must be {words}"
     if kind == "formats" and (meant := _OF_EVALUATORS & component.model_fields.keys()):
         return f"has an option {min(meant)!r}, which means something else to its evaluators"
     return None

@@ -179,8 +179,8 @@ def test_misspelled_hook(distributions: Distributions, old: str, new: str, word:
         ("[Options]", "lacks name, metric, evaluate"),
         ("[type('X', (Calm,), {'name': 'two words'})]", "has the name 'two words'"),
         ("[Calm, Calm]", "two evaluators are called 'calm'"),
-        (with_constant("formats", "'json'"), "a set of names is due"),
-        (with_constant("rates", "('a',)"), "a tuple of Rate is due"),
+        (with_constant("formats", "'json'"), "it must be a set of names"),
+        (with_constant("rates", "('a',)"), "it must be a tuple of Rate"),
     ],
 )
 def test_what_is_no_component(distributions: Distributions, returned: str, word: str) -> None:

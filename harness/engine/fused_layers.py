@@ -91,7 +91,7 @@ def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 class _RmsNorm(torch.autograd.Function):
-    """w x / sqrt(mean(x^2) + eps), w frozen; rounds before multiplying by w, as transformers does."""
+    """w x / sqrt(mean(x^2) + eps), w frozen; rounds before the product by w, as transformers."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
