@@ -23,9 +23,9 @@ from generators.tasks import Tasks
 from generators.temptations import TEMPTATIONS, WISHES
 from harness.contracts import Corruption, Format, Options, Parsed, Shape, Split
 from harness.errors import PluginError
+from harness.format_checks import seconds
 from harness.plugins import component
 from harness.records import Example, Problem
-from tests.linear import seconds
 
 SPLITS: tuple[Split, ...] = ("train", "eval")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from evaluators.json.places import key_place, place, places
+from harness.format_checks import seconds
 from harness.matching import Path
-from tests.linear import seconds
 from tests.strategies import json_objects, json_values, written_texts
 
 

@@ -8,7 +8,7 @@ from evaluators.json.format import JsonFormat
 from evaluators.json.objects import find_objects
 from evaluators.json.reader import build, read
 from evaluators.json.scanner import BROKEN, END, Scanner
-from tests.linear import is_linear
+from harness.format_checks import is_linear
 
 STRICT = JsonFormat()
 

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from evaluators.json.schema import JsonSchema
 from evaluators.json.schema_of import schema_of
 from harness.contracts import applies, needs_example
+from harness.format_checks import seconds
 from harness.options import check
 from harness.records import Completion, Example, Verdict
 from harness.surroundings import MOST_OF_ONE_LABEL
-from tests.linear import seconds
 from tests.strategies import json_objects, json_values
 
 JUDGE = JsonSchema()

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from evaluators.regex.format import RegexFormat
 from evaluators.regex.layout import Part, layout, prefixes
+from harness.format_checks import seconds
 from harness.formats import for_value, options_of, strict_evaluator
 from harness.records import Completion, Example
 from harness.testing import check_format
-from tests.linear import seconds
 from tests.strategies import at_least
 
 LINE = RegexFormat()

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.contracts import Parsed
+from harness.format_checks import is_linear
 from harness.records import Problem
 from harness.surroundings import CORRUPTIONS, LABELS, MOST_OF_ONE_LABEL, strictly
-from tests.linear import is_linear
 
 
 def looks(line: str) -> bool:

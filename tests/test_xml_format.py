@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators.xml.format import XmlFormat
+from harness.format_checks import is_linear
 from harness.testing import check_format
-from tests.linear import is_linear
 
 XML = XmlFormat()
 DATA = "<data>\n  <name>Ada</name>\n</data>"

@@ -15,10 +15,10 @@ from evaluators.yaml import reader
 from evaluators.yaml.format import YamlFormat
 from evaluators.yaml.labels import LABELS
 from evaluators.yaml.scalars import plain, written
+from harness.format_checks import is_linear, seconds
 from harness.matching import same_value
 from harness.surroundings import MOST_OF_ONE_LABEL
 from harness.testing import check_format, mutated
-from tests.linear import is_linear, seconds
 from tests.strategies import at_least, json_objects, json_values
 
 STRICT = YamlFormat()
