@@ -52,8 +52,10 @@ class SplitStats:
     def add(self, example: Example) -> None:
         """Count one Example."""
         self.examples += 1
-        for dimension, value in slices_of(example):
-            self.slices[TAGS.get(dimension, dimension)][value] += 1
+        found = [(TAGS.get(dimension, dimension), value) for dimension, value in slices_of(example)]
+        untagged = {*SLICES} - {name for name, _ in found}
+        for name, value in (*found, *((name, "None") for name in untagged)):
+            self.slices[name][value] += 1
         prompt = "\0".join(f"{turn.role}\0{turn.content}" for turn in example.prompt)
         self.prompt_chars[sum(len(turn.content) for turn in example.prompt)] += 1
         self.completion_chars[len(example.completion)] += 1
