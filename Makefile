@@ -1,12 +1,13 @@
-# make run     the whole job on the built-in model: data, baseline, fine-tuning, comparison
-# make test    the whole test suite
-# make lint    style, types, and whether the generated docs are up to date
-# make plugin  plugins of strangers, in a fresh environment: build/environment
-# make light   the default install, which has no torch, in a fresh environment: build/light
-# make gpu     the tests that need a GPU, on one; elsewhere says that they are skipped
-# make kills   a small training, killed twenty times at random moments; minutes
-# make docs    write the generated docs anew
-# make clean   remove the environment and the tools' caches; outputs/ stays
+# make run        the whole job on the built-in model: data, baseline, fine-tuning, comparison
+# make test       the test suite but for its slow tests, in minutes
+# make test-slow  its slow tests: real models, kills, memory, two processes; more minutes
+# make lint       style, types, and whether the generated docs are up to date
+# make plugin     plugins of strangers, in a fresh environment: build/environment
+# make light      the default install, which has no torch, in a fresh environment: build/light
+# make gpu        the tests that need a GPU, on one; elsewhere says that they are skipped
+# make kills      a small training, killed twenty times at random moments; minutes
+# make docs       write the generated docs anew
+# make clean      remove the environment and the tools' caches; outputs/ stays
 #
 # All but plugin and light install what they need into .venv first; a second call installs nothing.
 # Another interpreter: make run PYTHON=python3.12
@@ -27,14 +28,17 @@ EXAMPLES := 200000
 SECONDS := 60
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test plugin light hypothesis gpu kills fuzz lint docs clean
+.PHONY: run test test-slow plugin light hypothesis gpu kills fuzz lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
 
 # One process per core; a file's tests stay together, since they share models and runs.
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+test-slow: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 plugin:
 	PYTHON=$(PYTHON) .ci/plugin
@@ -51,7 +55,7 @@ gpu: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -rs tests/test_gpu.py
 
 kills: $(INSTALLED_DEV)
-	FMTHARNESS_KILLS=20 $(BIN)/python -m pytest -s tests/test_training.py -k kills
+	FMTHARNESS_KILLS=20 $(BIN)/python -m pytest -s -m slow tests/test_training.py -k kills
 
 # Without a wheel of atheris the target itself says that it is skipped, and why.
 fuzz: $(INSTALLED_DEV)

@@ -6,7 +6,8 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -157,6 +158,15 @@ def distributions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[D
     yield made
     for module in made.modules:
         sys.modules.pop(module, None)
+
+
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
+    """Wait until something happened while the process runs, for two minutes at most."""
+    until = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, "the process ended before"
+        assert time.monotonic() < until
+        time.sleep(0.005)
 
 
 def fmtharness(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:

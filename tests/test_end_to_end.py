@@ -1,11 +1,14 @@
-"""The main job on the real built-in model, small: data, base, a few steps, tuned, resume."""
+"""The main job, small: data, base, a few steps, tuned, resume.
+
+On a tiny model of random weights in seconds, and, marked `slow`, on the real built-in one.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,8 +16,7 @@ from safetensors.torch import load_file
 
 from harness.cli import main
 from harness.records import Completion, Example, Verdict, read_records
-
-pytestmark = pytest.mark.model
+from tests.tiny import tiny_model
 
 SMALL = [
     "data.n_train=32",
@@ -34,21 +36,43 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
 
-def small(command: str, out: Path) -> Result:
-    overrides = [part for item in SMALL for part in ("--set", item)]
+TINY = [
+    "train.max_seq_length=2048",  # a token is a byte
+    "train.learning_rate=1e-2",
+    "train.format_eval_max_new_tokens=4",
+    "eval.max_new_tokens=8",
+]
+REAL = pytest.param("real", marks=[pytest.mark.model, pytest.mark.slow])
+
+
+class Finished(NamedTuple):
+    """A run that is done."""
+
+    out: Path
+    printed: str
+    settings: list[str]
+    stop_token: str
+
+
+def small(command: str, out: Path, settings: list[str]) -> Result:
+    overrides = [part for item in settings for part in ("--set", item)]
     result = invoke(command, "configs/quick.toml", "--out", str(out), *overrides)
     assert result.exit_code == 0, result.output
     return result
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+@pytest.fixture(scope="module", params=["tiny", REAL])
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     out = tmp_path_factory.mktemp("run") / "quick"
-    yield out, small("run", out).stdout
+    settings, stop_token = SMALL, "<|im_end|>"
+    if request.param == "tiny":
+        model = tiny_model(tmp_path_factory.mktemp("model"))
+        settings, stop_token = [*SMALL, *TINY, f'model.name="{model}"'], "<|end|>"
+    return Finished(out, small("run", out, settings).stdout, settings, stop_token)
 
 
-def test_the_run_prints_both_arms_and_leaves_its_folder(finished: tuple[Path, str]) -> None:
-    out, printed = finished
+def test_the_run_prints_both_arms_and_leaves_its_folder(finished: Finished) -> None:
+    out, printed = finished.out, finished.printed
     assert "format_success_rate" in printed
     assert "exact_match_rate" in printed
     for name in (
@@ -79,9 +103,9 @@ def test_the_run_prints_both_arms_and_leaves_its_folder(finished: tuple[Path, st
 
 
 def test_every_example_has_a_completion_and_a_verdict_per_evaluator(
-    finished: tuple[Path, str],
+    finished: Finished,
 ) -> None:
-    out, _ = finished
+    out = finished.out
     ids = [example.id for example in read_records(out / "data/eval.jsonl", Example)]
     for arm in ("base", "sft"):
         completions = list(read_records(out / f"completions/{arm}.jsonl", Completion))
@@ -94,21 +118,21 @@ def test_every_example_has_a_completion_and_a_verdict_per_evaluator(
 
 
 def test_the_manifest_certifies_parity_and_says_what_made_the_run(
-    finished: tuple[Path, str],
+    finished: Finished,
 ) -> None:
-    out, _ = finished
+    out = finished.out
     manifest = json.loads((out / "manifest.json").read_text())
     trained = manifest["stages"]["train"]
     assert trained["certificate"]["examples"] == 32
-    assert trained["certificate"]["stop_token"] == "<|im_end|>"
+    assert trained["certificate"]["stop_token"] == finished.stop_token
     assert trained["steps"] == 4
     assert trained["train_tokens"] > 32 * 20
     assert {"torch", "transformers", "peft", "bitsandbytes"} <= manifest["versions"].keys()
     assert manifest["hardware"]["cpus"]
 
 
-def test_training_lowers_the_loss_and_logs_a_baseline(finished: tuple[Path, str]) -> None:
-    out, _ = finished
+def test_training_lowers_the_loss_and_logs_a_baseline(finished: Finished) -> None:
+    out = finished.out
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     losses = [row["train/loss"] for row in rows if "train/loss" in row]
     assert len(losses) == 4
@@ -117,20 +141,20 @@ def test_training_lowers_the_loss_and_logs_a_baseline(finished: tuple[Path, str]
     assert evaluated == [0, 2, 4]
 
 
-def test_the_same_command_again_does_nothing(finished: tuple[Path, str]) -> None:
-    out, printed = finished
+def test_the_same_command_again_does_nothing(finished: Finished) -> None:
+    out, printed = finished.out, finished.printed
     before = {path: path.stat().st_mtime_ns for path in (out / "completions").iterdir()}
-    assert small("run", out).stdout == printed
+    assert small("run", out, finished.settings).stdout == printed
     assert {path: path.stat().st_mtime_ns for path in (out / "completions").iterdir()} == before
 
 
 def test_a_training_that_was_cut_short_ends_in_the_same_bytes(
-    finished: tuple[Path, str], tmp_path: Path
+    finished: Finished, tmp_path: Path
 ) -> None:
-    out, _ = finished
+    out = finished.out
     resumed = tmp_path / "resumed"
     shutil.copytree(out, resumed, ignore=shutil.ignore_patterns("step-4", "adapter", ".lock"))
-    small("train", resumed)
+    small("train", resumed, finished.settings)
     name = "adapter/adapter_model.safetensors"
     assert (resumed / name).read_bytes() == (out / name).read_bytes()
     steps = [json.loads(x)["step"] for x in (resumed / "metrics.jsonl").read_text().splitlines()]
@@ -139,10 +163,10 @@ def test_a_training_that_was_cut_short_ends_in_the_same_bytes(
 
 
 def test_the_same_config_gives_the_same_data_and_completions_elsewhere(
-    finished: tuple[Path, str], tmp_path: Path
+    finished: Finished, tmp_path: Path
 ) -> None:
-    out, _ = finished
-    small("run", tmp_path / "again")
+    out = finished.out
+    small("run", tmp_path / "again", finished.settings)
     for name in (
         "data/train.jsonl",
         "data/eval.jsonl",
@@ -154,8 +178,8 @@ def test_the_same_config_gives_the_same_data_and_completions_elsewhere(
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
 
 
-def test_compare_shows_rates_and_diffs_and_writes_markdown(finished: tuple[Path, str]) -> None:
-    out, _ = finished
+def test_compare_shows_rates_and_diffs_and_writes_markdown(finished: Finished) -> None:
+    out = finished.out
     result = invoke("compare", "--out", str(out), "--num-prompts", "2")
     assert result.exit_code == 0, result.output
     assert result.output.count("== eval-") == 2
@@ -165,9 +189,9 @@ def test_compare_shows_rates_and_diffs_and_writes_markdown(finished: tuple[Path,
 
 
 def test_eval_with_the_adapter_judges_the_same_model_as_the_run(
-    finished: tuple[Path, str],
+    finished: Finished,
 ) -> None:
-    out, _ = finished
+    out = finished.out
     result = invoke(
         "eval",
         *("--adapter", str(out / "adapter"), "--data", str(out / "data/eval.jsonl")),
@@ -179,7 +203,15 @@ def test_eval_with_the_adapter_judges_the_same_model_as_the_run(
     assert texts == expected
 
 
-def test_a_missing_hub_model_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "offline", [True, pytest.param(False, marks=[pytest.mark.model, pytest.mark.slow])]
+)
+def test_a_missing_hub_model_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    """Without a network the hub's library tries for most of a minute, so one is not asked."""
+    if offline:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result = invoke("eval", "--model", "nobody/nothing-at-all", "--evaluator", "json_strict")
     assert result.exit_code == 2
     assert "nobody/nothing-at-all" in result.output

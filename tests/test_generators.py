@@ -206,6 +206,7 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
     assert message in str(error.value)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow() -> None:
     def peak(n: int) -> int:
         gc.collect()

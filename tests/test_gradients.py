@@ -81,6 +81,7 @@ def reference() -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 @pytest.mark.parametrize("dequantize", ["auto", "never"])
 def test_after_an_evaluation_every_adapter_gradient_matches_the_reference(
     dequantize: Any, reference: dict[str, torch.Tensor]
@@ -100,6 +101,7 @@ def test_after_an_evaluation_every_adapter_gradient_matches_the_reference(
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_the_trap_is_real_where_this_cpu_springs_it(
     reference: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

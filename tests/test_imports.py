@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -191,12 +191,14 @@ def test_the_package_alone_is_light() -> None:
 
 
 def test_help_is_quick() -> None:
+    """In the processor's time, which other processes take no part of; it waits for nothing."""
     command = [sys.executable, "-m", "harness.cli", "--help"]
     best = float("inf")
     for _ in range(10):
-        began = time.perf_counter()
+        before = os.times()
         subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-        best = min(best, time.perf_counter() - began)
+        after = os.times()
+        best = min(best, sum(after[2:4]) - sum(before[2:4]))  # user and system, of children
         if best < 0.3:
             break
     assert best < 0.3

@@ -19,6 +19,7 @@ print(sorted(path.read_text().strip() for path in Path("/proc/self/task").glob("
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 def test_no_thread_outlives_the_group() -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

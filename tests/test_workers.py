@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from harness.errors import DataError
 from harness.judging.rows import BLOCK_BYTES, blocks, completions, count_lines, numbered, read_rows
 from harness.records import BrokenRow, Completion, write_records
 from harness.report.tables import metrics_json
-from tests.fakes import ROOT, example
+from tests.fakes import ROOT, example, wait_for
 
 TEXTS = (
     '{"a": 1}',
@@ -144,15 +144,25 @@ def test_two_interrupts_in_a_row_end_it(many: Path, tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as running:
-        deadline = time.monotonic() + 60
-        while not any(tmp_path.glob(".v.jsonl.*.tmp")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(1)
-        for _ in range(2):
-            os.killpg(running.pid, signal.SIGINT)
-            time.sleep(0.1)
+        wait_for(lambda: any(path.stat().st_size for path in begun(tmp_path)), running)
+        os.killpg(running.pid, signal.SIGINT)
+        wait_for(lambda: ignores_interrupts(running), running)
+        os.killpg(running.pid, signal.SIGINT)
         assert running.wait(timeout=60) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def begun(folder: Path) -> list[Path]:
+    return list(folder.glob(".v.jsonl.*.tmp"))
+
+
+def ignores_interrupts(process: subprocess.Popen[Any]) -> bool:
+    """As while it ends its workers; taken for granted where there is no /proc to tell."""
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.is_file():
+        return True
+    ignored = next(line for line in status.read_text().splitlines() if line.startswith("SigIgn"))
+    return bool(int(ignored.split()[1], 16) >> (signal.SIGINT - 1) & 1)
 
 
 def test_what_an_example_sets_holds_in_every_process(tmp_path: Path) -> None:
