@@ -22,7 +22,7 @@ def found(text: str, judge: CsvFormat = CSV) -> list[tuple[str, str]]:
     return [(p.label, text[p.start : p.end]) for p in judge.parse(text).problems]
 
 
-@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize("delimiter", [",", pytest.param("\t", marks=pytest.mark.slow)])
 def test_the_format_keeps_its_promises(delimiter: Any) -> None:
     check_format(CsvFormat(delimiter=delimiter))
 

@@ -19,6 +19,10 @@ STRICT = JsonArrayFormat()
 
 def test_the_format_keeps_its_promises() -> None:
     check_format(STRICT)
+
+
+@pytest.mark.slow
+def test_lenient_options_keep_the_promises() -> None:
     check_format(JsonArrayFormat(unique_keys=False, unicode_scalars=False, max_depth=3))
 
 

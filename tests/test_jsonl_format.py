@@ -29,6 +29,7 @@ def test_the_format_keeps_its_promises() -> None:
     check_format(STRICT)
 
 
+@pytest.mark.slow
 def test_lenient_options_keep_the_promises() -> None:
     check_format(JsonlFormat(unique_keys=False, unicode_scalars=False, max_depth=2))
 

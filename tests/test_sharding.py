@@ -27,7 +27,7 @@ ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(5)]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
 
-@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("quantization", ["none", pytest.param("nf4", marks=pytest.mark.slow)])
 def test_shards_give_the_same_gradient(quantization: str, tmp_path: Path) -> None:
     name = str(tiny_model(tmp_path / "tiny", layers=3))
     done = subprocess.run(
