@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from evaluators.json.format import JsonFormat
 from evaluators.json.extras import keys
+from evaluators.json.format import JsonFormat
 from harness.matching import leaves
 from harness.options import build
 from harness.records import Completion, Example, Message, Verdict
