@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from evaluators.json.corruptions import CORRUPTIONS
 from evaluators.json.format import JsonFormat
-from evaluators.json.labels import MOST_OF_ONE_LABEL, Problems
+from evaluators.json.labels import Problems
 from evaluators.json.recovery import walk
+from harness.surroundings import MOST_OF_ONE_LABEL
 from tests.references import check
 from tests.strategies import (
     at_least,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evaluators.json.corruptions import CORRUPTIONS
 from evaluators.json.format import JsonFormat
-from evaluators.json.labels import MOST_OF_ONE_LABEL
+from harness.surroundings import MOST_OF_ONE_LABEL
 from tests.strategies import at_least, plain_objects, repeating_objects, written_texts
 
 STRICT = JsonFormat()

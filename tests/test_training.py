@@ -390,7 +390,7 @@ def test_kills_at_random_moments_change_nothing(
             moment = rng.uniform(0.3, 1.0) * usual * 1.1 ** len(codes)
             if not codes:
                 lines = rng.randint(1, len(rows(undisturbed)) // 2)
-                wait_for(lambda n=lines, out=out: len(written(out)) >= n, process)
+                wait_for(functools.partial(has_lines, out, lines), process)
                 moment = rng.uniform(0, 0.05)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=moment)
@@ -403,6 +403,10 @@ def test_kills_at_random_moments_change_nothing(
         assert found == sorted(found)
         assert losses(out) == losses(undisturbed)
     say(f"{kills} kills")
+
+
+def has_lines(out: Path, count: int) -> bool:
+    return len(written(out)) >= count
 
 
 def test_a_second_process_is_refused(config: Path, tmp_path: Path) -> None:
