@@ -225,8 +225,8 @@ class TrainingRun(Protocol):
     ) -> dict[str, Metric]:
         """Judge a model in memory, given with its tokenizer, on the first evaluation Examples.
 
-        Writes completions and verdicts of the arm `sft-<step>`, logs every rate and returns the
-        rates by name. The model is left in evaluation mode.
+        Writes completions and verdicts of the arm `sft` at this step, logs every rate and returns
+        the rates by name. The model is left in evaluation mode.
         """
 
 

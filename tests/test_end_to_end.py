@@ -115,6 +115,8 @@ def test_every_example_has_a_completion_and_a_verdict_per_evaluator(
         assert {c.finish_reason for c in completions} <= {"stop", "length"}
         assert [verdict.id for verdict in verdicts] == [i for i in ids for _ in range(4)]
         assert all(verdict.passed is not None for verdict in verdicts)
+    in_training = read_records(out / "completions/sft-4.jsonl", Completion)
+    assert {completion.arm for completion in in_training} == {"sft"}
 
 
 def test_the_manifest_certifies_parity_and_says_what_made_the_run(

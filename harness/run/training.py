@@ -85,7 +85,6 @@ class Training:
 
         loaded.model.eval()
         examples = self.eval_examples[:n_prompts]
-        arm = f"sft-{step}"
         together = processes.sharded()
         share = self._complete(
             loaded,
@@ -95,8 +94,8 @@ class Training:
             in_step=together,
         )
         made = {each.example_id: each for each in collectives.gather_objects(list(share))}
-        completions = [structs.replace(made[example.id], arm=arm) for example in examples]
-        metrics = self._judge(arm, examples, completions) if self.leads else {}
+        completions = [structs.replace(made[example.id], arm="sft") for example in examples]
+        metrics = self._judge(f"sft-{step}", examples, completions) if self.leads else {}
         values: dict[str, float] = {}
         for name, metric in metrics.items():
             if metric.value is not None and metric.low is not None and metric.high is not None:
