@@ -61,15 +61,15 @@ def _no_tree() -> None:
 
 
 def _no_fused_adapter() -> None:
-    _set("harness.engine.fused_layers.group_layers", lambda model: None)
+    _set("harness.engine.fused_layers.group_layers", lambda model, patches: None)
 
 
 def _no_fused_norms() -> None:
-    _set("harness.engine.fused_layers.fuse_norms", lambda model: 0)
+    _set("harness.engine.fused_layers.fuse_norms", lambda model, patches: 0)
 
 
 def _no_fused_mlps() -> None:
-    _set("harness.engine.fused_layers.fuse_mlps", lambda model, dtype: 0)
+    _set("harness.engine.fused_layers.fuse_mlps", lambda model, dtype, patches: 0)
 
 
 def _head_everywhere() -> None:

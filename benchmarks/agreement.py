@@ -30,6 +30,7 @@ from harness.config import Config, load_config
 from harness.contracts import Loaded
 from harness.engine.encoding import Encoded, encode_example, stop_token
 from harness.engine.models import load_model
+from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
 from harness.judging.tally import tally
 from harness.judging.verdicts import judge
@@ -72,7 +73,7 @@ def main() -> None:
 
 def _order(config: Config, examples: Sequence[Example]) -> Order:
     options: Any = config.trainer
-    tokenizer = load_model(config.model).tokenizer
+    tokenizer = load_model(config.model, Patches()).tokenizer
     stop_id = stop_token(tokenizer)
     rows = [encode_example(tokenizer, example, stop_id) for example in examples]
     kept = [row for row in rows if len(row.ids) <= options.max_seq_length]
@@ -124,7 +125,7 @@ def _plain(
 
     options: Any = config.trainer
     torch.manual_seed(config.seed)  # the adapter starts as the fast one's
-    model = load_model(config.model).model
+    model = load_model(config.model, Patches()).model
     lora = LoraConfig(
         r=options.lora_r,
         lora_alpha=options.lora_alpha,
@@ -192,7 +193,7 @@ def _padded_loss(model: Any, rows: Sequence[Encoded]) -> torch.Tensor:
 
 
 def _rates(config: Config, adapter: Path, held_out: Sequence[Example]) -> dict[str, Metric]:
-    loaded: Loaded = load_model(config.model, adapter)
+    loaded: Loaded = load_model(config.model, Patches(), adapter)
     options: Any = config.backend
     completions = list(
         complete_with(loaded, held_out, max_new_tokens=options.max_new_tokens, batch_size=32)

@@ -269,6 +269,7 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
     from harness.contracts import ModelOptions
     from harness.engine.encoding import Encoded
     from harness.engine.models import load_model, memory_peaks
+    from harness.engine.patching import Patches
     from trainers.lora import QLora
     from trainers.step.adapter import AdapterWeights, adapted
     from trainers.step.passes import Passes
@@ -276,8 +277,8 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
 
     options = QLora(gradient_checkpointing="always")
     model = ModelOptions(name=spec["model"], quantization="nf4", dequantize="never")
-    loaded = load_model(model)
-    made = adapted(loaded.model, options)
+    patches = Patches()
+    made = adapted(load_model(model, patches).model, options, patches)
     weights = AdapterWeights(made)
     update = Update(weights, options, None)
     passes = Passes(made, weights, options, None)

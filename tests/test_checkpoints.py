@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from harness.engine.patching import Patches
 from trainers.lora import Lora
 from trainers.resume import checkpoints
 from trainers.step.adapter import AdapterWeights, adapted
@@ -50,7 +51,7 @@ def start(seed: int) -> Training:
         num_key_value_heads=1,
     )
     options = Lora(lora_r=2)
-    model = adapted(LlamaForCausalLM(config), options)
+    model = adapted(LlamaForCausalLM(config), options, Patches())
     weights = AdapterWeights(model)
     return Training(model, weights, Update(weights, options, None))
 

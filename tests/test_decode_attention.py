@@ -11,6 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness.engine import decode_attention
+from harness.engine.patching import Patches
 
 MODULE: Any = SimpleNamespace(num_key_value_groups=3, is_causal=True)
 SEEN = torch.tensor([[1, 1, 1, 1, 0, 0, 0, 0], [1] * 8, [1] + [0] * 7]).bool()[:, None, None]
@@ -62,9 +63,9 @@ def test_a_way_that_was_chosen_stays() -> None:
     config = LlamaConfig(**sizes, num_attention_heads=2)
     model: Any = LlamaForCausalLM(config)
     model.set_attn_implementation("eager")
-    decode_attention.use(model)
+    decode_attention.use(model, Patches())
     assert model.config._attn_implementation == "eager"
     model.set_attn_implementation("sdpa")
-    decode_attention.use(model)
+    decode_attention.use(model, Patches())
     assert model.config._attn_implementation == decode_attention.NAME
     assert model(torch.tensor([[1, 2, 3]])).logits.shape == (1, 3, 8)

@@ -9,8 +9,9 @@ import torch
 
 from harness.engine.fused_layers import fuse, fuse_mlps, fuse_norms, gated_linear
 from harness.engine.lora_linear import group_layers, group_of, groups
+from harness.engine.patching import Patches
 from harness.engine.rounding import agree
-from trainers.attention.rotary import signed, turn, turn_back
+from trainers.attention.rotary import turn, turn_back
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -64,7 +65,7 @@ def test_plain_norms_are_fused(dtype: torch.dtype) -> None:
     norm = llama(dtype, rms_norm_eps=1e-5).input_layernorm
     norm.weight.uniform_(0.5, 2)
     own = norm.forward
-    assert fuse_norms(norm) == 1
+    assert fuse_norms(norm, Patches()) == 1
     compare(own, norm, torch.randn(1, 3, 16, dtype=dtype))
     norm.weight.requires_grad_()
     norm(torch.randn(2, 16, dtype=dtype)).sum().backward()
@@ -76,7 +77,7 @@ def test_plain_norms_are_fused(dtype: torch.dtype) -> None:
 def test_plain_gated_layers_are_fused(dtype: torch.dtype, bias: bool) -> None:
     mlp = llama(dtype, mlp_bias=bias).mlp
     own = mlp.forward
-    assert fuse_mlps(mlp, dtype) == 1
+    assert fuse_mlps(mlp, dtype, Patches()) == 1
     compare(own, mlp, torch.randn(1, 3, 16, dtype=dtype))
 
 
@@ -85,13 +86,11 @@ def test_fused_layers_round_where_transformers_rounds() -> None:
     layer = llama(torch.bfloat16, rms_norm_eps=1e-5)
     layer.input_layernorm.weight.uniform_(0.5, 2)
     x = torch.randn(1, 64, 16, dtype=torch.bfloat16)
-    for module, fuse_all in (
-        (layer.input_layernorm, fuse_norms),
-        (layer.mlp, lambda mlp: fuse_mlps(mlp, torch.bfloat16)),
-    ):
-        expected = module(x)
-        assert fuse_all(module) == 1
-        assert identical(module(x), expected) > 0.99
+    parts = layer.input_layernorm, layer.mlp
+    expected = [part(x) for part in parts]
+    assert fuse_norms(parts[0], Patches()) == fuse_mlps(parts[1], x.dtype, Patches()) == 1
+    for part, other in zip(parts, expected, strict=True):
+        assert identical(part(x), other) > 0.99
 
 
 def test_turning_rounds_where_transformers_rounds() -> None:
@@ -105,8 +104,8 @@ def test_turning_rounds_where_transformers_rounds() -> None:
     weights = torch.randn_like(expected)
     (gradient,) = torch.autograd.grad(expected, x, weights)
     found, back = x.detach().clone(), weights.transpose(0, 1).clone()
-    turn(found, cos[0], signed(sin)[0])
-    turn_back(back, cos[0], signed(sin)[0])
+    turn(found, cos[0], sin[0])
+    turn_back(back, cos[0], sin[0])
     assert identical(found.transpose(0, 1), expected) == 1
     assert identical(back, gradient) == 1
 
@@ -118,10 +117,13 @@ def identical(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 def test_other_layers_are_left_alone() -> None:
     norm = GemmaRMSNorm()
-    assert fuse_norms(norm) == 0
-    assert fuse_norms(torch.nn.Sequential(torch.nn.LayerNorm(4))) == 0
+    assert fuse_norms(norm, Patches()) == 0
+    assert fuse_norms(torch.nn.Sequential(torch.nn.LayerNorm(4)), Patches()) == 0
     for activation in ("gelu", "relu"):
-        assert fuse_mlps(llama(torch.float32, hidden_act=activation).mlp, torch.float32) == 0
+        assert (
+            fuse_mlps(llama(torch.float32, hidden_act=activation).mlp, torch.float32, Patches())
+            == 0
+        )
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
@@ -156,7 +158,7 @@ def test_adapters_compute_what_peft_computes(kind: str, dropout: float) -> None:
         return logits, *torch.autograd.grad(logits.square().sum(), trained)
 
     expected = outcome()
-    fuse(model)
+    fuse(model, Patches())
     made = groups(model)
     assert sorted(len(group.layers) for group in made) == (
         [1] * 14 if dropout else [1, 1, 1, 1, 2, 2, 3, 3]
@@ -186,7 +188,7 @@ def test_a_layer_that_keeps_less_computes_the_same(bias: bool) -> None:
 
     gate, up = both.chunk(2, -1)
     expected = outcome(layer(torch.nn.functional.silu(gate) * up))
-    group_layers(model)
+    group_layers(model, Patches())
     group = group_of([layer])
     assert group is not None
     torch.testing.assert_close(outcome(gated_linear(both, group)), expected, rtol=1e-4, atol=1e-4)
@@ -205,8 +207,7 @@ def test_turning_is_what_transformers_does() -> None:
     weights = torch.randn(3, 5, 8)
     (gradient,) = torch.autograd.grad((expected * weights).sum(), x)
     found, back = x.detach().clone(), weights.transpose(0, 1).clone()
-    turn(found, cos[0], signed(sin)[0])
-    turn_back(back, cos[0], signed(sin)[0])
+    turn(found, cos[0], sin[0])
+    turn_back(back, cos[0], sin[0])
     torch.testing.assert_close(found.transpose(0, 1), expected)
     torch.testing.assert_close(back, gradient)
-    assert signed(sin) is signed(sin)

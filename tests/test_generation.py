@@ -23,6 +23,7 @@ from transformers import (
 from harness.engine import decode_attention, fused_layers
 from harness.engine.encoding import Generated
 from harness.engine.generation import generate
+from harness.engine.patching import Patches
 from harness.engine.slots import Slots, decode_in_slots, fits_slots, slots_for
 
 PROMPTS = [[5, 9, 2, 11], [7], [3, 3, 8], [20, 21, 22, 23, 24, 25], [4, 6]]
@@ -122,7 +123,7 @@ def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
     assert not any(allowed for _, allowed in calls)
     calls.clear()
     with torch.inference_mode():
-        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
     hook.remove()
     assert {width > 1 for width, _ in calls} == {True, False}
     assert all(allowed == (width == 1) for width, allowed in calls)
@@ -130,7 +131,7 @@ def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
 
 def test_slots_take_few_kernels_a_step(model: Any) -> None:
     with torch.inference_mode():
-        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
     assert model.config._attn_implementation == decode_attention.NAME
     assert model.model.norm.forward.__func__ is fused_layers._norm
 
@@ -157,7 +158,7 @@ def test_slots_that_prompts_enter_and_leave_do_not_change_what_is_written(
     expected = [one_by_one(model, prompt, stop, 12) for prompt in PROMPTS]
     waiting = [3, 0, 2, 4, 1]
     with torch.inference_mode():
-        slots = slots_for(model, PROMPTS, waiting, count=count, length=18)
+        slots = slots_for(model, Patches(), PROMPTS, waiting, count=count, length=18)
         assert slots
         found = sorted(decode_in_slots(slots, PROMPTS, waiting, dict.fromkeys(waiting, 12), {stop}))
     assert [each.place for each in found] == list(range(len(PROMPTS)))
@@ -174,7 +175,7 @@ def test_slots_of_a_model_that_computes_something_else_are_refused(
 
     monkeypatch.setattr(model, "forward", without_mask)
     with torch.inference_mode():
-        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18) is None
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18) is None
     assert "without CUDA graphs" in capsys.readouterr().err
     monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: True)
     assert not fits_slots(model)
@@ -186,7 +187,7 @@ def test_slots_are_compared_but_for_what_all_logits_share(
     head, calls = model.lm_head.forward, count()
     monkeypatch.setattr(model.lm_head, "forward", lambda hidden: head(hidden) + next(calls))
     with torch.inference_mode():
-        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
 
 
 def test_slots_whose_step_chooses_something_else_are_refused(
@@ -194,7 +195,7 @@ def test_slots_whose_step_chooses_something_else_are_refused(
 ) -> None:
     monkeypatch.setattr(Slots, "_advance", lambda self: None)
     with torch.inference_mode():
-        assert slots_for(model, PROMPTS, [3, 0], count=2, length=18) is None
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18) is None
 
 
 def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from harness.engine.encoding import Encoded
 from harness.engine.fused_layers import fuse_norms
 from harness.engine.generation import generate
 from harness.engine.models import load_model
+from harness.engine.patching import Patches
 from tests.tiny import tiny_model
-from trainers.attention import rotary
 from trainers.attention.flash import has_flash
 from trainers.attention.heads import Heads
 from trainers.batch.packed import Packed, Shape, pack, shape_of
@@ -37,8 +37,9 @@ ROWS = [Encoded([5 + i, *range(20, 60 + 9 * i), 0], 12 + i) for i in range(5)]
 
 
 def model_of(folder: Path, **options: Any) -> Any:
-    loaded = load_model(ModelOptions(name=str(tiny_model(folder)), **options))
-    model = adapted(loaded.model, QLora())
+    patches = Patches()
+    loaded = load_model(ModelOptions(name=str(tiny_model(folder)), **options), patches)
+    model = adapted(loaded.model, QLora(), patches)
     generator = torch.Generator().manual_seed(5)
     for name, weight in sorted(model.named_parameters()):
         if "lora_" in name:
@@ -95,7 +96,7 @@ def test_triton_rounds_where_transformers_rounds(dtype: torch.dtype) -> None:
     expected = passed(turned, heads, turning)
     for each, back, other in zip((heads, turning), (False, True), expected, strict=True):
         found = each.clone()
-        triton_kernels.turn(found, found, cos[0], rotary.signed(sin)[0], back=back)
+        triton_kernels.turn(found, found, cos[0], sin[0], back=back)
         pairs.append((found, other))
     assert [bool((own == other).float().mean() > 0.99) for own, other in pairs] == [True] * 7
 
@@ -106,7 +107,7 @@ def test_a_norm_of_columns_is_that_of_their_copy() -> None:
 
     generator = torch.Generator().manual_seed(0)
     norm: Any = LlamaRMSNorm(64).to("cuda", torch.float16).requires_grad_(False)
-    assert fuse_norms(norm) == 1
+    assert fuse_norms(norm, Patches()) == 1
     wide = torch.randn(7, 192, generator=generator).to("cuda", torch.float16)
     for columns in (wide[:, :64], wide[None, :, 64:128], wide.view(7, 3, 64)[:, 1:2]):
         copy = columns.contiguous() + 0

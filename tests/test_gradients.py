@@ -16,6 +16,7 @@ from harness.backends.transformers import complete_with
 from harness.contracts import Loaded, ModelOptions
 from harness.engine.encoding import encode_example, stop_token
 from harness.engine.models import load_model
+from harness.engine.patching import Patches
 from harness.records import Example, Message
 from trainers.batch.tree import pack_tree
 from trainers.lora import QLora
@@ -36,8 +37,9 @@ EXAMPLES = [
 
 def drawn(options: ModelOptions) -> Loaded:
     """The model with an adapter whose weights are drawn, so that every tensor has a gradient."""
-    loaded = load_model(options)
-    model = adapted(loaded.model, QLora())
+    patches = Patches()
+    loaded = load_model(options, patches)
+    model = adapted(loaded.model, QLora(), patches)
     generator = torch.Generator().manual_seed(5)
     for name, weight in sorted(model.named_parameters()):
         if "lora_" in name:
@@ -66,7 +68,7 @@ def evaluate(loaded: Loaded) -> None:
 @pytest.fixture(scope="module")
 def reference() -> dict[str, torch.Tensor]:
     expanded = load_model(
-        ModelOptions(device="cpu", quantization="nf4", precision="bf16")
+        ModelOptions(device="cpu", quantization="nf4", precision="bf16"), Patches()
     ).model.state_dict()
     loaded = drawn(ModelOptions(device="cpu", quantization="none", precision="fp32"))
     base: Any = loaded.model

@@ -49,12 +49,12 @@ def turn(
     source: torch.Tensor,
     target: torch.Tensor,
     cos: torch.Tensor,
-    signed: torch.Tensor,
+    sin: torch.Tensor,
     *,
     back: bool = False,
 ) -> None:
     made = source.clone()
-    (rotary.turn_back if back else rotary.turn)(made, cos, signed)
+    (rotary.turn_back if back else rotary.turn)(made, cos, sin)
     target.copy_(made)
 
 

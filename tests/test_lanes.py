@@ -12,6 +12,7 @@ from harness.contracts import ModelOptions
 from harness.engine import fused_layers
 from harness.engine.encoding import Encoded
 from harness.engine.models import load_model
+from harness.engine.patching import Patches
 from tests.tiny import tiny_model
 from trainers.attention import dispatch
 from trainers.lora import Lora
@@ -41,10 +42,11 @@ def test_lanes_sum_up_to_the_same(
         monkeypatch.setattr(fused_layers, "fuse_mlps", lambda *_: 0)
     name = str(tiny_model(tmp_path / "tiny"))
     loaded = load_model(
-        ModelOptions(name=name, device="cpu", quantization="none", precision="fp32")
+        ModelOptions(name=name, device="cpu", quantization="none", precision="fp32"),
+        Patches(),
     )
     options = Lora()
-    model = adapted(loaded.model, options)
+    model = adapted(loaded.model, options, Patches())
     weights = AdapterWeights(model)
     weights.vector += 0.02 * torch.randn(len(weights.vector), generator=torch.manual_seed(0))
     weights.refresh()

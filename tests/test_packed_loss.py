@@ -9,6 +9,7 @@ import torch
 
 from harness.engine.encoding import Encoded
 from harness.engine.fused_layers import fuse_mlps
+from harness.engine.patching import Patches
 from harness.errors import UserError
 from trainers.attention import dispatch
 from trainers.attention.heads import Heads
@@ -42,8 +43,8 @@ def model(request: pytest.FixtureRequest) -> Any:
     for name, weight in made.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(weight)
-    assert fuse_mlps(made, made.dtype) == 2
-    dispatch.use(made)
+    assert fuse_mlps(made, made.dtype, Patches()) == 2
+    dispatch.use(made, Patches())
     return made
 
 
@@ -134,7 +135,7 @@ def test_what_is_filled_up_has_no_gradient(model: Any) -> None:
 def test_a_model_that_turns_a_part_of_each_head(dtype: torch.dtype) -> None:
     partly = small("glm", hidden_size=32, head_dim=16, pad_token_id=0).to(dtype)
     expected: Any = sum(naive(partly, row).float() for row in ROWS)
-    dispatch.use(partly)
+    dispatch.use(partly, Patches())
     certify(partly, torch.device("cpu"))
     for shape in SHAPES:
         found = summed_loss(partly, packed(ROWS, shape))
@@ -144,7 +145,7 @@ def test_a_model_that_turns_a_part_of_each_head(dtype: torch.dtype) -> None:
 
 def test_a_model_with_attention_of_its_own_is_refused() -> None:
     other = small("stablelm", hidden_size=32)
-    dispatch.use(other)
+    dispatch.use(other, Patches())
     with pytest.raises(UserError, match="model 'stablelm': rows in one sequence"):
         certify(other, torch.device("cpu"))
 
@@ -191,7 +192,7 @@ def test_layers_that_look_back_a_window_only_are_refused_longer_rows() -> None:
         sliding_window=8,
     )
     model: Any = MistralForCausalLM(config)
-    dispatch.use(model)
+    dispatch.use(model, Patches())
     summed_loss(model, packed(ROWS[:2]))
     for shape in (None, shape_of(ROWS)):
         with pytest.raises(UserError, match="look back 8 tokens and a row has"):
@@ -249,7 +250,7 @@ def test_rows_attend_like_torch_for_any_number_of_heads(queries: int, keys: int,
     packed = pack_tree([Encoded([row, *range(5, 13)], 3) for row in range(rows)])
     generator = torch.Generator().manual_seed(0)
     projected = torch.randn(9 * rows, (queries + 2 * keys) * 8, generator=generator)
-    cos, signed = torch.ones(9 * rows, 8), torch.zeros(9 * rows, 8)
+    cos, sin = torch.ones(9 * rows, 8), torch.zeros(9 * rows, 8)
     split = projected.view(rows, 9, -1, 8).transpose(1, 2)
     query, key, value = split.split([queries, keys, keys], 1)
     expected = torch.nn.functional.scaled_dot_product_attention(
@@ -257,5 +258,5 @@ def test_rows_attend_like_torch_for_any_number_of_heads(queries: int, keys: int,
     )
     heads = Heads(queries, keys, 8, 8**-0.5)
     for _ in range(2):
-        found = attend_rows(projected.clone(), cos, signed, packed, heads)
+        found = attend_rows(projected.clone(), cos, sin, packed, heads)
         torch.testing.assert_close(found, expected.transpose(1, 2).reshape(9 * rows, -1))

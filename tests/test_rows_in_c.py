@@ -40,12 +40,12 @@ def test_they_attend_alike(rows: int, heads: Heads, monkeypatch: pytest.MonkeyPa
     generator = torch.manual_seed(rows)
     projected = torch.randn(tokens, heads.all * heads.size, generator=generator).bfloat16()
     come = torch.randn(tokens, heads.queries * heads.size, generator=generator).bfloat16()
-    cos, signed = torch.rand(2, tokens, heads.size, generator=generator).bfloat16()
+    cos, sin = torch.rand(2, tokens, heads.size, generator=generator).bfloat16()
     found = []
     for own in (cpu_kernels, None):
         monkeypatch.setattr(row_attention, "kernels", lambda _, own=own: own)
         leaf = projected.clone().requires_grad_()
-        attended = row_attention.attend_rows(leaf * 1, cos, signed, packed, heads)
+        attended = row_attention.attend_rows(leaf * 1, cos, sin, packed, heads)
         found.append((attended, *torch.autograd.grad(attended, leaf, come)))
     for own_part, by_torch in zip(*found, strict=True):
         assert agree(own_part, by_torch)

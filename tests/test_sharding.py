@@ -16,6 +16,7 @@ from harness.engine import collectives
 from harness.engine.encoding import Encoded
 from harness.engine.lora_linear import groups
 from harness.engine.models import load_model
+from harness.engine.patching import Patches
 from harness.errors import UserError
 from tests.tiny import tiny_model
 from trainers.lora import Lora
@@ -44,9 +45,10 @@ def test_shards_give_the_same_gradient(quantization: str, tmp_path: Path) -> Non
 
 def test_a_layer_that_is_not_fused_is_named(tmp_path: Path) -> None:
     loaded = load_for_sharding(
-        ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none")
+        ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none"),
+        Patches(),
     )
-    model = adapted(loaded.model, Lora())
+    model = adapted(loaded.model, Lora(), Patches())
     layer = model.get_base_model().model.layers[1].mlp.down_proj
     del layer.forward  # as for a variant of LoRA
     with pytest.raises(UserError, match=r"layers.1.mlp.down_proj \(Linear\) cannot be sharded"):
@@ -55,9 +57,10 @@ def test_a_layer_that_is_not_fused_is_named(tmp_path: Path) -> None:
 
 def test_experts_of_their_own_are_refused(tmp_path: Path) -> None:
     loaded = load_for_sharding(
-        ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none")
+        ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none"),
+        Patches(),
     )
-    model = adapted(loaded.model, Lora())
+    model = adapted(loaded.model, Lora(), Patches())
     layer = model.get_base_model().model.layers[1]
     layer.experts = torch.nn.ModuleList([layer.mlp])
     del layer.mlp
@@ -83,12 +86,12 @@ def _compare(name: str, quantization: str) -> None:
         return passes.loss.item(), weights.gradient
 
     torch.manual_seed(0)
-    whole = adapted(load_model(model).model, options)
+    whole = adapted(load_model(model, Patches()).model, options, Patches())
     held = sum(_bytes(whole))
     expected = gradient(whole)
     os.environ["ACCELERATE_USE_FSDP"] = "true"
     torch.manual_seed(0)
-    pieces = adapted(load_for_sharding(model).model, options)
+    pieces = adapted(load_for_sharding(model, Patches()).model, options, Patches())
     shard(pieces, torch.device("cpu"))
     found = gradient(pieces)
     assert abs(found[0] - expected[0]) < 1e-5

@@ -1,6 +1,7 @@
 """The training loop of a low-rank adapter, from Examples to the folder that peft loads.
 
-    train(options, examples, run)   ->   outputs/quick/adapter
+    with Patches() as patches:
+        train(options, examples, run, patches)   ->   outputs/quick/adapter
 
 Each step computes the gradient of an effective batch's mean loss per label token and takes one
 AdamW step. Between steps it logs scalars, evaluates and saves checkpoints. The checkpoint whose
@@ -22,6 +23,7 @@ from harness.contracts import Loaded, TrainingRun
 from harness.engine import collectives
 from harness.engine.encoding import Encoded, certify_parity, encode_example, stop_token
 from harness.engine.models import device_of, load_model, memory_peaks
+from harness.engine.patching import Patches
 from harness.errors import StoppedError, UserError
 from harness.progress import progress, say
 from harness.records import Example
@@ -37,7 +39,9 @@ from trainers.step.sharding import load_for_sharding, shard
 from trainers.step.update import Update
 
 
-def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun) -> Path:
+def train(
+    options: LowRankOptions, examples: Sequence[Example], run: TrainingRun, patches: Patches
+) -> Path:
     """Train on the Examples, resuming from the run's last checkpoint; returns the adapter's folder.
 
     Raises ParityError if prompts are encoded otherwise than in generation, UserError if no Example
@@ -45,13 +49,14 @@ def train(options: LowRankOptions, examples: Sequence[Example], run: TrainingRun
     gradient is not finite, and StoppedError after a signal.
     """
     torch.manual_seed(run.seed)
-    loaded = load_for_sharding(run.model) if processes.sharded() else load_model(run.model)
+    load = load_for_sharding if processes.sharded() else load_model
+    loaded = load(run.model, patches)
     rows, certificate = _encoded(options, examples, loaded, run)
     order = Order(rows, options.effective_batch, run.seed)
     steps = max(1, math.ceil(options.num_train_epochs * order.steps_per_epoch))
     rate = _schedule(options, steps)
 
-    model = adapted(loaded.model, options)
+    model = adapted(loaded.model, options, patches)
     if processes.sharded():
         shard(model, device_of(run.model))
     loaded = Loaded(model, loaded.tokenizer)

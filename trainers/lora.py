@@ -57,6 +57,7 @@ class Lora(LowRankOptions):
 def _train(
     trainer: QLora | Lora, examples: Sequence[Example], run: TrainingRun, weights: str, other: str
 ) -> Path:
+    from harness.engine.patching import Patches
     from trainers.loop import train
 
     if run.model.quantization != trainer.quantization:
@@ -65,4 +66,5 @@ def _train(
             f"{run.model.quantization!r}; set it to {trainer.quantization!r} or 'auto', or use "
             f"trainer {other!r}"
         )
-    return train(trainer, examples, run)
+    with Patches() as patches:
+        return train(trainer, examples, run, patches)

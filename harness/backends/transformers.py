@@ -35,13 +35,15 @@ class Transformers(Options):
     ) -> Iterator[Completion]:
         """Load the model and yield one Completion per Example, in the order of `examples`."""
         from harness.engine.models import load_model
+        from harness.engine.patching import Patches
 
-        yield from complete_with(
-            load_model(model, adapter),
-            examples,
-            max_new_tokens=self.max_new_tokens,
-            batch_size=self.per_device_eval_batch_size,
-        )
+        with Patches() as patches:
+            yield from complete_with(
+                load_model(model, patches, adapter),
+                examples,
+                max_new_tokens=self.max_new_tokens,
+                batch_size=self.per_device_eval_batch_size,
+            )
 
 
 def complete_with(

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import torch
+
+from harness.engine.torch_private import capture_stream, clear_cublas_workspaces, end_capture
 
 _lent: ContextVar[torch.cuda.MemPool | None] = ContextVar("lent", default=None)
 
@@ -51,9 +53,8 @@ def let_go() -> None:
 
     The workspaces take 64 MiB on an H200; cuBLAS allocates them again when needed.
     """
-    clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
-    if torch.cuda.is_available() and clear is not None:
-        clear()
+    if torch.cuda.is_available():
+        clear_cublas_workspaces()
     torch.cuda.empty_cache()
 
 
@@ -80,9 +81,7 @@ def captured(run: Callable[[], object], pool: Any = None) -> torch.cuda.CUDAGrap
 def _abort_capture(stream: torch.cuda.Stream, pool: Any) -> None:
     """Restore the stream and, before torch 2.12, the allocator: a failed capture leaves both."""
     torch.cuda.set_stream(stream)
-    with suppress(RuntimeError, AttributeError):  # torch has done it, or renamed these functions
-        torch._C._cuda_endAllocateToPool(stream.device_index, pool)
-        torch._C._cuda_releasePool(stream.device_index, pool)
+    end_capture(stream.device_index, pool)
 
 
 @contextmanager
@@ -98,7 +97,7 @@ def lend(pool: torch.cuda.MemPool) -> Iterator[None]:
 @contextmanager
 def borrowed() -> Iterator[None]:
     """Inside: allocate from the lent pool, on the stream of all captures; else no effect."""
-    pool, stream = _lent.get(), torch.cuda.graph.default_capture_stream
+    pool, stream = _lent.get(), capture_stream()
     if pool is None or stream is None:
         yield
         return

@@ -1,6 +1,6 @@
 """Attention for decode steps with grouped-query attention, without copying keys and values.
 
-    use(model)                  sets it on a model whose attention implementation is "sdpa"
+    use(model, patches)         sets it on a model whose attention implementation is "sdpa"
     with ready_kernels():       inside, SDPA does not use cuDNN
 
 With a mask, transformers repeats keys and values for each query head of a group (5.17 does, 5.23
@@ -19,12 +19,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
 
 NAME = "fmtharness_decode"
 
 
-def use(model: Any) -> None:
+def use(model: Any, patches: Patches) -> None:
     """Set `attend` as the model's attention; no effect if its implementation is not "sdpa"."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
@@ -34,7 +35,7 @@ def use(model: Any) -> None:
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     with quiet_transformers():  # models without support log a warning and keep their own
-        model.set_attn_implementation(NAME)
+        patches.attend_by(model, NAME, "decode steps without copies of shared keys and values")
 
 
 def ready_kernels() -> AbstractContextManager[None]:

@@ -1,6 +1,6 @@
 """Fused forward and backward passes for a peft model's layers, with unchanged results.
 
-    fuse(model)     LoRA linear layers, RMS norms, gated feed-forward layers
+    fuse(model, patches)     LoRA linear layers, RMS norms, gated feed-forward layers
 
 transformers computes these in many small kernels. A module is replaced only if the fused version
 agrees with it on a small input: norms that add 1 to their weight, or feed-forward layers that scale
@@ -9,7 +9,7 @@ their output, stay as they are.
 
 from __future__ import annotations
 
-import types
+from types import MethodType
 from typing import Any
 
 import torch
@@ -25,35 +25,37 @@ from harness.engine.lora_linear import (
     group_of,
     side_by_side,
 )
+from harness.engine.patching import Patches
 from harness.engine.rounding import agree
 
 GATED = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 """The child modules of a gated feed-forward layer."""
 
 
-def fuse(model: Any) -> None:
+def fuse(model: Any, patches: Patches) -> None:
     """Fuse all layers of the plain kinds; layers of LoRA variants keep peft's forward."""
-    group_layers(model)
-    fuse_norms(model)
-    fuse_mlps(model, model.dtype)
+    group_layers(model, patches)
+    fuse_norms(model, patches)
+    fuse_mlps(model, model.dtype, patches)
 
 
-def fuse_norms(model: torch.nn.Module) -> int:
+def fuse_norms(model: torch.nn.Module, patches: Patches) -> int:
     """Fuse RMS norms, y = w x / sqrt(mean(x^2) + eps); returns how many."""
     fused = 0
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm") and _is_plain_norm(module):
-            module.forward = types.MethodType(_norm, module)
+            patches.replace(module, "forward", MethodType(_norm, module), "one kernel for a norm")
             fused += 1
     return fused
 
 
-def fuse_mlps(model: torch.nn.Module, dtype: torch.dtype) -> int:
+def fuse_mlps(model: torch.nn.Module, dtype: torch.dtype, patches: Patches) -> int:
     """Fuse feed-forward layers, y = (silu(x G') * x U') D'; returns how many."""
     fused = 0
     for module in model.modules():
         if {name for name, _ in module.named_children()} == GATED and _is_plain_mlp(module, dtype):
-            module.forward = types.MethodType(_mlp, module)
+            why = "one kernel for the gate; less is kept for the gradient"
+            patches.replace(module, "forward", MethodType(_mlp, module), why)
             fused += 1
     return fused
 

@@ -22,6 +22,7 @@ from harness.engine import collectives
 from harness.engine.cuda_graphs import borrowed
 from harness.engine.decode_attention import ready_kernels
 from harness.engine.encoding import Generated
+from harness.engine.patching import Patches
 from harness.engine.slots import decode_in_slots, fits_slots, slots_for
 from harness.progress import say
 
@@ -55,11 +56,11 @@ def generate(
         finished: set[int] = set()
         slots, found = None, None
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), Patches() as patches:
                 if in_slots:
                     count = min(batch_size, len(waiting))
                     length = max(len(prompts[index]) + budgets[index] for index in waiting)
-                    slots = slots_for(model, prompts, waiting, count=count, length=length)
+                    slots = slots_for(model, patches, prompts, waiting, count=count, length=length)
                     in_slots = slots is not None
                 if slots is not None:
                     found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids)

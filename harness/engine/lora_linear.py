@@ -1,7 +1,7 @@
 """Linear layers with their LoRA adapters as one autograd function.
 
-    group_layers(model)     every peft layer on a plain or 4-bit base computes
-                            y = x W' + b + s (x A') B'
+    group_layers(model, patches)     every peft layer on a plain or 4-bit base computes
+                                     y = x W' + b + s (x A') B'
 
 The same terms as in peft's forward, without its casts and extra passes over the activations.
 Layers with the same input (q, k and v; gate and up) form one Group: their W are concatenated by
@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
+
+from harness.engine.patching import Patches
 
 TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Names of sibling layers that have the same input."""
@@ -46,8 +48,6 @@ class Group:
         self.scales = [layer.scaling[_adapter(layer)] for layer in layers]
         self.working: tuple[torch.Tensor, Sequence[torch.Tensor]] | None = None
         self._made = _Made()
-        for index, layer in enumerate(layers):
-            layer.forward = partial(self, index)
 
     def factors(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """peft's parameters: A (rank, in) and B (out, rank) of each layer."""
@@ -205,7 +205,7 @@ def _parts(
     )
 
 
-def group_layers(model: torch.nn.Module) -> None:
+def group_layers(model: torch.nn.Module, patches: Patches) -> None:
     """Replace the forward of every peft LoRA layer on a frozen linear base by the fused one.
 
     Layers of LoRA variants (DoRA and the like) keep peft's forward.
@@ -220,9 +220,16 @@ def group_layers(model: torch.nn.Module) -> None:
         }
         for names in TOGETHER:
             if plain.keys() >= set(names) and _are_alike([plain[name] for name in names]):
-                Group([plain.pop(name) for name in names])
+                _group([plain.pop(name) for name in names], patches)
         for layer in plain.values():
-            Group([layer])
+            _group([layer], patches)
+
+
+def _group(layers: Sequence[Any], patches: Patches) -> None:
+    group = Group(layers)
+    for index, layer in enumerate(layers):
+        why = "layers with one input, and their adapters, in one product"
+        patches.replace(layer, "forward", partial(group, index), why)
 
 
 def groups(model: torch.nn.Module) -> list[Group]:

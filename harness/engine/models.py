@@ -1,7 +1,9 @@
 """Loads a model and its tokenizer, quantized and with an adapter if asked for.
 
-load_model(ModelOptions())                        Loaded(model, tokenizer) of smollm2-135m-instruct
-load_model(ModelOptions(name="./my-model"))       a folder; also a .gguf file or a hub id
+with Patches() as patches:
+    load_model(ModelOptions(), patches)      Loaded(model, tokenizer) of smollm2-135m-instruct
+
+A model's name may also be a folder, a .gguf file or a hub id.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, bytes_of
 from harness.engine.gguf import resolve
+from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
 from harness.errors import ModelError
 from harness.text import did_you_mean
@@ -23,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    options: ModelOptions, adapter: Path | None = None, *, stay_packed_on_cpu: bool = False
+    options: ModelOptions,
+    patches: Patches,
+    adapter: Path | None = None,
+    *,
+    stay_packed_on_cpu: bool = False,
 ) -> Loaded:
     """Load the model in eval mode, with frozen parameters and the adapter if one is given.
 
@@ -69,16 +76,17 @@ def load_model(
         if not stay_packed_on_cpu and _may_dequantize(options, model, device):
             with quiet_transformers():
                 model.dequantize(dtype)
-            model.is_loaded_in_4bit = False  # else peft would create its 4-bit LoRA layers
+            why = "the weights are dequantized: else peft would create its 4-bit LoRA layers"
+            patches.replace(model, "is_loaded_in_4bit", False, why)
         else:
-            keep_training_layout(model)
+            keep_training_layout(model, patches)
     if adapter is not None:
-        model = _with_adapter(model, adapter)
+        model = _with_adapter(model, adapter, patches)
     model.requires_grad_(False)
     return Loaded(model.eval(), tokenizer)
 
 
-def keep_training_layout(model: torch.nn.Module) -> None:
+def keep_training_layout(model: torch.nn.Module, patches: Patches) -> None:
     """Stop bitsandbytes from repacking 4-bit weights in an eval-mode forward pass.
 
     On CPUs with AVX512-BF16 it repacks them for inference, and later backward passes silently lose
@@ -88,7 +96,8 @@ def keep_training_layout(model: torch.nn.Module) -> None:
 
     for module in model.modules():
         if isinstance(module, Linear4bit):
-            module.support_avx512bf16_for_cpu = False
+            why = "4-bit weights keep the layout that has gradients"
+            patches.replace(module, "support_avx512bf16_for_cpu", False, why)
 
 
 def _nf4(dtype: torch.dtype) -> Any:
@@ -124,7 +133,7 @@ def _may_dequantize(options: ModelOptions, model: Any, device: torch.device) -> 
     return bool(dequantized < free / 3)
 
 
-def _with_adapter(model: Any, adapter: Path) -> Any:
+def _with_adapter(model: Any, adapter: Path, patches: Patches) -> Any:
     from peft import PeftModel
 
     from harness.engine.fused_layers import fuse
@@ -138,7 +147,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     except (ValueError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {reason}") from error
-    fuse(adapted)
+    fuse(adapted, patches)
     for group in groups(adapted):
         group.settle(adapted.dtype)
     return adapted

@@ -1,6 +1,6 @@
 """Greedy decoding with continuous batching, where each decode step is one CUDA graph replay.
 
-    slots = slots_for(model, prompts, waiting, count=64, length=512)   None if not supported
+    slots = slots_for(model, patches, prompts, waiting, count=64, length=512)   or None
     decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
         yields Generated(place, ids, finish_reason) as rows finish
 
@@ -22,6 +22,7 @@ from harness.engine import decode_attention
 from harness.engine.cuda_graphs import borrowed, captured, nothing_read
 from harness.engine.encoding import Generated
 from harness.engine.fused_layers import fuse_norms
+from harness.engine.patching import Patches
 from harness.progress import say
 from harness.records import FinishReason
 
@@ -37,8 +38,6 @@ ignores a constant offset, as argmax does. bf16 in 30 layers gives up to 0.03; a
 gives 0.14."""
 _unfit: WeakSet[Any] = WeakSet()
 """Models for which slots failed."""
-_ready: WeakSet[Any] = WeakSet()
-"""Models whose attention and norms have been replaced for decoding."""
 
 
 def fits_slots(model: Any) -> bool:
@@ -58,19 +57,24 @@ def _on_gpu(model: Any) -> bool:
 
 
 def slots_for(
-    model: Any, prompts: Sequence[Sequence[int]], waiting: Sequence[int], *, count: int, length: int
+    model: Any,
+    patches: Patches,
+    prompts: Sequence[Sequence[int]],
+    waiting: Sequence[int],
+    *,
+    count: int,
+    length: int,
 ) -> Slots | None:
     """Slots for `count` rows of up to `length` tokens, checked on the two shortest prompts.
 
+    The model must stay patched while the slots are in use.
     `waiting` holds indices into `prompts`, longest prompt first. Returns None and prints the reason
     if the check fails. Raises torch.OutOfMemoryError.
     """
     trial = {slot: prompts[place] for slot, place in zip(range(count), waiting[-2:], strict=False)}
     try:
-        if model not in _ready:
-            decode_attention.use(model)
-            fuse_norms(model)
-            _ready.add(model)
+        decode_attention.use(model, patches)
+        fuse_norms(model, patches)
         with borrowed():
             slots = Slots(model, count, length)
         slots.enter(trial)

@@ -1,6 +1,6 @@
 """Attention restricted to the rows of a packed sequence.
 
-    use(model)      rows of 120 and 90 tokens attend as two causal squares, not under one mask
+    use(model, patches)     rows of 120 and 90 tokens attend as two squares, not under one mask
 
 transformers would compute one square of 210 x 210 under a block mask, with the same result. Layers
 that are found to be plain attention (rotary positions, grouped or single keys, nothing else) are
@@ -17,11 +17,11 @@ import torch
 from harness.engine import decode_attention
 from harness.engine.encoding import Encoded
 from harness.engine.lora_linear import side_by_side
+from harness.engine.patching import Patches
 from harness.engine.rounding import agree
 from harness.errors import UserError
 from trainers.attention.flash import attend_flash, has_flash
 from trainers.attention.heads import Heads
-from trainers.attention.rotary import signed
 from trainers.attention.rows import attend_rows
 from trainers.attention.squares import attend_squares, move
 from trainers.batch.packed import Packed, pack, shape_of
@@ -32,16 +32,17 @@ PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}
 """The child modules of a plain attention layer."""
 
 
-def use(model: Any) -> None:
+def use(model: Any, patches: Patches) -> None:
     """Make the model attend row by row in every forward pass that has the argument `packed`."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(NAME, _attend)
     AttentionMaskInterface.register(NAME, _mask)
-    model.set_attn_implementation(NAME)
+    patches.attend_by(model, NAME, "packed rows attend separately")
     for module in model.modules():
         if {name for name, _ in module.named_children()} == PARTS and _is_plain(module, model):
-            module.forward = partial(_forward, module, module.forward)
+            packed = partial(_forward, module, module.forward)
+            patches.replace(module, "forward", packed, "packed rows attend in fused kernels")
 
 
 def _forward(
@@ -72,7 +73,7 @@ def _packed(
 ) -> torch.Tensor:
     projected = side_by_side((module.q_proj, module.k_proj, module.v_proj), hidden)[0]
     cos, sin = position_embeddings
-    turns = cos[0], signed(sin)[0]
+    turns = cos[0], sin[0]
     size = module.head_dim
     heads = Heads(
         module.q_proj.out_features // size,

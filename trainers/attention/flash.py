@@ -1,6 +1,6 @@
 """Causal attention of packed rows on a GPU, by torch's variable-length flash attention kernels.
 
-    attend_flash(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
+    attend_flash(projected, cos, sin, packed, heads)     (T, all heads) -> (T, query heads)
 
 No row is moved: `packed.starts` has the offsets of the rows, and the padding behind them is one
 more row, whose output is never used.
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from harness.engine import torch_private
 from trainers.attention.heads import Heads
 from trainers.attention.rotary import turn, turn_back
 from trainers.batch.packed import Packed
@@ -24,13 +25,13 @@ LARGEST = 256
 def attend_flash(
     projected: torch.Tensor,
     cos: torch.Tensor,
-    signed: torch.Tensor,
+    sin: torch.Tensor,
     packed: Packed,
     heads: Heads,
 ) -> torch.Tensor:
-    """projected (T, all * size) is overwritten; cos and signed (T, size) as in `rotary`."""
+    """projected (T, all * size) is overwritten; cos and sin (T, size) as in `rotary`."""
     attended: torch.Tensor = _Flash.apply(  # type: ignore[no-untyped-call]
-        projected, cos, signed, packed.starts, packed.longest, heads
+        projected, cos, sin, packed.starts, packed.longest, heads
     )
     return attended
 
@@ -44,7 +45,7 @@ def has_flash(x: torch.Tensor, heads: Heads) -> bool:
         and heads.size % 8 == 0
         and heads.size <= LARGEST
         and torch.cuda.get_device_capability(x.device) >= (8, 0)
-        and torch.backends.cuda.is_flash_attention_available()
+        and torch_private.has_flash()
     )
 
 
@@ -54,38 +55,32 @@ class _Flash(torch.autograd.Function):
         ctx: Any,
         projected: torch.Tensor,
         cos: torch.Tensor,
-        signed: torch.Tensor,
+        sin: torch.Tensor,
         offsets: torch.Tensor,
         longest: int,
         heads: Heads,
     ) -> torch.Tensor:
         each = projected.detach().view(len(projected), heads.all, heads.size)
-        turn(each[:, : heads.turned], cos, signed)  # in place: nothing else reads the projection
+        turn(each[:, : heads.turned], cos, sin)  # in place: nothing else reads the projection
         starts = offsets.int()
-        rows = (starts, starts, longest, longest, 0.0, True)
-        out, logsumexp, *rng_state, _ = torch.ops.aten._flash_attention_forward(
-            *heads.split(each), *rows, False, scale=heads.scale
-        )
-        ctx.save_for_backward(cos, signed, starts, each, out, logsumexp, *rng_state)
+        made = torch_private.flash(*heads.split(each), starts, longest, heads.scale)
+        ctx.save_for_backward(cos, sin, starts, each, *made)
         ctx.longest, ctx.heads = longest, heads
-        attended: torch.Tensor = out.flatten(1)
-        return attended
+        return made[0].flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        cos, signed, starts, each, out, logsumexp, *rng_state = ctx.saved_tensors
+        cos, sin, starts, each, *made = ctx.saved_tensors
         heads: Heads = ctx.heads
-        rows = (starts, starts, ctx.longest, ctx.longest, 0.0, True)
-        gradients = torch.ops.aten._flash_attention_backward(
-            gradient.reshape(out.shape),
+        gradients = torch_private.flash_back(
+            gradient.reshape(made[0].shape),
             *heads.split(each),
-            out,
-            logsumexp,
-            *rows,
-            *rng_state,
-            scale=heads.scale,
+            made,
+            starts,
+            ctx.longest,
+            heads.scale,
         )
         by_each = torch.cat(gradients, 1)
-        turn_back(by_each[:, : heads.turned], cos, signed)
+        turn_back(by_each[:, : heads.turned], cos, sin)
         return by_each.flatten(1), None, None, None, None, None

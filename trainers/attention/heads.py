@@ -28,6 +28,7 @@ class Heads(NamedTuple):
         """The heads of the whole projection."""
         return self.queries + 2 * self.keys
 
-    def split(self, each: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def split(self, each: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Split (..., all, size) into queries, keys and values."""
-        return torch.split(each, [self.queries, self.keys, self.keys], -2)
+        query, key, value = torch.split(each, [self.queries, self.keys, self.keys], -2)
+        return query, key, value

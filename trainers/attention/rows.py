@@ -1,6 +1,6 @@
 """Causal attention of a prefix tree's rows on a CPU, by batched products of similar rows.
 
-    attend_rows(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
+    attend_rows(projected, cos, sin, packed, heads)     (T, all heads) -> (T, query heads)
 
 Written in torch operations; in bf16, kernels in C replace those between the products
 (`rows_in_c`).
@@ -19,6 +19,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from harness.engine.kernels.choice import kernels
+from harness.engine.torch_private import softmax_back
 from trainers.attention.heads import Heads
 from trainers.attention.rotary import turn, turn_back
 from trainers.attention.rows_in_c import attend_rows_in_c
@@ -28,15 +29,15 @@ from trainers.batch.packed import Block, Packed
 def attend_rows(
     projected: torch.Tensor,
     cos: torch.Tensor,
-    signed: torch.Tensor,
+    sin: torch.Tensor,
     packed: Packed,
     heads: Heads,
 ) -> torch.Tensor:
-    """projected (T, all * size) is overwritten; cos and signed (T, size) as in `rotary`."""
+    """projected (T, all * size) is overwritten; cos and sin (T, size) as in `rotary`."""
     if own := kernels(projected):
-        return attend_rows_in_c(projected, cos, signed, packed, heads, own)
+        return attend_rows_in_c(projected, cos, sin, packed, heads, own)
     attended: torch.Tensor = _RowAttention.apply(  # type: ignore[no-untyped-call]
-        projected, cos, signed, packed, heads
+        projected, cos, sin, packed, heads
     )
     return attended
 
@@ -47,12 +48,12 @@ class _RowAttention(torch.autograd.Function):
         ctx: Any,
         projected: torch.Tensor,
         cos: torch.Tensor,
-        signed: torch.Tensor,
+        sin: torch.Tensor,
         packed: Packed,
         heads: Heads,
     ) -> torch.Tensor:
         each = projected.detach().view(len(projected), heads.all, heads.size)
-        turn(each[:, : heads.turned], cos, signed)  # in place: nothing else reads the projection
+        turn(each[:, : heads.turned], cos, sin)  # in place: nothing else reads the projection
         at_places = each.index_select(0, packed.tokens)
         out = each.new_empty(len(at_places), heads.queries, heads.size)
         saved = []
@@ -62,14 +63,14 @@ class _RowAttention(torch.autograd.Function):
             softmax = torch.softmax(_scores(query, key, block, heads), -1)
             _put(of_block, softmax @ value.float(), block, heads)
             saved += [query, key, value, softmax.to(query.dtype)]
-        ctx.save_for_backward(cos, signed, *saved)
+        ctx.save_for_backward(cos, sin, *saved)
         ctx.packed, ctx.heads = packed, heads
         return out.index_select(0, packed.slots).flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        cos, signed, *saved = ctx.saved_tensors
+        cos, sin, *saved = ctx.saved_tensors
         heads: Heads = ctx.heads
         packed: Packed = ctx.packed
         by_out = _at_slots(gradient.view(-1, heads.queries, heads.size), packed)
@@ -78,7 +79,7 @@ class _RowAttention(torch.autograd.Function):
             query, key, value, softmax = saved[4 * index : 4 * index + 4]
             by_attended = _queries(part, block, heads)
             by_softmax = by_attended @ value.transpose(1, 2)
-            by_score = torch.ops.aten._softmax_backward_data(by_softmax, softmax, -1, softmax.dtype)
+            by_score = softmax_back(by_softmax, softmax)
             by_score.mul_(heads.scale)
             _put(of_block[:, :, : heads.queries], by_score @ key, block, heads)
             by_key = by_score.transpose(1, 2) @ query
@@ -88,7 +89,7 @@ class _RowAttention(torch.autograd.Function):
                 target.copy_(made.view(target.shape))
         by_each = at_places.index_select(0, packed.slots)
         _sum_shared(by_each[:, heads.queries :], at_places[:, heads.queries :], packed)
-        turn_back(by_each[:, : heads.turned], cos, signed)
+        turn_back(by_each[:, : heads.turned], cos, sin)
         return by_each.flatten(1), None, None, None, None
 
 

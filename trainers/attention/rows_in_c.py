@@ -1,6 +1,6 @@
 """Causal attention of a prefix tree's rows on a CPU in bf16: torch's products and C kernels.
 
-    attend_rows_in_c(projected, cos, signed, packed, heads, kernels)     as rows.attend_rows
+    attend_rows_in_c(projected, cos, sin, packed, heads, kernels)     as rows.attend_rows
 
 Each kernel (`harness.engine.kernels.cpu`) does in one pass over memory what `rows` does in several
 operations: gather the operands of the products, softmax, and scatter their results.
@@ -21,14 +21,14 @@ from trainers.batch.packed import Packed
 def attend_rows_in_c(
     projected: torch.Tensor,
     cos: torch.Tensor,
-    signed: torch.Tensor,
+    sin: torch.Tensor,
     packed: Packed,
     heads: Heads,
     kernels: Any,
 ) -> torch.Tensor:
-    """projected (T, all * size) is overwritten; cos and signed (T, size) as in `rotary`."""
+    """projected (T, all * size) is overwritten; cos and sin (T, size) as in `rotary`."""
     attended: torch.Tensor = _RowsInC.apply(  # type: ignore[no-untyped-call]
-        projected, cos, signed, packed, heads, kernels
+        projected, cos, sin, packed, heads, kernels
     )
     return attended
 
@@ -39,14 +39,14 @@ class _RowsInC(torch.autograd.Function):
         ctx: Any,
         projected: torch.Tensor,
         cos: torch.Tensor,
-        signed: torch.Tensor,
+        sin: torch.Tensor,
         packed: Packed,
         heads: Heads,
         kernels: Any,
     ) -> torch.Tensor:
         each = projected.detach().view(len(projected), heads.all, heads.size)
         turned = each[:, : heads.turned]
-        kernels.turn(turned, turned, cos, signed)  # in place: nothing else reads the projection
+        kernels.turn(turned, turned, cos, sin)  # in place: nothing else reads the projection
         out = each.new_empty(len(each), heads.queries, heads.size)
         saved = []
         for block, bias in _blocks(packed, heads, kernels):
@@ -55,14 +55,14 @@ class _RowsInC(torch.autograd.Function):
             softmax = kernels.softmax(scores, bias, heads.scale)  # scores become fp32 softmax, too
             kernels.join(block, torch.bmm(scores, value_wide), out)
             saved += [query, key, value, softmax]
-        ctx.save_for_backward(cos, signed, *saved)
+        ctx.save_for_backward(cos, sin, *saved)
         ctx.packed, ctx.heads, ctx.kernels = packed, heads, kernels
         return out.flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        cos, signed, *saved = ctx.saved_tensors
+        cos, sin, *saved = ctx.saved_tensors
         heads: Heads = ctx.heads
         kernels = ctx.kernels
         grad_output = gradient.contiguous()
@@ -79,7 +79,7 @@ class _RowsInC(torch.autograd.Function):
             kernels.split_back(block, torch.bmm(by_score, key), by_key, by_value, by_each, sums)
         kernels.sum_up(sums, by_each)
         turned = by_each[:, : heads.turned]
-        kernels.turn(turned, turned, cos, signed, back=True)
+        kernels.turn(turned, turned, cos, sin, back=True)
         return by_each.flatten(1), None, None, None, None, None
 
 

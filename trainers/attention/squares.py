@@ -1,6 +1,6 @@
 """Causal attention of packed rows without flash kernels, as a batch padded to one length.
 
-    attend_squares(projected, cos, signed, packed, heads)     (T, all heads) -> (T, query heads)
+    attend_squares(projected, cos, sin, packed, heads)     (T, all heads) -> (T, query heads)
 
 Rows are padded on the right, so the causal mask hides the padding. Passes of one Shape then have
 tensors of one size, as a CUDA graph needs.
@@ -22,13 +22,13 @@ from trainers.batch.packed import Packed
 def attend_squares(
     projected: torch.Tensor,
     cos: torch.Tensor,
-    signed: torch.Tensor,
+    sin: torch.Tensor,
     packed: Packed,
     heads: Heads,
 ) -> torch.Tensor:
-    """projected (T, all * size) is overwritten; cos and signed (T, size) as in `rotary`."""
+    """projected (T, all * size) is overwritten; cos and sin (T, size) as in `rotary`."""
     squares: torch.Tensor = _Squares.apply(  # type: ignore[no-untyped-call]
-        projected, cos, signed, packed.tokens, packed.slots, heads
+        projected, cos, sin, packed.tokens, packed.slots, heads
     )
     each = squares.view(-1, packed.length, heads.all, heads.size)
     query, key, value = heads.split(each)
@@ -58,25 +58,25 @@ class _Squares(torch.autograd.Function):
         ctx: Any,
         projected: torch.Tensor,
         cos: torch.Tensor,
-        signed: torch.Tensor,
+        sin: torch.Tensor,
         there: torch.Tensor,
         back: torch.Tensor,
         heads: Heads,
     ) -> torch.Tensor:
-        ctx.save_for_backward(cos, signed, back)
+        ctx.save_for_backward(cos, sin, back)
         ctx.heads = heads
         each = projected.view(len(projected), heads.all, heads.size)
-        turn(each[:, : heads.turned], cos, signed)  # in place: nothing else reads the projection
+        turn(each[:, : heads.turned], cos, sin)  # in place: nothing else reads the projection
         return projected.index_select(0, there)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        cos, signed, back = ctx.saved_tensors
+        cos, sin, back = ctx.saved_tensors
         heads: Heads = ctx.heads
         by_projected = gradient.index_select(0, back)
         each = by_projected.view(len(by_projected), heads.all, heads.size)
-        turn_back(each[:, : heads.turned], cos, signed)
+        turn_back(each[:, : heads.turned], cos, sin)
         return by_projected, None, None, None, None, None
 
 

@@ -1,6 +1,7 @@
 """The adapter in training: put on the model, and its weights as one vector.
 
-    AdapterWeights(adapted(model, options)).vector     every low-rank weight, fp32, in one row
+    model = adapted(model, options, patches)
+    AdapterWeights(model).vector     every low-rank weight, fp32, in one row
 
 One vector means one kernel to clip, to step and to send to other processes, however many layers
 there are. The model computes with a copy in its own type.
@@ -15,11 +16,12 @@ import torch
 
 from harness.engine.fused_layers import fuse
 from harness.engine.lora_linear import groups
+from harness.engine.patching import Patches
 from trainers.attention import dispatch
 from trainers.options import LowRankOptions
 
 
-def adapted(model: Any, options: LowRankOptions) -> Any:
+def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
     """The model with a fresh adapter on all linear layers but the head, ready for packed passes."""
     from peft import LoraConfig, get_peft_model
 
@@ -34,9 +36,9 @@ def adapted(model: Any, options: LowRankOptions) -> Any:
     )
     with quiet_transformers():
         model = get_peft_model(model, config)
-    model.config.use_cache = False
-    fuse(model)
-    dispatch.use(model.get_base_model())
+    patches.replace(model, "config.use_cache", False, "training reads no cache")
+    fuse(model, patches)
+    dispatch.use(model.get_base_model(), patches)
     return model
 
 

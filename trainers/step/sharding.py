@@ -1,6 +1,6 @@
 """A base model sharded over the processes of a run: each holds a part of every linear weight.
 
-    model = adapted(load_for_sharding(options).model, ...)
+    model = adapted(load_for_sharding(options, patches).model, ...)
     shard(model, device)
 
 Full sharding as in FSDP, but of frozen weights: each is all-gathered where a layer uses it and
@@ -23,17 +23,18 @@ from harness.engine import collectives
 from harness.engine.encoding import Encoded
 from harness.engine.lora_linear import groups
 from harness.engine.models import load_model
+from harness.engine.patching import Patches
 from harness.errors import UserError
 
 EMPTY_PASS = [Encoded([0, 0], 2)]
 """Two tokens without labels, for a process that has fewer passes than another."""
 
 
-def load_for_sharding(options: ModelOptions) -> Loaded:
+def load_for_sharding(options: ModelOptions, patches: Patches) -> Loaded:
     """The whole base in main memory, NF4 weights still in 4 bits; each process loads its own."""
     # Else transformers loads on rank 0 alone, for Accelerate to distribute.
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
-    return load_model(options, stay_packed_on_cpu=True)
+    return load_model(options, patches, stay_packed_on_cpu=True)
 
 
 def shard(model: Any, device: torch.device) -> None:

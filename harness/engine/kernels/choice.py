@@ -109,12 +109,12 @@ def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
     out, inverse = kernels.norm(x, weight, epsilon)
     pairs += [(out, normed), (kernels.norm_back(x, weight, inverse, grad_output), grad_x)]
 
-    x, cos, signed = randn(3, 24, 64), randn(3, 64), randn(3, 64)
-    rotated, sine = x[:, :17].float(), signed[:, None].float()
+    x, cos, sin = randn(3, 24, 64), randn(3, 64), randn(3, 64)
+    rotated, sine = x[:, :17].float(), sin[:, None].float()
     for back in (False, True):
-        rolled = (rotated * sine).roll(32, -1) if back else rotated.roll(32, -1) * sine
+        rolled = -_rotate_half(rotated * sine) if back else _rotate_half(rotated) * sine
         out = x.clone()
-        kernels.turn(out[:, :17], out[:, :17], cos, signed, back=back)
+        kernels.turn(out[:, :17], out[:, :17], cos, sin, back=back)
         pairs.append(
             (out, torch.cat([rotated * cos[:, None].float() + rolled, x[:, 17:].float()], 1))
         )
@@ -147,3 +147,8 @@ def softmax_is_right(kernels: Any) -> bool:
     grad = kernels.softmax_back(grad_output, probs, scale)
     pairs = (scores, expected), (probs, expected.bfloat16()), (grad, grad_scores.bfloat16())
     return all(agree(found, wanted) for found, wanted in pairs)
+
+
+def _rotate_half(x: torch.Tensor) -> torch.Tensor:
+    first, second = x.chunk(2, -1)
+    return torch.cat([-second, first], -1)

@@ -108,6 +108,7 @@ void norm_back(const bf16 *restrict x, const bf16 *restrict weight, const float 
    target_row are their row strides. */
 void turn(const bf16 *source, bf16 *target, const bf16 *restrict cosine, const bf16 *restrict sine,
           size source_row, size target_row, size rows, size heads, size half, size back) {
+    float sign = back ? 1.0f : -1.0f;
     for (size row = 0; row < rows; row++, cosine += 2 * half, sine += 2 * half) {
         const bf16 *sine_first = back ? sine + half : sine;
         const bf16 *sine_second = back ? sine : sine + half;
@@ -118,9 +119,9 @@ void turn(const bf16 *source, bf16 *target, const bf16 *restrict cosine, const b
             for (size i = 0; i < half; i++) {
                 float first = to_float(from[i]), second = to_float(from[half + i]);
                 to[i] = to_bf16(rounded(first * to_float(cosine[i])) +
-                                rounded(second * to_float(sine_first[i])));
-                to[half + i] = to_bf16(rounded(second * to_float(cosine[half + i])) +
-                                       rounded(first * to_float(sine_second[i])));
+                                sign * rounded(second * to_float(sine_first[i])));
+                to[half + i] = to_bf16(rounded(second * to_float(cosine[half + i])) -
+                                       sign * rounded(first * to_float(sine_second[i])));
             }
         }
     }

@@ -117,18 +117,18 @@ def turn(
     source: torch.Tensor,
     target: torch.Tensor,
     cos: torch.Tensor,
-    signed: torch.Tensor,
+    sin: torch.Tensor,
     *,
     back: bool = False,
 ) -> None:
     """Rotary embedding of source (T, heads, size) into target, which may be the same tensor.
 
-    cos and signed (T, size); signed is sin with its first half negated. `back` computes the
+    cos and sin (T, size). `back` computes the
     gradient instead. Only the first dimension of source and target may be strided.
     """
     rows, heads, size = source.shape
     strides = source.stride(0), target.stride(0)
-    _call("turn", source, target, cos, signed, *strides, rows, heads, size // 2, int(back))
+    _call("turn", source, target, cos, sin, *strides, rows, heads, size // 2, int(back))
 
 
 def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

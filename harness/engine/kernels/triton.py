@@ -5,7 +5,7 @@
     norm(x, weight, epsilon)          RMSNorm: w x / sqrt(mean(x^2) + epsilon), and each row's
                                       1 / sqrt(mean(x^2) + epsilon)
     norm_back(x, weight, inverse, gradient)         its gradient with respect to x
-    turn(source, target, cos, signed) rotary position embedding, (T, heads, size)
+    turn(source, target, cos, sin)    rotary position embedding, (T, heads, size)
     loss_rows(logits, labels)         cross entropy, (N, V) -> (N,); overwrites the logits with
                                       their gradient
 
@@ -96,7 +96,7 @@ def _turn(  # type: ignore[no-untyped-def]
     source,
     target,
     cos,
-    signed,
+    sin,
     source_row,
     target_row,
     heads,
@@ -116,11 +116,11 @@ def _turn(  # type: ignore[no-untyped-def]
     angles = row * 2 * half + column
     cos_first = tl.load(cos + angles, mask=in_head).to(tl.float32)
     cos_second = tl.load(cos + angles + half, mask=in_head).to(tl.float32)
-    sin_first = tl.load(signed + angles, mask=in_head).to(tl.float32)
-    sin_second = tl.load(signed + angles + half, mask=in_head).to(tl.float32)
+    sin_first = tl.load(sin + angles, mask=in_head).to(tl.float32)
+    sin_second = tl.load(sin + angles + half, mask=in_head).to(tl.float32)
     if back:
-        sin_first, sin_second = sin_second, sin_first
-    out_first = _rounded(first * cos_first, target) + _rounded(second * sin_first, target)
+        sin_first, sin_second = -sin_second, -sin_first
+    out_first = _rounded(first * cos_first, target) - _rounded(second * sin_first, target)
     out_second = _rounded(second * cos_second, target) + _rounded(first * sin_second, target)
     tl.store(target + row * target_row + within, out_first, mask=inside)
     tl.store(target + row * target_row + within + half, out_second, mask=inside)
@@ -200,20 +200,20 @@ def turn(
     source: torch.Tensor,
     target: torch.Tensor,
     cos: torch.Tensor,
-    signed: torch.Tensor,
+    sin: torch.Tensor,
     *,
     back: bool = False,
 ) -> None:
     """Rotary embedding of source (T, heads, size) into target, which may be the same tensor.
 
-    cos and signed (T, size); signed is sin with its first half negated. `back` computes the
+    cos and sin (T, size). `back` computes the
     gradient instead. Only the first dimension of source and target may be strided.
     """
     rows, heads, size = source.shape
     grid = rows, triton.cdiv(heads, BLOCK_HEADS)
     strides = source.stride(0), target.stride(0)
     power = triton.next_power_of_2(size // 2)
-    arguments = source, target, cos, signed, *strides, heads, size // 2, back, BLOCK_HEADS, power
+    arguments = source, target, cos, sin, *strides, heads, size // 2, back, BLOCK_HEADS, power
     # A fused multiply-add would skip the rounding of the product.
     _turn[grid](*arguments, enable_fp_fusion=False)
 
