@@ -30,7 +30,7 @@ from harness.contracts import Evaluator, Format
 
 @hookimpl
 def fmtharness_formats() -> Sequence[type[Format]]:
-    """JSON and what is made of it, then the others."""
+    """JSON and the formats built on it, then the others."""
     return [
         JsonFormat,
         JsonArrayFormat,
@@ -47,5 +47,5 @@ def fmtharness_formats() -> Sequence[type[Format]]:
 
 @hookimpl
 def fmtharness_evaluators() -> Sequence[type[Evaluator]]:
-    """What the evaluators that the core derives cannot say."""
+    """Evaluators of what the derived ones do not measure."""
     return [DuplicateJsonObjects, Extras, JsonLeniency, JsonSchema]

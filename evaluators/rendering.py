@@ -1,4 +1,4 @@
-"""The last lines of a `render`: JSON for a value, and the check that a text gives its value back.
+"""The last steps of a `render`: a value as JSON, and the check that parsing a text gives its value.
 
 dumped({"a": [1, None]})              -> '{"a": [1, null]}'
 checked(JsonArrayFormat(), "[1]", [1]) -> "[1]"
@@ -25,7 +25,7 @@ def dumped(value: Any) -> str:
 
 
 def checked(tested: Format, text: str, value: Any) -> str:
-    """The text, where the Format reads it as the value; else a ValueError says why it does not.
+    """The text, if the Format reads it as the value; else a ValueError says why it does not.
 
     checked(JsonArrayFormat(), "[1]", [1]) -> "[1]"
     """

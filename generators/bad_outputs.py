@@ -4,8 +4,8 @@
     Give the corrected version.
         ->  {"guest": "Ada Lopez", "nights": 4}
 
-Works from the Format's `corruptions` alone. Where the broken text still holds every value, it may
-stand by itself; else it stands as the answer to the task, so the target can always be derived.
+Only the Format's `corruptions` are used. If the broken text still holds every value, it may stand
+by itself; else it stands as the answer to the task, so the target can always be derived.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ KEEP: Wording = {
 def break_answer(context: Context, target: Format, draft: Draft, completion: str) -> str | None:
     """Turn the Draft into a request to correct a broken answer, and name how it is broken.
 
-    `target` is the Format as this answer needs it. None, and an unchanged Draft, where it has no
-    corruption for this text.
+    `target` is the Format with the options of this answer. Returns None and leaves the Draft
+    unchanged if it has no corruption for this text.
     """
     corruptions = target.corruptions()
     kinds = sorted(corruptions)

@@ -1,4 +1,4 @@
-"""What one Example is made with: its split, its dice, its Format, and the wordings it used.
+"""What one Example is made with: its split, random source, Format, and the wordings it used.
 
     context.say({"train": ("Use {format}.",), "eval": ("Return {format}.",)}, format="JSON")
         ->  "Use JSON."      and the wording's id is noted in context.templates
@@ -35,10 +35,10 @@ class Abilities:
 
     shapes: frozenset[Shape]
     styles: Mapping[str, float]
-    """Key styles and their weights; TOML, say, would write `"two words"` unlike other keys."""
+    """Key styles and their weights; in TOML, for example, `"two words"` needs quotes as a key."""
     nulls: bool
     typed: bool
-    """Whether numbers and flags come back as such; else every scalar is a text."""
+    """Whether numbers and flags parse back as such; else every scalar is a text."""
     calls: bool
     """Whether several tool calls can stand in one answer."""
     table_in_object: bool
@@ -46,7 +46,7 @@ class Abilities:
 
 
 def abilities(target: Format) -> Abilities:
-    """Ask the Format what it holds, so that nothing here needs to know any format."""
+    """Find out from the Format what it holds, so that no generator has to know a format."""
     shapes = set(target.shapes)
     rows = [{"a": "x", "b": "x"}, {"a": "y", "b": "y"}]
     table_in_object = _returns(target, {"rows": rows})
@@ -65,7 +65,7 @@ def abilities(target: Format) -> Abilities:
         return _returns(target, value) or _returns(target, {"rows": value})
 
     def plainly(key: str) -> bool:
-        """Whether the key is written as any other, without quotes of its own, say."""
+        """Whether the key is written like any other, for example without quotes of its own."""
         both = [probe(key, "x"), probe("word", "x")]
         try:
             written = [for_value(target, value).render(value) for value in both]
@@ -103,7 +103,7 @@ def _returns(target: Format, probe: Any) -> bool:
     try:
         bound = for_value(target, probe)
         parsed = bound.parse(bound.render(probe))
-    except Exception:  # a Format may refuse what it cannot hold in its own way
+    except Exception:  # a Format may raise any error for what it cannot hold
         return False
     return parsed.ok and same_value(parsed.value, probe)
 
@@ -128,7 +128,7 @@ class Context:
         return template.format(**fields)
 
     def one_of(self, wording: Wording) -> Wording:
-        """A wording of which one variant is left, for lines that are to look alike."""
+        """One variant of a wording, for lines that must look alike."""
         return {self.split: (self.dice.choice(wording[self.split]),)}
 
     def style(self) -> str:
@@ -144,7 +144,7 @@ class Context:
         return {field.key: self.value(field.kind) for field in schema.fields}
 
     def value(self, kind: str) -> Scalar:
-        """A value of this kind, as text where the Format knows nothing else."""
+        """A value of this kind, as text if the Format holds only text."""
         drawn = draw(kind, self.split, self.dice)
         return drawn if self.abilities.typed else surface(drawn)
 
@@ -154,7 +154,7 @@ class Context:
         return f'"{text}"' if self.quoted and isinstance(value, str) and '"' not in text else text
 
     def rendered(self, record: Mapping[str, Scalar]) -> str:
-        """A record in the Format, as near as its shapes come to one."""
+        """A record in the Format, or the shape nearest to one that it holds."""
         shapes = self.abilities.shapes
         value: Any = record
         if shapes <= {"table", "list"}:
@@ -164,7 +164,7 @@ class Context:
         return for_value(self.format, value).render(value)
 
     def absent(self, schema: Schema) -> str | None:
-        """Now and then, where null is asked for, the key of a value that the source leaves out."""
+        """The key of a value to leave out of the source, now and then if null may be answered."""
         if self.strictness == "hard" and self.abilities.nulls and self.dice.chance(0.3):
             key: str = self.dice.choice(schema.keys)
             return key
@@ -177,7 +177,7 @@ class Context:
 
 
 def template_id(template: str) -> str:
-    """A wording's id: a hash of its words, so that case and punctuation make no new wording."""
+    """A wording's id: a hash of its words, so case and punctuation do not make a new wording."""
     words = " ".join(re.findall(r"\{?\w+\}?", template.casefold()))
     if not re.search(r"(?<!\{)\b\w+\b(?!\})", words):  # a layout without words: punctuation counts
         words = template
@@ -199,9 +199,9 @@ class Draft:
     system: str = ""
     history: list[Message] = field(default_factory=list)
     contradicted: bool = False
-    """Whether something in the prompt asks for a breach of the format."""
+    """Whether something in the prompt asks to break the format."""
     retry: tuple[str, str] | None = None
-    """A broken answer, and what the user says to it."""
+    """A broken answer, and the user's reply to it."""
 
     def messages(self) -> tuple[Message, ...]:
         """The chat up to the answer."""
@@ -214,5 +214,5 @@ class Draft:
 
 
 def lines(parts: Iterable[str]) -> str:
-    """The parts that are not empty, one a line."""
+    """The parts that are not empty, one on each line."""
     return "\n".join(filter(None, parts))

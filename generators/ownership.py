@@ -3,7 +3,7 @@
     owner("Lisbon")  ->  "train" or "eval", the same on every machine and in every run
 
 Words, numbers, codes, dates and schemas are all divided this way. Wordings are divided by hand:
-each list of them has a train half and an eval half. `harness.run.data_stats` measures the outcome.
+each list of them has a train half and an eval half. `harness.run.data_stats` measures the result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How exacting the request is: three levels of strictness, and a last word where one is needed.
+"""How exacting the request is: three levels of strictness, and a final sentence if one is needed.
 
     easy    "Use JSON."
     medium  "Answer with one JSON object and nothing else. Only these keys."
@@ -89,7 +89,7 @@ def demand(context: Context, target: Format, draft: Draft) -> None:
     if context.strictness == "hard" and context.abilities.nulls:
         null = context.say(NULL)
     easy = context.strictness == "easy"
-    # Options of this answer alone, such as a pattern, stand in the instruction and nowhere else.
+    # Options of this answer only, such as a pattern, stand in the instruction and nowhere else.
     wording = DEMANDS[context.strictness] if target == context.format or not easy else BOUND
     text = context.say(
         wording,
@@ -107,6 +107,6 @@ def demand(context: Context, target: Format, draft: Draft) -> None:
 
 
 def last_word(context: Context, draft: Draft) -> None:
-    """Where the prompt tempts the answer out of the format, say that the format goes first."""
+    """If the prompt tempts the answer out of the format, say that the format goes first."""
     if draft.contradicted:
         draft.tail.append(context.say(PRIORITY, format=context.format_name))

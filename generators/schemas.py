@@ -5,7 +5,7 @@
     .id ->  "city,customer,unit price"        the same for any order and key style
 
 The fields of a schema come from one domain, so that they make sense together. There are some
-thousands of schemas, each owned by the split that its id hashes to.
+thousand schemas, each owned by the split that its id hashes to.
 """
 
 from __future__ import annotations

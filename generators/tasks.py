@@ -1,4 +1,4 @@
-"""The generator `tasks`: task families, made exacting, tempting or broken, in any Format.
+"""The generator `tasks`: task families with strictness, temptations and bad outputs, in any Format.
 
     next(Tasks().generate("train", 1, Random(7)))
         ->  Example(id="train-0", prompt=(Message("user", "Extract city, ..."),),
@@ -32,7 +32,7 @@ Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Level = Literal["easy", "medium", "hard", "mixed"]
 MOST_DRAWS = 100
-"""How often a Format may refuse the values that are drawn for one Example."""
+"""How often a Format may refuse the values drawn for one Example."""
 LEVELS: tuple[Strictness, ...] = ("easy", "medium", "hard")
 
 
@@ -53,7 +53,7 @@ class Tasks(Options):
     """The Format that is asked for, such as `"yaml"` or `"json:root=array"`; or several and their
     weights, such as `{ json = 2, yaml = 1 }`."""
     families: dict[str, Weight] = Field(default_factory=dict)
-    """Task families and their weights; where it is empty, all that the Format can hold, equally."""
+    """Task families and their weights; if empty, all that the Format can hold, equally."""
     hard_negative_prob_train: Probability = 0.3
     """How often a training prompt tempts the answer out of the format."""
     hard_negative_prob_eval: Probability = 0.3

@@ -188,7 +188,7 @@ def earlier_fenced(context: Context, draft: Draft) -> None:
     one = {field.key: context.value(field.kind)}
     try:
         text = context.rendered(one)
-    except ValueError:  # the Format holds nothing so small
+    except ValueError:  # the Format does not hold so small a value
         text = context.rendered(one | {other.key: context.value(other.kind)})
     _earlier(draft, ask, context.say(EARLIER_FENCED, tag=context.format.name, text=text))
 

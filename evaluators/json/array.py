@@ -3,7 +3,7 @@
     JsonArrayFormat().parse('[{"a": 1}, {"a": 2}]') -> Parsed(value=[{"a": 1}, {"a": 2}])
     JsonArrayFormat().parse("1") -> Parsed(problems=(Problem("wrong_root", ..., 0, 1),))
 
-What the elements are is not looked at: a table and a list are asked for in other words only.
+The elements are not checked: a table and a list differ only in how the prompt asks for them.
 """
 
 from __future__ import annotations

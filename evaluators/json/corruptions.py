@@ -54,7 +54,7 @@ class _Token(msgspec.Struct, frozen=True):
     start: int
     end: int
     before: str
-    """The token in front of it, or nothing."""
+    """The token in front of it, or an empty text."""
 
 
 def _tokens(text: str, *kinds: str) -> list[_Token]:

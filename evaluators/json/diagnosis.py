@@ -4,7 +4,7 @@
     -> Diagnosis(start=6, end=17, problems=(text_before 0:5, python_literal 12:16))
 
 It cuts the text into values and what stands around them, and leaves the inside of each broken
-value to `evaluators.json.recovery`. A text without problems is valid, as the fast reader has it.
+value to `evaluators.json.recovery`. A text without problems is one that the fast reader accepts.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ _CUT_PAIR: Final = re.compile(
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """What is wrong with a text, and where the value stands that it should have been."""
+    """What is wrong with a text, and where its value stands."""
 
     problems: tuple[Problem, ...]
     start: int = 0
     end: int = 0
-    """Where the first value stands, with or without whitespace; both are 0 where there is none."""
+    """Where the first value stands, with or without whitespace; both are 0 if there is none."""
     value: Any = UNREAD
-    """The first value itself where it came to light on the way, else UNREAD."""
+    """The first value itself if it was read on the way, else UNREAD."""
 
 
 def diagnose(
@@ -80,9 +80,9 @@ def diagnose(
     unicode_scalars: bool = True,
     known: Any = None,
 ) -> Diagnosis:
-    """All problems of the text, in order; none where it is valid.
+    """All problems of the text, in order; none if it is valid.
 
-    `known` is what `whole` said of the text, None where it was not asked.
+    `known` is what `whole` returned for the text, or None if it was not called.
     """
     problems = Problems()
     begin = _start(text)
@@ -133,7 +133,7 @@ def _start(text: str) -> int:
 def _later_roots(
     text: str, end: int, problems: Problems, max_depth: int, unique_keys: bool
 ) -> Iterator[tuple[int, int]]:
-    """Yield where each value behind the first starts and ends, labelling their insides."""
+    """Yield the span of each value behind the first, and label the mistakes inside it."""
     escapes = "\\" in text
     while end < len(text) and not problems.exhausted:
         problems.steps += 1
@@ -152,7 +152,7 @@ def _first_root(text: str, begin: int, root: Root) -> int | None:
     if _BRACKET(text, start):
         return start
     if text[start] == '"':
-        # Brackets inside a text that is one string start nothing.
+        # In a text that is one string, brackets start no value.
         outcome, end = scan_scalar(text, start)
         if (outcome == END and root == "any") or (outcome == DONE and not text[end:].strip(SPACE)):
             return None
@@ -174,7 +174,7 @@ def _later_objects(text: str, pos: int, problems: Problems) -> Iterator[tuple[in
 
 
 def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple[int, int]:
-    """Label a text without any bracket that starts a value, and return where its scalar stands."""
+    """Label a text in which no bracket starts a value, and return where its scalar stands."""
     match = skip_space(text, begin)
     start = match.end() if match else begin
     end = len(text.rstrip(SPACE))
@@ -244,7 +244,7 @@ def _label_gaps(text: str, begin: int, roots: list[tuple[int, int]], problems: P
 
 
 def _superfluous(after: str) -> str | None:
-    """What stands after the value, where it is only a sign too many."""
+    """Label what stands after the value if it is only a surplus sign."""
     if after == ",":
         return "a comma stands after the value"
     if not after.strip(SPACE + "}]"):

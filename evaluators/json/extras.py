@@ -4,8 +4,8 @@
     -> failed, counts characters_before 13, characters_after 3, text_before 1, code_fence 1,
        missing_keys 1, ...
 
-Only what stands outside the value decides `passed`; the keys are counted beside it. Keys are
-compared where the value by itself is valid JSON, however it is wrapped: `compared` says so.
+Only what stands outside the value decides `passed`; the keys are counted separately. Keys are
+compared if the value by itself is valid JSON, however it is wrapped; `compared` says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.contracts import Options, Parsed, Rate
 from harness.matching import Path
 from harness.records import Completion, Example, Verdict
 
-# What the value itself must be is the strict evaluator's business.
+# The strict evaluator checks the value itself.
 _FORMAT: Final = JsonFormat(root="any", unique_keys=False, unicode_scalars=False)
 _OUTSIDE: Final = (
     "byte_order_mark",

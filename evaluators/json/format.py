@@ -3,8 +3,8 @@
     JsonFormat().render({"a": 1})   -> '{"a": 1}'
     JsonFormat().parse('{"a": 1,}') -> Parsed(problems=(Problem("trailing_comma", ..., 7, 8),))
 
-What must hold beyond RFC 8259's grammar (the root, the depth, unique keys, no lone surrogates) are
-options. Schemas are not looked at.
+The rules beyond RFC 8259's grammar (the root, the depth, unique keys, no lone surrogates) are
+options. Schemas are not checked.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class JsonFormat(Options):
         return Parsed(build(text) if diagnosis.value is UNREAD else diagnosis.value)
 
     def diagnose(self, text: str) -> Diagnosis:
-        """All problems, and the first value as far as it came to light."""
+        """All problems, and the first value if it was read on the way."""
         value = None
-        # Most of what fails shows at its ends that it is no value alone.
+        # Most failing texts show at their ends that they are not a bare value.
         if text[:1] in _STARTS and text[-1:] in _ENDS:
             value = whole(text, self.max_depth, self.unique_keys, self.unicode_scalars)
             if not (value is UNREAD or value is REPEATED) and isinstance(value, _ROOTS[self.root]):

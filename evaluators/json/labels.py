@@ -2,7 +2,7 @@
 
     LABELS["trailing_comma"] -> "a comma stands before a closing bracket"
 
-The documentation's table is made from LABELS. Where a label applies is not decided here.
+The documentation's table is made from LABELS. Which labels apply to a text is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LABELS: Final[dict[str, str]] = {
 """Every label that strict JSON can give, and its meaning in one line."""
 
 MOST_STEPS: Final = 120_000
-"""After so many mistakes in one text the rest of it is left alone, which bounds the time."""
+"""After this many mistakes in one text the rest of it is not read, which bounds the time."""
 
 
 class Problems:
@@ -62,15 +62,15 @@ class Problems:
         self._counts: dict[str, int] = {}
         self._last_sign: int | None = None
         self.steps = 0
-        """How many mistakes were recovered from and values looked at."""
+        """How many mistakes were recovered from and values were read."""
 
     @property
     def exhausted(self) -> bool:
-        """Whether so much is wrong that the rest of the text is left alone."""
+        """Whether there are so many mistakes that the rest of the text is not read."""
         return self.steps >= MOST_STEPS
 
     def add(self, label: str, start: int, end: int, message: str | None = None) -> None:
-        """Note a problem; without a message, the label's meaning is one."""
+        """Note a problem; without a message, the label's meaning is the message."""
         count = self._counts.get(label, 0)
         if count < MOST_OF_ONE_LABEL:
             self._counts[label] = count + 1

@@ -4,8 +4,8 @@
         trimmed 0, fence_stripped 0, first_object 1, repaired 1, ifeval 0, promptfoo_contains_json 1
 
 The ladder's rungs are strict, trimmed, fence_stripped, first_object and repaired. Each cuts out or
-makes another text and asks the same strict JsonFormat about it, and each also takes what the rung
-before took. The peers' checks are `evaluators.json.peers`; they are no rungs. What a lenient
+makes another text and judges it by the same strict JsonFormat. Each also accepts all that the rung
+before accepts. The peers' checks are in `evaluators.json.peers`; they are not rungs. What a lenient
 checker would do with schemas is not covered.
 """
 
@@ -33,14 +33,14 @@ LABELS: Final = {
     "repaired": ("needs_repair", "passes only after json-repair has rewritten it"),
     "": ("beyond_repair", "does not pass even after json-repair"),
 }
-"""For the first rung that a failing text passes, or none: the label and what the problem says."""
+"""The label and message for the first rung that a failing text passes, or for passing none."""
 
 DEEPEST_REPAIR: Final = 100
 """A text whose brackets nest deeper is not handed to json-repair."""
 
 _ALL: Final = dict.fromkeys((*RUNGS, *PEERS), 1)
-# Within these, every text that the strict rung passes is passed by every peer as well: Python's
-# limit on the digits of an integer, and the depth to which pydantic reads.
+# Python's limit on the digits of an integer, and the depth to which pydantic reads. Within these
+# limits, every text that passes the strict rung passes every peer as well.
 _MOST_DIGITS: Final = 4_300
 _PEERS_DEPTH: Final = 200
 
@@ -112,7 +112,7 @@ class JsonLeniency(JsonFormat):
         )
 
     def _first_rung(self, text: str) -> tuple[str, Span]:
-        """The first rung that a text passes which is not strict, and which part of it does."""
+        """The first rung that a text that is not strict passes, and which part of it passes."""
         whole = 0, len(text)
         trimmed = _trim(text, whole)
         if trimmed != whole and self._takes(text, trimmed):
@@ -131,7 +131,7 @@ class JsonLeniency(JsonFormat):
         return self.parse(text[span[0] : span[1]]).ok
 
     def _first_root(self, text: str) -> Span | None:
-        """Where the first object or array stands that is complete and of the wanted kind."""
+        """The span of the first complete object or array of the wanted kind."""
         if self.root == "object":
             return next(iter(find_objects(text)), None)
         bracket = re.compile(r"\[" if self.root == "array" else r"[\[{]")
@@ -184,7 +184,7 @@ def _strip_fence(text: str, span: Span) -> Span:
 
 
 def _nesting(text: str) -> int:
-    """How deep the brackets go, be they in a string or not."""
+    """How deep the brackets nest, whether or not they are in a string."""
     depth = deepest = 0
     for bracket in _BRACKETS.findall(text):
         depth = depth + 1 if bracket in "{[(" else max(depth - 1, 0)
@@ -193,9 +193,9 @@ def _nesting(text: str) -> int:
 
 
 def _repair(text: str) -> str:
-    """What json-repair makes of the text; "" where it makes nothing of it.
+    """What json-repair makes of the text; "" if it fails.
 
-    Raises RecursionError where it needs more stack.
+    Raises RecursionError if it needs more stack.
     """
     from json_repair import repair_json
 
@@ -203,7 +203,7 @@ def _repair(text: str) -> str:
         return repair_json(text)
     except RecursionError:
         raise
-    except Exception as error:  # It also fails by assertion on some texts.
+    except Exception as error:  # Assertions inside it also fail on some texts.
         if isinstance(error.__cause__, RecursionError):
             raise error.__cause__ from None
         return ""

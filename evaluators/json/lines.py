@@ -3,7 +3,7 @@
     JsonlFormat().parse('{"a": 1}\\n{"a": 2}') -> Parsed(value=[{"a": 1}, {"a": 2}])
     JsonlFormat().parse('1,\\n2')             -> problem comma_between at 1:2
 
-A line is what a line feed ends, so a line or paragraph separator inside a string ends none.
+Only a line feed ends a line; a line or paragraph separator inside a string does not.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _OWN_LABELS: Final = {
 }
 _ROOTS: Final[Mapping[str, type]] = {"object": dict, "array": list, "any": object}
 _MOST_BROKEN_LINES: Final = 1000
-"""After so many broken lines the rest is left alone, which bounds the time."""
+"""After this many broken lines the rest is not read, which bounds the time."""
 _STRAY: Final = re.compile(r"\r(?!\n)")
 _FOLLOWS: Final = re.compile(rf"{WS}(,?){WS}(?=[{{\[])").match
 _OWN_START: Final = re.compile(r"[{}\[\]\"']|-?[0-9]").match
@@ -55,8 +55,8 @@ class JsonlFormat(Options):
     parse('"Oslo"\\n"Riga"\\n')  -> Parsed(value=["Oslo", "Riga"])
     parse('"Oslo"\\n\\n"Riga"') -> problem blank_line at 7:8
 
-    Lines end with LF or CRLF, the last one may. A text that is one array on one line is taken for
-    the array that stands where lines should, unless `root` asks for arrays.
+    Lines end with LF or CRLF; the last one need not. A text that is one array on one line counts as
+    an array in place of lines, unless `root` asks for arrays.
     """
 
     name: ClassVar[str] = "jsonl"
@@ -80,7 +80,7 @@ class JsonlFormat(Options):
         return f"Answer in JSON Lines, with one JSON {what} per line, and nothing else."
 
     def render(self, value: Any) -> str:
-        """Each element on its own line; no line end stands after the last."""
+        """Each element on its own line; the last one has no line end."""
         if not isinstance(value, list | tuple) or not value:
             raise ValueError(f"JSON Lines hold a list of one or more values, not {type(value)}")
         return checked(self, "\n".join(map(dumped, value)), list(value))
@@ -138,7 +138,7 @@ class JsonlFormat(Options):
         )
 
     def _diagnosed(self, text: str) -> Parsed:
-        """Line by line; a value that goes on over several lines is taken as one."""
+        """Read line by line; a value that spans several lines is read as one."""
         if self.root != "array" and self._json("array").parse(text).ok:
             start = text.index("[")
             end = start + len(text.strip(SPACE))
@@ -184,10 +184,10 @@ class JsonlFormat(Options):
         return Parsed(problems=tuple(problems)) if problems else Parsed(values)
 
     def _goes_on(self, text: str, start: int, line_end: int) -> tuple[int, int]:
-        """Where the value at `start` ends if it goes on behind its line, else the line's end.
+        """Where the value at `start` ends if it spans several lines, else the line's end.
 
-        The second number is how far the text was read: values that start before need no second
-        look, which keeps the work linear.
+        The second number is how far the text was read. Values that start before it are not read
+        again, which keeps the work linear.
         """
         scanner = Scanner(text, start)
         outcome = scanner.run()
@@ -198,7 +198,7 @@ class JsonlFormat(Options):
             return reached, reached
         next_line = text[line_end + 1 : _line_end(text, line_end + 1)]
         if self._value(next_line) is not UNREAD:
-            return line_end, reached  # the line breaks off, and the next one is none of its own
+            return line_end, reached  # the line breaks off, and the next one continues it
         end = walk(text, start, Problems(), self.max_depth, self.unique_keys)
         return max(end, line_end), reached
 
@@ -213,7 +213,7 @@ def _problem(label: str, start: int, end: int) -> Problem:
 
 
 def _in_a_line(text: str, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """The problems of a line, where a comma beside the value stands between it and another."""
+    """The problems of a line; a comma beside its value counts as one between two lines."""
     for problem in problems:
         comma = text[problem.start : problem.end] == ","
         if comma and problem.label in ("text_before", "text_after", "no_json"):
@@ -233,7 +233,7 @@ def _is_container(line: str) -> bool:
 
 
 def _in_one_line(corrupt: Corruption) -> Corruption:
-    """The corruption of one of the lines that hold an object or array."""
+    """The corruption applied to one of the lines that hold an object or array."""
 
     def in_one_line(text: str, rng: Random) -> str | None:
         lines = text.split("\n")

@@ -7,8 +7,8 @@
 
 From a brace the count follows the longest prefix that a valid object could have (RFC 8259's
 grammar; repeated keys, lone surrogates and depth do not matter here) and goes on behind it: behind
-the object where it is complete, else at the first character that no valid object could have there.
-So what stands complete inside a broken or truncated object is not counted as its neighbour.
+the object if it is complete, else at the first character that no valid object could have there. So
+a complete object inside a broken or truncated one is not counted as its neighbour.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from evaluators.json.scanner import CHARS, DONE, END, FLAT_OBJECT, WS, Scanner
 from harness.contracts import Options, Rate
 from harness.records import Completion, Example, Problem, Verdict
 
-# The text up to a brace worth following: braces that break off at once are passed over here.
+# The text up to a brace worth following; braces that break off at once are skipped.
 _NEXT_BRACE: Final = re.compile(
     rf'(?:[^{{]++|\{{(?!{WS}(?:["}}]|\Z))|\{{{WS}"{CHARS}"{WS}(?![:]|\Z))*+'
 ).match
@@ -53,9 +53,9 @@ def find_objects(text: str) -> list[tuple[int, int]]:
 
 
 def _quick_end(text: str, start: int, *, first: bool) -> int | None:
-    """Where the object at `start` ends, if a cheap look tells."""
+    """Where the object at `start` ends, if a cheap check tells."""
     if first:
-        # Most texts are one object; a second look of this kind could cost the whole text again.
+        # Most texts are one object; repeating this check could read the whole text again.
         value = read(text, start, unique_keys=False)
         return value[1] if isinstance(value, tuple) else None
     flat = _FLAT(text, start)
@@ -83,8 +83,8 @@ class DuplicateJsonObjects(Options):
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Count the objects of one completion; an Example is not needed.
 
-        Where the Example's value is an array, its objects stand side by side by right: then they
-        count only where the whole text is not one array.
+        If the Example's value is an array, its objects may stand side by side, so they count only
+        if the whole text is not one array.
         """
         objects = find_objects(completion.text)
         if example is not None and isinstance(example.value, list) and _is_array(completion.text):

@@ -3,7 +3,7 @@
     text '{"a": NaN}'  -> ifeval and deepeval pass it, promptfoo's is-json does not
     text '{"a": "b",}' -> promptfoo's contains-json passes it, the others do not
 
-Their checks are told in our own words, from their sources:
+Their checks are reimplemented from their sources:
 
 - IFEval, google-research/instruction_following_eval/instructions.py at 3f357bd, class JsonFormat;
   EleutherAI/lm-evaluation-harness has the same at 4e7e0d4, lm_eval/tasks/ifeval/instructions.py.
@@ -11,9 +11,9 @@ Their checks are told in our own words, from their sources:
   the extraction of src/util/json.ts as it is there (later than release 0.123.1), js-yaml 5.4.1.
 - deepeval, confident-ai/deepeval at a2e0d4c, deepeval/metrics/json_correctness/json_correctness.py.
 
-Nothing here looks at a schema: promptfoo's may be left out, and deepeval's is taken to be the
-widest model for the wanted root. Only `on_ample_stack` raises. Where contains-json may differ from
-the original stands in docs/design/leniency.md.
+Schemas are not used here: promptfoo's may be left out, and deepeval's is taken to be the widest
+model for the wanted root. Only `on_ample_stack` raises. docs/design/leniency.md says where
+contains-json may differ from the original.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _BRACES: Final = re.compile(r"[{}]")
 _LETTER: Final = re.compile(r"[a-zA-Z]").match
 
 LONGEST_CANDIDATE: Final = 100_000
-"""promptfoo looks at no more characters from one brace on."""
+"""promptfoo reads at most this many characters from one brace on."""
 MOST_STEPS: Final = 100_000
-"""After so many steps the search for an object gives up; promptfoo would go on for minutes."""
+"""After this many steps the search for an object gives up; promptfoo would go on for minutes."""
 
 
 def ifeval(text: str) -> bool:
-    """IFEval's `json_format`: what Python reads once whitespace and ``` are gone; ``` may lack."""
+    """IFEval's `json_format`: what Python reads without whitespace and ```, if there is any."""
     inner = text.strip()
     for tick in _TICKS:
         inner = inner.removeprefix(tick)
@@ -79,7 +79,7 @@ def promptfoo_is_json(text: str) -> bool:
     if isinstance(found, tuple):
         end = found[1]
     elif found == 0 and text[start : start + 1] in ("{", "["):
-        # JSON.parse knows no limit of depth.
+        # JSON.parse has no limit of depth.
         scanner = Scanner(text, start)
         if scanner.run() != DONE:
             return False
@@ -111,8 +111,8 @@ def promptfoo_contains_json(text: str) -> bool:
 def _candidates(text: str) -> Iterator[tuple[int, int, int]]:
     """For each brace: where it starts, where the text to try ends, and how many braces to add.
 
-    The text ends where as many braces closed as opened, be they in a string or not; else at the
-    end of what promptfoo looks at.
+    The text ends where as many braces closed as opened, whether or not they are in a string; else
+    at the end of what promptfoo reads.
     """
     ends: dict[int, int] = {}
     opened: list[int] = []

@@ -3,8 +3,8 @@
     place('{"rows": [1, {"a": "x"}]}', ("rows", 1, "a"))     -> (19, 22)
     key_place('{"rows": [1, {"a": "x"}]}', ("rows", 1, "a")) -> (14, 17)
 
-The text must be valid JSON whose keys do not repeat; what is wrong with another is not said here.
-A path is made of keys and indices, as in `harness.matching`.
+The text must be valid JSON whose keys do not repeat; this is not checked. A path is made of keys
+and indices, as in `harness.matching`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PATH: Final = object()
 
 
 class Place(NamedTuple):
-    """Where a value stands, end exclusive, and where its key does; an element has none."""
+    """The span of a value, and the span of its key; an element has no key."""
 
     start: int
     end: int
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """A container that is not closed yet: what is wanted of it, where it and its key stand."""
+    """A container that is not closed yet: the paths wanted in it, where it and its key stand."""
 
     wanted: dict[Any, Any] | None
     start: int
@@ -40,13 +40,13 @@ class _Open(NamedTuple):
 
 
 def place(text: str, path: Path) -> tuple[int, int]:
-    """The span of the value at the path; KeyError where there is none."""
+    """The span of the value at the path; KeyError if there is none."""
     found = places(text, [path])[path]
     return found.start, found.end
 
 
 def key_place(text: str, path: Path) -> tuple[int, int]:
-    """The span of the key at the path, quotes included; KeyError where there is none."""
+    """The span of the key at the path, quotes included; KeyError if there is none."""
     key = places(text, [path])[path].key
     if key is None:
         raise KeyError(path)

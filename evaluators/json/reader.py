@@ -1,13 +1,12 @@
-"""Reads valid JSON exactly as RFC 8259 has it, by parsers that are established.
+"""Reads valid JSON exactly as RFC 8259 has it, with established parsers.
 
     whole('{"a": 1}')      -> {"a": 1}
     whole('{"a": 1} Done') -> UNREAD
     read('x {"a": 1} y', 2) -> ({"a": 1}, 10)
 
-msgspec reads what it can, the standard library's C scanner the rest; both are held to unique keys
-and to finite numbers. What is wrong with a text is not said here, and UNREAD only means "not this
-way": what nests deeper than recursion can safely take is read by `build`, once it is known to be
-valid.
+msgspec reads what it can, the standard library's C scanner the rest; both must give unique keys and
+finite numbers. Problems are not diagnosed here, and UNREAD only means "not this way": a value that
+nests too deeply for recursion is read by `build`, once it is known to be valid.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ import msgspec
 from evaluators.json.scanner import CHARS, SPACE, WS
 
 UNREAD: Final[Any] = msgspec.UNSET
-"""Stands for no value, since None is one."""
+"""The sentinel for no value, since None is a value."""
 REPEATED: Final[Any] = msgspec.NODEFAULT
-"""Stands for the value of a text that is valid, were it not for keys that repeat."""
+"""The sentinel for the value of a text that is valid but for repeated keys."""
 SAFE_DEPTH: Final = 200
-"""Deeper values are built without recursion, so that nobody's stack decides."""
+"""Deeper values are built without recursion, so that the caller's stack does not matter."""
 INT_DIGITS: Final = 20_000
 """Longer integers are read as Decimal: exact, equal to the int, and linear in their length."""
 _CHUNK: Final = 640  # Python never sets its own limit on the digits of an int lower than this.
@@ -49,15 +48,15 @@ def whole(
 ) -> Any:
     """The value of a text that is one JSON value and keeps these rules, else UNREAD.
 
-    Where it keeps all but that keys are unique, REPEATED may come instead.
+    If only repeated keys break the rules, REPEATED may be returned instead.
     """
-    # Before any reader sees the text: where a caller raised Python's limit, recursion would crash.
+    # Before any reader gets the text: if a caller raised Python's limit, recursion would crash.
     if not _depth_fits(text, 0, max_depth):
         return UNREAD
     if "\\u" not in text:
         try:
             value = _decode(text)
-            # Without \u escapes each colon of the text is in the value's own text too, but for
+            # Without \u escapes each colon of the text is in the value's own text too, except for
             # those of members that a repeated key has replaced.
             colons = text.count(":") if unique_keys else 0
             if colons < 2 or colons == _encode(value).count(b":"):
@@ -81,7 +80,7 @@ def whole(
 
 
 def integer(digits: str) -> int | Decimal:
-    """The number that a JSON integer means, whatever Python's own limit on digits is."""
+    """The number that a JSON integer means, whatever Python's limit on digits is."""
     if len(digits) <= _CHUNK:
         return int(digits)
     if len(digits) > INT_DIGITS:
@@ -126,12 +125,12 @@ _LONG = _scanners(parse_int=integer)
 def read(
     text: str, start: int = 0, max_depth: int = SAFE_DEPTH, unique_keys: bool = True
 ) -> tuple[Any, int] | int:
-    """The value that begins at `start` and where it ends; or how far the text is known to be good.
+    """The value that begins at `start` and where it ends; or how far the text is known to be valid.
 
-    A number means no more than "not this way": no value is there, or one that breaks a rule, or one
-    that needs more stack than is safe. Objects that close before that offset are known to repeat no
-    key. `start` must be where the first token of the text's structure is. Lone
-    surrogates are the caller's business.
+    A number alone only means "not this way": there is no value, or it breaks a rule, or it needs
+    more stack than is safe. Objects that close before that offset are known to repeat no key.
+    `start` must be where the first token of the text's structure is. Lone surrogates are left to
+    the caller.
     """
     return _scan(text, start, unique_keys) if _depth_fits(text, start, max_depth) else 0
 

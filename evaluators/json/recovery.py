@@ -2,9 +2,9 @@
 
     walk('{"a": True,}', 0, problems, 64, True) -> 12; problems: python_literal, trailing_comma
 
-It drives `Scanner` over what is right; where that stops, it labels what stands there, moves on and
-lets the scanner continue, so that later mistakes are named too. Every step consumes text or ends,
-and no character is looked at more than a few times. What stands around the value is not its task.
+It drives `Scanner` over the valid parts. Where the scanner stops, it labels the mistake, moves on
+and lets the scanner continue, so that later mistakes are named too. Every step consumes text or
+ends, and no character is read more than a few times. Text around the value is not its task.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def walk(
 
 
 def _ends_in_prose(scanner: Scanner, problems: Problems) -> bool:
-    """Whether words stand on a new line behind a value that nothing closes any more."""
+    """Whether words stand on a new line behind a value that is never closed."""
     text, pos = scanner.text, scanner.pos
     if scanner.state != AFTER or not text[pos].isalpha() or pos < problems.last_sign(text):
         return False
@@ -113,12 +113,12 @@ def note_truncated(problems: Problems, at: int, opened: int, *, in_string: bool)
 
 
 def note_repeated_key(problems: Problems, name: str, start: int, end: int) -> None:
-    """A key that its object has already stands, quotes included, at start:end."""
+    """Note a key, quotes included, at start:end, that its object has already."""
     problems.add("duplicate_key", start, end, f"this object has the key {short(name)} already")
 
 
 def _recover(scanner: Scanner, problems: Problems) -> None:
-    """Name what stands at the scanner's position and put the scanner behind it."""
+    """Label the mistake at the scanner's position and move the scanner behind it."""
     text, pos, state = scanner.text, scanner.pos, scanner.state
     token = scanner.token
     if token < pos:
@@ -153,7 +153,7 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
 
 
 def _take_closer(scanner: Scanner, problems: Problems) -> None:
-    """A closing bracket where none can stand."""
+    """A closing bracket where no bracket may close."""
     text, pos, state = scanner.text, scanner.pos, scanner.state
     in_object = scanner.stack[-1] is not None
     if (text[pos] == "}") == in_object:
@@ -198,7 +198,7 @@ def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
     what = "object" if in_object else "array"
     message = f"{text[pos]} stands where {wanted[0]} should close the {what}"
     problems.add("mismatched_bracket", pos, pos + 1, message)
-    # Where the others close all the rest it is of the wrong kind, else one was left out.
+    # If the others close all the rest, it is of the wrong kind; else one was left out.
     while others < len(stack) - 1 and fitting and not _fits(scanner, text[pos]):
         scanner.close()
     scanner.close()

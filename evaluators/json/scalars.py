@@ -2,8 +2,8 @@
 
     True -> python_literal, 007 -> leading_zero, 'it' -> single_quotes, "a\\q" -> bad_escape
 
-Each `take_*` labels what stands at the scanner's token and puts the scanner behind it. Brackets,
-commas and colons are the business of `json_recovery`.
+Each `take_*` labels the scanner's current token and moves the scanner behind it. Brackets, commas
+and colons are left to `json_recovery`.
 """
 
 from __future__ import annotations

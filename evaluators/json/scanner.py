@@ -2,9 +2,9 @@
 
     scan = Scanner('{"a": tru}', 0); scan.run() -> BROKEN, with scan.pos == 9 (the brace)
 
-`Scanner` is a pushdown automaton without recursion: it knows the first character that no valid
-value could have there, which is what the diagnosis recovers from and what counting objects goes on
-from. It builds no value and labels nothing.
+`Scanner` is a pushdown automaton without recursion. It finds the first character that no valid
+value could have there. The diagnosis recovers from it, and counting objects goes on from it. The
+scanner builds no value and assigns no label.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHARS: Final = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-
 NUMBER: Final = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 SCALAR: Final = f'(?:"{CHARS}"|{NUMBER}|true|false|null)'
 
-# Objects and arrays open at once are states of their stack; what may come next is one of these.
+# The stack holds the objects and arrays that are open; one of these says what may come next.
 KEY_OR_END: Final = 0
 KEY: Final = 1
 COLON: Final = 2
@@ -39,7 +39,7 @@ def _patterns(value: str) -> tuple[Any, Any, Any]:
     """A run of members, the keys of that run, and a run of elements, with `value` for a value.
 
     A run ends behind a bracket that opens or closes a container, or where it cannot go on. Its
-    groups are the colon that nothing fits behind, the opening and the closing bracket.
+    groups are a colon with no valid value behind it, the opening and the closing bracket.
     """
     key = f'{WS}"{CHARS}"{WS}'
     members = f"(?:{key}:{WS}{value}{WS},)*+" + (
@@ -56,7 +56,7 @@ _MEMBER: Final = f'"{CHARS}"{WS}:{WS}{SCALAR}{WS}'
 FLAT_OBJECT: Final = f"\\{{{WS}(?:{_MEMBER}(?:,{WS}{_MEMBER})*+)?+\\}}"
 FLAT_ARRAY: Final = f"\\[{WS}(?:{SCALAR}{WS}(?:,{WS}{SCALAR}{WS})*+)?+\\]"
 _STEPWISE: Final = _patterns(SCALAR)
-# Where no key can repeat, containers that hold only scalars are taken like scalars.
+# If no key can repeat, containers that hold only scalars are read like scalars.
 _IN_LEAPS: Final = _patterns(f"(?:{SCALAR}|{FLAT_OBJECT}|{FLAT_ARRAY})")
 _STRING_PREFIX: Final = re.compile(f'"{CHARS}').match
 _ESCAPE_PREFIX: Final = re.compile(r"\\(?:u[0-9a-fA-F]{0,3}+)?").match
@@ -115,7 +115,7 @@ class Scanner:
         self.pos = start
         self.token = start
         self.scalar = (start, start)
-        """Where the last scalar taken by itself starts and ends."""
+        """Where the last scalar that was read by itself starts and ends."""
         self.state = VALUE
         self.stack: list[set[str] | None] = []
         """The open containers: an object's keys so far, or None for an array."""
@@ -126,7 +126,7 @@ class Scanner:
         self.unique_keys = unique_keys
         """Whether to look for repeated keys."""
         self.checked = checked if unique_keys else len(text)
-        """Objects that close before this offset repeat no key, or nobody asks."""
+        """Objects that close before this offset repeat no key, or need no check."""
         self.escapes = escapes
         """Whether the text may hold a backslash, so that keys must be unescaped to be compared."""
         self.max_depth = max_depth
@@ -161,7 +161,7 @@ class Scanner:
             leap = pos < self.checked and len(stack) < self.max_depth
             members, names_of, elements = _IN_LEAPS if leap else _STEPWISE
             stop = self.checked if leap else len(text)
-            # What is well formed is taken a run of members or elements at a time.
+            # Well-formed text is read a run of members or elements at a time.
             if keys is None:
                 match = elements(text, pos, stop) if state in (VALUE, VALUE_OR_END) else None
             else:
@@ -212,7 +212,7 @@ class Scanner:
             self.deep_at = start + offsets[self.max_depth - depth]
 
     def note_key(self, start: int, end: int, name: str | None = None) -> None:
-        """Remember the innermost object's key that stands, quotes included, at start:end."""
+        """Remember the key of the innermost object at start:end, quotes included."""
         seen = self.stack[-1]
         if seen is None or not self.unique_keys:
             return
@@ -225,7 +225,7 @@ class Scanner:
         seen.add(name)
 
     def _token(self) -> Outcome:
-        """Take one token, or say why there is none."""
+        """Read one token, or return why there is none."""
         text = self.text
         match = skip_space(text, self.pos)
         pos = match.end() if match else self.pos

@@ -34,9 +34,9 @@ _HUGE: Final = re.compile(r"[0-9]{300}|[eE]\+?[0-9]{3}").search
 _HUGE_INTEGER: Final = 10**3000
 _HUGE_FLOAT: Final = sys.float_info.max
 _MOST_WORK: Final = 1_000_000
-"""To list violations takes exponential time in the depth where a schema branches into itself.
+"""If a schema branches into itself, listing violations takes time exponential in the depth.
 
-Whether a value is valid never does, for the validator remembers what it has seen.
+Deciding whether a value is valid does not, for the validator remembers what it has seen.
 """
 _REFERENCES: Final = re.compile(r'"\$(?:ref|dynamicRef|recursiveRef)": ').search
 _BRANCHES: Final = re.compile(
@@ -52,8 +52,8 @@ class JsonSchema(Options):
     where the Example's value is {"city": "Riga"}
 
     Without `schema_file` the schema is the Example's tag json_schema, else what `schema_of` says of
-    its value. A text that is not strict JSON fails as not_strict. Numbers that no float holds are
-    taken for the largest one.
+    its value. A text that is not strict JSON fails as not_strict. Numbers beyond a float's range
+    count as the largest float.
     """
 
     name: ClassVar[str] = "json_schema"
@@ -71,7 +71,7 @@ class JsonSchema(Options):
         return self
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
-        """Judge one completion; ValueError where no schema is known or the Example's is none."""
+        """Judge one completion; ValueError if there is no schema or the Example's is invalid."""
         schema = _compiled(self._schema if self._schema is not None else _schema_for(example))
         text = completion.text
         parsed = _STRICT.parse(text)
@@ -94,7 +94,7 @@ class JsonSchema(Options):
 
 
 class _Schema(NamedTuple):
-    """A compiled schema, and whether a value may meet its parts again and again as it nests."""
+    """A compiled schema, and whether it may branch into itself."""
 
     validator: Any
     branching: bool
@@ -102,8 +102,8 @@ class _Schema(NamedTuple):
 
 @lru_cache(1024)
 def _compiled(schema: str) -> _Schema:
-    """The schema ready for use; ValueError, in a sentence, for what is no usable schema."""
-    import jsonschema_rs  # takes a while, which commands that judge nothing need not wait for
+    """The compiled schema; ValueError, with a sentence, if it is not a usable schema."""
+    import jsonschema_rs  # slow to import, so commands that judge nothing do without it
 
     loaded = json.loads(schema)
     try:
@@ -153,7 +153,7 @@ class _Violation(NamedTuple):
     message: str
     path: Path
     at_key: bool
-    """Whether the key at the path is at fault, not its value."""
+    """Whether the problem is the key at the path, not its value."""
 
 
 def _violations(schema: _Schema, value: Any, text: str) -> tuple[Problem, ...]:
@@ -197,10 +197,10 @@ def _violations_of(error: Any, value: Any) -> Iterator[_Violation]:
 
 
 def _resolved(steps: Sequence[str | int], value: Any) -> tuple[Path, Any]:
-    """The validator's path as one of the value, and what stands there.
+    """The validator's path as a path in the value, and what stands there.
 
-    The validator leaves out empty keys and takes keys of digits for indices. Where that leaves
-    doubt, the path ends at the object that holds the place.
+    The validator leaves out empty keys and takes keys of digits for indices. If that leaves doubt,
+    the path ends at the object that holds the place.
     """
     path: list[str | int] = []
     node = value

@@ -20,13 +20,13 @@ def schema_of(value: Any) -> dict[str, Any]:
 
     schema_of([1, None]) -> {"type": "array", "items": {"type": ["integer", "null"]}}
 
-    Raises ValueError for what JSON does not hold, or nests deeper than it is judged.
+    Raises ValueError for a value that JSON does not hold, or that nests too deeply.
     """
     return _schema_of_all([value], _MOST_DEPTH)
 
 
 def _schema_of_all(values: Sequence[Any], depth: int) -> dict[str, Any]:
-    """What all of the values fit; objects of the same keys are taken together."""
+    """The schema that all of the values fit; objects with the same keys share one."""
     if depth < 0:
         raise ValueError(f"the Example's value nests deeper than {_MOST_DEPTH}")
     types: dict[str, None] = {}

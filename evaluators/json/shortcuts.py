@@ -1,12 +1,12 @@
-"""Tells how the commonest texts end and what is wrong with them, by a parser's proof.
+"""Tells where the commonest values end and what is wrong with them, as a parser proves it.
 
     shortcut('{"a": [1, 2', 0, problems, 64, True)    -> (11, UNREAD); problems holds truncated
     shortcut('{"a": 1} Done', 0, problems, 64, True)  -> (8, {"a": 1}); problems holds nothing
     shortcut('{"a": 1,}', 0, problems, 64, True)      -> 8: this needs the diagnosing scanner
 
 A truncated value is one that becomes valid once it is closed; a value that repeats keys is one that
-is valid where they may repeat. Whatever is broken in another way is left to `json_recovery`. The
-answers are those that its `walk` gives, only sooner.
+is valid if keys may repeat. Values that are broken in another way are left to `json_recovery`. The
+results are those of its `walk`, only faster.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def shortcut(
     unique_keys: bool,
     known: Any = None,
 ) -> tuple[int, Any] | int:
-    """Where the object or array at `start` ends, and its value or UNREAD where it has none.
+    """Where the object or array at `start` ends, and its value, or UNREAD if it has none.
 
-    A number alone means "not this way", as `read` has it. `known` is what `whole` said of the
-    text; None where it was not asked.
+    A number alone means "not this way", as in `read`. `known` is what `whole` returned for the
+    text, or None if it was not called.
     """
     if known is REPEATED:
         end = len(text.rstrip(SPACE))
@@ -70,7 +70,7 @@ def shortcut(
 
 
 def _left_open(bare: str) -> bytes:
-    """The brackets that a text without escapes leaves open, or nothing where that is not plain."""
+    """The brackets that a text without escapes leaves open, or nothing if that is unclear."""
     if not (bare.count("{") - bare.count("}") or bare.count("[") - bare.count("]")):
         return b""
     left = "".join(bare.split('"')[::2]).encode(errors="replace").translate(None, NOT_BRACKETS)
@@ -102,9 +102,9 @@ def _closing(bare: str, opened: bytes) -> str:
 
 
 def _note_repeats(text: str, start: int, end: int, problems: Problems) -> None:
-    """Note each key of the valid value text[start:end] that its object has already."""
+    """Note each repeated key in the valid value text[start:end]."""
     piece = text[start:end]
-    # Every other part is what stands between two quotes; escapes hide the quotes that end nothing.
+    # Every other part stands between two quotes; quotes inside a string are hidden as escapes.
     parts = (_ESCAPED.sub("__", piece) if "\\" in piece else piece).split('"')
     between, strings = parts[::2], parts[1::2]
     if "\\" in piece:
@@ -131,7 +131,7 @@ def _note_repeats(text: str, start: int, end: int, problems: Problems) -> None:
 
 
 def _unescaped(piece: str, parts: list[str]) -> list[str]:
-    """The strings among the parts, as they mean."""
+    """The strings among the parts, unescaped."""
     strings, at = [], 0
     for number, part in enumerate(parts):
         if number % 2:

@@ -5,7 +5,7 @@
     parse('{"name": "book", "parameters": {}}')
     -> problems missing_arguments at 0:34, unexpected_key at 17:29
 
-What the arguments mean to the tool is not looked at; the evaluator json_schema can.
+Whether the arguments fit the tool is not checked here; the evaluator json_schema can check it.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ class ToolCallFormat(Options):
         return Parsed(problems=bounded(found))
 
     def corruptions(self) -> Mapping[str, Corruption]:
-        """JSON's ways to break an object, and those in which calls go wrong, by their labels."""
+        """Ways to break JSON objects and calls; each is named by the label `parse` gives it."""
         in_json = dict(JSON_CORRUPTIONS)
-        del in_json["mismatched_bracket"]  # a call need not hold an array to get one wrong
+        del in_json["mismatched_bracket"]  # a call may have no array whose bracket to change
         ways: dict[str, Corruption] = {
             **in_json,
             **{label: _in_one_call(change) for label, change in _CALL_CORRUPTIONS.items()},
@@ -131,7 +131,7 @@ class ToolCallFormat(Options):
         return ways
 
     def _problems(self, text: str, value: Any) -> tuple[Problem, ...]:
-        """What keeps the value of the text, which is strict JSON, from being calls."""
+        """The problems that keep the value of a strict JSON text from being calls."""
         faults = list(self._faults(value))
         found = places(text, (fault.path for fault in faults)) if faults else {}
         problems = []
@@ -191,7 +191,7 @@ class _Fault(NamedTuple):
     label: str
     message: str
     path: Path
-    """Where the value stands that is wrong, or whose key is."""
+    """The span of the wrong value, or of the value whose key is wrong."""
 
 
 def _problem(label: str, start: int, end: int) -> Problem:

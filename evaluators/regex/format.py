@@ -4,7 +4,7 @@
     RegexFormat(pattern="city=(?P<city>[^;]*)").parse("City=Oslo") -> problem wrong_case at 0:9
 
 RE2 has no lookaround and no backreferences, and its \\d, \\s and \\w are ASCII. A pattern made of
-literals and named groups is a layout: values can be written in it, and more is said of a mismatch.
+literals and named groups is a layout: it can render values, and its mismatches get better messages.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RegexFormat(Options):
     RegexFormat(pattern="(?P<id>[A-Z]-[0-9]+)").parse("A-31")   -> Parsed(value={"id": "A-31"})
     RegexFormat(pattern="(?P<id>[A-Z]-[0-9]+)").parse("A-31\\n") -> problem whitespace_around at 4:5
 
-    The value is the named groups that took part, or the text where the pattern names no group.
+    The value is the named groups that matched, or the text if the pattern has no named group.
     """
 
     name: ClassVar[str] = "regex"
@@ -63,7 +63,7 @@ class RegexFormat(Options):
         return pattern
 
     def for_value(self, value: Any) -> RegexFormat:
-        """The Format whose pattern has a place for each key of a record, unless one is set.
+        """The Format whose pattern has a group for each key of a record, unless one is set.
 
         {"city": "Oslo", "id": "A-1"} -> city=(?P<city>[^;\\n]*); id=(?P<id>[^;\\n]*)
         """
@@ -75,7 +75,7 @@ class RegexFormat(Options):
             if not isinstance(key, str) or not key.isidentifier():
                 raise ValueError(f"{key!r:.60} cannot name a group of a pattern")
             if not isinstance(text, str):
-                raise ValueError(f"{key!r:.60} holds no text: a pattern knows no other values")
+                raise ValueError(f"{key!r:.60} holds no text, and a pattern has no other values")
         return type(self)(pattern="; ".join(rf"{key}=(?P<{key}>[^;\n]*)" for key in value))
 
     def instruction(self, value: Any) -> str:
@@ -87,7 +87,7 @@ class RegexFormat(Options):
         return f"Answer with text that {matches}, and nothing else."
 
     def render(self, value: Any) -> str:
-        """The text that matches, where the pattern is a layout or the value is the text itself."""
+        """The matching text, if the pattern is a layout or the value is the text itself."""
         if isinstance(value, str):
             return checked(self, value, value)
         parts = layout(self.pattern)
@@ -97,7 +97,7 @@ class RegexFormat(Options):
         if sorted(names) != sorted(value) or not all(
             isinstance(value[name], str) for name in names
         ):
-            raise ValueError(f"{self.pattern!r:.80} holds the texts {', '.join(names)} alone")
+            raise ValueError(f"{self.pattern!r:.80} holds only the texts {', '.join(names)}")
         text = "".join(value[part.name] if part.name else part.text for part in parts)
         return checked(self, text, value)
 
@@ -132,7 +132,7 @@ class RegexFormat(Options):
         return {name: self._labelled(name, way) for name, way in ways.items()}
 
     def _labelled(self, name: str, corrupt: Corruption) -> Corruption:
-        """Where the pattern has another word for what was broken, nothing was to break."""
+        """The corruption, which gives None if `parse` has another label for the broken text."""
 
         def labelled(text: str, rng: Random) -> str | None:
             broken = corrupt(text, rng)
@@ -189,7 +189,7 @@ class RegexFormat(Options):
             yield _problem("no_match", start, end, f"nothing matches {self.pattern!r:.200}")
             return
         if match[0] <= start and end <= match[1]:
-            # The pattern takes some of the whitespace, and not all of it.
+            # The pattern matches some of the whitespace, but not all of it.
             yield from _whitespace(text, *match)
         if match[0] > start:
             yield _problem("text_before", start, start + len(text[start : match[0]].rstrip()))
@@ -240,7 +240,7 @@ def _problem(label: str, start: int, end: int, message: str | None = None) -> Pr
 
 
 def _whitespace(text: str, start: int, end: int) -> Iterator[Problem]:
-    """What stands before and after a match that has nothing but whitespace around it."""
+    """The whitespace before and after a match, if nothing else is around it."""
     for span in ((0, start), (end, len(text))):
         if span[0] < span[1]:
             yield _problem("whitespace_around", *span)

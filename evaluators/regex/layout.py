@@ -1,9 +1,9 @@
-"""Patterns for RE2, and what can be said of those made of literals and named groups alone.
+"""Patterns for RE2, and layouts: patterns made of literals and named groups only.
 
     layout(r"id=(?P<id>\\d+)\\.") -> (Part("", "id="), Part("id", "\\d+"), Part("", "."))
     layout("a|b")               -> None: no layout, for it has an alternative
 
-Everything about a pattern is worked out once and kept.
+Results are cached by pattern.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _IN_GROUP: Final = re.compile(rf"\\.|{_CLASS}|(\((?!\?P?<))|(\))|[^\\\[()]", re.
 _REPEATED: Final = re.compile(rf"(\.|\\[dDsSwW]|{_CLASS})[*+]", re.DOTALL).fullmatch
 _CONTROLS: Final = {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}
 _LONGEST: Final = 1000
-"""Longer patterns get no pattern for what their matches start with: it would be too large."""
+"""Longer patterns get no pattern for prefixes of their matches: it would be too large."""
 
 
 class Part(NamedTuple):
@@ -36,7 +36,7 @@ class Part(NamedTuple):
 
 @lru_cache(256)
 def compiled(pattern: str, *, case_sensitive: bool = True, longest: bool = False) -> Any:
-    """The pattern as RE2 has it, which writes nothing to stderr; re2.error where it has it not."""
+    """The pattern compiled by RE2, with nothing written to stderr; re2.error if it is refused."""
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = case_sensitive
@@ -67,7 +67,7 @@ def fault(pattern: str) -> str | None:
 
 
 def found(pattern: str, text: str) -> tuple[int, int] | None:
-    """Where the leftmost match stands, the longest one there; an empty one counts for nothing."""
+    """The span of the leftmost match, the longest one there; an empty match does not count."""
     match = compiled(pattern, longest=True).search(text)
     return match.span() if match and match.end() > match.start() else None
 
@@ -109,9 +109,9 @@ def _group_end(pattern: str, pos: int) -> int | None:
 
 @lru_cache(256)
 def prefixes(pattern: str) -> Any:
-    """What every beginning of a match matches, where that is known; else None.
+    """A pattern that matches every prefix of a match; None if there is none.
 
-    It is known where the groups repeat one class, as `[^;]*` does; others are taken whole.
+    A group that repeats one class, such as `[^;]*`, may be cut anywhere; others count as whole.
     """
     parts = layout(pattern)
     if parts is None or len(pattern) > _LONGEST:
@@ -142,7 +142,7 @@ class Missing(NamedTuple):
 
 
 def missing(parts: Sequence[Part], text: str) -> Missing | None:
-    """The first literal that the text lacks, where it has another one.
+    """The first literal that the text lacks, and what it has in its place.
 
     missing(layout("a=(?P<a>.*); b=(?P<b>.*)"), "a=1, b=2") -> Missing("; b=", 2, 8, True)
     """

@@ -5,8 +5,8 @@
 
 Every cell is text. Stricter than the RFC, where readers differ or where prose would pass: the names
 of the columns are unique and not empty, no line is blank, and outside quotes a field neither begins
-nor ends with a blank and holds no control character. A table of one column has no delimiters by
-which it could be told from other lines of text, so its lines are taken as they are, unless another
+nor ends with a blank and holds no control character. A table of one column has no delimiters to
+distinguish it from other lines of text, so its lines are taken as they are, unless another
 delimiter splits them evenly or a code fence stands among them.
 """
 
@@ -32,7 +32,7 @@ from harness.contracts import Corruption, Options, Parsed, Shape
 from harness.records import Problem
 from harness.surroundings import strictly
 
-# What a cell of a one-column table may be without quotes: nothing that anything else could be.
+# What a cell of a one-column table may be without quotes: nothing that could be something else.
 _PLAIN: Final = re.compile(r"\w(?:[\w .:-]*\w)?").fullmatch
 
 

@@ -2,7 +2,7 @@
 
     corruptions_of(",")["empty_column"]("a,b\\n1,2", Random(1)) -> ",b\\n1,2"
 
-The text must be a valid table by the delimiter. A way that a table does not offer gives None.
+The text must be a valid table with this delimiter. A corruption that does not apply gives None.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def corruptions_of(delimiter: str) -> Mapping[str, Corruption]:
         return lambda text, rng: way(text, rng, delimiter)
 
     def around(way: Corruption) -> Corruption:
-        # A line more is a row more where there is one column.
+        # With one column, an extra line is an extra row.
         return lambda text, rng: None if _width(text, delimiter) == 1 else way(text, rng)
 
     outside = dict(surroundings.CORRUPTIONS)

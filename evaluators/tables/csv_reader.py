@@ -3,7 +3,7 @@
     read("city,nights\\nOslo,4", ",")    -> Parsed(value=[{"city": "Oslo", "nights": "4"}])
     rows_of('a,"b"', ",")[0][0].cells[1] -> Cell(start=2, end=5, value="b", quoted=True)
 
-What stands around a table is found by `lines_like_a_table`, which only matters for a broken text.
+`lines_like_a_table` finds the text around a table; it is needed only for a broken text.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 
 def read(text: str, delimiter: str) -> Parsed:
-    """A text that holds a table alone as a list of records, or its problems."""
+    """The records of a text that is a table and nothing else, or its problems."""
     rows, problems = rows_of(text, delimiter)
     if wrong := _by_another(text, rows, delimiter):
         return Parsed(problems=tuple(wrong))
@@ -83,7 +83,7 @@ def read(text: str, delimiter: str) -> Parsed:
 
 
 def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
-    """Every row, blank lines left out, and what is wrong with its fields; each character once."""
+    """Every row but blank lines, and what is wrong with its fields; reads each character once."""
     problems: list[Problem] = []
 
     def note(label: str, start: int, end: int) -> None:
@@ -121,7 +121,7 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
 
 @functools.cache
 def _patterns(delimiter: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """A field and what ends it; and a quoted field as it is with backslashes before its quotes."""
+    """Patterns for a field and what ends it, and for a quoted field with backslashed quotes."""
     sign = re.escape(delimiter)
     blank = "[ ]" if delimiter == "\t" else r"[ \t]"
     ending = rf"(?P<separator>{sign}|\r?\n|\r|\Z)"
@@ -189,7 +189,7 @@ def _width(rows: Sequence[Row]) -> int:
 
 
 def _by_another(text: str, rows: Sequence[Row], delimiter: str) -> list[Problem]:
-    """What is wrong with rows that are even only by a delimiter that was not asked for."""
+    """What is wrong with rows that have equal widths only with another delimiter."""
     if len(rows) < 2 or _width(rows) > 1:
         return []
     for other in DELIMITERS:
@@ -205,7 +205,7 @@ def _by_another(text: str, rows: Sequence[Row], delimiter: str) -> list[Problem]
 
 
 def lines_like_a_table(text: str, delimiter: str) -> set[str]:
-    """The lines that a broken table may consist of, by whatever delimiter it has most of them."""
+    """The lines that a broken table may consist of, by the delimiter that gives most of them."""
     others = [other for other in DELIMITERS if other != delimiter and other in text]
     found = max((_alike(text, sign) for sign in (delimiter, *others)), key=len)
     if not found:
@@ -220,7 +220,7 @@ def lines_like_a_table(text: str, delimiter: str) -> set[str]:
 
 
 def _alike(text: str, delimiter: str) -> list[Row]:
-    """The rows with delimiters that are no prose: of the usual width, or written without blanks."""
+    """The rows with delimiters that are not prose: of the usual width, or without blanks."""
     rows = rows_of(text, delimiter)[0]
     several = [row for row in rows if len(row.cells) > 1 and not _FOREIGN(text, row.start)]
     if not several:

@@ -4,8 +4,8 @@
     MarkdownTableFormat().parse("| a |\\n| --- |\\n| 1") -> problems truncated at 17:17
 
 Every cell is text, as it is written: Markdown inside a cell is kept, and only a backslash before a
-pipe is taken away. Stricter than GFM, which fills up and cuts rows until they fit: all rows are of
-one width, each has its outer pipes, and the columns have names, no two alike.
+pipe is removed. Stricter than GFM, which pads and cuts rows until they fit: all rows have the same
+width, each has its outer pipes, and the columns have unique names.
 """
 
 from __future__ import annotations

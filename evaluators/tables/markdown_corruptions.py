@@ -2,7 +2,7 @@
 
     CORRUPTIONS["no_rows"]("| a |\\n| --- |\\n| 1 |", Random(0)) -> "| a |\\n| --- |"
 
-The text must be as MarkdownTableFormat renders it. A way that a table does not offer gives None.
+The text must be as MarkdownTableFormat renders it. A corruption that does not apply gives None.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _COMMAS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(, )')
 
 
 def _one(text: str, rng: Random, fits: Callable[[str], Any]) -> re.Match[str] | None:
-    """A line whose value fits."""
+    """A line whose value the condition accepts."""
     lines = [line for line in _LINE.finditer(text) if fits(line["value"])]
     return rng.choice(lines) if lines else None
 

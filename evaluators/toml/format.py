@@ -34,10 +34,11 @@ _TWICE: Final = re.compile("twice|overwrite|mutate|redefine|Duplicate").search
 _KEYS: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+=|^[ \t]*+\[\[?[ \t]*+(?P<table>{KEY})", re.M)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _SOFT: Final = frozenset({"comment", "date_or_time", "nan_or_infinity", "control_character"})
-"""What does not keep tomllib from reading the rest."""
+"""Labels that do not keep tomllib from reading the rest."""
 _LOOKS: Final = re.compile(
     rf"[ \t]*+(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*+=|\]|# |\[\[?{KEY}\])"
     r"""|[ \t]*+\[\[?[ \t]*+[\w"'][\w "'.-]*+\]*+\s*+\Z"""  # a header, broken ones too
+    rf"|[ \t]*+\[\[?[ \t]*+{KEY}[ \t]*+\]?\s*+\Z"  # or with any text in quotes
     r"""|[ \t]++(?!["'\w -]+:)\S"""  # belongs to a line above it, and is no line of JSON
     rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\S++\s*+\Z)"""  # a colon for an equals sign
     r"|[\w-]++\Z"  # a key that is cut off
@@ -101,7 +102,7 @@ class TomlFormat(Options):
             Problem(*_not_raw(found[0]), found.start(), found.end())
             for found in _NOT_RAW.finditer(text)
         ]
-        # One for one, so that the spans of all else hold.
+        # Replaced one for one, so that all other spans stay right.
         text = _NOT_RAW.sub("\ufffd", text) if problems else text
         problems += scan(text, self.max_depth, self.comments)
         if not all(problem.label in _SOFT for problem in problems):
@@ -121,7 +122,7 @@ def _load(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        # A thread's stack is empty, so the caller's does not decide.
+        # A new thread starts with an empty stack, so the caller's depth does not matter.
         with ThreadPoolExecutor(1) as fresh:
             return fresh.submit(tomllib.loads, text).result()
 

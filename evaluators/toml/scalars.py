@@ -29,11 +29,11 @@ _LIKE_A_NUMBER: Final = re.compile(
 ).fullmatch
 _FIRST_OF_SEVERAL: Final = re.compile(rf"[^\s,]++(?:[ \t]*+,|[ \t]++{KEY}[ \t]*+=)").match
 _DIGITS: Final = 80
-"""An integer with more of them is out of range, and is not converted to find out."""
+"""An integer with more digits is out of range, which needs no conversion to find out."""
 
 
 def wrong(word: str, inside: bool = False) -> str:
-    """The label of a value without quotes, or nothing where it is a number or a boolean."""
+    """The label of a value without quotes; "" if it is a valid number or boolean."""
     if word in ("true", "false"):
         return ""
     if found := _INTEGER(word):

@@ -1,8 +1,8 @@
-"""Finds in one pass, without recursion, what is wrong with a TOML text, all of it.
+"""Finds all that is wrong with a TOML text in one pass, without recursion.
 
     scan("city = Oslo\nok = True") -> problems bare_value at 7:11, python_literal at 17:21
 
-It knows TOML's grammar, and what no JSON value can hold (dates, infinity) or the options forbid
+It checks TOML's grammar, values that JSON cannot hold (dates, infinity) and what the options forbid
 (comments, depth). Which keys may be defined where is left to tomllib, which reads what passes here.
 """
 
@@ -43,7 +43,7 @@ def scan(text: str, max_depth: int = 64, comments: bool = False) -> tuple[Proble
 
 
 def further_lines(text: str, max_depth: int) -> set[str]:
-    """The lines on which values go on that an earlier line began, where they come to an end.
+    """The lines that continue a value from an earlier line, if that value is complete.
 
     further_lines("a = [\\n  1\\n]\\nb = 2", 64) -> {"  1", "]"}
     """
@@ -60,7 +60,7 @@ class _Scanner:
         self.problems: list[Problem] = []
         self.at = 0
         self.depth = 1
-        """How many tables and arrays are open in the table that the last header named."""
+        """How many tables and arrays are open at the table that the last header named."""
         self.arrays: set[tuple[str, ...]] = set()
         self.never_closed: set[str] = set()
         self.further: set[str] = set()
@@ -83,7 +83,7 @@ class _Scanner:
         self.problems.append(Problem(label, message or LABELS[label], start, end))
 
     def _too_deep(self, start: int, end: int) -> None:
-        """Note it, and leave the rest of the text alone."""
+        """Note the problem, and stop reading the text."""
         self._note("too_deep", start, end)
         self.at = len(self.text)
 
@@ -101,7 +101,7 @@ class _Scanner:
         self.at = end
 
     def _rest_of_line(self, label: str) -> None:
-        """Nothing but a comment may follow; the label says what else does."""
+        """Only a comment may follow on the line; anything else gets the label."""
         self._blank()
         end = self._line_end()
         if self.text[self.at : self.at + 1] == "#":
@@ -141,7 +141,7 @@ class _Scanner:
             self._value(depth)
 
     def _key(self, depth: int, inside: bool = False) -> int:
-        """Take a key and its equals sign; the depth of its value, 0 without one."""
+        """Read a key and its equals sign; return the depth of its value, 0 without one."""
         start = self.at
         found = _KEY.match(self.text, start)
         if found and found["sign"]:
@@ -169,7 +169,7 @@ class _Scanner:
         return 0
 
     def _value(self, depth: int) -> None:
-        """Take a value and the rest of its line; brackets are kept on a list of our own."""
+        """Read a value and the rest of its line; open brackets are kept in a list."""
         text = self.text
         sign = self.at - 1
         stack: list[_Open] = []
@@ -244,15 +244,15 @@ class _Scanner:
                 expects = "comma"
 
     def _complete(self, sign: int) -> None:
-        """Keep the lines that go on with a value whose equals sign stands there."""
+        """Note the further lines of the value whose equals sign stands there."""
         if self.text[sign] == "=":
             lines = self.text[sign : self._line_end()].split("\n")[1:]
             self.further.update(line for line in lines if line.strip())
 
     def _scalar(self, inside: bool) -> bool:
-        """Take a text or a bare word, and what stands behind it up to a comma or the line's end.
+        """Read a text or a bare word, and what stands behind it up to a comma or the line's end.
 
-        False where it is a text whose quotes nothing closes.
+        False if it is a text whose quotes are never closed.
         """
         text, start = self.text, self.at
         quote = next((quote for quote in QUOTES if text.startswith(quote, start)), "")
@@ -280,7 +280,7 @@ class _Scanner:
         return True
 
     def _string(self, quote: str) -> bool:
-        """Take a text in quotes; False where nothing closes them, and the line is then passed."""
+        """Read a text in quotes; False if they are never closed, and then the line is skipped."""
         start = self.at
         if quote not in self.never_closed and (end := closed(self.text, start, quote)):
             for span in bad_escapes(self.text, start, end, quote):
@@ -291,7 +291,7 @@ class _Scanner:
         if len(quote) == 1:
             cut = end == len(self.text)
         else:
-            # Looked for once, so that the time stays linear.
+            # Searched once only, so that the time stays linear.
             cut = quote not in self.never_closed and not _NEXT_KEY.search(self.text, end)
             self.never_closed.add(quote)
         if cut:

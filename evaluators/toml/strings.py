@@ -33,22 +33,22 @@ _ESCAPE: Final = re.compile(
 
 
 def closed(text: str, start: int, quote: str) -> int:
-    """Behind the quote that closes the one at `start`, or 0 where none does."""
+    """The position behind the quote that closes the one at `start`, or 0 if none does."""
     found = _CLOSED[quote].match(text, start)
     return found.end() if found else 0
 
 
 def over_lines(text: str, start: int, quote: str) -> int:
-    """The same where TOML wants the text on one line, and it goes on over lines; else 0.
+    """The same for a text that spans lines although TOML wants it on one; else 0.
 
-    None of them is a statement, and nothing that is not TOML's follows the closing quote.
+    None of these lines is a statement, and only valid TOML follows the closing quote.
     """
     found = _OVER_LINES[quote].match(text, start)
     return found.end() if found else 0
 
 
 def bad_escapes(text: str, start: int, end: int, quote: str) -> list[tuple[int, int]]:
-    """Where backslashes stand that start no escape."""
+    """The spans of invalid escapes."""
     if quote[0] == "'":
         return []
     return [

@@ -3,7 +3,7 @@
     CORRUPTIONS["doctype"]("<data>\\n  <a>1</a>\\n</data>", Random(0))
         -> "<!DOCTYPE data SYSTEM \"data.dtd\">\\n<data>..."
 
-The text must be as XmlFormat renders it. A way that a document does not offer gives None.
+The text must be as XmlFormat renders it. A corruption that does not apply gives None.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _unclosed_tag(text: str, rng: Random) -> str | None:
 
 
 def _bare(entity: str, sign: str, added: str) -> Corruption:
-    """`entity` is a pattern that leaves out what would be read as something else."""
+    """`entity` is a pattern without the entities that would be read as something else."""
 
     def broken(text: str, rng: Random) -> str | None:
         if re.search(entity, text):

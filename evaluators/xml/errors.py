@@ -1,9 +1,9 @@
-"""Why expat stopped: its error and the bytes around it, as a label and what exactly is wrong.
+"""Explains why expat stopped: a label and a message from its error and the bytes around it.
 
     explained(b"<d><a b=c>x</a></d>", 4, 8, ["d"], True) -> Found("unquoted_attribute", 8, 9, ...)
 
-Expat tells one code for most mistakes (4, "invalid token") and where it met the first byte that it
-could not take; which mistake it is shows in the tag or the text before that byte.
+Expat gives one code for most mistakes (4, "invalid token") and the first byte that it could not
+accept; the tag or the text before that byte shows which mistake it is.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Found(NamedTuple):
 def explained(
     data: bytes, code: int, at: int, open_elements: Sequence[str], started: bool
 ) -> Found:
-    """Expat's error as a label and a span, given which elements are open and whether any was."""
+    """Expat's error as a label and a span, given which elements are open and if any ever was."""
     if started and not open_elements:
         return _after(data, at)
     if code in _ENDS:

@@ -67,7 +67,7 @@ class XmlFormat(Options):
         text = "\n".join(self._lines(value))
         parsed = self.parse(text)
         if not parsed.ok or not same_value(parsed.value, value):
-            why = parsed.problems[0].message if parsed.problems else "it would not come back"
+            why = parsed.problems[0].message if parsed.problems else "it parses to another value"
             raise ValueError(f"XML cannot hold {value!r:.80}: {why}")
         return text
 
@@ -143,7 +143,7 @@ def _children(value: Any) -> tuple[list[str], list[tuple[str, Any]], str]:
     if isinstance(value, str):
         return [], [], value
     if not isinstance(value, dict | list) or not value:
-        raise ValueError(f"XML holds texts and what is made of them, and no {value!r:.40}")
+        raise ValueError(f"XML holds texts, and lists and records of texts, not {value!r:.40}")
     if isinstance(value, list):
         return [], [("item", child) for child in value], ""
     attributes, children, text = [], [], ""
@@ -214,7 +214,7 @@ def _end(text: str, start: int, fenced: bool) -> int:
 
 
 def _around(label: str, text: str, start: int, end: int) -> Iterator[Problem]:
-    """The fences of a stretch outside the document, and the prose between them."""
+    """The fences in a part outside the document, and the prose between them."""
     piece = text[start:end]
     at = 0
     for fence in [*_FENCE.finditer(piece), None]:

@@ -4,8 +4,8 @@
     read("<d>a & b</d>")    -> problems bare_ampersand at 5:6
 
 Expat stops at the first error. Signs that are wrong wherever they stand (a bare &, a bare <, an
-unknown entity, a DOCTYPE) are noted all at once, covered with as many harmless bytes, and the text
-is read again, so that what else is wrong with it comes to light.
+unknown entity, a DOCTYPE) are noted all at once and replaced by as many harmless bytes. Then the
+text is read again, to find what else is wrong with it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
 
 class Reading(NamedTuple):
-    """A document's value, or its problems; `rest` is where text that is no markup follows it."""
+    """A document's value, or its problems; `rest` is where plain text after it begins."""
 
     value: Any
     problems: tuple[Problem, ...]
@@ -105,7 +105,7 @@ class _Element:
 
 
 class _Document:
-    """What expat's events tell of one document."""
+    """Collects what expat's events say about one document."""
 
     def __init__(self, data: bytes, max_depth: int, comments: bool, root: str | None) -> None:
         self.data, self.max_depth, self.comments, self.root = data, max_depth, comments, root
@@ -126,7 +126,7 @@ class _Document:
         parser.StartDoctypeDeclHandler = self.doctype
 
     def read(self) -> Found | None:
-        """Read all of it, and return what expat stopped at."""
+        """Read the whole text, and return the error that expat stopped at."""
         try:
             self.parser.Parse(self.data, True)
             return None
@@ -200,7 +200,7 @@ class _Document:
 
 
 class _DoctypeError(Exception):
-    """Ends the reading before anything that a DOCTYPE declares is read."""
+    """Stops the parser before it reads anything that a DOCTYPE declares."""
 
     def __init__(self, found: Found) -> None:
         self.found = found
@@ -209,7 +209,7 @@ class _DoctypeError(Exception):
 def read(
     text: str, *, max_depth: int = 64, comments: bool = False, root: str | None = None
 ) -> Reading:
-    """The one document that the text is, or what is wrong with it; linear in the text's length."""
+    """The text as one document, or what is wrong with it; linear in the text's length."""
     data = text.encode("utf-8", "surrogatepass")
     document = _Document(data, max_depth, comments, root)
     stopped = document.read()
@@ -270,7 +270,7 @@ def _unbound(data: bytes) -> Found | None:
 def _in_characters(
     text: str, found: list[Found], rest: int | None
 ) -> tuple[tuple[Problem, ...], int | None]:
-    """What was found by byte as problems by character."""
+    """The findings, with spans in bytes, as problems with spans in characters."""
     if text.isascii():
         where: Mapping[int, int] | None = None
     else:

@@ -74,7 +74,7 @@ def _replaced(text: str, member: _Member, new: str) -> str:
 def _one(
     rng: Random, text: str, fits: Callable[[_Member], Any], key: bool = False
 ) -> _Member | None:
-    """A scalar that fits; with `key`, one that is the value of a key."""
+    """A scalar that the condition accepts; with `key`, one that is the value of a key."""
     members = [
         member
         for member in _members(text)
@@ -161,7 +161,7 @@ def _missing_colon(text: str, rng: Random) -> str | None:
     last = text.rstrip().rfind("\n")
 
     def fits(member: _Member) -> bool:
-        # Behind a dash, the next key would be what fits nothing.
+        # Behind a dash, the next key would be the badly indented one.
         return member.key > 0 and member.end < last and text[member.key - 2] != "-"
 
     member = _one(rng, text, fits, True)

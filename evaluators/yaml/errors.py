@@ -1,4 +1,4 @@
-"""Says what libyaml stumbled over, in the words of the one who wrote the text.
+"""Explains libyaml's errors in terms of the text that caused them.
 
 "a: b: c"  "mapping values are not allowed in this context" -> unquoted_colon at 4:5
 "a: 'it's'"  "did not find expected key"                    -> unescaped_quote at 7:9
@@ -37,7 +37,7 @@ class Closed(NamedTuple):
 
 
 def filled(text: str, error: Problem) -> str | None:
-    """The text with the mistake filled in at the same length; None where that would not help."""
+    """The text with the mistake replaced at the same length; None if that would not help."""
     fill = _FILL.get(error.label)
     if fill is None or error.start == error.end:
         return None
@@ -45,13 +45,13 @@ def filled(text: str, error: Problem) -> str | None:
 
 
 def line_end(text: str, at: int) -> int:
-    """Where the line ends that `at` stands in, blanks at its end left out."""
+    """Where the line of `at` ends, without the blanks at its end."""
     end = text.find("\n", at)
     return at + len(text[at : len(text) if end < 0 else end].rstrip())
 
 
 def until(pattern: re.Pattern[str], text: str, at: int) -> int:
-    """Where what the pattern matches at `at` ends."""
+    """Where the pattern's match at `at` ends."""
     found = pattern.match(text, at)
     return found.end() if found else at
 
@@ -156,7 +156,7 @@ def _in_brackets(text: str, at: int, stop: int, closed: Closed) -> tuple[str, in
         return "extra_comma", at, at + 1, ""
     if quoted and here not in "\"'":
         return "unescaped_quote", at, min(stop, until(_ITEM, text, at)), ""
-    # An unquoted text takes a quoted key behind it in: `1 "b": 2`.
+    # An unquoted text swallows a quoted key behind it: `1 "b": 2`.
     key = _KEY_AT_END.search(before)
     at = closed.end + key.start() if key else at
     return "missing_comma", at, at, ""

@@ -3,8 +3,8 @@
     reads("{'a': True, b: [1, 2,],}") -> (True, 15), the steps it took
     reads('{"a" "b"}')                -> (False, 3)
 
-YAML's flow style holds nearly all of JSON and forgives more: bare and single-quoted strings,
-comments, trailing commas, keys without values. This recognizes that style alone, by the rules of
+YAML's flow style contains nearly all of JSON and allows more: bare and single-quoted strings,
+comments, trailing commas, keys without values. This recognizes only that style, by the rules of
 js-yaml's parser and constructor with the limits and the schema that promptfoo gives them (the types
 of js-yaml 4, repeated keys allowed). It builds nothing and does not recurse.
 
@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 MAX_DEPTH: Final = 99
-"""A node inside this many open collections is beyond js-yaml's `maxDepth`, which is 100 and counts
+"""A node inside this many open collections exceeds js-yaml's `maxDepth`, which is 100 and counts
 the document too."""
 
 _WS: Final = r" \t\r\n"
@@ -90,7 +90,7 @@ class _Reader:
         self.steps = 1
 
     def space(self) -> int:
-        """Go over whitespace and comments."""
+        """Skip whitespace and comments."""
         match = _SPACE(self.text, self.pos)
         self.pos = match.end() if match else self.pos
         return self.pos

@@ -103,9 +103,9 @@ class YamlFormat(Options):
         return {name: self._own(name, way) for name, way in ways.items()}
 
     def _own(self, name: str, way: Corruption) -> Corruption:
-        """The corruption, or None where the broken text is one of another kind.
+        """The corruption, or None if the broken text would be valid or get another label.
 
-        `Sure:` before `{}` makes a mapping that is as good as any.
+        `Sure:` before `{}`, for example, makes a valid mapping.
         """
 
         def corrupt(text: str, rng: Any) -> str | None:
@@ -132,7 +132,7 @@ def _block(value: Any, indent: int, depth: int) -> Iterator[str]:
         if isinstance(value, dict):
             yield head + "\n"
         else:
-            # The first line of what is inside stands on the line of the dash.
+            # The first line of the inner value stands on the line of the dash.
             yield head + " " + next(lines)[indent + 2 :]
         yield from lines
 

@@ -1,6 +1,6 @@
 """The labels of strict YAML, each with its meaning.
 
-LABELS["merge_key"] -> "the key << merges another mapping, which is not taken"
+LABELS["merge_key"] -> "the key << merges another mapping, which is not allowed"
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ LABELS: Final[dict[str, str]] = {
     "too_deep": "more mappings and lists are open at once than `max_depth` allows",
     "truncated": "the text ends before a quote, a bracket or a key is closed",
     "duplicate_key": "a mapping repeats a key",
-    "complex_key": "a key is no text: a number, a literal, a collection, or marked with `?`",
-    "merge_key": "the key << merges another mapping, which is not taken",
+    "complex_key": "a key is not text: a number, a literal, a collection, or marked with `?`",
+    "merge_key": "the key << merges another mapping, which is not allowed",
     "missing_value": "a key or a list item has no value; YAML reads null there",
     "missing_colon": "a line among keys has no colon, or no space behind it",
     "ambiguous_scalar": "parsers disagree on the type of an unquoted text, or take it for another",

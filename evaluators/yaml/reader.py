@@ -4,8 +4,8 @@
     read("a: yes\na: b: c") -> problems ambiguous_scalar at 3:6, duplicate_key at 7:8,
                                unquoted_colon at 11:12
 
-An error ends libyaml's events. Where the mistake is small, such as an unquoted colon, it is filled
-in at the same length and the text is read again, so that what stands behind it comes to light too.
+An error ends libyaml's events. If the mistake is small, such as an unquoted colon, it is replaced
+at the same length and the text is read again, to find the mistakes behind it too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOTS: Final[dict[str, Any]] = {"object": dict, "array": list, "any": object}
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_READS: Final = 8
-"""So often a text is read with its mistakes filled in, which bounds the time."""
+"""How often a text is read again with a mistake replaced, at most; this bounds the time."""
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]++|(?<!\S)#[^\r\n]*+)*+")
 _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
 _TABS: Final = re.compile(r"\t+")
@@ -55,11 +55,11 @@ class _Open(msgspec.Struct):
 
 
 def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool = False) -> Parsed:
-    """The one document of a text, or all problems that come to light; spans are those of `text`."""
+    """The one document of a text, or all problems found; spans are those of `text`."""
     errors = [
         Problem(*_unraw(found[0]), found.start(), found.end()) for found in NOT_RAW.finditer(text)
     ]
-    # One for one, and with nothing that has a meaning, so that the rest is read as it stands.
+    # Replaced one for one by a character without a meaning, so that the rest is read as it is.
     current = NOT_RAW.sub("\ufffd", text)
     for _ in range(_MOST_READS):
         reader = _Reader(current, root, max_depth, comments)
@@ -76,7 +76,7 @@ def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool =
 
 
 class _Reader:
-    """One pass over the events: the value, and problems of what is no syntax error."""
+    """One pass over the events: the value, and the problems that are not syntax errors."""
 
     def __init__(self, text: str, root: Root, max_depth: int, comments: bool) -> None:
         self.text = text
@@ -100,7 +100,7 @@ class _Reader:
                     break
         except yaml.MarkedYAMLError as found:
             error = explain(self.text, found, self.closed)
-            # What the events did not reach may be text, so only blanks and comments are looked at.
+            # Text behind the last event may be a scalar, so only blanks and comments are checked.
             self._gap(until(_BLANK, self.text, self.last))
         else:
             self._check_root()
@@ -116,7 +116,7 @@ class _Reader:
             self.last = max(self.last, event.end_mark.index)
 
     def _take(self, event: Any) -> bool:
-        """Put one event into the value; False where the rest is not read."""
+        """Put one event into the value; False if the rest is not to be read."""
         start, end = event.start_mark.index, event.end_mark.index
         if isinstance(event, yaml.ScalarEvent):
             self._properties(event, start)
@@ -188,7 +188,7 @@ class _Reader:
             self._attach(self._clear(value, start, end))
 
     def _block_text(self, value: str, start: int, end: int) -> str | Unclear:
-        """The text below `|` or `>`, unclear where parsers disagree about its last line."""
+        """The text below `|` or `>`; unclear if parsers disagree about its last line."""
         first = until(_TO_LINE_END, self.text, start)
         self._gap(first, start)
         chomping = _CHOMPING.match(self.text, start)
@@ -201,7 +201,7 @@ class _Reader:
         return value
 
     def _clear(self, value: Any, start: int, end: int) -> Any:
-        """The value of a scalar that is no key; what is wrong with it is noted."""
+        """The value of a scalar that is not a key; its problems are noted."""
         if isinstance(value, Unclear):
             self._note(value.label, start, end, value.message)
         elif value is _NOTHING and self.stack:
@@ -232,7 +232,7 @@ class _Reader:
         self._set_key(key, start)
 
     def _indented(self, start: int, end: int) -> None:
-        """Note lines of quotes or brackets that go on no deeper than what they stand in."""
+        """Note continued lines of quotes or brackets indented no deeper than their parent."""
         parent = self.stack[-1] if self.stack else None
         if parent is None or parent.flow:
             return
@@ -274,7 +274,7 @@ class _Reader:
             self._note("wrong_root", start, start + len(inner), f"the root is no {self.kind}")
 
     def _gap(self, end: int, start: int | None = None) -> None:
-        """Note what must not stand between two events."""
+        """Note the problems in the text between two events."""
         for found in _IN_GAP.finditer(self.text, self.last if start is None else start, end):
             if found["comment"]:
                 at = found.start()

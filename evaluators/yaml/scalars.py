@@ -3,8 +3,9 @@
     plain("12")    -> 12             plain("Oslo") -> "Oslo"
     plain("12:30") -> Unclear("ambiguous_scalar", "12:30 is a number (sexagesimal) to ...")
 
-YAML 1.1 and 1.2 resolve unquoted texts by different rules. What both read as JSON does is a number,
-true, false or null; what both read as text is text; all else is ambiguous and must be quoted.
+YAML 1.1 and 1.2 resolve unquoted texts by different rules. A text that both read as JSON does is a
+number, true, false or null; one that both read as text is text; any other is ambiguous and must be
+quoted.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def plain(text: str) -> Any:
         if math.isfinite(value):
             return value
         return Unclear("nan_or_infinity", f"{_short(text)} is beyond a float's range")
-    # Most words are none of these; only some characters can start one.
+    # Most words match none of these patterns; only some characters can start a match.
     if text[:1] in "~NnTtFfYyOo<=.+-0123456789":
         if _NOT_FINITE(text):
             return Unclear("nan_or_infinity", f"{text} is no number that JSON has")
@@ -110,7 +111,7 @@ def _stands_alone(text: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """In double quotes; what is no printable text is escaped, and a lone surrogate refused."""
+    """The text in double quotes, unprintable characters escaped; refuses a lone surrogate."""
     if any("\ud800" <= char <= "\udfff" for char in text):
         raise ValueError("YAML does not hold a lone surrogate")
     return NOT_RAW.sub(

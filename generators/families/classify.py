@@ -4,7 +4,7 @@
     Ada Lopez writes about the visa.
         ->  {"label": "travel", "sender": "Ada Lopez"}
 
-The clue stands beside its label in the prompt, so nothing needs to be known, only found.
+The clue stands beside its label in the prompt, so it only has to be found.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ QUOTABLE = ("CSV", "semicolon table", "INI")
 
 
 def make(context: Context) -> Draft:
-    """One row becomes a record; two or three, at times, a table."""
+    """One row becomes a record; sometimes two or three become a table."""
     dice = context.dice
     own = context.format.name.replace("_", " ").casefold()
     notation = dice.choice([name for name in NOTATIONS if name.casefold() != own])

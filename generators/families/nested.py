@@ -38,7 +38,7 @@ GROUP: Wording = {
 
 
 def make(context: Context) -> Draft:
-    """A record with one inner record; at hard strictness, at times, with a second one."""
+    """A record with one inner record; at hard strictness sometimes with a second one."""
     dice = context.dice
     style = context.style()
     count = 2 if context.strictness == "hard" and dice.chance(0.4) else 1
@@ -53,7 +53,7 @@ def make(context: Context) -> Draft:
             continue
         taken.add(child.domain)
         inner = context.values(child)
-        # A title-cased style also writes the group's own key so.
+        # A title-cased style also applies to the group's own key.
         key = child.domain.capitalize() if style == "title" else child.domain
         value[key] = inner
         keys.append(f"{key} ({', '.join(child.keys)})")

@@ -4,7 +4,7 @@
     Ada Lopez will be there on 2026-03-04, code A-2031.
         ->  {"guest": "Ada Lopez", "room": "A-2031", "check_in": "2026-03-04"}
 
-No two fields of the schema have values of one kind, so each value fits one key alone.
+No two fields of the schema have values of the same kind, so each value fits only one key.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ FACT: Wording = {
 def make(context: Context) -> Draft:
     """Two or three tools, and a request that names the arguments of one of them.
 
-    Where the Format holds several calls, at times there are two requests.
+    If the Format holds several calls, there are sometimes two requests.
     """
     dice = context.dice
     style = "camel" if "camel" in context.abilities.styles and dice.chance(0.3) else "snake"
