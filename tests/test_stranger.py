@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from harness.cli import main
 from harness.commands.new import write
-from tests.fakes import ROOT
+from tests.fakes import ROOT, import_path
 
 TUTORIAL = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 PYPROJECT = """
@@ -136,7 +136,7 @@ class Site:
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=cwd or self.folder,
-            env=os.environ | {"PYTHONPATH": f"{self.path}{os.pathsep}{ROOT}"},
+            env=os.environ | {"PYTHONPATH": import_path(self.path, ROOT)},
             capture_output=True,
             text=True,
             check=False,
