@@ -142,8 +142,8 @@ def _changes(bound: Format, value: Any, text: str) -> None:
     """The text around or within the value's own is rejected, or changes the value."""
     parsed = _parsed(bound, text)
     assert not (parsed.ok and same_value(parsed.value, value)), (
-        f"{bound.name}: {text!r} is accepted as {value!r}, so what is not of the value is passed "
-        f"over"
+        f"{bound.name}: {text!r} is accepted as {value!r}, so text that is not part of the value "
+        f"is ignored"
     )
 
 

@@ -1,11 +1,11 @@
-"""What a data set is made of, and the proof that train and eval share nothing.
+"""Statistics of a data set, and the proof that train and eval share nothing.
 
     collect_stats(train, eval)["separation"]["entity_values"]
         ->  {"train": 9312, "eval": 1480, "shared": 0, "shared_first": [], "measured": "..."}
 
-Everything is counted in one pass over each split. Memory grows with the eval split alone: its
-values and prompts are kept, and those of train are looked up among them. All but the wordings is
-read off the Examples themselves, so the proof holds for any generator, whatever it claims.
+Everything is counted in one pass over each split. Memory grows only with the eval split: its values
+and prompts are kept, and those of train are looked up among them. All but the wordings is read off
+the Examples themselves, so the proof holds for any generator, whatever it claims.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def entity(leaf: Any) -> str | None:
-    """The scalar as a text to compare, or None where it is too small to belong to anyone.
+    """The scalar as a text to compare, or None if it is too small to belong to one split.
 
-    Flags, nulls, one- and two-digit numbers and strings of one character are no entities.
+    Flags, nulls, one- and two-digit numbers and strings of one character are not entities.
     """
     if leaf is None or isinstance(leaf, bool):
         return None
@@ -173,7 +173,7 @@ def _nested(value: Any) -> str:
 
 
 def quantiles(counts: Counter[int]) -> dict[str, float]:
-    """Minimum, quantiles, mean and maximum of a histogram; empty where nothing was counted."""
+    """Minimum, quantiles, mean and maximum of a histogram; empty if nothing was counted."""
     total = counts.total()
     if not total:
         return {}
