@@ -161,7 +161,7 @@ def generate(
 @main.command()
 @run_options
 def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
-    """Fine-tune on the train Examples; goes on from the last checkpoint."""
+    """Fine-tune on the train Examples; resumes from the last checkpoint."""
     from harness.run import stages
 
     if _followed(config, overrides, out):
