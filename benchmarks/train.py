@@ -360,6 +360,7 @@ def _trl(spec: dict[str, Any]) -> dict[str, Any]:
 
     from harness.contracts import bytes_of
     from harness.engine.models import memory_peaks
+    from harness.engine.torch_private import cpu_has_bf16
 
     on_gpu = torch.cuda.is_available()
     if spec["limit"] and on_gpu:
@@ -386,14 +387,15 @@ def _trl(spec: dict[str, Any]) -> dict[str, Any]:
     nf4: Any = transformers.BitsAndBytesConfig
     began = time.perf_counter()
     torch.manual_seed(0)
+    dtype = torch.bfloat16 if on_gpu or cpu_has_bf16() else torch.float32  # the faster, as ours
     model = transformers.AutoModelForCausalLM.from_pretrained(
         spec["model"],
-        dtype=torch.bfloat16,
+        dtype=dtype,
         quantization_config=nf4(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_compute_dtype=dtype,
         ),
         **({"device_map": {"": 0}} if on_gpu else {}),
     )
@@ -408,7 +410,7 @@ def _trl(spec: dict[str, Any]) -> dict[str, Any]:
         learning_rate=RATE,
         lr_scheduler_type="linear",
         warmup_steps=math.ceil(0.03 * spec["steps"]),
-        bf16=True,
+        bf16=dtype == torch.bfloat16,
         use_cpu=not on_gpu,
         gradient_checkpointing=spec.get("checkpointing", False),
         gradient_checkpointing_kwargs={"use_reentrant": False},
