@@ -27,6 +27,8 @@ from harness.records import Completion, Example, Metric, Problem, Verdict
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
 Split = Literal["train", "eval"]
+CHOOSE_BY = ("format_success_rate", "exact_match_rate")
+"""The rates that checkpoints are chosen by: the first decides, the second between equals."""
 Shape = Literal["record", "table", "tree", "list", "call"]
 """What a value looks like.
 

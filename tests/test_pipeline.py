@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.config import Config, load_config
-from harness.errors import DataError
+from harness.errors import DataError, UserError
 from harness.records import Completion, Example
 from harness.run import stages
 from harness.run.folder import RunFolder
@@ -101,7 +101,9 @@ def test_two_folders_are_byte_identical(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "again"),
     [
-        ('eval.evaluators=["json_strict:root=any", "extras"]', []),
+        ('eval.evaluators=["json_strict", "json_match", "extras"]', []),
+        # Checkpoints are chosen by these two; the adapter comes out the same.
+        ('eval.evaluators=["json_strict:root=any", "json_match"]', ["train"]),
         ("eval.dump_jsonl=dump.jsonl", []),
         ("report.tb_logdir=LOGS", []),
         ("eval.max_new_tokens=64", ["complete base", "complete sft"]),
@@ -128,7 +130,7 @@ def test_a_changed_evaluator_judges_again(tmp_path: Path) -> None:
     run_all(tmp_path)
     completions = {k: v for k, v in written(tmp_path).items() if k.startswith("completions")}
     run_all(tmp_path, picky)
-    assert CALLS == ["judge"] * 8
+    assert [*["judge"] * 4, "train", *["judge"] * 4] == CALLS
     row = json.loads((tmp_path / "verdicts" / "base.jsonl").read_text().splitlines()[0])
     assert (row["evaluator"], row["passed"]) == ("picky", False)
     assert completions.items() <= written(tmp_path).items()
@@ -147,10 +149,16 @@ def test_a_changed_evaluator_judges_again(tmp_path: Path) -> None:
         ("adapter/seen.txt", ["train"]),
     ],
 )
-def test_a_damaged_file_is_made_again(tmp_path: Path, name: str, again: list[str]) -> None:
+def test_a_changed_file_is_kept_and_a_lost_one_is_made_again(
+    tmp_path: Path, name: str, again: list[str]
+) -> None:
     run_all(tmp_path)
     first = written(tmp_path)
-    (tmp_path / name).write_text("damaged")
+    (tmp_path / name).write_text("edited")
+    with pytest.raises(UserError, match="changed since the run made it"):
+        run_all(tmp_path)
+    assert (tmp_path / name).read_text() == "edited"
+    (tmp_path / name).unlink()
     assert run_all(tmp_path) == again
     assert written(tmp_path) == first
 

@@ -19,19 +19,23 @@ from typing import Any
 import msgspec
 
 from harness.config import Config
-from harness.contracts import Evaluator, TrainingRun
+from harness.contracts import CHOOSE_BY, Evaluator, TrainingRun, rates_of
 from harness.errors import DataError, StoppedError
 from harness.files import atomic_file, digest, file_digest
 from harness.judging.tally import Tally, by_completion, tally
 from harness.judging.verdicts import judge
 from harness.judging.workers import dump_row
+from harness.plugins import component
 from harness.progress import say
 from harness.records import Completion, Example, Verdict, encode, read_records, write_records
 from harness.report.comparison import Arm
 from harness.report.plot import draw
 from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
+from harness.run.provenance import Maker, made_by
 from harness.run.sources import completions_by
+
+DATA_FILES = ("train.jsonl", "eval.jsonl", "stats.json", "stats.md")
 
 
 def run_all(run: RunFolder) -> dict[str, Tally]:
@@ -65,19 +69,24 @@ def _draw_curves(run: RunFolder) -> None:
 def generate(run: RunFolder) -> None:
     """Write data/train.jsonl, data/eval.jsonl and the statistics that prove their separation."""
     config = run.config
-    tables = config.tables()
-    inputs = digest([tables["data"], config.seed, _version("data")])
+    inputs = {"[data]": digest(config.tables()["data"]), "seed": str(config.seed)}
+    asked = [component("formats", name) for name in getattr(config.generator, "formats", ())]
+    makers: list[Maker] = [("generators", config.generator)]
+    makers += [("formats", each) for each in asked]
+    inputs |= made_by(makers, packages=["harness"])
     if run.is_current("data", inputs):
         say(f"data: {run.path / 'data'} is up to date")
         return
+    folder = run.path / "data"
+    run.begin("data", inputs, [folder / name for name in DATA_FILES])
     began = time.perf_counter()
-    run.record("data", inputs, write_data(config, run.path / "data"), seconds=_since(began))
+    run.record("data", inputs, write_data(config, folder), seconds=_since(began))
     say(f"data: {config.data.n_train} train and {config.data.n_eval} eval Examples")
 
 
 def write_data(config: Config, folder: Path) -> list[Path]:
-    """Write train.jsonl, eval.jsonl, stats.json and stats.md into a folder; returns their paths."""
-    train, held_out = folder / "train.jsonl", folder / "eval.jsonl"
+    """Write the Examples and their statistics into a folder; returns the files' paths."""
+    train, held_out, stats_json, stats_md = (folder / name for name in DATA_FILES)
     write_records(
         train, config.generator.generate("train", config.data.n_train, Random(config.seed))
     )
@@ -85,7 +94,6 @@ def write_data(config: Config, folder: Path) -> list[Path]:
         held_out, config.generator.generate("eval", config.data.n_eval, Random(config.seed))
     )
     stats = collect_stats(read_records(train, Example), read_records(held_out, Example))
-    stats_json, stats_md = folder / "stats.json", folder / "stats.md"
     with atomic_file(stats_json) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
     with atomic_file(stats_md) as temporary:
@@ -102,9 +110,20 @@ def train(run: RunFolder) -> Path:
 
     config = run.config
     tables = config.tables()
-    facts = [tables["train"], tables["model"], config.seed]
-    data = [file_digest(run.data("train")), file_digest(run.data("eval"))]
-    inputs = digest([*facts, *data, _version("train")])
+    choosing = [
+        each for each in config.evaluators if {rate.name for rate in rates_of(each)} & {*CHOOSE_BY}
+    ]
+    makers: list[Maker] = [("trainers", config.trainer)]
+    makers += [("evaluators", each) for each in choosing]
+    inputs = {
+        "[train]": digest(tables["train"]),
+        "[model]": digest(tables["model"]),
+        "[eval] evaluators": digest([f"{each.name} {each!r}" for each in choosing]),
+        "seed": str(config.seed),
+        "train.jsonl": file_digest(run.data("train")),
+        "eval.jsonl": file_digest(run.data("eval")),
+        **made_by(makers, packages=["harness.engine", "harness.backends", "harness.judging"]),
+    }
     if run.is_current("train", inputs):
         say(f"train: {run.adapter} is up to date")
         collectives.broadcast_object(None)
@@ -112,8 +131,10 @@ def train(run: RunFolder) -> Path:
     began = time.perf_counter()
     examples = list(read_records(run.data("train"), Example))
     held_out = list(read_records(run.data("eval"), Example))
-    collectives.broadcast_object((inputs, examples, held_out))
-    adapter, training = _train(run.path, run.tb_logdir, config, inputs, examples, held_out)
+    run.begin("train", inputs, [run.adapter])
+    given = digest(inputs), examples, held_out
+    collectives.broadcast_object(given)
+    adapter, training = _train(run.path, run.tb_logdir, config, *given)
     run.record(
         "train",
         inputs,
@@ -178,13 +199,19 @@ def evaluate(run: RunFolder, arm: str) -> Tally:
     not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the ids stand for num_prompts
     asked = {key: value for key, value in tables["eval"].items() if key not in not_asked}
     adapter = run.adapter if arm == "sft" else None
-    made_from = [asked, tables["model"], digest([e.id for e in examples])]
-    made_from += [file_digest(run.data("eval")), adapter and file_digest(adapter)]
-    inputs = digest([*made_from, _version("completions")])
+    inputs = {
+        "[eval]": digest(asked),
+        "[model]": digest(tables["model"]),
+        "prompts": digest([example.id for example in examples]),
+        "eval.jsonl": file_digest(run.data("eval")),
+        "adapter": file_digest(adapter) if adapter else "",
+        **made_by([("backends", config.backend)], packages=["harness.engine"]),
+    }
     path = run.completions(arm)
     if run.is_current(f"completions/{arm}", inputs):
         say(f"completions: {path} is up to date")
     else:
+        run.begin(f"completions/{arm}", inputs, [path])
         say(f"completions: {len(examples)} prompts, arm {arm}")
         began = time.perf_counter()
         write_records(
@@ -213,10 +240,16 @@ def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally
     config = run.config
     path = run.verdicts(arm)
     by_id = {example.id: example for example in examples}
-    specs = config.eval.evaluators
-    inputs = digest([specs, file_digest(run.completions(arm)), digest(list(by_id))])
-    inputs = digest([inputs, file_digest(run.data("eval")), _version("verdicts")])
+    judges: list[Maker] = [("evaluators", each) for each in config.evaluators]
+    inputs = {
+        "[eval] evaluators": digest(config.eval.evaluators),
+        "completions": file_digest(run.completions(arm)),
+        "prompts": digest(list(by_id)),
+        "eval.jsonl": file_digest(run.data("eval")),
+        **made_by(judges, packages=["harness", "harness.judging"]),
+    }
     if not run.is_current(f"verdicts/{arm}", inputs):
+        run.begin(f"verdicts/{arm}", inputs, [path])
         completions = read_records(run.completions(arm), Completion)
         write_records(path, judge(config.evaluators, by_id, completions))
         run.record(f"verdicts/{arm}", inputs, [path])
@@ -248,14 +281,6 @@ def dump(
         for completion, judged in by_completion(evaluators, completions, verdicts):
             example = examples.get(completion.example_id)
             out.write(encode(dump_row(completion, example, judged)))
-
-
-STAGE_VERSIONS = {"data": 1, "train": 2, "completions": 2, "verdicts": 3}
-"""Raised by hand where a change to the code changes a stage's files."""
-
-
-def _version(stage: str) -> int:
-    return STAGE_VERSIONS[stage]
 
 
 def _since(began: float) -> float:
