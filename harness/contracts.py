@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from harness.records import Completion, Example, Metric, Problem, Verdict
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
-Split = Literal["train", "eval"]
+Split = Literal["train", "dev", "eval"]
 CHOOSE_BY = ("format_success_rate", "exact_match_rate")
 """The rates that checkpoints are chosen by: the first decides, the second between equals."""
 Shape = Literal["record", "table", "tree", "list", "call"]
@@ -150,7 +150,10 @@ class Format(Protocol):
 
 
 class Generator(Protocol):
-    """A source of Examples.
+    """A source of Examples, in three splits that should share as little as can be.
+
+    The model is trained on `train`; on `dev` checkpoints are chosen and training stops; nothing
+    looks at `eval` before the final table.
 
     It may also have, and need not, as a field or a property:
 
@@ -225,7 +228,7 @@ class TrainingRun(Protocol):
         max_new_tokens: int,
         batch_size: int,
     ) -> dict[str, Metric]:
-        """Judge a model in memory, given with its tokenizer, on the first evaluation Examples.
+        """Judge a model in memory, given with its tokenizer, on the first dev Examples.
 
         Writes completions and verdicts of the arm `sft` at this step, logs every rate and returns
         the rates by name. The model is left in evaluation mode.

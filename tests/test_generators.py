@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import subprocess
 import sys
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from random import Random
@@ -15,10 +17,12 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from generators import tasks
+from generators import pools, tasks
 from generators.dice import Dice
-from generators.families import FAMILIES
+from generators.families import FAMILIES, classify, listing, table, tool_call
+from generators.ownership import by_split, owner
 from generators.requests import PRIORITY
+from generators.schemas import DOMAINS
 from generators.tasks import Tasks
 from generators.temptations import TEMPTATIONS, WISHES
 from harness.contracts import Corruption, Format, Options, Parsed, Shape, Split
@@ -27,7 +31,9 @@ from harness.format_checks import seconds
 from harness.plugins import component
 from harness.records import Example, Problem
 
-SPLITS: tuple[Split, ...] = ("train", "eval")
+SPLITS: tuple[Split, ...] = ("train", "dev", "eval")
+ASKED: dict[Split, str] = {"train": "train", "dev": "eval", "eval": "eval"}
+"""Whose options hold for a split."""
 
 
 def examples(split: Split, n: int, seed: int = 7, /, **options: Any) -> list[Example]:
@@ -100,7 +106,8 @@ def test_example_depends_on_its_number_alone() -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_target_is_strict_and_derivable(split: Split) -> None:
     json_format: Format = component("formats", "json")()
-    options: dict[str, Any] = {f"fix_bad_output_prob_{split}": 0.3, f"{split}_strictness": "mixed"}
+    asked = ASKED[split]
+    options: dict[str, Any] = {f"fix_bad_output_prob_{asked}": 0.3, f"{asked}_strictness": "mixed"}
     for example in examples(split, 1500, **options):
         parsed = json_format.parse(example.completion)
         assert parsed.ok and parsed.value == example.value
@@ -131,7 +138,7 @@ def test_every_kind_appears() -> None:
 )
 def test_probabilities_zero_and_one(split: Split, option: str, tag: str) -> None:
     for probability in (0.0, 1.0):
-        rows = examples(split, 200, **{f"{option}_{split}": probability})
+        rows = examples(split, 200, **{f"{option}_{ASKED[split]}": probability})
         assert all(bool(row.tags[tag]) == bool(probability) for row in rows)
 
 
@@ -162,8 +169,8 @@ def test_broken_answer_is_shown_and_is_broken() -> None:
 
 
 def test_strictness_shows_in_the_prompt() -> None:
-    for level in ("easy", "medium", "hard"):
-        rows = examples("eval", 200, eval_strictness=level)
+    for split, level in itertools.product(("dev", "eval"), ("easy", "medium", "hard")):
+        rows = examples(split, 200, eval_strictness=level)
         assert {row.tags["strictness"] for row in rows} == {level}
         instructed = ["Answer with one JSON" in prompt_text(row) for row in rows]
         assert not any(instructed) if level == "easy" else all(instructed)
@@ -177,10 +184,47 @@ def test_strictness_shows_in_the_prompt() -> None:
 def test_format_has_the_last_word_where_it_is_contradicted() -> None:
     for split in SPLITS:
         endings = {text.format(format="JSON") for text in PRIORITY[split]}
-        options = {f"hard_negative_prob_{split}": 1.0, f"fix_bad_output_prob_{split}": 0.0}
+        asked = ASKED[split]
+        options = {f"hard_negative_prob_{asked}": 1.0, f"fix_bad_output_prob_{asked}": 0.0}
         for row in examples(split, 300, **options):
             if {*WISHES, "injection"} & set(row.tags["hard_negatives"]):
                 assert row.prompt[-1].content.splitlines()[-1] in endings
+
+
+def test_every_text_has_one_owner() -> None:
+    counts = Counter(owner(str(number)) for number in range(6000))
+    assert 2850 < counts["train"] < 3150
+    assert 900 < counts["dev"] < 1100
+    assert owner("Lisbon") == owner("LISBON")
+    words = ["Ada", "Emil", "Hana", "Lars", "Mila", "Noor", "Olga", "Petra"]
+    divided = by_split([*words, "Ada"])
+    assert sorted(itertools.chain.from_iterable(divided.values())) == sorted(words)
+    # Were one of these to move, train.jsonl would not be what the same config gave before.
+    owners = {word: owner(word) for word in ("Ada", "Aisha", "Alba", "2031", "order id")}
+    assert [*owners.values()] == ["train", "dev", "eval", "train", "eval"]
+
+
+def test_each_split_owns_enough_that_no_draw_goes_on_for_ever() -> None:
+    for name, pool in vars(pools).items():
+        if name.isupper():
+            assert min(map(len, pool.values())) >= 12, name  # a list has up to six different ones
+    assert min(map(len, classify.LABELS.values())) >= 6  # a classification has up to three
+    assert min(map(len, tool_call.VERBS.values())) >= 8  # a tool call has up to three
+    assert min(map(len, listing.NAMES.values())) >= 13
+    assert min(map(len, table.NAMES.values())) >= 4
+    pairs = itertools.product(classify.LABEL_KEYS, classify.SENDER_KEYS)
+    assert min(Counter(owner(",".join(sorted(pair))) for pair in pairs).values()) >= 20
+    for size in (2, 3, 4, 5):
+        found = Counter[tuple[Split, str]]()
+        for domain, fields in DOMAINS.items():
+            for labels in itertools.combinations(fields, size):
+                found[owner(",".join(sorted(labels))), domain] += 1
+        assert len(found) == len(SPLITS) * len(DOMAINS)
+        for split in SPLITS:
+            assert sum(found[split, domain] for domain in DOMAINS) > 75
+    for split in SPLITS:  # an edit needs a schema and a smaller one, prose values of all kinds
+        for name in ("edit", "prose"):
+            assert len(examples(split, 200, families={name: 1.0})) == 200
 
 
 def test_family_weights() -> None:
