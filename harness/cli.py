@@ -143,7 +143,7 @@ def _followed(config: Path | None, overrides: tuple[str, ...], out: Path | None)
 def generate(
     config: Path | None, overrides: tuple[str, ...], out: Path | None, to: Path | None
 ) -> None:
-    """Write train and eval Examples, and the statistics that prove their separation."""
+    """Write train, dev and eval Examples, and the statistics that prove their separation."""
     from harness.config import load_config
     from harness.run import stages
 

@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 
 from harness.config import Config
-from harness.contracts import CHOOSE_BY, Evaluator, TrainingRun, rates_of
-from harness.errors import DataError, StoppedError
+from harness.contracts import CHOOSE_BY, Evaluator, Split, TrainingRun, rates_of
+from harness.errors import DataError, HarnessError, PluginError, StoppedError
 from harness.files import atomic_file, digest, file_digest
 from harness.judging.tally import Tally, by_completion, tally
 from harness.judging.verdicts import judge
@@ -35,7 +35,7 @@ from harness.run.folder import RunFolder
 from harness.run.provenance import Maker, made_by
 from harness.run.sources import completions_by
 
-DATA_FILES = ("train.jsonl", "eval.jsonl", "stats.json", "stats.md")
+DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md")
 
 
 def run_all(run: RunFolder) -> dict[str, Tally]:
@@ -67,7 +67,7 @@ def _draw_curves(run: RunFolder) -> None:
 
 
 def generate(run: RunFolder) -> None:
-    """Write data/train.jsonl, data/eval.jsonl and the statistics that prove their separation."""
+    """Write the three splits into data/ and the statistics that prove their separation."""
     config = run.config
     inputs = {"[data]": digest(config.tables()["data"]), "seed": str(config.seed)}
     asked = [component("formats", name) for name in getattr(config.generator, "formats", ())]
@@ -81,29 +81,50 @@ def generate(run: RunFolder) -> None:
     run.begin("data", inputs, [folder / name for name in DATA_FILES])
     began = time.perf_counter()
     run.record("data", inputs, write_data(config, folder), seconds=_since(began))
-    say(f"data: {config.data.n_train} train and {config.data.n_eval} eval Examples")
+    sizes = config.data
+    say(f"data: {sizes.n_train} train, {sizes.n_dev} dev and {sizes.n_eval} eval Examples")
 
 
 def write_data(config: Config, folder: Path) -> list[Path]:
-    """Write the Examples and their statistics into a folder; returns the files' paths."""
-    train, held_out, stats_json, stats_md = (folder / name for name in DATA_FILES)
-    write_records(
-        train, config.generator.generate("train", config.data.n_train, Random(config.seed))
-    )
-    write_records(
-        held_out, config.generator.generate("eval", config.data.n_eval, Random(config.seed))
-    )
-    stats = collect_stats(read_records(train, Example), read_records(held_out, Example))
+    """Write the Examples and their statistics into a folder; returns the files' paths.
+
+    Raises PluginError where the generator fails for a split, or has no Example for it.
+    """
+    train, dev, held_out, stats_json, stats_md = files = [folder / name for name in DATA_FILES]
+    _write_split(config, "train", config.data.n_train, train)
+    _write_split(config, "dev", config.data.n_dev, dev)
+    _write_split(config, "eval", config.data.n_eval, held_out)
+    stats = collect_stats(*(read_records(path, Example) for path in (train, dev, held_out)))
     with atomic_file(stats_json) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
     with atomic_file(stats_md) as temporary:
         temporary.write_text(stats_markdown(stats), encoding="utf-8", newline="\n")
-    return [train, held_out, stats_json, stats_md]
+    return files
+
+
+def _write_split(config: Config, split: Split, n: int, path: Path) -> None:
+    name = config.data.generator
+    needed = "a generator must yield Examples for each of train, dev and eval"
+
+    def examples() -> Iterator[Example]:
+        try:
+            yield from config.generator.generate(split, n, Random(config.seed))
+        except (HarnessError, ModuleNotFoundError):
+            raise
+        except Exception as error:  # a plugin may raise anything
+            why = f"{type(error).__name__}: {error}"
+            raise PluginError(
+                f"generator {name!r} fails for the split {split!r} ({why}); {needed}"
+            ) from error
+
+    if not write_records(path, examples()):
+        raise PluginError(f"generator {name!r} has no Example for the split {split!r}; {needed}")
 
 
 def train(run: RunFolder) -> Path:
-    """Fine-tune on data/train.jsonl and return adapter/.
+    """Fine-tune on data/train.jsonl, choose the checkpoint on data/dev.jsonl; return adapter/.
 
+    Nothing here looks at data/eval.jsonl.
     Of several processes this is the one that leads; the others are in `follow`.
     """
     from harness.engine import collectives
@@ -121,7 +142,7 @@ def train(run: RunFolder) -> Path:
         "[eval] evaluators": digest([f"{each.name} {each!r}" for each in choosing]),
         "seed": str(config.seed),
         "train.jsonl": file_digest(run.data("train")),
-        "eval.jsonl": file_digest(run.data("eval")),
+        "dev.jsonl": file_digest(run.data("dev")),
         **made_by(makers, packages=["harness.engine", "harness.backends", "harness.judging"]),
     }
     if run.is_current("train", inputs):
@@ -130,9 +151,9 @@ def train(run: RunFolder) -> Path:
         return run.adapter
     began = time.perf_counter()
     examples = list(read_records(run.data("train"), Example))
-    held_out = list(read_records(run.data("eval"), Example))
+    dev = list(read_records(run.data("dev"), Example))
     run.begin("train", inputs, [run.adapter])
-    given = digest(inputs), examples, held_out
+    given = digest(inputs), examples, dev
     collectives.broadcast_object(given)
     adapter, training = _train(run.path, run.tb_logdir, config, *given)
     run.record(
@@ -162,7 +183,7 @@ def _train(
     config: Config,
     inputs: str,
     examples: Sequence[Example],
-    held_out: Sequence[Example],
+    dev: Sequence[Example],
 ) -> tuple[Path, TrainingRun]:
     from harness.backends.transformers import complete_with
     from harness.engine import collectives
@@ -174,7 +195,7 @@ def _train(
         model=config.model,
         tb_logdir=tb_logdir,
         evaluators=config.evaluators,
-        eval_examples=held_out,
+        dev_examples=dev,
         inputs=inputs,
         complete=complete_with,
     )
@@ -192,7 +213,7 @@ def _train(
 
 
 def evaluate(run: RunFolder, arm: str) -> Tally:
-    """Generate and judge the arm's completions on the first num_prompts evaluation Examples."""
+    """Generate and judge the arm's completions on the first num_prompts eval Examples."""
     config = run.config
     examples = list(eval_examples(run))
     tables = config.tables()
@@ -231,7 +252,7 @@ def arm(run: RunFolder, name: str) -> Arm:
 
 
 def eval_examples(run: RunFolder) -> Iterator[Example]:
-    """The evaluation Examples that are asked."""
+    """The eval Examples that are asked."""
     rows = read_records(run.data("eval"), Example)
     return itertools.islice(rows, run.config.eval.num_prompts)
 

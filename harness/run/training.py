@@ -31,7 +31,7 @@ class Training:
         model: ModelOptions,
         tb_logdir: Path,
         evaluators: Sequence[Evaluator],
-        eval_examples: Sequence[Example],
+        dev_examples: Sequence[Example],
         inputs: str,
         complete: Callable[..., Iterable[Completion]],
     ) -> None:
@@ -40,7 +40,7 @@ class Training:
         self.model = model
         self.tb_logdir = tb_logdir
         self.evaluators = evaluators
-        self.eval_examples = eval_examples
+        self.dev_examples = dev_examples
         self.inputs = inputs
         self.certificate: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
@@ -76,7 +76,7 @@ class Training:
         max_new_tokens: int,
         batch_size: int,
     ) -> dict[str, Metric]:
-        """Judge the model as it is on the first Examples of the evaluation split.
+        """Judge the model as it is on the first dev Examples.
 
         Each process completes its share of the prompts, or all of them where no process has a whole
         model.
@@ -84,7 +84,7 @@ class Training:
         from harness.engine import collectives
 
         loaded.model.eval()
-        examples = self.eval_examples[:n_prompts]
+        examples = self.dev_examples[:n_prompts]
         together = processes.sharded()
         share = self._complete(
             loaded,
