@@ -24,6 +24,7 @@ FAKE_CONFIG = """
 name = "fake"
 [data]
 n_train = 6
+n_dev = 3
 n_eval = 4
 [train]
 trainer = "copier"

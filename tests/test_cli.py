@@ -483,15 +483,16 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_generate_to() -> None:
-    small = ["--set", "data.n_train=5", "--set", "data.n_eval=4"]
+    small = ["--set", "data.n_train=5", "--set", "data.n_dev=3", "--set", "data.n_eval=4"]
     for folder in ("a", "b"):
         done = call("generate", "--to", folder, *small)
         assert (done.exit_code, done.stdout) == (0, f"wrote {folder}\n")
-    names = ["eval.jsonl", "stats.json", "stats.md", "train.jsonl"]
+    names = ["dev.jsonl", "eval.jsonl", "stats.json", "stats.md", "train.jsonl"]
     assert sorted(path.name for path in Path("a").iterdir()) == names
     for name in names:
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
-    assert len(rows_of("a/train.jsonl")) == 5
+    sizes = [len(rows_of(f"a/{split}.jsonl")) for split in ("train", "dev", "eval")]
+    assert sizes == [5, 3, 4]
     call("generate", "--to", "c", *small, "--set", "seed=1")
     assert Path("a/train.jsonl").read_bytes() != Path("c/train.jsonl").read_bytes()
 

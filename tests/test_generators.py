@@ -169,7 +169,7 @@ def test_broken_answer_is_shown_and_is_broken() -> None:
 
 
 def test_strictness_shows_in_the_prompt() -> None:
-    for split, level in itertools.product(("dev", "eval"), ("easy", "medium", "hard")):
+    for split, level in itertools.product(SPLITS[1:], ("easy", "medium", "hard")):
         rows = examples(split, 200, eval_strictness=level)
         assert {row.tags["strictness"] for row in rows} == {level}
         instructed = ["Answer with one JSON" in prompt_text(row) for row in rows]
