@@ -123,9 +123,7 @@ TRICKS = {
             *KERNELS,
             "harness/engine/kernels/cpu.py",
             "harness/engine/kernels/cpu.c",
-            "trainers/attention/rows_in_c.py",
             "tests/test_cpu_kernels.py",
-            "tests/test_rows_in_c.py",
         ),
     ),
     "kernels in Triton": Trick(

@@ -1,10 +1,10 @@
-"""Writes the pages of docs/ that the code knows best, or says which of them are stale.
+"""Writes the pages of docs/ that are generated from the code, or says which of them are stale.
 
     python docs/generate.py            ->  docs/cli.md, config.md, labels.md, plugins-reference.md
     python docs/generate.py --check    ->  "stale: docs/cli.md; run make docs" and exit code 1
 
-It reads docstrings, fields and help texts of the built-in components and loads no model. Pages that
-people write are not its business.
+It reads docstrings, fields and help texts of the built-in components and loads no model. It does
+not touch hand-written pages.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ SAMPLES = {
     "bad_whitespace": '{"a":\u00a01}',
     "unexpected_character": '{"a": 1 ^}',
 }
-"""For each label a text that carries it and no other."""
+"""For each label a text that carries only this label."""
 
 STRICT = JsonFormat(max_depth=2)
 SELECTORS: tuple[tuple[str, str, type[BaseModel], Kind], ...] = (
@@ -134,8 +134,8 @@ def config_page() -> str:
     """docs/config.md: every table and key with its type, default and meaning."""
     found = built_ins()
     parts = [
-        "A config is a TOML file. What it leaves out has the default below, what it adds is an "
-        "error. `--set TABLE.KEY=VALUE` overrides one key and may be repeated, as in "
+        "A config is a TOML file. A key that it leaves out has the default below; an unknown key "
+        "is an error. `--set TABLE.KEY=VALUE` overrides one key and may be repeated, as in "
         "`--set train.learning_rate=5e-4 --set seed=7`.",
         "## Above all tables",
         fields(config.RunOptions),
@@ -149,7 +149,7 @@ def config_page() -> str:
     parts += ["## [report]", fields(config.ReportOptions)]
     parts += [
         "## Options of evaluators",
-        "They stand behind the evaluator's name, in `eval.evaluators` as on the command line: "
+        "They follow the evaluator's name, in `eval.evaluators` and on the command line: "
         "`--evaluator json_strict:root=any,max_depth=8`.",
     ]
     for each in found["evaluators"].values():
@@ -214,13 +214,13 @@ def plugins_page() -> str:
     """docs/plugins-reference.md: the hooks, what each returns, and the built-in components."""
     found = built_ins()
     parts = [
-        "A distribution offers components by implementing hooks in a module that its entry point "
-        "in the group `fmtharness` names. [The tutorial](plugins.md) goes from nothing to a gate. "
-        "`fmtharness plugins` lists what is installed.",
+        "A distribution offers components by implementing hooks in a module, which it names as an "
+        "entry point in the group `fmtharness`. [The tutorial](plugins.md) goes from an empty "
+        "folder to a gate. `fmtharness plugins` lists the installed components.",
         "## Hooks",
         table(("hook", "returns", "a component is"), [hook(kind) for kind in KINDS]),
         "## Contracts",
-        "Protocols from `harness.contracts`: a component fits by its shape and inherits only "
+        "Protocols from `harness.contracts`: a component needs the members below and inherits only "
         "`Options`, which makes its fields its TOML keys. Records are in `harness.records`.",
     ]
     for kind in KINDS:
@@ -282,25 +282,25 @@ def labels_page() -> str:
             others += [f"## {each.name}", format_labels(each.component())]
     return page(
         "Labels",
-        "What `<format>_strict` finds wrong with a completion. It carries every label that the "
-        "format can tell, and each problem has its span in characters.",
+        "The problems that `<format>_strict` can find. A completion carries every label that "
+        "applies, and each problem has its span in characters.",
         "## json",
-        "The samples are Python literals that carry their label alone, judged with "
+        "Each sample is a Python literal that carries only this label, judged with "
         f'`root = "object"` and `max_depth = {STRICT.max_depth}`.',
         table(("label", "meaning", "sample"), rows),
         *others,
         "## Labels of other evaluators",
-        "`extras` uses those that say what stands around the value. Some labels are not of JSON: "
+        "`extras` uses those for what stands around the value. Some labels do not belong to JSON: "
         "`duplicate_objects` (`duplicate_json_objects`: two or more complete objects side by side),"
         " `not_strict` and `wrong_value` (`<format>_match`: the text is not strict, or its value "
         "is another), and `needs_trimming`, `needs_fence_stripping`, `needs_extraction`, "
         "`needs_repair` and `beyond_repair` (`json_leniency`: the [rung](numbers.md#the-rates) "
-        "that a failing text needs). `unscored` stands where an evaluator could not judge.",
+        "that a failing text needs). `unscored` means that an evaluator could not judge.",
     )
 
 
 def format_labels(each: Format) -> str:
-    """A Format's labels; the sample is its own corruption of a small value, where it has one."""
+    """A Format's labels; each sample is its own corruption of a small value, if it has one."""
     rows = []
     for label, means in labels_of(each).items():
         sample = next(broken_texts(each, label), "") if label in each.corruptions() else ""

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from harness.judging.tally import Tally
     from harness.run.folder import RunFolder
 
-# torch's threads wait for each other by spinning, which starves them where other processes want the
+# torch's threads wait for each other by spinning, which starves them if other processes need the
 # cores: beside two busy ones on two cores, training ran at 143 tokens/s with this and 98 without.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 FAILED, USER_ERROR, UNSCORED, SIGNALLED = 1, 2, 3, 128
-SHORT = 40  # lines of a table by slice that still go on the screen; compare.md has them all
+SHORT = 40  # lines of a table by slice that are shown on the screen; compare.md has them all
 OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
 file = click.Path(path_type=Path, dir_okay=False)
 folder = click.Path(path_type=Path, file_okay=False)
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """CONFIG, --set, --model and --out: what every command over a run's folder takes."""
+    """CONFIG, --set, --model and --out: the options of every command over a run's folder."""
 
     @click.argument("config", type=file, required=False)
     @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
@@ -98,8 +98,8 @@ def _opened(
 ) -> Iterator[RunFolder]:
     """The run's folder; without CONFIG, a folder that has a config keeps its own.
 
-    Where later stages lack a library, UserError is raised before the first one; a run that has
-    begun is opened all the same, since one that is finished needs none.
+    Raises UserError before the first stage if a later one lacks a library. A run that has begun
+    is opened all the same, since a finished one needs no library.
     """
     from harness.run.folder import RunFolder
 
@@ -161,7 +161,7 @@ def generate(
 @main.command()
 @run_options
 def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
-    """Fine-tune on the train Examples; goes on from the last checkpoint."""
+    """Fine-tune on the train Examples; resumes from the last checkpoint."""
     from harness.run import stages
 
     if _followed(config, overrides, out):
@@ -178,11 +178,11 @@ def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> 
 @click.option("--data", type=file, help="Examples to ask.  [default: data/examples/eval.jsonl]")
 @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
 @click.option("--adapter", type=folder, help="A peft adapter to put on the model.")
-@click.option("--num-prompts", type=click.IntRange(1), help="Ask only the first of the Examples.")
+@click.option("--num-prompts", type=click.IntRange(1), help="Use only this many Examples.")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Cut completions off here.")
 @click.option("--dump-jsonl", type=file, help="Write prompt, target, text and labels, for reading.")
 @click.option("--verdicts", type=file, help="Write one row per completion and evaluator.")
-@click.option("--processes", type=click.IntRange(1), help="Judge --completions in so many.")
+@click.option("--processes", type=click.IntRange(1), help="Processes for --completions.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
 @click.option("--slices/--no-slices", default=True, help="Tables by family, strictness, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -223,7 +223,7 @@ def run(
 
 @main.command()
 @click.argument("arguments", metavar="[TEXT_OR_FILE]...", nargs=-1)
-@click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text, whatever it says.")
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text, never a file's name.")
 @click.option("--file", "files", multiple=True, type=click.Path(path_type=Path), help="A file.")
 @click.option("--evaluator", "evaluators", multiple=True, metavar="NAME[:KEY=VALUE,...]")
 @click.option(
@@ -246,9 +246,9 @@ def check(
 ) -> None:
     """Judge texts without a model, and show where each is broken.
 
-    An argument is a file where there is one of this name, else itself the text; `-` is standard
-    input, and so is no argument. Without --evaluator or --format, json_strict judges. Exits with 1
-    where a text fails.
+    An argument is a file if one has this name, else it is the text itself; `-` is standard input,
+    the default. Without --evaluator or --format, json_strict judges. Exits with 1 if a text
+    fails.
     """
     from harness.commands import check as checking
 

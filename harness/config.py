@@ -3,8 +3,8 @@
     [train]
     learning_rat = 2e-4     ->  hard.toml: [train] has no key 'learning_rat', did you mean ...
 
-Without a file the preset `configs/quick.toml` is taken, so every command works bare; the presets
-are found by these names outside of a checkout, too.
+Without a file the preset `configs/quick.toml` is used, so every command works without arguments;
+the presets are found by these names outside of a checkout, too.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class RunOptions(Options):
     """The keys above all tables."""
 
     name: str
-    """Names the run's folder, `outputs/<name>`; the file's name where it is not set."""
+    """Names the run's folder, `outputs/<name>`; the config file's name if not set."""
     seed: int = 0
-    """Shapes the data, the adapter's first weights, and the order of training."""
+    """Determines the data, the adapter's initial weights, and the order of training."""
 
     @field_validator("name")
     @classmethod
@@ -82,10 +82,10 @@ class EvalOptions(Options):
     backend: str = "transformers"
     """The completion backend; `fmtharness plugins` lists them."""
     evaluators: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Component specs, such as `json_strict:root=any,max_depth=8`; those that the formats of the
-    data imply where it is not set."""
+    """Component specs, such as `json_strict:root=any,max_depth=8`; if not set, those that the
+    formats of the data imply."""
     num_prompts: int | None = Field(default=None, ge=1)
-    """How many eval Examples are asked, from the first; all where it is not set."""
+    """Use only the first so many eval Examples; all if not set."""
     dump_jsonl: Path | None = None
     """Also write prompt, target, completion and labels in one row each, for reading."""
 
@@ -94,7 +94,7 @@ class ReportOptions(Options):
     """[report]: where the views of a run go."""
 
     tb_logdir: Path | None = None
-    """TensorBoard logs go to `<tb_logdir>/<name>`; to `tb` in the run's folder where not set."""
+    """TensorBoard logs go to `<tb_logdir>/<name>`; to `tb` in the run's folder if not set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +149,9 @@ def load_config(
     name: str | None = None,
     trains: bool = True,
 ) -> Config:
-    """The config of a TOML file, or of the quick preset, with `table.key=value` laid over it.
+    """The config of a TOML file, or of the quick preset, overridden by each `table.key=value`.
 
-    `quantization = "auto"` becomes what the trainer trains on, or none where nothing `trains`.
+    `quantization = "auto"` becomes what the trainer trains on, or none unless the command `trains`.
     Raises ConfigError with one line per fault, each naming file, table and key.
     """
     path = path or shipped(QUICK)
@@ -233,7 +233,7 @@ def load_config(
 
 
 def implied(formats: Iterable[str]) -> tuple[str, ...]:
-    """The evaluators of Completions in these formats, where none are named.
+    """The default evaluators of Completions in these formats.
 
     Raises UserError for an unknown format.
     """
@@ -252,7 +252,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _override(tables: dict[str, Any], override: str) -> str | None:
-    """Lay one `table.key=value` (or `seed=1`) over the tables; a sentence where it is none."""
+    """Override one `table.key=value` (or `seed=1`) in the tables; a sentence if it is invalid."""
     target, equals, value = override.partition("=")
     *parents, key = target.strip().split(".")
     if not equals or not key:

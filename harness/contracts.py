@@ -39,7 +39,7 @@ Shape = Literal["record", "table", "tree", "list", "call"]
     call     {"name": "book", "arguments": {"city": "Oslo"}}
 """
 Corruption = Callable[[str, Random], str | None]
-"""Breaks a rendered text, or returns None where the text offers nothing to break that way."""
+"""Breaks a rendered text, or returns None if the text cannot be broken in this way."""
 
 
 class Options(BaseModel):
@@ -89,7 +89,7 @@ class ModelOptions(Options):
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """What a strict parser made of a text: a value, or the problems that forbid one."""
+    """The result of a strict parser: a value, or the problems of the text."""
 
     value: Any = None
     problems: tuple[Problem, ...] = ()
@@ -114,16 +114,16 @@ class Rate(msgspec.Struct, frozen=True):
 class Format(Protocol):
     """An output format: how to ask for it, render it, parse it strictly, and break it.
 
-    `parse(render(value))` is the value, and `render` raises ValueError for a value that would not
-    come back; `harness.testing.check_format` tries this and more. The class may also have, and
-    need not:
+    `parse(render(value))` is the value, and `render` raises ValueError for a value that does not
+    survive this round trip; `harness.testing.check_format` tests this and more. Optional members of
+    the class:
 
         title: ClassVar[str]                 what people call it, with its article if it has one
                                              ("JSON Lines", "a table"); else made from its name
         labels: ClassVar[Mapping[str, str]]  what each label that `parse` gives means
         evaluators: ClassVar[tuple[str, ...]]
-                                             what judges its Completions where nothing else is
-                                             named, besides <name>_strict and <name>_match
+                                             its Completions' default evaluators besides
+                                             <name>_strict and <name>_match
         def for_value(self, value) -> Self   the Format with the options that an Example of this
                                              value sets (a pattern, a schema); they go into the
                                              Example's `format_options`, and it is judged by them
@@ -137,9 +137,9 @@ class Format(Protocol):
         """One sentence that asks for this format, for a value of this shape."""
 
     def render(self, value: Any) -> str:
-        """The value as text, the way a model should write it; ValueError where it cannot be held.
+        """The value as text, the way a model should write it; ValueError if it cannot be held.
 
-        What the format has no types for is text: CSV refuses 4 and holds "4".
+        A value that the format has no type for must be a text: CSV refuses 4 and holds "4".
         """
 
     def parse(self, text: str) -> Parsed:
@@ -155,10 +155,10 @@ class Generator(Protocol):
     The model is trained on `train`; on `dev` checkpoints are chosen and training stops; nothing
     looks at `eval` before the final table.
 
-    It may also have, and need not, as a field or a property:
+    An optional field or property:
 
-        formats: Sequence[str]   the names of the formats that its Examples are in; where
-                                 [eval] evaluators is not set, they say who judges
+        formats: Sequence[str]   the names of the formats that its Examples are in; if
+                                 [eval] evaluators is not set, they imply the evaluators
     """
 
     name: ClassVar[str]
@@ -170,12 +170,12 @@ class Generator(Protocol):
 class Evaluator(Protocol):
     """A judge of Completions: pure, no input or output.
 
-    The class may also have, and need not:
+    Optional members of the class:
 
         rates: ClassVar[tuple[Rate, ...]]   its rates, headline first; without it the one rate is
                                             `metric`, the share of scored Completions that pass
-        needs_example: ClassVar[bool]       True where a text cannot be judged without its Example:
-                                            one that has none is then unscored
+        needs_example: ClassVar[bool]       True if a text cannot be judged without its Example:
+                                            a text without one is then unscored
         formats: ClassVar[frozenset[str]]   the formats that it judges; it gives no Verdict on the
                                             answer to an Example in another format
     """
@@ -185,7 +185,7 @@ class Evaluator(Protocol):
     """The name of its headline rate."""
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
-        """Judge one Completion; `example` is None where only the text is known."""
+        """Judge one Completion; `example` is None if only the text is known."""
 
 
 class Loaded(NamedTuple):
@@ -203,9 +203,9 @@ class TrainingRun(Protocol):
     seed: int
     model: ModelOptions
     inputs: str
-    """A hash of everything that shapes the adapter; a checkpoint of other inputs is not resumed."""
+    """A hash of all inputs of the training; a checkpoint with another hash is not resumed."""
     certificate: dict[str, Any]
-    """What `start` was given."""
+    """The certificate that `start` was given."""
     facts: dict[str, Any]
     """What the Trainer wants in the manifest: tokens, seconds, peak memory."""
 

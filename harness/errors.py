@@ -1,13 +1,13 @@
 """Every error that fmtharness raises on purpose.
 
-    HarnessError            never raised itself: catch this one
-    ├── UserError           the person can fix it: a file, a key, an option
+    HarnessError            the base to catch; never raised itself
+    ├── UserError           the user can fix it: a file, a key, an option
     │   ├── ConfigError     a config file, an override or a component's options
     │   ├── DataError       a data file's content, with the line where it broke
     │   └── ModelError      a model reference that cannot be resolved or loaded
     ├── PluginError         a distribution that registers something wrong
     ├── ParityError         training would not see the prompt that generation sees
-    ├── TrainingError       a training whose loss or gradient is not a number, or runs away
+    ├── TrainingError       the loss or gradient is not finite, or the loss diverged
     └── StoppedError        a signal ended the work, and what was done is saved
 
 The command line renders any of them as one sentence, without a traceback, and exits with 2.
@@ -15,11 +15,11 @@ The command line renders any of them as one sentence, without a traceback, and e
 
 
 class HarnessError(Exception):
-    """The root of the tree; its text is one sentence that names the place and the way out."""
+    """The base class; its text is one sentence that names the place and the way out."""
 
 
 class UserError(HarnessError):
-    """Something the person at the keyboard can put right."""
+    """An error that the user can fix."""
 
 
 class ConfigError(UserError):
@@ -31,7 +31,7 @@ class DataError(UserError):
 
 
 class ModelError(UserError):
-    """A model reference does not lead to a model."""
+    """A model reference cannot be resolved or loaded."""
 
 
 class PluginError(HarnessError):
@@ -43,7 +43,7 @@ class ParityError(HarnessError):
 
 
 class TrainingError(HarnessError):
-    """The loss or the gradient is not a number, or the loss runs away; checkpoints are kept."""
+    """The loss or gradient is not finite, or the loss diverged; checkpoints are kept."""
 
 
 class StoppedError(HarnessError):

@@ -51,8 +51,8 @@ def file_digest(path: Path) -> str:
 class atomic_file:  # noqa: N801 - reads as a function at its call sites
     """A context that hands out a temporary path and renames it to `path` on success.
 
-    What a link points to is replaced, not the link; a device or a pipe is written to as it is.
-    Raises UserError where nothing can be written there.
+    The target of a link is replaced, not the link; a device or a pipe is written to directly.
+    Raises UserError if the path cannot be written.
     """
 
     def __init__(self, path: Path) -> None:

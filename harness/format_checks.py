@@ -1,9 +1,9 @@
-"""What `harness.testing.check_format` tries a Format with, one function per promise.
+"""The checks of `harness.testing.check_format`, one function per promise of a Format.
 
     PROMISES   round_trip, corruptions, surroundings, any_text, linear: (Format, examples) -> None
 
-Each raises AssertionError with the text that breaks the promise. What `linear` measures with also
-serves whoever parses something else:
+Each raises AssertionError with the text that breaks the promise. The measurement behind `linear`
+can be used for other functions too:
 
     is_linear(JsonFormat().parse, '{"a":')  ->  True
 """
@@ -40,10 +40,10 @@ PARTS: Final = (300, 4_800)
 GROWTH: Final = 48
 """How much longer 16 times the text may take.
 
-Linear work takes 16 times, quadratic 256, and neither comes near enough to be taken for the other.
+Linear work takes 16 times as long, quadratic 256 times, so the bound tells them apart safely.
 """
 QUICK: Final = 0.03
-"""Seconds that the longer text may always take."""
+"""Seconds that the longer text may take in any case."""
 TRIES: Final = 8
 
 
@@ -58,7 +58,7 @@ def _round_trip(tested: Format, examples: int) -> None:
         try:
             text = _rendered(tested, value)
         except ValueError:
-            assume(False)  # refusing is what it should do with a value that it cannot hold
+            assume(False)  # it should refuse a value that it cannot hold
         _same(tested, value, text)
 
     comes_back()
@@ -90,7 +90,7 @@ def _corruptions(tested: Format, examples: int) -> None:
 
 
 def _broken(tested: Format, value: Any, text: str, name: str, number: int) -> bool:
-    """Whether the corruption breaks this value's text; if it does, by its own name."""
+    """Whether the corruption breaks this value's text; if so, its own label must be given."""
     bound = for_value(tested, value)
     broken = bound.corruptions()[name](text, Random(number))
     again = bound.corruptions()[name](text, Random(number))
@@ -142,8 +142,8 @@ def _changes(bound: Format, value: Any, text: str) -> None:
     """The text around or within the value's own is rejected, or changes the value."""
     parsed = _parsed(bound, text)
     assert not (parsed.ok and same_value(parsed.value, value)), (
-        f"{bound.name}: {text!r} is accepted as {value!r}, so what is not of the value is passed "
-        f"over"
+        f"{bound.name}: {text!r} is accepted as {value!r}, so text that is not part of the value "
+        f"is ignored"
     )
 
 
@@ -200,9 +200,9 @@ def is_linear(work: Callable[[str], object], unit: str, before: str = "", after:
 def outgrown(
     small: Callable[[], object], large: Callable[[], object]
 ) -> tuple[float, float] | None:
-    """The seconds of both where the large work takes over `GROWTH` times what the small takes.
+    """The seconds of both if the large work takes over `GROWTH` times as long as the small.
 
-    The least of several times each, taken by turns, for a busy machine makes some of them longer.
+    Each is the least of several measurements, taken in turns, since a busy machine slows some.
     """
     least = [float("inf"), float("inf")]
     for _ in range(TRIES):
@@ -216,9 +216,9 @@ def outgrown(
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The processor's time that the work takes, which other processes take no part of.
+    """The processor time of the work, which other processes do not count in.
 
-    Without the garbage collector, whose passes cost by what else is in memory.
+    The garbage collector is off, since its cost depends on what else is in memory.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -253,7 +253,7 @@ def _same(tested: Format, value: Any, text: str) -> None:
 
 
 def _rendered(tested: Format, value: Any) -> str:
-    """The value as text; ValueError where the Format refuses it."""
+    """The value as text; ValueError if the Format refuses it."""
     try:
         return for_value(tested, value).render(value)
     except ValueError:
@@ -280,7 +280,7 @@ def _parsed(tested: Format, text: str) -> Parsed:
 
 
 def _tries(examples: int) -> Callable[[Any], Any]:
-    """The same examples on each call, so that a finding stays one."""
+    """The same examples on each call, so that a failure can be reproduced."""
     limits = settings(
         max_examples=examples,
         deadline=None,

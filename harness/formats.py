@@ -19,7 +19,7 @@ from harness.matching import correct, leaves
 from harness.records import Completion, Example, Problem, Verdict
 
 DEFAULT_FORMAT = "json"
-"""What is asked for, and what a text is checked for, where nothing else is said."""
+"""The default format to ask for and to check a text against."""
 
 MATCH_RATES = (
     Rate("exact_match_rate", "passed"),
@@ -34,20 +34,20 @@ def title(target: Format | type[Format]) -> str:
 
 
 def with_article(target: Format | type[Format]) -> str:
-    """The same where one is asked for: JSON, a tool call."""
+    """The name with its article, for a sentence that asks for one: JSON, a tool call."""
     said: str | None = getattr(target, "title", None)
     words = target.name.split("_")
     return said or (words[0].upper() if len(words) == 1 else " ".join(words))
 
 
 def labels_of(target: Format | type[Format]) -> Mapping[str, str]:
-    """What each of its labels means, where the Format says so."""
+    """The meaning of each label, if the Format gives one."""
     labels: Mapping[str, str] = getattr(target, "labels", {})
     return labels
 
 
 def also_judged_by(target: Format | type[Format]) -> tuple[str, ...]:
-    """The evaluators that a Format's Completions have unless others are named, in order."""
+    """The default evaluators of a Format's Completions, in order."""
     more: tuple[str, ...] = getattr(target, "evaluators", ())
     return (f"{target.name}_strict", *more, f"{target.name}_match")
 
@@ -71,7 +71,7 @@ def options_of(target: Any) -> dict[str, Any]:
 def for_example(judge: Any, example: Example | None) -> Any:
     """A Format, or an evaluator derived from one, with the options that the Example sets.
 
-    What was set on the judge itself stays. Raises ValueError where the options do not fit.
+    Options set on the judge itself win. Raises ValueError if the options do not fit.
     """
     if example is None or not example.format_options:
         return judge
@@ -91,7 +91,7 @@ def _built(kind: Any, options: str) -> Any:
 
 
 def strict_evaluator(format_class: Any) -> Any:
-    """The evaluator `<format>_strict`: a Completion passes where the Format parses all of it.
+    """The evaluator `<format>_strict`: a Completion passes if the Format parses all of it.
 
     It takes the Format's own options.
     """
@@ -118,9 +118,9 @@ def strict_evaluator(format_class: Any) -> Any:
 
 
 def match_evaluator(format_class: Any) -> Any:
-    """The evaluator `<format>_match`: a Completion passes where its value equals the Example's.
+    """The evaluator `<format>_match`: a Completion passes if its value equals the Example's.
 
-    A text that the Format rejects counts as a miss: it predicts no field, whatever stands in it.
+    A text that the Format rejects counts as a miss: it predicts no field, whatever it contains.
     """
 
     def evaluate(self: Any, example: Example | None, completion: Completion) -> Verdict:

@@ -1,10 +1,10 @@
-"""Compares plain data leaf by leaf, without recursion: content, in whatever format it stood.
+"""Compares plain data leaf by leaf, without recursion: the content, whatever the format was.
 
     leaves({"a": [1, {"b": "x"}], "c": {}}) -> {"a.0": 1, "a.1.b": "x", "c": {}}   (paths as tuples)
     same_value({"a": 1}, {"a": 1.0})        -> True, and {"a": True} is another value
 
 A field is a leaf with its path, list indices included; an empty object or array is a leaf. Numbers
-compare by value (1 is 1.0), true and false are no numbers, and the order of keys does not matter.
+compare by value (1 is 1.0), true and false are not numbers, and the order of keys does not matter.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def same_value(one: Any, other: Any) -> bool:
 
 
 def correct(predicted: dict[Path, Any], expected: dict[Path, Any]) -> int:
-    """How many of the predicted leaves are as expected."""
+    """How many of the predicted leaves are correct."""
     return sum(
         path in expected and same_leaf(leaf, expected[path]) for path, leaf in predicted.items()
     )

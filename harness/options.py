@@ -39,7 +39,7 @@ def check(
 
 
 def _of_unions(model: type[BaseModel], errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One error for a value that fits no member of a union: that of the member it comes nearest."""
+    """One error for a value that fits no member of a union: the error of the nearest member."""
     found = []
     for key, group in itertools.groupby(errors, lambda error: error["loc"][:1]):
         same = list(group)
@@ -51,7 +51,7 @@ def _of_unions(model: type[BaseModel], errors: list[dict[str, Any]]) -> list[dic
         deepest = max(len(error["loc"]) for error in same)
         nearest = [error for error in same if len(error["loc"]) == deepest]
         said = " or ".join(dict.fromkeys(error["msg"] for error in nearest))
-        # Behind the key stands the member's type, which is nothing to read.
+        # The member's type behind the key is not for people to read.
         found.append({**nearest[0], "loc": key + nearest[0]["loc"][2:], "msg": said})
     return found
 
@@ -96,7 +96,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
 
 
 def build(kind: Kind, spec: str, where: str | None = None) -> Any:
-    """A component with its options, from the way it is written on the command line.
+    """A component with its options, from its spec as on the command line.
 
     Raises UserError for an unknown name and ConfigError for options that do not fit.
     """

@@ -1,4 +1,4 @@
-"""Finds components: the built-ins by an explicit tuple, outsiders by the entry-point group.
+"""Finds components: built-ins by an explicit tuple, third-party ones by the entry-point group.
 
 component("evaluators", "json_strict")  -> the class, which harness.options.build() instantiates
 """
@@ -47,8 +47,8 @@ def load(
 ) -> dict[Kind, dict[str, Registered]]:
     """Register the default plugins, then the given entry points, and collect their components.
 
-    Raises PluginError naming the distribution where a plugin fails to import, misspells a hook or
-    leaves its mark out, offers something that is no component, or takes a name that is taken.
+    Raises PluginError naming the distribution if a plugin fails to import, misspells a hook or
+    lacks its decorator, offers something that is not a component, or claims a name that is taken.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
@@ -129,7 +129,7 @@ _CONTRACTS: dict[Kind, type] = {
 
 
 _OF_EVALUATORS = {"metric", "rates", "needs_example", "formats", "evaluators"}
-"""What a Format's evaluators have besides its options."""
+"""The members that a Format's evaluators have besides its options."""
 
 
 def _texts(value: Any) -> bool:
@@ -158,11 +158,11 @@ _CONSTANTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         f"a set of {', '.join(get_args(contracts.Shape))}",
     ),
 )
-"""Constants of a component, and what each must be where there is one."""
+"""Constants of a component, and what each must be if present."""
 
 
 def _fault(kind: Kind, component: Any) -> str | None:
-    """Why something is no component of a kind."""
+    """Why something is not a component of a kind."""
     if not isinstance(component, type):
         return "is no class"
     if not issubclass(component, BaseModel):
@@ -211,7 +211,7 @@ def registry() -> dict[Kind, dict[str, Registered]]:
 
 
 def component(kind: Kind, name: str) -> Any:
-    """The class registered under `name`; a UserError with the near miss where there is none."""
+    """The class registered under `name`; a UserError with the near miss if there is none."""
     known = registry()[kind]
     if name in known:
         return known[name].component

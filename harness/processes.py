@@ -1,10 +1,10 @@
-"""The processes of one run, as `accelerate launch` or torchrun started them; else one.
+"""The processes of one run, as started by `accelerate launch` or torchrun; otherwise only one.
 
     fmtharness train configs/hard.toml                                    rank 0 of 1
     accelerate launch --num_processes 2 -m harness.cli train ...          ranks 0 and 1 of 2
 
 Rank 0 leads: it alone reads and writes the run's folder. The others wait for it, take part in the
-training, and end.
+training, and exit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 
 
 def rank() -> int:
-    """The number of this process."""
+    """The rank of this process."""
     return int(os.environ.get("RANK", "0"))
 
 
@@ -23,7 +23,7 @@ def count() -> int:
 
 
 def leads() -> bool:
-    """Whether this process is the one that reads and writes."""
+    """Whether this process leads: it reads and writes the run's folder."""
     return rank() == 0
 
 

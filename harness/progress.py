@@ -22,7 +22,7 @@ from tqdm import tqdm
 from harness import processes
 
 PLAIN_SECONDS = 10.0
-"""How often a plain line is written where no terminal is attached."""
+"""Seconds between two plain lines if no terminal is attached."""
 
 
 class Progress:
@@ -34,7 +34,7 @@ class Progress:
         self.began = self.written = time.monotonic()
         self.bar = None
         if sys.stderr.isatty() and processes.leads():
-            # A terminal that does not know its size says 0 by 0, where tqdm would show nothing.
+            # A terminal of unknown size reports 0 by 0, and tqdm would then show nothing.
             wide = os.get_terminal_size(sys.stderr.fileno()).columns > 0
             width: dict[str, Any] = {"dynamic_ncols": True} if wide else {"ncols": 80, "nrows": 24}
             self.bar = tqdm(total=total, initial=start, desc=what, unit=unit, **width)
@@ -76,6 +76,6 @@ def progress(total: int, what: str, *, unit: str, start: int = 0) -> Iterator[Pr
 
 
 def say(text: str) -> None:
-    """One line to standard error, above a bar where one is running; of several processes, once."""
+    """One line to standard error, above a running bar; of several processes only one writes it."""
     if processes.leads():
         tqdm.write(text, file=sys.stderr)

@@ -1,9 +1,9 @@
-"""The records that pass from stage to stage, one JSON object a line.
+"""The records that pass from stage to stage, one JSON object per line.
 
     {"id": "train-0", "prompt": [{"role": "user", "content": "..."}], "completion": "{\"a\": 1}",
      "format": "json", "value": {"a": 1}, "tags": {"family": "extract"}}
 
-Reading is strict: a row of another shape is a `DataError` that names the file and the line.
+Reading is strict: a row with another shape raises a `DataError` that names the file and the line.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: Any
     """What `completion` means as data; a Format's `parse(completion)` gives it back."""
     format_options: dict[str, Any] = {}
-    """Options of the Format that hold for this Example alone, such as the pattern of a regex."""
+    """Options of the Format for this Example only, such as the pattern of a regex."""
     tags: dict[str, Any] = {}
     """family, shape, schema, strictness, hard_negatives and bad_outputs (lists of kinds)."""
 
@@ -60,7 +60,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BrokenRow(msgspec.Struct, frozen=True):
-    """A line of a file that is no Completion, and why; it counts as unscored."""
+    """A line of a file that is not a Completion, and why; it counts as unscored."""
 
     line: int
     reason: str
@@ -81,14 +81,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     evaluator: str
     passed: bool | None
-    """None where the evaluator could not score it; the one problem then says why."""
+    """None if the evaluator could not score it; the one problem then says why."""
     labels: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     counts: dict[str, int] = {}
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """A rate over Verdicts with its Wilson 95% interval; all None where nothing was scored."""
+    """A rate over Verdicts with its Wilson 95% interval; all None if nothing was scored."""
 
     name: str
     value: float | None
@@ -114,7 +114,7 @@ def read_records(path: Path, kind: type[type_record]) -> Iterator[type_record]:
 def decode(decoder: msgspec.json.Decoder[type_record], line: bytes) -> type_record:
     """One line as a record; a ValueError says what is wrong with it.
 
-    Where the fast reader gives up, the standard library decides: it takes the lone surrogates that
+    If the fast reader gives up, the standard library decides: it accepts the lone surrogates that
     its own `json.dumps` writes, and says at which column the JSON breaks.
     """
     try:
@@ -124,7 +124,7 @@ def decode(decoder: msgspec.json.Decoder[type_record], line: bytes) -> type_reco
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_slowly(decoder, line)
     except RecursionError:
-        # A thread's stack is empty, so how deep is too deep does not depend on the caller.
+        # A new thread starts with an empty stack, so the limit does not depend on the caller.
         with ThreadPoolExecutor(1) as fresh:
             return fresh.submit(_decode_slowly, decoder, line).result()
 
@@ -162,7 +162,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def write_records(path: Path, records: Iterable[msgspec.Struct]) -> int:
-    """Write one JSON object a line and return how many; the file appears whole or not at all."""
+    """Write one JSON object per line and return how many; the file appears whole or not at all."""
     count = 0
     with atomic_file(path) as temporary, temporary.open("wb") as out:
         for record in records:

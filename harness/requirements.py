@@ -1,4 +1,4 @@
-"""What a command needs that the default install leaves out: the extra `[train]`.
+"""Checks for modules of the extra `[train]`, which the default install leaves out.
 
 needs("plot", "matplotlib")   UserError("plot needs matplotlib, which is not installed: pip ...")
 """
@@ -37,9 +37,9 @@ def needs(command: str | None, *modules: str) -> None:
 
 
 def needs_for_run(command: str | None, config: Config) -> None:
-    """Raise UserError where the built-in trainers or backend lack what they load.
+    """Raise UserError if the built-in trainers or backend lack a module that they import.
 
-    Those of a plugin may need none of it.
+    Those of a plugin may need none of them.
     """
     trainer, backend = (type(each).__module__ for each in (config.trainer, config.backend))
     if trainer.partition(".")[0] == "trainers" or backend == "harness.backends.transformers":
@@ -47,7 +47,7 @@ def needs_for_run(command: str | None, config: Config) -> None:
 
 
 def explained(command: str | None, error: ModuleNotFoundError) -> str:
-    """The sentence for a module of the extra that an import missed; raises any other error."""
+    """The sentence for a missing module of the extra; raises any other error."""
     module = (error.name or "").partition(".")[0]
     if module not in TRAIN:
         raise error

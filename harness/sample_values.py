@@ -1,4 +1,4 @@
-"""Values and texts to try a Format with: plain ones, wild ones, and rendered texts with faults.
+"""Values and texts to test a Format with: plain ones, wild ones, and rendered texts with faults.
 
 plain_values(Ini())   [{"record": {"name": "Oslo"}}, ...]   of every shape that it claims
 values(Ini())         the same as a hypothesis strategy, with anything for keys and scalars
@@ -30,11 +30,11 @@ UNITS: Final = (
     *('""', '"a', '\\"', "\n\n", " \n", "a\n", "a=", "a.", "[a]\n", "[[a]]\n", "&lt;", "```\n"),
     *('"a\n', "{a", "'a' ", "| --- ", "x: [", "x:\n ", "a=[", "1_", "%YAML 1.2\n---\n"),
 )
-"""What hostile texts repeat."""
+"""The units that hostile texts repeat."""
 
 
 def plain_values(tested: Format) -> list[Any]:
-    """Values of each shape that the Format claims: plain words, and the other scalars it takes."""
+    """Values of each shape that the Format claims: plain words, and the other scalars it holds."""
     rng = Random(0)
     found: list[Any] = []
     for shape in sorted(tested.shapes):
@@ -49,7 +49,7 @@ def plain_values(tested: Format) -> list[Any]:
 
 
 def wide(shape: Shape, tested: Format, size: int) -> Any:
-    """A value of so many different keys, rows or items, one of them a long text."""
+    """A value with this many different keys, rows or items, one of them a long text."""
     words = ["a long text of many words " * 8 + "and more", *(f"word {i}" for i in range(1, size))]
     record = {f"key_{i}": word for i, word in enumerate(words)}
     if shape == "table":
@@ -113,7 +113,7 @@ def values(tested: Format) -> st.SearchStrategy[Any]:
     scalars = st.one_of(texts, texts, numbers, st.booleans(), st.none())
     keys = st.one_of(st.sampled_from(KEYS), st.sampled_from(KEYS), wild)
     shapes = sorted(tested.shapes)
-    # A Format of texts alone would refuse nearly everything that holds another scalar.
+    # A Format that holds only texts would refuse nearly every value with another scalar.
     return st.one_of(*(_shaped(shape, leaf, keys) for leaf in (texts, scalars) for shape in shapes))
 
 

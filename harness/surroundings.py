@@ -3,9 +3,9 @@
     strictly("Sure:\n```\na=1\n```", read, lambda line: "=" in line)
         ->  Parsed(problems=(Problem("text_before", ..., 0, 5), Problem("code_fence", ..., 6, 9)))
 
-A Format gives its strict reader of a bare text and says which lines look like its own; the labels
-here, the diagnosis and the ways to break a text (`CORRUPTIONS`) are then shared. Formats whose
-values are found by their brackets (JSON, XML) know better where one begins.
+A Format gives its strict reader of a bare text and says which lines look like its own; it shares
+the labels here, the diagnosis and the ways to break a text (`CORRUPTIONS`). Formats whose values
+are found by their brackets (JSON, XML) know better where one begins.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LABELS: Final[Mapping[str, str]] = {
 MOST_OF_ONE_LABEL: Final = 20
 """A text carries every label that applies, but no more problems than this of one label."""
 BLANK: Final = " \t\r\n\f\v"
-"""What an empty text may consist of; other spaces, such as U+00A0, are text that has no value."""
+"""The whitespace of an empty text; other spaces, such as U+00A0, are text without a value."""
 
 _LINE: Final = re.compile(r"[^\n]*\n?")
 _FENCE: Final = re.compile(r"[ \t]*+(?:`{3,}+|~{3,}+)[ \t]*+(?:[\w+.-]++[ \t]*+)?\r?\n?\Z")
@@ -39,7 +39,7 @@ _CLOSING: Final = re.compile(r"`+")
 
 
 class Outside(NamedTuple):
-    """Where the value stands, and the problems of what stands around it."""
+    """Where the value stands, and the problems around it."""
 
     start: int
     end: int
@@ -47,10 +47,10 @@ class Outside(NamedTuple):
 
 
 def strictly(text: str, read: Callable[[str], Parsed], looks: Callable[[str], bool]) -> Parsed:
-    """The whole text as `read` takes it; else its problems, and those of what stands around it.
+    """The whole text as `read` parses it; else its problems, and the problems around the value.
 
-    `read` parses a text that holds the value alone, `looks` says whether a line could be the
-    value's own. Both are called with parts of the text, in time linear in its length.
+    `read` parses a text that holds only the value, `looks` says whether a line could be part of
+    the value. Both are called with parts of the text, in time linear in its length.
     """
     if text.strip() and not text.startswith("\ufeff"):
         parsed = read(text)
@@ -91,7 +91,7 @@ def outside(text: str, looks: Callable[[str], bool]) -> Outside:
     if fences:
         opening = fences[0]
         if any(looks(text[slice(*span)]) for span in lines if span[1] <= opening[0]):
-            # What stands before the first fence looks like the value, so the fence closes it.
+            # The text before the first fence looks like the value, so the fence closes it.
             opening = (first, first)
         closing = next((span for span in fences if span[0] >= opening[1]), (last, last))
         for span in {opening, closing}:

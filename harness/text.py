@@ -36,6 +36,6 @@ def _holds(encoding: str, char: str) -> bool:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """', did you mean ...?' for the nearest known word, or nothing."""
+    """', did you mean ...?' for the nearest known word, or an empty text."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f", did you mean {near[0]!r}?" if near else ""

@@ -177,11 +177,17 @@ def wait_for(happened: Callable[[], bool], process: subprocess.Popen[Any]) -> No
         time.sleep(0.005)
 
 
+def import_path(*folders: Path) -> str:
+    """A PYTHONPATH of these folders and, behind them, what the tests' own one holds."""
+    given = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([*map(str, folders), *([given] if given else [])])
+
+
 def fmtharness(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, with one more folder to import from."""
     return subprocess.run(
         [sys.executable, "-m", "harness.cli", *arguments],
-        env=os.environ | {"PYTHONPATH": str(path)},
+        env=os.environ | {"PYTHONPATH": import_path(path)},
         capture_output=True,
         text=True,
         check=False,

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from evaluators.json.format import JsonFormat
-from tests.fakes import ROOT
+from tests.fakes import ROOT, import_path
 
 
 def script(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"benchmarks/{name}.py", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": import_path(ROOT)}
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from harness.cli import main
 from harness.commands.check import sources
 from harness.errors import UserError
-from tests.fakes import ROOT, fmtharness
+from tests.fakes import ROOT, fmtharness, import_path
 
 GOOD, BAD = '{"a": 1}', '{"a": 1,}'
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -243,14 +243,17 @@ def test_colour_on_a_terminal(more: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", "check", BAD],
-        env=environment | {"PYTHONPATH": str(ROOT)} | more,
+        env=environment | {"PYTHONPATH": import_path(ROOT)} | more,
         stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
         check=False,
         timeout=120,
     )
+    os.set_blocking(ours, False)  # if nothing was written, reading fails and does not wait
+    assert (done.returncode, done.stderr) == (1, "")
     shown = os.read(ours, 10_000).decode()
     os.close(ours)
     os.close(theirs)
-    assert done.returncode == 1
     assert ("\x1b[" in shown) == (not more.get("NO_COLOR"))
     assert "trailing_comma" in shown

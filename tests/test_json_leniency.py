@@ -172,6 +172,18 @@ def test_peers_take_every_strict_object(written: tuple[str, Any]) -> None:
     assert peers.deepeval(text)
 
 
+DEEPEST = '{"a": ' + "[" * 1_500 + "]" * 1_500 + "}"
+
+
+def python_reads(text: str) -> bool:
+    """Whether this version of Python reads JSON of that depth; 3.11 does not read 1,000 levels."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     ("text", "peers"),
     [
@@ -179,7 +191,7 @@ def test_peers_take_every_strict_object(written: tuple[str, Any]) -> None:
         ('{"a": ' + "9" * 4_301 + "}", "JC"),
         ('{"a": ' + "[" * 150 + "]" * 150 + "}", "IJCD"),
         ('{"a": ' + "[" * 250 + "]" * 250 + "}", "IJC"),
-        ('{"a": ' + "[" * 1_500 + "]" * 1_500 + "}", "JC"),
+        (DEEPEST, "IJC" if python_reads(DEEPEST) else "JC"),
         ('{"a": "' + "b" * 120_000 + '"}', "IJD"),
         ('{"a": [' + '{"b": 1}, ' * 12_000 + "1]}", "IJCD"),
     ],

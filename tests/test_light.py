@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import json
+import sys
 import tomllib
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -36,6 +37,8 @@ def light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             raise ModuleNotFoundError(f"No module named {top!r}", name=top)
         return load(name, *rest, **named)
 
+    for module in TRAIN:  # which another test may have loaded
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", found)
     monkeypatch.setattr(builtins, "__import__", imported)
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -12,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.fakes import ROOT, Distributions
+from tests.fakes import ROOT, Distributions, import_path
 
 pytest_plugins = ["pytester"]
 
@@ -51,7 +50,7 @@ def project(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fmtharness\nVersion: 0\n")
     [(name, module)] = PROJECT["entry-points"]["pytest11"].items()
     (info / "entry_points.txt").write_text(f"[pytest11]\n{name} = {module}\n")
-    monkeypatch.setenv("PYTHONPATH", f"{distributions.folder}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("PYTHONPATH", import_path(distributions.folder, ROOT))
     return pytester
 
 
@@ -82,7 +81,9 @@ def gate(folder: Path) -> None:
 def test_a_gate_in_a_strange_project(project: pytest.Pytester) -> None:
     gate(project.path / "sub")
     project.makepyfile("def test_other(): pass")
-    done = project.runpytest_subprocess("-v", "-W", "error", "--junitxml=junit.xml")
+    # Without pytest-benchmark, which warns wherever pytest-xdist is.
+    without = ("-p", "no:benchmark")
+    done = project.runpytest_subprocess("-v", *without, "-W", "error", "--junitxml=junit.xml")
     done.assert_outcomes(passed=4, failed=2)
     done.stdout.fnmatch_lines(
         [

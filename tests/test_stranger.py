@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.commands.new import write
-from tests.fakes import ROOT
+from harness.commands.new import What, write
+from tests.fakes import ROOT, import_path
 
 TUTORIAL = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 PYPROJECT = """
@@ -136,7 +136,7 @@ class Site:
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=cwd or self.folder,
-            env=os.environ | {"PYTHONPATH": f"{self.path}{os.pathsep}{ROOT}"},
+            env=os.environ | {"PYTHONPATH": import_path(self.path, ROOT)},
             capture_output=True,
             text=True,
             check=False,
@@ -244,14 +244,22 @@ def test_a_new_package_takes_its_name(
     assert files >= {"pyproject.toml", "README.md", f"{module}.py", *tests}
     assert f"class {component}(Options):" in (folder / f"{module}.py").read_text()
     assert "sample" not in "".join((folder / file).read_text().lower() for file in files)
-    rules = ["--isolated", "--select", "E,F,B,UP", "--line-length", "100"]
-    lint = site.python("-m", "ruff", "check", *rules, cwd=folder)
-    assert lint.returncode == 0, lint.stdout
 
     site.install(folder)
     gate = site.python("-m", "pytest", "-q", "tests/answers.fmt.toml", cwd=folder)
     assert "2 passed" in gate.stdout, gate.stdout
     assert site.fmtharness("check", f"--{what}", name, "city=Oslo").returncode == 0
+
+
+@pytest.mark.parametrize(("what", "name"), [("format", "my.fmt"), ("evaluator", "class")])
+def test_a_new_package_passes_a_linter(tmp_path: Path, what: What, name: str) -> None:
+    pytest.importorskip("ruff")
+    write(what, name, tmp_path)
+    rules = ["--isolated", "--select", "E,F,B,UP", "--line-length", "100"]
+    command = [sys.executable, "-m", "ruff", "check", *rules]
+    lint = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+    assert "No Python files found" not in lint.stderr
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ max_new_tokens = 4
 """
 ADAPTER = "adapter/adapter_model.safetensors"
 STEPS = 12
+EXACT = not torch.cuda.is_available()
+"""Whether the same training gives the same bytes again; on a GPU the last bits may differ."""
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,24 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 def losses(out: Path) -> list[float]:
     return [row["train/loss"] for row in rows(out) if "train/loss" in row]
+
+
+def repeated(found: list[float]) -> Any:
+    """What the losses of the same training must be equal to."""
+    return found if EXACT else pytest.approx(found, rel=1e-4)
+
+
+def same_adapter(one: Path, other: Path) -> bool:
+    """Whether two trainings ended in the same adapter.
+
+    On a GPU repeats were 1e-6 of its norm apart; a resume without the optimizer's moments, 0.16.
+    """
+    if EXACT:
+        return (one / ADAPTER).read_bytes() == (other / ADAPTER).read_bytes()
+    ours, theirs = load_file(one / ADAPTER), load_file(other / ADAPTER)
+    assert ours.keys() == theirs.keys()
+    apart = sum(float((ours[name] - theirs[name]).square().sum()) for name in ours)
+    return apart <= 1e-3**2 * sum(float(weight.square().sum()) for weight in theirs.values())
 
 
 def evaluated(out: Path) -> list[int]:
@@ -124,7 +144,7 @@ def test_a_logged_loss_is_the_mean_since_the_last_one(
     shutil.copytree(whole, tmp_path / "cut", ignore=ignored)
     cut = trained(config, tmp_path / "cut", "train.logging_steps=5")
     assert "resuming from step 6" in (cut / "said.txt").read_text()
-    assert losses(cut) == losses(whole)
+    assert losses(cut) == repeated(losses(whole))
 
 
 def test_both_trainers_share_the_loop(config: Path, tmp_path: Path) -> None:
@@ -157,7 +177,7 @@ def test_dropout_is_resumed_exactly(config: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "cut", ignore=shutil.ignore_patterns("step-[46]", "adapter"))
     cut = trained(config, tmp_path / "cut", *settings)
     assert "resuming from step 2" in (cut / "said.txt").read_text()
-    assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
+    assert same_adapter(cut, whole)
 
 
 def test_a_scaled_loss_is_resumed_exactly(
@@ -173,7 +193,7 @@ def test_a_scaled_loss_is_resumed_exactly(
     shutil.copytree(whole, tmp_path / "cut", ignore=ignored)
     cut = trained(config, tmp_path / "cut", *settings)
     assert "resuming from step 2" in (cut / "said.txt").read_text()
-    assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
+    assert same_adapter(cut, whole)
 
 
 def test_an_optimizer_of_8_bits_learns_and_is_resumed_exactly(config: Path, tmp_path: Path) -> None:
@@ -183,7 +203,7 @@ def test_an_optimizer_of_8_bits_learns_and_is_resumed_exactly(config: Path, tmp_
     shutil.copytree(whole, tmp_path / "cut", ignore=shutil.ignore_patterns("step-[46]", "adapter"))
     cut = trained(config, tmp_path / "cut", *settings)
     assert "resuming from step 2" in (cut / "said.txt").read_text()
-    assert (cut / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
+    assert same_adapter(cut, whole)
 
 
 def test_a_training_of_one_step_trains(config: Path, tmp_path: Path) -> None:
@@ -322,7 +342,7 @@ def test_a_signal_saves_and_leaves(
     assert (out / f"checkpoints/step-{step}").is_dir()
     again = trained(config, out)
     assert f"resuming from step {step}" in (again / "said.txt").read_text()
-    assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
+    assert same_adapter(out, undisturbed)
 
 
 def test_a_signal_in_the_last_evaluation_leaves_it_due(
@@ -342,7 +362,7 @@ def test_a_signal_in_the_last_evaluation_leaves_it_due(
     assert f"stopped at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
     trained(config, out)
     assert evaluated(out) == evaluated(undisturbed)
-    assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
+    assert same_adapter(out, undisturbed)
 
 
 @pytest.mark.parametrize("moment", ["evaluate", "save"])
@@ -368,7 +388,7 @@ def test_a_signal_in_the_last_moments_is_obeyed(
     assert f"stopped at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
     trained(config, out)
     assert evaluated(out) == evaluated(undisturbed)
-    assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
+    assert same_adapter(out, undisturbed)
 
 
 @pytest.mark.slow
@@ -399,10 +419,10 @@ def test_kills_at_random_moments_change_nothing(
             codes.append(process.wait())
         assert set(codes) == {0, -signal.SIGKILL}, codes
         kills += codes.count(-signal.SIGKILL)
-        assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes(), codes
+        assert same_adapter(out, undisturbed), codes
         found = [row["step"] for row in rows(out)]
         assert found == sorted(found)
-        assert losses(out) == losses(undisturbed)
+        assert losses(out) == repeated(losses(undisturbed))
     say(f"{kills} kills")
 
 

@@ -33,7 +33,7 @@ from harness.surroundings import shifted, strictly
 _OWN_LABELS: Final = {
     "blank_line": "a line is empty or holds nothing but whitespace",
     "array_around": "the whole text is one JSON array, not one value per line",
-    "line_breaks_in_value": "a value goes on over more than one line",
+    "line_breaks_in_value": "a value spans more than one line",
     "comma_between": "a comma stands before or after a line's value",
     "stray_carriage_return": "a carriage return stands without a line feed",
 }

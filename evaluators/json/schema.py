@@ -77,7 +77,7 @@ class JsonSchema(Options):
         parsed = _STRICT.parse(text)
         problems: tuple[Problem, ...] = ()
         if not parsed.ok:
-            message = "the text is not strict JSON, so no schema is looked at"
+            message = "the text is not strict JSON, so no schema is applied"
             problems = (Problem("not_strict", message, 0, len(text)),)
         else:
             value = _tame(parsed.value) if _HUGE(text) else parsed.value

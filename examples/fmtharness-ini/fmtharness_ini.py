@@ -40,7 +40,7 @@ class Ini(Options):
         return f"Answer with one INI section {HEADER} of key = value lines and nothing else."
 
     def render(self, value: Any) -> str:
-        """The record as a section; ValueError for what would not come back."""
+        """The record as a section; ValueError if parsing would not give it back."""
         pairs = value.items() if isinstance(value, dict) else ()
         text = "\n".join([HEADER, *(f"{key} = {inner}".rstrip() for key, inner in pairs)])
         if self.parse(text) != Parsed(value):

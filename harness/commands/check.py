@@ -3,8 +3,8 @@
     check([Source("text", '{"a": 1,}')], evaluators(["json_strict"], []))
     -> [Checked(name="text", text=..., verdicts=(Verdict(passed=False, ...),))], state "failed"
 
-An argument is a file where one of this name exists, and else itself the text. It judges no JSONL
-of completions and compares with no Example; `fmtharness eval` does.
+An argument is a file if one has this name, else it is the text itself. JSONL files of completions
+and comparisons with Examples are for `fmtharness eval`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from harness.text import visible
 STDIN: Final = "<stdin>"
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".txt", ".md", ".log")
 SUFFIX: Final = re.compile(r"\w\.[a-z]{2,6}\Z", re.IGNORECASE).search
-"""How most names of files end."""
+"""How most file names end."""
 State = Literal["passed", "failed", "unscored"]
 
 
@@ -46,7 +46,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What the evaluators say of one text."""
+    """The Verdicts on one text."""
 
     name: str
     text: str
@@ -54,7 +54,7 @@ class Checked(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> State:
-        """The text passes where every evaluator passes it."""
+        """The text passes if every evaluator passes it."""
         found = {verdict.passed for verdict in self.verdicts}
         return "unscored" if None in found else "failed" if False in found else "passed"
 
@@ -64,8 +64,8 @@ def sources(
 ) -> list[Source]:
     """The texts that the command line names, in this order; without any, standard input.
 
-    Raises UserError where there is nothing to judge, where standard input is named twice, and for
-    what cannot be read or is not UTF-8.
+    Raises UserError if there is nothing to judge, if standard input is named twice, and for a file
+    that cannot be read or is not UTF-8.
     """
     if not (arguments or texts or files):
         if stdin is None or stdin.isatty():
@@ -92,7 +92,7 @@ def sources(
 
 
 def _exists(argument: str) -> bool:
-    """Whether there is a file, a folder or a pipe of this name."""
+    """Whether a file, a folder or a pipe has this name."""
     # Path.exists would raise for a text that is too long for a name.
     return os.path.exists(argument)  # noqa: PTH110
 
@@ -132,7 +132,7 @@ def evaluators(specs: Iterable[str], formats: Iterable[str]) -> list[Evaluator]:
     chosen = [build("evaluators", spec) for spec in specs]
     for spec in formats:
         name = parse_spec(spec)[0]
-        component("formats", name)  # so that a misspelled name is met by the formats' names
+        component("formats", name)  # so that a misspelled name gets a near miss among the formats
         options = spec.partition(":")[2]
         chosen.append(build("evaluators", f"{name}_strict:{options}", f"{spec!r}: {name}"))
     chosen = chosen or [build("evaluators", f"{DEFAULT_FORMAT}_strict")]
@@ -146,7 +146,7 @@ def evaluators(specs: Iterable[str], formats: Iterable[str]) -> list[Evaluator]:
 
 
 def check(found: Iterable[Source], judges: Sequence[Evaluator]) -> list[Checked]:
-    """The Verdicts on each text, whose name stands in them as the id."""
+    """The Verdicts on each text; their id is the text's name."""
     return [
         Checked(
             source.name,
@@ -158,13 +158,13 @@ def check(found: Iterable[Source], judges: Sequence[Evaluator]) -> list[Checked]
 
 
 def state(checked: Iterable[Checked]) -> State:
-    """What holds of all the texts together: one unscored or failed text decides."""
+    """The state of all texts together: one unscored or failed text decides."""
     states = {each.state for each in checked}
     return "unscored" if "unscored" in states else "failed" if "failed" in states else "passed"
 
 
 def report(checked: Sequence[Checked], *, color: bool, encoding: str) -> str:
-    """Every Verdict as a diagnosis; with several texts their names, and a line that counts them."""
+    """Every Verdict as a diagnosis; with several texts also their names and a line of counts."""
     parts = []
     for each in checked:
         shown = [

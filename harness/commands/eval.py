@@ -1,6 +1,6 @@
 """`fmtharness eval`: judge a model on Examples, or completions that exist already.
 
-{"text": "{\"a\": 1}"}     is enough of a row for --completions; `id` or `example_id` is optional
+{"text": "{\"a\": 1}"}     is a whole row of --completions; `id` or `example_id` is optional
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from harness.records import Completion, Example
 from harness.run.sources import check_answers, completions_by, config_for, known_examples
 
 BATCH = 5_000
-"""How many rows are judged together where only the first are asked for."""
+"""How many rows are judged together with --num-prompts."""
 BROKEN_SHOWN = 10
-"""How many of a file's broken rows are told one by one."""
+"""How many of a file's broken rows are reported one by one."""
 
 
 def evaluate(
@@ -49,8 +49,8 @@ def evaluate(
     """Judge, write what was asked for, and return the sums.
 
     A broken row of `completions` is unscored. Raises UserError for options that exclude each other,
-    and DataError for a broken line of `data` and where no completion is an answer to one of the
-    Examples; nothing is written then.
+    and DataError for a broken line of `data` or if no completion answers one of the Examples; then
+    nothing is written.
     """
     if completions is not None and (model or adapter or max_new_tokens):
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
@@ -85,7 +85,7 @@ def _chosen(
 ) -> Sequence[Evaluator]:
     """The evaluators named, here or in the config; else those that the Examples' formats imply.
 
-    Raises UserError for one that is named and has no Example to judge or to compare with, and where
+    Raises UserError for a named evaluator that has no Example to judge or to compare with, and if
     a config names several formats and nothing tells which completion is in which.
     """
     formats = sorted({example.format for example in examples})
@@ -120,7 +120,7 @@ def _chosen(
 
 
 def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
-    """Whether there is something for it among Examples of these formats, or none are known."""
+    """Whether it judges some of the Examples of these formats, or no format is known."""
     if not formats:
         return not needs_example(evaluator)
     judged = formats_of(evaluator)
@@ -128,7 +128,7 @@ def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
 
 
 def _all_different(**files: Path | None) -> None:
-    """Raise UserError where two options name one file, of which one would be lost."""
+    """Raise UserError if two options name the same file, which one would overwrite."""
     known: dict[Path, str] = {}
     for name, path in files.items():
         if path is None or (path.exists() and not path.is_file()):
@@ -145,7 +145,7 @@ def _answers(
     examples: Mapping[str, Example],
     data: Path | None,
 ) -> Iterator[Judged]:
-    """The same parts; a DataError after the last where there is no row, or none fits."""
+    """The same parts; a DataError after the last if there is no row, or none fits."""
     rows, read, last_id = 0, 0, ""
     answers: Counter[str] = Counter()
     for part in parts:
@@ -205,7 +205,7 @@ def _written(
     verdicts: Path | None,
     dump_jsonl: Path | None,
 ) -> Tally:
-    """The sums of all parts; their lines are in the files when they all are."""
+    """The sums of all parts; the files appear once all of their lines are written."""
     sums = Tally(evaluators)
     with ExitStack() as stack:
         into = [

@@ -2,7 +2,7 @@
 
     write("format", "my-fmt", None)  ->  fmtharness-my-fmt/pyproject.toml, fmtharness_my_fmt.py, ...
 
-The packages under templates/ are whole ones that are called `sample`; only the name changes.
+The packages under templates/ are complete and named `sample`; only the name changes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from harness.plugins import KINDS, registry
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 60
-"""Characters of a name, which becomes one of files and modules."""
+"""Most characters of a name, which becomes the name of files and modules."""
 What = Literal["format", "evaluator"]
 
 
 def write(what: What, name: str, folder: Path | None) -> list[Path]:
     """Write the package into the folder, by default `fmtharness-<name>`; returns its files.
 
-    Raises UserError for a name that cannot be or is taken, and where the folder holds something.
+    Raises UserError for a name that is invalid or taken, and if the folder is not empty.
     """
     taken = {known for kind in KINDS for known in registry()[kind]}
     if not re.fullmatch(r"[a-z][a-z0-9]*([_.-][a-z0-9]+)*", name) or len(name) > LONGEST:
@@ -74,7 +74,7 @@ def _plain(name: str) -> str:
 
 
 def _belongs(path: Path) -> bool:
-    """Whether it is a file of the template, and of no tool that ran there."""
+    """Whether it is a file of the template, not one left by a tool that ran there."""
     parts = path.relative_to(TEMPLATES).parts
     return path.is_file() and not any(part.startswith((".", "__pycache__")) for part in parts)
 

@@ -18,6 +18,7 @@ from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, bytes_of
 from harness.engine.gguf import resolve
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
+from harness.engine.torch_private import cpu_has_bf16
 from harness.errors import ModelError
 from harness.text import did_you_mean
 
@@ -182,6 +183,8 @@ def _dtype(options: ModelOptions, device: torch.device) -> torch.dtype:
         return named[options.precision]
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.float16
+    if device.type == "cpu" and not cpu_has_bf16():
+        return torch.float32
     return torch.bfloat16
 
 

@@ -1,8 +1,8 @@
 """Completions that exist already: the rows of a JSONL file, in constant memory.
 
-{"text": "{\\"a\\": 1}"}    is enough of a row; `id` or `example_id` is optional, else its line
+{"text": "{\\"a\\": 1}"}    is a whole row; `id` or `example_id` is optional, else its line number
 
-read_rows(path)    yields a Completion, or where line 7 is none BrokenRow(7, "not JSON: ...")
+read_rows(path)    yields a Completion per row, or BrokenRow(7, "not JSON: ...") for a bad line 7
 blocks(path)       yields (1, b"..."), (4097, b"..."), ...: whole lines, for several processes
 """
 
@@ -25,7 +25,7 @@ REASONS = get_args(FinishReason)
 
 
 class Row(msgspec.Struct):
-    """A line of --completions; other keys are left alone, and so are other finish reasons."""
+    """A line of --completions; other keys and unknown finish reasons are ignored."""
 
     text: str
     id: str | int | float | None = None
@@ -36,7 +36,7 @@ class Row(msgspec.Struct):
 def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
     """Yield a file's rows; one without an id is called by its line number.
 
-    Raises DataError where the file cannot be read.
+    Raises DataError if the file cannot be read.
     """
     return completions(numbered_lines(path))
 
@@ -62,7 +62,7 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
 def blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[tuple[int, bytes]]:
     """Yield (number of its first line, whole lines of about `size` bytes).
 
-    Raises DataError where the file cannot be read.
+    Raises DataError if the file cannot be read.
     """
     first = 1
     try:

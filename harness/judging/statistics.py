@@ -28,7 +28,7 @@ def wilson(numerator: int, denominator: int) -> tuple[float, float]:
 
 
 def rate(name: str, numerator: int, denominator: int) -> Metric:
-    """A Metric from two counts; without a value where the denominator is 0."""
+    """A Metric from two counts; without a value if the denominator is 0."""
     if denominator == 0:
         return Metric(
             name=name, value=None, numerator=numerator, denominator=0, low=None, high=None
@@ -45,13 +45,13 @@ def rate(name: str, numerator: int, denominator: int) -> Metric:
 
 
 class Clustered(NamedTuple):
-    """An interval of a rate that allows for what hangs together inside a task family."""
+    """An interval of a rate that allows for correlation inside a task family."""
 
     families: int
     design_effect: float
-    """The rate's variance by families over its variance were everything independent."""
+    """The rate's variance by families over its variance if all draws were independent."""
     effective_n: float
-    """How many independent draws would tell as much; at most the denominator."""
+    """The equivalent number of independent draws; at most the denominator."""
     low: float
     high: float
 
@@ -59,13 +59,13 @@ class Clustered(NamedTuple):
 def clustered(counts: Sequence[tuple[int, int]]) -> Clustered | None:
     """The interval of sum(numerators) / sum(denominators), from both of them for each family.
 
-    None where fewer than two families have a denominator. The variance is the cluster-robust one of
-    a ratio (Cochran 1977, "Sampling Techniques", 6.3), with t on families - 1 degrees. It becomes
-    an effective n, at most n (Korn and Graubard 1998, "Confidence intervals for proportions with
-    small expected number of positive counts estimated from survey data"), and the interval is
-    Wilson's at that n: never 0 wide, and nowhere inside Wilson's at n. At 0% and 100% the families
-    show no variance, which is not to say that they have none: there the design effect is taken as 1
-    and only t widens the interval.
+    None if fewer than two families have a denominator. The variance is the cluster-robust one of a
+    ratio (Cochran 1977, "Sampling Techniques", 6.3), with t on families - 1 degrees. It becomes an
+    effective n, at most n (Korn and Graubard 1998, "Confidence intervals for proportions with small
+    expected number of positive counts estimated from survey data"), and the interval is Wilson's at
+    that n: never 0 wide, and never inside Wilson's at n. At 0% and 100% the families show no
+    variance, which does not mean that there is none: there the design effect is taken as 1 and only
+    t widens the interval.
     """
     known = [(numerator, denominator) for numerator, denominator in counts if denominator]
     if len(known) < 2:
@@ -89,7 +89,7 @@ def clustered(counts: Sequence[tuple[int, int]]) -> Clustered | None:
 
 
 def _wilson(value: float, n: float) -> tuple[float, float]:
-    """Wilson's interval at an n that is no whole number, which scipy's does not take."""
+    """Wilson's interval at an n that is not an integer, which scipy does not accept."""
     from scipy.stats import norm
 
     z2 = float(norm.ppf(0.975)) ** 2
@@ -127,7 +127,7 @@ def paired_difference(both: int, fixed: int, broken: int, neither: int) -> tuple
 
 
 class Paired(NamedTuple):
-    """The same Examples judged before and after: who changed sides, by how much, by chance or not.
+    """The same Examples judged before and after: what changed, by how much, and with which p.
 
     `difference` is the share of passes after minus before, with its interval; all three are None
     without a pair.

@@ -32,7 +32,7 @@ COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
 
 
 def distinct(evaluators: Sequence[Evaluator]) -> Sequence[Evaluator]:
-    """The same evaluators; a UserError where two would mix their verdicts under one name."""
+    """The same evaluators; a UserError if two have the same name and would mix their verdicts."""
     twice = [name for name, n in Counter(e.name for e in evaluators).items() if n > 1]
     if twice:
         raise UserError(f"evaluator {twice[0]!r} is given twice; give each once")
@@ -42,8 +42,8 @@ def distinct(evaluators: Sequence[Evaluator]) -> Sequence[Evaluator]:
 def slices_of(example: Example) -> list[Slice]:
     """The slices that an Example counts in: `[("format", "json"), ("family", "extract"), ...]`.
 
-    A list of kinds gives each kind's slice, an empty one `none`. A tag that is missing, or holds
-    no text, number or flag, gives none.
+    A list of kinds gives a slice for each kind, an empty list the slice `none`. A tag that is
+    missing, or holds no text, number or flag, gives no slice.
     """
     found = [("format", example.format)]
     for dimension, name in TAGS.items():
@@ -62,8 +62,8 @@ def slices_of(example: Example) -> list[Slice]:
 class Tally:
     """Sums of Verdicts by evaluator: counters, labels, finish reasons and slices.
 
-    It holds the evaluators' rates and not the evaluators, and otherwise plain counters: two tallies
-    of the same evaluators can be merged, and one can be pickled and sent to another process.
+    It holds the evaluators' rates, not the evaluators, and otherwise plain counters: two tallies of
+    the same evaluators can be merged, and a tally can be pickled and sent to another process.
     """
 
     def __init__(self, evaluators: Sequence[Evaluator]) -> None:
@@ -72,7 +72,7 @@ class Tally:
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
         self.labels: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
         self.stops: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in self.rates}
-        """How often each finish reason and outcome met; `unknown` where no reason is given."""
+        """The count of each finish reason and outcome; `unknown` if no reason is given."""
         self.slices: dict[str, dict[Slice, Counter[str]]] = {
             name: defaultdict(Counter) for name in self.rates
         }
@@ -85,7 +85,7 @@ class Tally:
         example: Example | None = None,
         completion: Completion | None = None,
     ) -> None:
-        """Count one Verdict in, with its Example and its Completion where they are known."""
+        """Count one Verdict in, with its Example and its Completion if they are known."""
         name, passed = verdict.evaluator, verdict.passed
         outcome = "unscored" if passed is None else "passed" if passed else "failed"
         added = [(outcome, 1)]
@@ -121,7 +121,7 @@ class Tally:
     def metrics(self) -> dict[str, list[Metric]]:
         """Per evaluator its rates, headline first.
 
-        Raises PluginError where a rate's numerator is no part of its denominator.
+        Raises PluginError if a rate's numerator is not a part of its denominator.
         """
         return {name: self._metrics(name, counts) for name, counts in self.counts.items()}
 
@@ -143,7 +143,7 @@ class Tally:
         return found
 
     def named(self) -> dict[str, Metric]:
-        """Every rate by a name of its own: `yaml_strict.format_success_rate` where it is shared."""
+        """Every rate by a unique name: `yaml_strict.format_success_rate` if others share it."""
         metrics = self.metrics()
         uses = Counter(metric.name for found in metrics.values() for metric in found)
         named = {metric.name: metric for metric in self.pooled()}
@@ -170,9 +170,9 @@ class Tally:
         return {dimension: values for dimension, values in found.items() if values}
 
     def clustered(self, evaluator: str) -> dict[str, Clustered]:
-        """The intervals by task family of those of the evaluator's rates that can have one.
+        """The intervals by task family, for those of the evaluator's rates that can have one.
 
-        All that the rate counts must come from Examples of a known family, and from two at least.
+        Everything that the rate counts must come from Examples of known families, at least two.
         """
         overall = self.counts[evaluator]
         slices = self.slices[evaluator].items()
@@ -199,7 +199,7 @@ class Tally:
 
     @property
     def unscored(self) -> int:
-        """How many Verdicts are no judgement."""
+        """How many Verdicts are unscored."""
         return sum(counts["unscored"] for counts in self.counts.values())
 
 
@@ -236,7 +236,7 @@ def by_completion(
     for completion in completions:
         mine: list[Verdict] = []
         last = -1
-        # Two Completions may have one id; the evaluators' order tells where the second begins.
+        # Two Completions may share an id; the evaluators' order tells where the second begins.
         while following and following.id == completion.example_id:
             if place[following.evaluator] <= last:
                 break

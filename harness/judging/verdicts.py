@@ -25,10 +25,10 @@ def judge(
 
 
 def formats_asked(examples: Mapping[str, Example]) -> frozenset[str]:
-    """The formats of the Examples; none where no Example is known.
+    """The formats of the Examples; empty if no Example is known.
 
-    Where Examples set options, the empty name is among them: an answer to no known Example is then
-    judged by no format, since its options are not known.
+    If Examples set options, the empty name is included: a completion without a known Example is
+    then judged by no format, since its options are unknown.
     """
     known = examples.values()
     return frozenset(each.format for each in known) | {"" for each in known if each.format_options}
@@ -40,11 +40,11 @@ def verdicts_on(
     examples: Mapping[str, Example],
     formats: frozenset[str],
 ) -> list[Verdict]:
-    """One Verdict of each evaluator that judges the format of the Example, where that is known.
+    """One Verdict of each evaluator that judges the format of the Example, if that is known.
 
-    A broken row, and an evaluator that raises, that returns no Verdict of its own on this
-    Completion, or that lacks the Example it needs, give an unscored Verdict. So does one for some
-    of the `formats` of the Examples on a Completion whose own Example is not known.
+    The Verdict is unscored for a broken row, and if the evaluator raises, returns something other
+    than its own Verdict on this Completion, or lacks the Example it needs. It is also unscored if
+    the evaluator judges only some of the `formats` and the Completion's Example is not known.
     """
     if isinstance(row, BrokenRow):
         unread = Completion(example_id=str(row.line), text="")
@@ -82,7 +82,7 @@ def _judge_one(evaluator: Evaluator, example: Example | None, completion: Comple
 
 
 def _said(thing: object) -> str:
-    """The thing in words, even where its own words fail."""
+    """The thing as text, even if its own `str` fails."""
     try:
         return repr(thing) if isinstance(thing, Verdict) else str(thing)
     except Exception:
@@ -90,7 +90,7 @@ def _said(thing: object) -> str:
 
 
 def _well_formed(verdict: Verdict) -> bool:
-    """Whether its fields are of their types; a Struct does not look when it is made."""
+    """Whether its fields have their types; a Struct does not check this when it is made."""
     labels, problems, counts = verdict.labels, verdict.problems, verdict.counts
     return (
         (verdict.passed is None or isinstance(verdict.passed, bool))

@@ -1,9 +1,9 @@
-"""Judges rows in blocks, on all cores where there are several blocks, in constant memory.
+"""Judges rows in blocks, on all cores if there are several blocks, in constant memory.
 
     judge_file(path, evaluators, {}, verdicts=True) yields a Judged for each block, in order
 
-A block is judged by itself and what comes of it is put together in the file's order, so the number
-of processes changes nothing but the time. Nothing is written here.
+Each block is judged by itself and the results are merged in the file's order, so the number of
+processes changes only the time. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ IN_FLIGHT = 3
 
 
 class Judged:
-    """What came of some rows: their sums, and the lines to write about them."""
+    """The result for some rows: their sums, and the lines to write about them."""
 
     def __init__(self, evaluators: Sequence[Evaluator]) -> None:
         self.tally = Tally(evaluators)
         self.rows = 0
         """How many rows there were, broken ones included."""
         self.lines = 0
-        """How many lines they stood on, where that is known; it also counts blank ones."""
+        """How many lines they took, blank ones included, if that is known."""
         self.answers: Counter[str] = Counter()
-        """How often a known Example is answered."""
+        """How many rows answer a known Example."""
         self.last_id = ""
         self.broken: list[BrokenRow] = []
         self.verdicts: list[bytes] = []
@@ -67,7 +67,7 @@ class Work:
         self.dump = dump
 
     def judge(self, rows: Iterable[Completion | BrokenRow]) -> Judged:
-        """Judge the rows, and keep the lines to write where they are wanted."""
+        """Judge the rows, and keep the lines to write if they are wanted."""
         done = Judged(self.evaluators)
         for row in rows:
             example = None
@@ -109,9 +109,9 @@ def dump_row(
 
 
 def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Iterator[Judged]:
-    """Yield what comes of each block of the file, in order; without `processes`, one for each core.
+    """Yield the result for each block of the file, in order; `processes` defaults to the cores.
 
-    Raises DataError where the file cannot be read, and HarnessError where a process dies.
+    Raises DataError if the file cannot be read, and HarnessError if a process dies.
     """
     each = blocks(path)
     count = -(-path.stat().st_size // BLOCK_BYTES) if path.is_file() else 1
@@ -139,7 +139,7 @@ def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Itera
             f"{path}: a judging process was killed, perhaps for want of memory; try --processes 1"
         ) from error
     finally:
-        # A second Ctrl-C must not break this off, or the workers would be waited for in vain.
+        # A second Ctrl-C must not interrupt this, or the exit would wait for the workers forever.
         listens = threading.current_thread() is threading.main_thread()
         before = signal.signal(signal.SIGINT, signal.SIG_IGN) if listens else None
         pool.shutdown(cancel_futures=True)
@@ -154,9 +154,9 @@ def _cores() -> int:
 
 
 def _described(evaluators: Sequence[Evaluator]) -> list[tuple[str, dict[str, Any]]]:
-    """Names and the options that were set, for a class that is made while running cannot be sent.
+    """Names and the options that were set; a class created at run time cannot be pickled.
 
-    A default that is sent along would count as set, and beat what an Example sets.
+    A default that is sent along would count as set, and override the options of an Example.
     """
     models: Sequence[Any] = evaluators
     return [
@@ -173,7 +173,7 @@ def _start(
     verdicts: bool,
     dump: bool,
 ) -> None:
-    """Build a worker's own evaluators; the parent alone answers to Ctrl-C, and takes it along."""
+    """Build a worker's own evaluators; only the parent handles Ctrl-C, and stops the worker."""
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -1,9 +1,9 @@
-"""Base against adapter on the same Examples: the rates side by side, then what became of each.
+"""Base against adapter on the same Examples: the rates side by side, then each one's change.
 
 metric               base [95%]                   tuned [95%]                  change [95%] ...
 format_success_rate  0.410 [0.319, 0.508] 41/100  0.980 [0.930, 0.994] 98/100  +0.570 [...] ...
 
-The change of a headline rate has its interval and its test where it is a share of passes or of
+The change of a headline rate has its interval and its test if it is a share of passes or of
 failures; other rates have the plain difference.
 """
 
@@ -35,9 +35,9 @@ class Arm(NamedTuple):
 def rates_side_by_side(
     evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
 ) -> str:
-    """Every rate before and after; where a headline is a share of passes, also the paired test.
+    """Every rate before and after; for a headline that is a share of passes, also the paired test.
 
-    The test and the change with its interval take the Examples that both sides could score.
+    The test and the change with its interval use the Examples that both sides could score.
     """
     sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
     before, after = (each.metrics() for each in sums)
@@ -57,7 +57,7 @@ def rates_side_by_side(
 def formats_side_by_side(
     evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
 ) -> str:
-    """The headline rates that formats share, format by format; empty where there is one format."""
+    """The headline rates that formats share, format by format; empty if there is one format."""
     sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
     before, after = (each.metrics() for each in sums)
     rows = []
@@ -83,7 +83,7 @@ def formats_side_by_side(
 def _row(
     old: Metric, new: Metric, headline: Rate | None, pairs: Iterable[tuple[bool, bool]]
 ) -> list[str]:
-    """A rate on both sides and what became of it, with its test where it is a headline."""
+    """A rate on both sides and its change, with its test if it is a headline rate."""
     change, test = _difference(old, new), ["", "", ""]
     if headline:
         paired = _paired(pairs)
@@ -115,7 +115,7 @@ def slices_side_by_side(
     *,
     markdown: bool = False,
 ) -> str:
-    """Each evaluator's headline rate before and after by slice; empty where no slice differs."""
+    """Each evaluator's headline rate before and after by slice; empty if there are no slices."""
     known = {example.id: example for example in examples}
     members: dict[Slice, list[str]] = defaultdict(list)
     for example in examples:

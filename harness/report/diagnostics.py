@@ -102,10 +102,10 @@ def diagnosis(
 ) -> str:
     """The Verdict in words, without a line break at its end.
 
-    A pass is one line, and so is what could not be scored. A failure has a block for each problem,
-    at most MOST_BLOCKS (of each label one, before any has a second), and then that line. `name` is
-    what the places refer to, such as a file; characters that `encoding` lacks are written out. Any
-    span is allowed, even one outside of the text.
+    A pass or an unscored Verdict is one line. A failure has a block for each problem, at most
+    MOST_BLOCKS (one of each label, before any has a second), and then that line. `name` is what the
+    places refer to, such as a file; characters that `encoding` lacks are written out. Any span is
+    allowed, even one outside of the text.
     """
     style = _Style(color, encoding)
     evaluator = style.sentence(verdict.evaluator)
@@ -128,7 +128,7 @@ def diagnosis(
 
 
 def _chosen(groups: Sequence[list[Problem]]) -> list[list[Problem]]:
-    """The groups to show, in their order: of each label the first, then the second, ..."""
+    """The groups to show, in order: the first of each label, then the second of each, ..."""
     seen: Counter[str] = Counter()
     ranked = []
     for at, group in enumerate(groups):
@@ -138,7 +138,7 @@ def _chosen(groups: Sequence[list[Problem]]) -> list[list[Problem]]:
 
 
 def _block(lines: Lines, group: Sequence[Problem], name: str, style: _Style) -> Iterator[str]:
-    """The block of problems with one label and message: the first in full, then the places."""
+    """The block for problems with one label and message: the first in full, then the places."""
     label = style.sentence(group[0].label)
     spans = [lines.span(problem) for problem in group]
     start, end = spans[0]
@@ -178,7 +178,7 @@ def _block(lines: Lines, group: Sequence[Problem], name: str, style: _Style) -> 
 def _draw_all(
     lines: Lines, number: int, spans: Sequence[tuple[int, int]], style: _Style
 ) -> tuple[tuple[str, str], list[tuple[int, int]]]:
-    """The line with all the spans that the window around the first shows whole, and the others."""
+    """The line with the spans that fit into the window around the first, and the other spans."""
     begin = lines.starts[number - 1]
     line = lines.line(number)
     content = line.rstrip("\r\n")
@@ -206,7 +206,7 @@ def _window(line: str, at: int, before: int, style: _Style) -> tuple[int, int]:
 
 
 def _fitting(costs: Iterable[int], room: int) -> int:
-    """How many of the first costs fit into the room together."""
+    """How many of the first costs fit into the room in sum."""
     return bisect_right([*accumulate(costs)], room)
 
 

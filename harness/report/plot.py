@@ -21,9 +21,9 @@ Series = Mapping[str, list[tuple[int, float]]]
 def read_scalars(logdir: Path) -> dict[str, list[tuple[int, float]]]:
     """Every scalar of the event files below `logdir`, as (step, value) in order of step.
 
-    TensorBoard's own reader ends silently at a damaged record; here that is said. Texts, images and
-    histograms are passed over. Raises DataError where there is no scalar at all, and where several
-    runs' logs lie below.
+    TensorBoard's own reader ends silently at a damaged record; here a message says so. Texts,
+    images and histograms are skipped. Raises DataError if there is no scalar at all, or if there
+    are the logs of several runs.
     """
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
     from tensorboard.util import tensor_util
@@ -47,7 +47,7 @@ def read_scalars(logdir: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the file's records reach its end: length, its checksum, data, its checksum."""
+    """Whether the records (length, its checksum, data, its checksum) reach the file's end."""
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     data = path.read_bytes()

@@ -3,8 +3,8 @@
 evaluator    metric               value [95% interval]  count   by family [95%]
 json_strict  format_success_rate  0.970 [0.915, 0.990]  97/100  [0.871, 0.994]
 
-After the rates come the finish reasons and the slices. What is asked of each side of a comparison
-is in harness.report.comparison.
+After the rates come the finish reasons and the slices. Tables of two sides are in
+harness.report.comparison.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WIDEST = 40
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
-    """Rows under headers; the cells are text already."""
+    """Rows under headers; all cells are text."""
     style = "github" if markdown else "simple"
     if markdown:
         rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
@@ -32,11 +32,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bo
 
 
 def shown(metric: Metric) -> str:
-    """`0.970 [0.915, 0.990]`, or `-` where nothing was scored."""
+    """`0.970 [0.915, 0.990]`, or `-` if nothing was scored."""
     value, low, high = metric.value, metric.low, metric.high
     if value is None or low is None or high is None:
         return "-"
-    # As many digits as it takes to show that an interval is never 0 wide, nor 0.9999 the whole.
+    # Enough digits that an interval never looks 0 wide, and 0.9999 does not look like 1.
     for digits in range(3, 10):
         ends = f"{low:.{digits}f}", f"{value:.{digits}f}", f"{high:.{digits}f}"
         if ends[0] != ends[2] and (float(ends[1]) in (0, 1)) == (value in (0, 1)):
@@ -50,13 +50,13 @@ def counted(metric: Metric) -> str:
 
 
 def named(value: str) -> str:
-    """A slice's value on one line, cut where it is long; a tag may hold any text."""
+    """A slice's value on one line, cut if it is long; a tag may hold any text."""
     line = " ".join(value.split())
     return line if len(line) <= WIDEST else line[: WIDEST - 3] + "..."
 
 
 def metrics_table(tally: Tally, *, slices: bool = True, markdown: bool = False) -> str:
-    """Every rate of one set of Verdicts, the labels, what could not be scored, stops and slices."""
+    """The rates of one set of Verdicts, the labels, unscored counts, finish reasons and slices."""
     parts = [_rates(tally, markdown), _remarks(tally), _stops(tally, markdown)]
     if slices:
         parts += [_slices(tally, name, markdown) for name in tally.rates]
@@ -89,7 +89,7 @@ def _remarks(tally: Tally) -> str:
 
 
 def unscored_lines(tally: Tally) -> list[str]:
-    """For each evaluator that left something unscored: how much, and why the first."""
+    """For each evaluator with unscored Verdicts: how many, and the reason of the first."""
     return [
         f"{evaluator}: {tally.counts[evaluator]['unscored']} unscored, the first because "
         f"{visible(' '.join(reason.split()))}"
@@ -98,7 +98,7 @@ def unscored_lines(tally: Tally) -> list[str]:
 
 
 def _stops(tally: Tally, markdown: bool) -> str:
-    """The stop matrix; nothing where no finish reason is known."""
+    """The stop matrix; empty if no finish reason is known."""
     found = {evaluator: stop_matrix(tally, evaluator) for evaluator in tally.stops}
     if all(reason == "unknown" for matrix in found.values() for reason in matrix):
         return ""
@@ -122,7 +122,7 @@ def stop_matrix(tally: Tally, evaluator: str) -> dict[str, dict[str, int]]:
 
 
 def _slices(tally: Tally, evaluator: str, markdown: bool) -> str:
-    """The headline rate by slice; nothing where no dimension tells Examples apart."""
+    """The headline rate by slice; empty if no dimension has two values."""
     rows = [
         [dimension, named(value), shown(metrics[0]), counted(metrics[0])]
         for dimension, values in telling(tally.sliced(evaluator)).items()
@@ -136,12 +136,12 @@ def _slices(tally: Tally, evaluator: str, markdown: bool) -> str:
 
 
 def telling(slices: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The dimensions with two values or more; one value alone says what the overall rate says."""
+    """The dimensions with two values or more; one value would only repeat the overall rate."""
     return {dimension: values for dimension, values in slices.items() if len(values) > 1}
 
 
 def grouped(rows: Sequence[list[str]]) -> list[list[str]]:
-    """The rows with their first cell only where it changes."""
+    """The rows, with the first cell shown only where it changes."""
     firsts = ["", *(row[0] for row in rows)]
     return [
         ["" if row[0] == above else row[0], *row[1:]]

@@ -1,9 +1,9 @@
-"""What a data set is made of, and the proof that no two of its splits share anything.
+"""Statistics of a data set, and the proof that no two of its splits share anything.
 
     collect_stats(train, dev, eval)["separation"]["entity_values"]
         ->  {"train": 9312, "dev": 480, "eval": 1480, "shared": {"train/dev": 0, ...}, ...}
 
-Everything is counted in one pass over each split. Memory grows with dev and eval alone: their
+Everything is counted in one pass over each split. Memory grows only with dev and eval: their
 values and prompts are kept, and those of train are looked up among them. All but the wordings is
 read off the Examples themselves, so the proof holds for any generator, whatever it claims.
 """
@@ -154,9 +154,9 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def entity(leaf: Any) -> str | None:
-    """The scalar as a text to compare, or None where it is too small to belong to anyone.
+    """The scalar as a text to compare, or None if it is too small to belong to one split.
 
-    Flags, nulls, one- and two-digit numbers and strings of one character are no entities.
+    Flags, nulls, one- and two-digit numbers and strings of one character are not entities.
     """
     if leaf is None or isinstance(leaf, bool):
         return None
@@ -186,7 +186,7 @@ def _nested(value: Any) -> str:
 
 
 def quantiles(counts: Counter[int]) -> dict[str, float]:
-    """Minimum, quantiles, mean and maximum of a histogram; empty where nothing was counted."""
+    """Minimum, quantiles, mean and maximum of a histogram; empty if nothing was counted."""
     total = counts.total()
     if not total:
         return {}

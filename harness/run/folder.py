@@ -1,4 +1,4 @@
-"""A run's folder: where each stage's files lie, and the manifest that says what made them.
+"""A run's folder: where each stage's files are, and the manifest that says what made them.
 
     with RunFolder.open(Path("outputs/quick"), config) as run:
         if not run.is_current("data", inputs):
@@ -31,7 +31,7 @@ LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tok
 
 
 def default_folder(config: Config) -> Path:
-    """`outputs/<name>`, below the current folder."""
+    """`outputs/<name>` in the current folder."""
     return OUTPUTS / config.name
 
 
@@ -46,9 +46,9 @@ class RunFolder:
     @classmethod
     @contextmanager
     def open(cls, path: Path, config: Config) -> Iterator[Self]:
-        """Hold the folder, made where it is missing; a second process is refused.
+        """Lock the folder, which is created if missing; a second process is refused.
 
-        Raises UserError where another process holds it, or where it cannot be made.
+        Raises UserError if another process holds the lock, or the folder cannot be created.
         """
         import filelock
 
@@ -201,7 +201,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """What this machine computes with; the GPU is named only where torch is loaded already."""
+    """This machine's hardware; the GPU is named only if torch is loaded already."""
     import sys
 
     found: dict[str, Any] = {"machine": platform.machine(), "cpus": os.cpu_count()}

@@ -2,7 +2,7 @@
 
     {"step": 25, "train/loss": 0.41, "train/learning_rate": 0.0002}
 
-A resumed run forgets the rows after the step it goes on from and writes the view anew. Without
+A resumed run drops the rows after the step it resumes from and writes the view again. Without
 TensorBoard there is no view.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Scalars:
     """Appends rows of scalars to a run's folder.
 
-    Rows up to the step `keep_until` are kept; 0 begins anew, without an older run's baseline.
+    Rows up to the step `keep_until` are kept; 0 keeps none, not even an older run's baseline.
     """
 
     def __init__(self, metrics: Path, tb_logdir: Path, *, keep_until: int) -> None:
@@ -31,7 +31,7 @@ class Scalars:
         with atomic_file(metrics) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         self.file = metrics.open("a", encoding="utf-8")
-        # The folder may be the user's own and hold other things, so only logs are removed.
+        # The folder may be the user's own and hold other files, so only logs are removed.
         for old in tb_logdir.glob("events.out.tfevents.*"):
             old.unlink()
         self.view = _view(tb_logdir)

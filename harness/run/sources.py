@@ -31,7 +31,7 @@ def config_for(path: Path | None, adapter: Path | None, overrides: Sequence[str]
 def known_examples(data: Path | None, limit: int | None = None) -> dict[str, Example]:
     """The first Examples of a file, or of the committed ones, by id.
 
-    Raises DataError where there is none or two have one id.
+    Raises DataError if there is none or two share an id.
     """
     path = data or shipped(EXAMPLES)
     known: dict[str, Example] = {}
@@ -52,7 +52,7 @@ def completions_by(
     *,
     arm: str,
 ) -> Iterator[Completion]:
-    """The backend's Completions, each with the name of its arm, which no backend knows."""
+    """The backend's Completions, each with the name of its arm, which the run sets."""
     for completion in backend.complete(examples, model, adapter):
         yield msgspec.structs.replace(completion, arm=arm)
 
@@ -65,7 +65,7 @@ def check_answers(
     *,
     fits: bool,
 ) -> None:
-    """Raise DataError for a file without a completion (no `last_id`), or where no id `fits`."""
+    """Raise DataError for a file without a completion (no `last_id`), or if no id `fits`."""
     if last_id is None:
         raise DataError(f"{path}: there is no completion in it")
     if not fits:

@@ -2,7 +2,7 @@
 
     run_all(run)    data -> base completions and verdicts -> adapter -> sft completions and verdicts
 
-A stage whose inputs and files are unchanged is skipped, so the same command goes on where it ended.
+A stage whose inputs and files are unchanged is skipped, so the same command resumes a run.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def run_all(run: RunFolder) -> dict[str, Tally]:
 
 
 def _draw_curves(run: RunFolder) -> None:
-    """Draw curves.png; TensorBoard's logs are written anew where they are gone or went elsewhere.
+    """Draw curves.png; TensorBoard's logs are written again if none are in `tb_logdir`.
 
-    A trainer that logs nothing leaves nothing to draw, and nothing is drawn without matplotlib.
+    Nothing is drawn if the trainer logged nothing, or without matplotlib.
     """
     metrics = run.path / "metrics.jsonl"
     if metrics.is_file() and not any(run.tb_logdir.rglob("*tfevents*")):
@@ -124,8 +124,8 @@ def _write_split(config: Config, split: Split, n: int, path: Path) -> None:
 def train(run: RunFolder) -> Path:
     """Fine-tune on data/train.jsonl, choose the checkpoint on data/dev.jsonl; return adapter/.
 
-    Nothing here looks at data/eval.jsonl.
-    Of several processes this is the one that leads; the others are in `follow`.
+    Nothing here reads data/eval.jsonl. Of several processes only the leading one calls this; the
+    others are in `follow`.
     """
     from harness.engine import collectives
 
@@ -169,7 +169,7 @@ def train(run: RunFolder) -> Path:
 
 
 def follow(path: Path, config: Config) -> None:
-    """Take part in the training that another process leads, where it trains at all."""
+    """Take part in the training that another process leads, if it trains at all."""
     from harness.engine import collectives
 
     given: Any = collectives.broadcast_object(None)
@@ -217,7 +217,7 @@ def evaluate(run: RunFolder, arm: str) -> Tally:
     config = run.config
     examples = list(eval_examples(run))
     tables = config.tables()
-    not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the ids stand for num_prompts
+    not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the ids determine num_prompts
     asked = {key: value for key, value in tables["eval"].items() if key not in not_asked}
     adapter = run.adapter if arm == "sft" else None
     inputs = {
@@ -244,7 +244,7 @@ def evaluate(run: RunFolder, arm: str) -> Tally:
 
 
 def arm(run: RunFolder, name: str) -> Arm:
-    """One arm's completions and verdicts, as its stages wrote them."""
+    """One arm's completions and verdicts, read from the files of its stages."""
     return Arm(
         list(read_records(run.completions(name), Completion)),
         list(read_records(run.verdicts(name), Verdict)),
@@ -252,7 +252,7 @@ def arm(run: RunFolder, name: str) -> Arm:
 
 
 def eval_examples(run: RunFolder) -> Iterator[Example]:
-    """The eval Examples that are asked."""
+    """The eval Examples that the arms answer."""
     rows = read_records(run.data("eval"), Example)
     return itertools.islice(rows, run.config.eval.num_prompts)
 
@@ -309,7 +309,7 @@ def _since(began: float) -> float:
 
 
 def _free_memory() -> None:
-    """Give a stage's model back before the next stage loads its own."""
+    """Free a stage's model before the next stage loads its own."""
     gc.collect()
     if torch := sys.modules.get("torch"):
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""What a trainer is given besides its Examples: a `contracts.TrainingRun` in a run's folder.
+"""What a trainer gets besides its Examples: a `contracts.TrainingRun` in a run's folder.
 
 run.evaluate(loaded, step=25, n_prompts=40, max_new_tokens=64)
     writes completions/sft-25.jsonl and verdicts/sft-25.jsonl, logs every rate and returns it
@@ -76,10 +76,9 @@ class Training:
         max_new_tokens: int,
         batch_size: int,
     ) -> dict[str, Metric]:
-        """Judge the model as it is on the first dev Examples.
+        """Judge the current model on the first dev Examples.
 
-        Each process completes its share of the prompts, or all of them where no process has a whole
-        model.
+        Each process completes its share of the prompts, or all of them if the model is sharded.
         """
         from harness.engine import collectives
 

@@ -2,9 +2,6 @@
 
     attend_rows(projected, cos, sin, packed, heads)     (T, all heads) -> (T, query heads)
 
-Written in torch operations; in bf16, kernels in C replace those between the products
-(`rows_in_c`).
-
 For rows of a few hundred tokens torch's blockwise attention kernels do not pay: these products were
 five times as fast, forward and backward together. Scores and softmax are fp32 in the forward pass:
 in bf16 the loss of a trained model was 1% off.
@@ -18,11 +15,9 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from harness.engine.kernels.choice import kernels
 from harness.engine.torch_private import softmax_back
 from trainers.attention.heads import Heads
 from trainers.attention.rotary import turn, turn_back
-from trainers.attention.rows_in_c import attend_rows_in_c
 from trainers.batch.packed import Block, Packed
 
 
@@ -34,8 +29,6 @@ def attend_rows(
     heads: Heads,
 ) -> torch.Tensor:
     """projected (T, all * size) is overwritten; cos and sin (T, size) as in `rotary`."""
-    if own := kernels(projected):
-        return attend_rows_in_c(projected, cos, sin, packed, heads, own)
     attended: torch.Tensor = _RowAttention.apply(  # type: ignore[no-untyped-call]
         projected, cos, sin, packed, heads
     )

@@ -206,8 +206,8 @@ def turn(
 ) -> None:
     """Rotary embedding of source (T, heads, size) into target, which may be the same tensor.
 
-    cos and sin (T, size). `back` computes the
-    gradient instead. Only the first dimension of source and target may be strided.
+    cos and sin (T, size). `back` computes the gradient instead. Only the first dimension of source
+    and target may be strided.
     """
     rows, heads, size = source.shape
     grid = rows, triton.cdiv(heads, BLOCK_HEADS)

@@ -24,7 +24,7 @@ class SampleEvaluator(Options):
     """The most characters that pass."""
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
-        """Judge one completion; `example` is None where only the text is known."""
+        """Judge one completion; `example` is None if only the text is known."""
         text = completion.text
         problems: tuple[Problem, ...] = ()
         if len(text) > self.limit:

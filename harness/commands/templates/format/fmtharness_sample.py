@@ -33,7 +33,7 @@ class SampleFormat(Options):
         return "Answer with lines of key=value and nothing else."
 
     def render(self, value: Any) -> str:
-        """The value as a model should write it; ValueError where it would not come back."""
+        """The value as a model should write it; ValueError if parsing would not give it back."""
         pairs = value.items() if isinstance(value, dict) else ()
         text = "\n".join(f"{key}={inner}" for key, inner in pairs)
         if self.parse(text) != Parsed(value):
@@ -45,7 +45,7 @@ class SampleFormat(Options):
         return surroundings.strictly(text, self._read, lambda line: bool(LIKE_A_PAIR.match(line)))
 
     def _read(self, text: str) -> Parsed:
-        """A text that holds the lines alone; a line break may end the last one."""
+        """A text that holds only the lines; a line break may end the last one."""
         value: dict[str, str] = {}
         problems = []
         end = -1
@@ -66,7 +66,7 @@ class SampleFormat(Options):
 
 
 def no_pair(text: str, rng: Random) -> str | None:
-    """A colon instead of an equals sign, where something follows it."""
+    """A colon instead of an equals sign that something follows."""
     lines = text.split("\n")
     at = rng.randrange(len(lines))
     lines[at] = re.sub(r"=(?=\S)", ": ", lines[at], count=1)
@@ -75,7 +75,7 @@ def no_pair(text: str, rng: Random) -> str | None:
 
 
 def duplicate_key(text: str, rng: Random) -> str:
-    """One of the lines once more, at the end."""
+    """One of the lines repeated at the end."""
     return text + "\n" + rng.choice(text.split("\n"))
 
 
