@@ -204,6 +204,11 @@ class TrainingRun(Protocol):
     model: ModelOptions
     inputs: str
     """A hash of all inputs of the training; a checkpoint with another hash is not resumed."""
+    backend: str
+    """The name of the backend that the run's completions come from."""
+    fed: Mapping[str, Completion]
+    """Completions of the first train Examples by the untuned model, by the Example's id; they say
+    which token ids the backend fed."""
     certificate: dict[str, Any]
     """The certificate that `start` was given."""
     facts: dict[str, Any]

@@ -9,6 +9,7 @@ Reading is strict: a row with another shape raises a `DataError` that names the 
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_sha256: str | None = None
+    """`ids_digest` of the token ids that the backend fed to the model as the prompt."""
     arm: str = "replay"
 
 
@@ -96,6 +99,11 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     denominator: int
     low: float | None
     high: float | None
+
+
+def ids_digest(ids: Iterable[int]) -> str:
+    """The SHA-256 of token ids, written as decimal numbers with commas between them."""
+    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()
 
 
 def read_records(path: Path, kind: type[type_record]) -> Iterator[type_record]:

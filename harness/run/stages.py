@@ -11,7 +11,7 @@ import gc
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,9 +32,11 @@ from harness.report.comparison import Arm
 from harness.report.plot import draw
 from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
-from harness.run.provenance import Maker, made_by
+from harness.run.provenance import Maker, made_by, model_digest
 from harness.run.sources import completions_by
 
+PARITY = 4
+"""Train Examples whose prompts are fed by the backend and compared with training's."""
 DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md")
 
 
@@ -138,7 +140,7 @@ def train(run: RunFolder) -> Path:
     makers += [("evaluators", each) for each in choosing]
     inputs = {
         "[train]": digest(tables["train"]),
-        "[model]": digest(tables["model"]),
+        **_model_inputs(config),
         "[eval] evaluators": digest([f"{each.name} {each!r}" for each in choosing]),
         "seed": str(config.seed),
         "train.jsonl": file_digest(run.data("train")),
@@ -149,11 +151,13 @@ def train(run: RunFolder) -> Path:
         say(f"train: {run.adapter} is up to date")
         collectives.broadcast_object(None)
         return run.adapter
+    _complete(run, {"parity": parity_examples(run)}, None)
+    fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
     examples = list(read_records(run.data("train"), Example))
     dev = list(read_records(run.data("dev"), Example))
     run.begin("train", inputs, [run.adapter])
-    given = digest(inputs), examples, dev
+    given = digest(inputs), examples, dev, fed
     collectives.broadcast_object(given)
     adapter, training = _train(run.path, run.tb_logdir, config, *given)
     run.record(
@@ -184,6 +188,7 @@ def _train(
     inputs: str,
     examples: Sequence[Example],
     dev: Sequence[Example],
+    fed: Mapping[str, Completion],
 ) -> tuple[Path, TrainingRun]:
     from harness.backends.transformers import complete_with
     from harness.engine import collectives
@@ -197,6 +202,8 @@ def _train(
         evaluators=config.evaluators,
         dev_examples=dev,
         inputs=inputs,
+        backend=config.backend.name,
+        fed=fed,
         complete=complete_with,
     )
     failed = True
@@ -214,33 +221,52 @@ def _train(
 
 def evaluate(run: RunFolder, arm: str) -> Tally:
     """Generate and judge the arm's completions on the first num_prompts eval Examples."""
-    config = run.config
     examples = list(eval_examples(run))
-    tables = config.tables()
-    not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the ids determine num_prompts
-    asked = {key: value for key, value in tables["eval"].items() if key not in not_asked}
-    adapter = run.adapter if arm == "sft" else None
-    inputs = {
-        "[eval]": digest(asked),
-        "[model]": digest(tables["model"]),
-        "prompts": digest([example.id for example in examples]),
-        "eval.jsonl": file_digest(run.data("eval")),
+    asked = {arm: examples}
+    if arm == "base":
+        asked["parity"] = parity_examples(run)
+    _complete(run, asked, run.adapter if arm == "sft" else None)
+    return _judge_stage(run, arm, examples)
+
+
+def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: Path | None) -> None:
+    """Write the completions that are not up to date, by file name; the model is loaded once."""
+    config = run.config
+    not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the Examples determine num_prompts
+    options = {k: v for k, v in config.tables()["eval"].items() if k not in not_asked}
+    shared = {
+        "[eval]": digest(options),
+        **_model_inputs(config),
         "adapter": file_digest(adapter) if adapter else "",
         **made_by([("backends", config.backend)], packages=["harness.engine"]),
     }
-    path = run.completions(arm)
-    if run.is_current(f"completions/{arm}", inputs):
-        say(f"completions: {path} is up to date")
-    else:
-        run.begin(f"completions/{arm}", inputs, [path])
-        say(f"completions: {len(examples)} prompts, arm {arm}")
-        began = time.perf_counter()
-        write_records(
-            path, completions_by(config.backend, config.model, adapter, examples, arm=arm)
-        )
-        _free_memory()
-        run.record(f"completions/{arm}", inputs, [path], seconds=_since(began))
-    return _judge_stage(run, arm, examples)
+    todo: dict[str, dict[str, str]] = {}
+    for name, examples in asked.items():
+        inputs = {**shared, "Examples": digest([encode(each).decode() for each in examples])}
+        if not run.is_current(f"completions/{name}", inputs):
+            run.begin(f"completions/{name}", inputs, [run.completions(name)])
+            todo[name] = inputs
+        elif name != "parity":
+            say(f"completions: {run.completions(name)} is up to date")
+    if not todo:
+        return
+    every = [example for name in todo for example in asked[name]]
+    arm = "sft" if adapter else "base"
+    say(f"completions: {len(every)} prompts, arm {arm}")
+    began = time.perf_counter()
+    rows = completions_by(config.backend, config.model, adapter, every, arm=arm)
+    for name in todo:
+        write_records(run.completions(name), itertools.islice(rows, len(asked[name])))
+    _free_memory()
+    for name, inputs in todo.items():
+        run.record(f"completions/{name}", inputs, [run.completions(name)], seconds=_since(began))
+
+
+def _model_inputs(config: Config) -> dict[str, str]:
+    found = {"[model]": digest(config.tables()["model"])}
+    if (files := model_digest(config.model.name)) is not None:
+        found["model files"] = files
+    return found
 
 
 def arm(run: RunFolder, name: str) -> Arm:
@@ -255,6 +281,11 @@ def eval_examples(run: RunFolder) -> Iterator[Example]:
     """The eval Examples that the arms answer."""
     rows = read_records(run.data("eval"), Example)
     return itertools.islice(rows, run.config.eval.num_prompts)
+
+
+def parity_examples(run: RunFolder) -> list[Example]:
+    """The train Examples that the untuned model answers, so that the ids fed can be compared."""
+    return list(itertools.islice(read_records(run.data("train"), Example), PARITY))
 
 
 def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally:

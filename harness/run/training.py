@@ -6,7 +6,7 @@ run.evaluate(loaded, step=25, n_prompts=40, max_new_tokens=64)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Training:
         evaluators: Sequence[Evaluator],
         dev_examples: Sequence[Example],
         inputs: str,
+        backend: str,
+        fed: Mapping[str, Completion],
         complete: Callable[..., Iterable[Completion]],
     ) -> None:
         self.folder = folder
@@ -42,6 +44,8 @@ class Training:
         self.evaluators = evaluators
         self.dev_examples = dev_examples
         self.inputs = inputs
+        self.backend = backend
+        self.fed = fed
         self.certificate: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
         self._complete = complete
