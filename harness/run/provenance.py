@@ -10,10 +10,8 @@ component reads has changed, and when built-in code changes, package by package.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
 import importlib.util
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,6 @@ Maker = tuple[Kind, Any]
 """A component, as an instance or a class, and its kind."""
 LEVELS = {"harness": 2, "evaluators": 2}
 """Built-in packages that count by subpackage: a change in TOML's leaves JSON's results alone."""
-END = 2**20
-"""Bytes at each end of a large file."""
 SOURCES = ("*.py", "*.c", "*.toml", "*.json")
 
 
@@ -79,31 +75,6 @@ def source_digest(package: str) -> str:
     search = folder.glob if package == "harness" else folder.rglob
     files = sorted({path for pattern in SOURCES for path in search(pattern)})
     return digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})[:16]
-
-
-def model_digest(name: str) -> str | None:
-    """A hash of a local model's files; None for a hub id or the built-in model.
-
-    Of files over 8 MiB only the size and both ends count: the digest is made before each stage, and
-    other weights differ there, too.
-    """
-    path = Path(name).expanduser()
-    if path.is_file():
-        return _ends(path)
-    if not path.is_dir():
-        return None
-    files = sorted(each for each in path.iterdir() if each.is_file())
-    return digest({each.name: _ends(each) for each in files})
-
-
-def _ends(path: Path) -> str:
-    size = path.stat().st_size
-    if size <= 8 * END:
-        return file_digest(path)
-    with path.open("rb") as file:
-        first = file.read(END)
-        file.seek(-END, os.SEEK_END)
-        return hashlib.sha256(first + file.read(END) + str(size).encode()).hexdigest()
 
 
 def _package(module: str) -> str:

@@ -21,7 +21,7 @@ import msgspec
 from harness.config import Config
 from harness.contracts import CHOOSE_BY, Evaluator, Split, TrainingRun, rates_of
 from harness.errors import DataError, HarnessError, PluginError, StoppedError
-from harness.files import atomic_file, digest, file_digest
+from harness.files import atomic_file, digest, file_digest, quick_digest
 from harness.judging.tally import Tally, by_completion, tally
 from harness.judging.verdicts import judge
 from harness.judging.workers import dump_row
@@ -30,9 +30,10 @@ from harness.progress import say
 from harness.records import Completion, Example, Verdict, encode, read_records, write_records
 from harness.report.comparison import Arm
 from harness.report.plot import draw
+from harness.run.adapter_folder import describe
 from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
-from harness.run.provenance import Maker, made_by, model_digest
+from harness.run.provenance import Maker, made_by
 from harness.run.sources import completions_by
 
 PARITY = 4
@@ -160,6 +161,7 @@ def train(run: RunFolder) -> Path:
     given = digest(inputs), examples, dev, fed
     collectives.broadcast_object(given)
     adapter, training = _train(run.path, run.tb_logdir, config, *given)
+    describe(adapter, config, training.certificate, training.facts)
     run.record(
         "train",
         inputs,
@@ -264,8 +266,8 @@ def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: P
 
 def _model_inputs(config: Config) -> dict[str, str]:
     found = {"[model]": digest(config.tables()["model"])}
-    if (files := model_digest(config.model.name)) is not None:
-        found["model files"] = files
+    if (local := Path(config.model.name).expanduser()).exists():
+        found["model files"] = quick_digest(local)
     return found
 
 
