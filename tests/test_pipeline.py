@@ -62,6 +62,7 @@ def test_everything_then_nothing(tmp_path: Path) -> None:
         "adapter/seen.txt",
         "completions/base.jsonl",
         "completions/sft.jsonl",
+        "completions/parity.jsonl",
         "verdicts/base.jsonl",
         "verdicts/sft.jsonl",
         "metrics.jsonl",
@@ -115,7 +116,8 @@ def test_two_folders_are_byte_identical(tmp_path: Path) -> None:
         ("eval.num_prompts=2", ["complete base", "complete sft"]),
         ("train.learning_rate=0.5", ["train", "complete sft"]),
         # The same adapter comes out of it, byte for byte, so its completions stand.
-        ("data.hard_negative_prob_train=1.0", ["train"]),
+        # The base answers the first train prompts, for the proof of parity.
+        ("data.hard_negative_prob_train=1.0", ["complete base", "train"]),
         ("data.n_dev=5", ["train"]),
         # Nothing in a training looks at eval.
         ("data.n_eval=5", ["complete base", "complete sft"]),

@@ -166,3 +166,48 @@ def test_a_file_that_a_component_reads_is_an_input(tmp_path: Path) -> None:
     assert [name for name in after if after[name] != before[name]] == [
         f"evaluator json_strict: more {tmp_path / 'c'}"
     ]
+
+
+READER = """
+from pathlib import Path
+from typing import ClassVar
+from harness import hookimpl
+from harness.contracts import Options
+from harness.records import Example, Message
+
+class Rows(Options):
+    name: ClassVar[str] = "rows"
+    file: Path
+
+    def generate(self, split, n, rng):
+        for index, line in enumerate(self.file.read_text().splitlines()[:n]):
+            yield Example(id=f"{split}-{index}", prompt=(Message("user", f"{split} {line}"),),
+                          completion="{}", format="json", value={})
+
+@hookimpl
+def fmtharness_generators():
+    return [Rows]
+"""
+
+
+def test_a_generator_whose_file_changed_generates_again(
+    distributions: Distributions, tmp_path: Path
+) -> None:
+    distributions.add("rows-reader", READER)
+    rows = tmp_path / "rows.txt"
+    (tmp_path / "c.toml").write_text(
+        f'[data]\ngenerator = "rows"\nfile = "{rows}"\nn_train = 1\nn_dev = 1\nn_eval = 1\n'
+        '[eval]\nevaluators = ["json_strict"]\n'
+    )
+
+    def generated(text: str) -> str:
+        rows.write_text(text)
+        command = ["generate", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out")]
+        done = distributions.run(*command)
+        assert done.returncode == 0, done.stderr
+        assert text in (tmp_path / "out" / "data" / "train.jsonl").read_text()
+        return done.stderr
+
+    generated("first")
+    assert "up to date" in generated("first")
+    assert "data: runs again, since generator rows: file changed" in generated("second")

@@ -100,6 +100,27 @@ def completions_by(
         yield msgspec.structs.replace(completion, arm=arm)
 
 
+def conditions(config: Config, adapter: Path | None, prompts: int, data: Path) -> str:
+    """What a result was made with, in one line: base, quantization, adapter, device, prompts."""
+    model = config.model
+    revision = f" at {model.revision}" if model.revision else ""
+    weights = "unquantized" if model.quantization == "none" else model.quantization
+    on_it = f"adapter {adapter}" if adapter else "no adapter"
+    return (
+        f"base {model.name}{revision} ({weights}), {on_it}, {_where(config)}, {prompts} prompts of "
+        f"{data}"
+    )
+
+
+def _where(config: Config) -> str:
+    """The device of a local model; the name of another backend."""
+    if type(config.backend).__module__ != "harness.backends.transformers":
+        return f"backend {config.backend.name}"
+    from harness.engine.models import device_of
+
+    return f"device {device_of(config.model)}"
+
+
 def check_answers(
     path: Path,
     last_id: str | None,

@@ -34,7 +34,7 @@ from harness.run.adapter_folder import describe
 from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
 from harness.run.provenance import Maker, made_by
-from harness.run.sources import completions_by
+from harness.run.sources import completions_by, conditions
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
@@ -261,7 +261,15 @@ def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: P
         write_records(run.completions(name), itertools.islice(rows, len(asked[name])))
     _free_memory()
     for name, inputs in todo.items():
-        run.record(f"completions/{name}", inputs, [run.completions(name)], seconds=_since(began))
+        split = "train" if name == "parity" else "eval"
+        made_with = conditions(config, adapter, len(asked[name]), run.data(split))
+        written, seconds = [run.completions(name)], _since(began)
+        run.record(f"completions/{name}", inputs, written, seconds=seconds, made_with=made_with)
+
+
+def made_with(run: RunFolder, arm: str) -> str:
+    """Base, quantization, adapter, device and prompts of an arm's completions, in one line."""
+    return str(run.manifest["stages"][f"completions/{arm}"]["made_with"])
 
 
 def _model_inputs(config: Config) -> dict[str, str]:
