@@ -13,7 +13,6 @@ import functools
 import json
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from harness.errors import HarnessError, StoppedError, UserError
-from harness.requirements import explained, needs, needs_for_run
+from harness.commands.group import Commands
+from harness.errors import UserError
+from harness.requirements import needs, needs_for_run
 
 if TYPE_CHECKING:
     from harness.config import Config
@@ -34,40 +34,10 @@ if TYPE_CHECKING:
 # cores: beside two busy ones on two cores, training ran at 143 tokens/s with this and 98 without.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-FAILED, USER_ERROR, UNSCORED, SIGNALLED = 1, 2, 3, 128
+FAILED, UNSCORED = 1, 3
 SHORT = 40  # lines of a table by slice that are shown on the screen; compare.md has them all
-OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
 file = click.Path(path_type=Path, dir_okay=False)
 folder = click.Path(path_type=Path, file_okay=False)
-
-
-class Commands(click.Group):
-    """Renders every intended error as one sentence on standard error."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except StoppedError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(SIGNALLED + error.signal)
-        except HarnessError as error:
-            for line in str(error).splitlines():
-                click.echo(f"error: {line}", err=True)
-            ctx.exit(USER_ERROR)
-        except ModuleNotFoundError as error:
-            click.echo(f"error: {explained(ctx.invoked_subcommand, error)}", err=True)
-            ctx.exit(USER_ERROR)
-        except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":
-                raise
-            click.echo(f"error: out of GPU memory ({error}); {OUT_OF_MEMORY}", err=True)
-            ctx.exit(USER_ERROR)
-        except KeyboardInterrupt:
-            click.echo("interrupted; the same command goes on where this one ended", err=True)
-            ctx.exit(SIGNALLED + signal.SIGINT)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of use, not of the alphabet
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
