@@ -14,7 +14,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +23,7 @@ import click
 
 from harness.commands.group import Commands
 from harness.errors import UserError
-from harness.requirements import needs, needs_for_run
+from harness.requirements import needs, needs_for_run, needs_model_for_run
 
 if TYPE_CHECKING:
     from harness.config import Config
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 FAILED, UNSCORED = 1, 3
-SHORT = 40  # lines of a table by slice that are shown on the screen; compare.md has them all
 file = click.Path(path_type=Path, dir_okay=False)
 folder = click.Path(path_type=Path, file_okay=False)
 
@@ -55,6 +54,7 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--out", type=folder, help="The run's folder.  [default: outputs/<name>]")
     @functools.wraps(command)
     def wrapped(*args: Any, model: str | None, overrides: tuple[str, ...], **kwargs: Any) -> None:
+        _one_model(model, overrides)
         if model is not None:
             overrides = (*overrides, f"model.name={json.dumps(model)}")
         command(*args, overrides=overrides, **kwargs)
@@ -62,20 +62,40 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def _one_model(model: str | None, overrides: Iterable[str]) -> None:
+    names = {each.partition("=")[0].strip() for each in overrides}
+    if model is not None and "model.name" in names:
+        raise UserError("--model and --set model.name both name the model; give one of them")
+
+
 @contextmanager
 def _opened(
-    config: Path | None, overrides: tuple[str, ...], out: Path | None, *, only_data: bool = False
+    config: Path | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    *,
+    only_data: bool = False,
+    out_md: Path | None = None,
 ) -> Iterator[RunFolder]:
     """The run's folder; without CONFIG, a folder that has a config keeps its own.
 
-    Raises UserError before the first stage if a later one lacks a library. A run that has begun
-    is opened all the same, since a finished one needs no library.
+    Raises UserError before the first stage if a later one lacks a library or the model. A run that
+    has begun is opened without the libraries, and one that has trained without the model, since a
+    finished run needs neither.
     """
+    from harness.commands import paths
     from harness.run.folder import RunFolder
 
     where, resolved = _resolved(config, overrides, out)
-    if not only_data and not (where / "manifest.json").exists():
+    begun = paths.is_run(where)
+    if not only_data and not begun:
         needs_for_run(click.get_current_context().info_name, resolved)
+    trained = (where / "adapter").is_dir() and paths.model_of(where) == resolved.model.name
+    if not only_data and not (begun and trained):
+        needs_model_for_run(resolved)
+    reads = [("CONFIG", config), ("the model", paths.on_disk(resolved.model.name))]
+    paths.not_read([*reads, *paths.files_of(where)], [("--out-md", out_md)])
+    paths.not_foreign(where / paths.KEPT)
     with RunFolder.open(where, resolved) as run:
         yield run
 
@@ -114,13 +134,14 @@ def generate(
     config: Path | None, overrides: tuple[str, ...], out: Path | None, to: Path | None
 ) -> None:
     """Write train, dev and eval Examples, and the statistics that prove their separation."""
+    from harness.commands import generate as generating
     from harness.config import load_config
     from harness.run import stages
 
     if to is not None and out is not None:
         raise UserError("--to and --out exclude each other: data alone, or a run's folder")
     if to is not None:
-        stages.write_data(load_config(config, overrides=overrides), to)
+        generating.write_data(load_config(config, overrides=overrides), to)
         click.echo(f"wrote {to}")
         return
     with _opened(config, overrides, out, only_data=True) as run:
@@ -162,6 +183,7 @@ def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any)
     from harness.commands.eval import evaluate as judge_all
     from harness.report.tables import metrics_json, metrics_table
 
+    _one_model(options["model"], options["overrides"])
     tally = judge_all(**options)
     shown = json.dumps(metrics_json(tally)) if as_json else metrics_table(tally, slices=slices)
     click.echo(shown)
@@ -249,45 +271,18 @@ def compare(
 ) -> None:
     """Base against adapter on the same Examples: rates, finish reasons, slices, a few texts.
 
-    Stages of the run that are missing are run first.
+    Stages of the run that are missing are run first. Without CONFIG, --out is the folder of a run
+    that has begun.
     """
-    from harness.files import atomic_file
-    from harness.report.comparison import (
-        diffs,
-        formats_side_by_side,
-        rates_side_by_side,
-        slices_side_by_side,
-        stops_side_by_side,
-    )
-    from harness.run import stages
+    from harness.commands import compare as comparing
+    from harness.commands.paths import has_begun
 
-    with _opened(config, overrides, out) as run:
-        tallies = stages.run_all(run)
-        base, tuned = stages.arm(run, "base"), stages.arm(run, "sft")
-        examples, evaluators = list(stages.eval_examples(run)), run.config.evaluators
+    if config is None and out is not None:
+        has_begun(out)
+    with _opened(config, overrides, out, out_md=out_md) as run:
         target = out_md or run.path / "compare.md"
-        written = [
-            f"# {run.config.name}: base against tuned",
-            *filter(None, [formats_side_by_side(evaluators, base, tuned, markdown=True)]),
-            rates_side_by_side(evaluators, base, tuned, markdown=True),
-            "## How completions ended",
-            stops_side_by_side(evaluators, base, tuned, markdown=True),
-            "## By slice",
-            slices_side_by_side(evaluators, examples, base, tuned, markdown=True)
-            or "No tag tells these Examples apart.",
-            "## Before and after",
-            diffs(examples, base, tuned, num_prompts, markdown=True),
-        ]
-        with atomic_file(target) as temporary:
-            temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
-        if by_format := formats_side_by_side(evaluators, base, tuned):
-            click.echo(by_format + "\n")
-        click.echo(rates_side_by_side(evaluators, base, tuned))
-        click.echo("\n" + stops_side_by_side(evaluators, base, tuned))
-        by_slice = slices_side_by_side(evaluators, examples, base, tuned)
-        if by_slice and by_slice.count("\n") < SHORT:
-            click.echo("\n" + by_slice)
-        click.echo("\n" + diffs(examples, base, tuned, num_prompts))
+        shown, tallies = comparing.compare(run, num_prompts, target)
+        click.echo(shown)
         _tell_unscored(tallies)
         click.echo(f"\nwrote {target}")
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)
@@ -302,16 +297,21 @@ def _tell_unscored(tallies: Mapping[str, Tally]) -> None:
 
 
 @main.command()
-@click.option("--logdir", type=folder, default=Path("outputs/quick/tb"), show_default=True)
+@click.option(
+    "--logdir",
+    type=folder,
+    default=Path("outputs/quick/tb"),
+    show_default=True,
+    help="A run's folder, or one that TensorBoard logs lie below.",
+)
 @click.option("--out-png", type=file, help="[default: curves.png beside the logs' folder]")
 def plot(logdir: Path, out_png: Path | None) -> None:
     """Draw a run's scalars from its TensorBoard logs."""
-    from harness.report.plot import draw
+    from harness.commands import plot as plotting
 
     needs("plot", "matplotlib", "tensorboard")
-    target = out_png or logdir.parent / "curves.png"
-    names = draw(logdir, target)
-    click.echo(f"wrote {target}: {len(names)} scalars")
+    target, count = plotting.plot(logdir, out_png)
+    click.echo(f"wrote {target}: {count} scalars")
 
 
 @main.command()
