@@ -95,7 +95,7 @@ def _opened(
         needs_model_for_run(resolved)
     reads = [("CONFIG", config), ("the model", paths.on_disk(resolved.model.name))]
     paths.not_read([*reads, *paths.files_of(where)], [("--out-md", out_md)])
-    paths.not_foreign(where / paths.KEPT)
+    paths.not_foreign(where)
     with RunFolder.open(where, resolved) as run:
         yield run
 

@@ -141,6 +141,12 @@ def test_what_may_be_repeated_may_be_repeated() -> None:
     assert call("eval", "--adapter", "a", "--adapter", "b", "--help").exit_code == 0
 
 
+def test_completion_in_a_shell_minds_nothing() -> None:
+    command = main.commands["eval"]
+    twice = ["--adapter", "a", "--adapter", "b"]
+    assert command.make_context("eval", twice, resilient_parsing=True)
+
+
 def test_every_command_of_the_group_looks_for_it() -> None:
     assert main.command_class is Command
     assert all(isinstance(command, Command) for command in main.commands.values())
@@ -448,6 +454,19 @@ def test_a_config_that_no_run_wrote_is_not_written_over(fake: Path, command: str
         )
         assert own.read_text() == "# by hand\n" + FAKE_CONFIG
         assert [*Path("mine").iterdir()] == [own]
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "curves.png", "compare.md", "tb/events.out.tfevents.1", "adapter/x"]
+)
+def test_what_no_run_made_is_not_written_over(fake: Path, name: str) -> None:
+    path = Path("mine", name)
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    message = refused("compare", fake, "--out", "mine")
+    assert f"mine/{name.partition('/')[0]}: this " in message
+    assert "is not the run's own, and would be overwritten; move it away" in message
+    assert path.read_text() == "mine"
 
 
 def test_the_config_of_a_run_that_ended_early_is_its_own(fake: Path) -> None:

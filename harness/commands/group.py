@@ -26,7 +26,8 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         _, _, given = self.make_parser(ctx).parse_args(list(args))
         options = [each for each in given if isinstance(each, click.Option)]
-        if not any(each.is_eager for each in options):  # --help helps, whatever else is given
+        helps = ctx.resilient_parsing or any(each.is_eager for each in options)
+        if not helps:  # --help and completion in a shell work whatever else is given
             counts = Counter(each for each in options if _is_single(each))
             faults = [_repeated(each, count) for each, count in counts.items() if count > 1]
             if faults:

@@ -8,6 +8,7 @@ A file that an option names is written over otherwise: the user named it.
 
 from __future__ import annotations
 
+import os
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from harness.errors import ConfigError, UserError
 from harness.files import near_miss
 
 MANIFEST, KEPT = "manifest.json", "config.toml"
+VIEWS = ("curves.png", "compare.md")
 MADE = ("data", "completions", "verdicts", "adapter", "checkpoints", "metrics.jsonl", "tb")
 """What the stages of a run make, or begin with."""
 Named = Iterable[tuple[str, Path | None]]
@@ -66,7 +68,8 @@ def has_begun(folder: Path) -> None:
 
 def on_disk(model: str) -> Path | None:
     """A model's folder or file; None for a hub id."""
-    return Path(model) if Path(model).exists() else None
+    path = Path(os.path.expanduser(model))  # noqa: PTH111 - leaves ~nobody as it is
+    return path if path.exists() else None
 
 
 def files_of(run: Path) -> Iterator[tuple[str, Path]]:
@@ -76,19 +79,28 @@ def files_of(run: Path) -> Iterator[tuple[str, Path]]:
             yield f"the run's {name}", run / name
 
 
-def not_foreign(config: Path) -> None:
-    """Raise UserError for a config.toml that no run wrote, where a run would write its own."""
-    if not config.is_file() or is_run(config.parent):
+def not_foreign(folder: Path) -> None:
+    """Raise UserError for what stands where a run that has not begun would write its own.
+
+    A run that was stopped at once leaves its config.toml, and nothing else.
+    """
+    if is_run(folder):
         return
+    for name in (KEPT, *MADE, *VIEWS):
+        path = folder / name
+        if path.exists() and not (name == KEPT and _as_runs_write(path)):
+            what = "folder" if path.is_dir() else "file"
+            raise UserError(
+                f"{path}: this {what} is not the run's own, and would be overwritten; move it "
+                f"away, or choose another folder with --out"
+            )
+
+
+def _as_runs_write(config: Path) -> bool:
     try:
-        is_own = load_config(config).toml() == config.read_text(encoding="utf-8")
-    except (ConfigError, UnicodeDecodeError):
-        is_own = False
-    if not is_own:
-        raise UserError(
-            f"{config}: this file is not the run's own, and would be overwritten; move it away, "
-            f"or choose another folder with --out"
-        )
+        return load_config(config).toml() == config.read_text(encoding="utf-8")
+    except (ConfigError, OSError, UnicodeDecodeError):
+        return False
 
 
 def model_of(run: Path) -> str | None:
