@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from harness.errors import DataError
-from harness.files import atomic_file
+from harness.files import atomic_file, near_miss
 
 type_record = TypeVar("type_record")
 FinishReason = Literal["stop", "length", "error"]
@@ -166,7 +166,10 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 if line.strip():
                     yield number, line
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        near = near_miss(path, Path.is_file)
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}){near}; check the path"
+        ) from error
 
 
 def write_records(path: Path, records: Iterable[msgspec.Struct]) -> int:

@@ -232,7 +232,7 @@ def test_a_place_that_cannot_be_written() -> None:
 
 
 def test_plot_errors() -> None:
-    assert "outputs/quick/tb: no TensorBoard scalars there" in refused("plot")
+    assert "outputs/quick/tb: there is no such folder; name a run's folder" in refused("plot")
     Path("events.out.tfevents.1").write_bytes(b"")
     assert "no TensorBoard scalars there" in refused("plot", "--logdir", ".")
 

@@ -627,3 +627,11 @@ def test_outcomes_survive_the_way_to_another_process() -> None:
     found = judged(SOURCE + THRESHOLD + '[regression]\nagainst = "rows.jsonl"\nmax_drop.extras = 0')
     again: Callable[[bytes], Any] = msgspec.json.Decoder(dict[str, Outcome]).decode
     assert again(msgspec.json.encode(found)) == found
+
+
+def test_a_missing_adapter_is_told_before_a_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("harness.engine.models.load_model")
+    (outcome, *_) = judged(f'[model]\nadapter = "nope"\n{THRESHOLD}').values()
+    assert "nope': there is no such folder; name the folder of an adapter" in outcome.failure

@@ -24,6 +24,7 @@ from harness.judging.verdicts import formats_asked, judge, verdicts_on
 from harness.records import BrokenRow, Completion, Example, Metric, Verdict
 from harness.report.diagnostics import diagnosis
 from harness.report.tables import shown, unscored_lines
+from harness.requirements import needs_for_backend
 from harness.run.sources import check_answers, completions_by, config_for, known_examples
 
 WORST = 5
@@ -127,6 +128,7 @@ def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
     if name is not None and (folder / name).exists():
         name = str(folder / name)
     config = config_for(folder / model.config if model.config else None, adapter, model=name)
+    needs_for_backend(config.backend, config.model.name, adapter)
     examples = known_examples(data, model.num_prompts or config.eval.num_prompts)
     arm = "sft" if adapter else "base"
     return examples, completions_by(

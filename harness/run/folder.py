@@ -184,7 +184,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             _ = stage["inputs"], stage["files"].items()
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(
-            f"{path}: no manifest ({error}); remove it and every stage runs again"
+            f"{path}: no manifest ({error}); choose another folder with --out"
         ) from error
     return manifest
 
