@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from harness.cli import main
@@ -19,6 +20,8 @@ from harness.files import quick_digest
 from harness.run.sources import config_for
 from tests.test_training import CONFIG, trained
 from tests.tiny import tiny_model
+
+DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +168,14 @@ def test_the_built_in_base_is_found_by_its_name_with_another_cache(
     assert told["base_model_name_or_path"] == BUILTIN_MODEL
     card = (tmp_path / "moved" / "README.md").read_text()
     assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct\n" in card
+
+
+def test_the_first_line_says_what_a_result_was_made_with(copied: Path, tmp_path: Path) -> None:
+    done = evaluated(copied, tmp_path / "dump.jsonl")
+    base = Path(json.loads((copied / "fmtharness.json").read_text())["base"])
+    assert done.stdout.splitlines()[0] == (
+        f"base {base} (nf4), adapter {copied}, device {DEVICE}, 3 prompts of {tmp_path / 'data.jsonl'}"
+    )
+    as_json = evaluated(copied, tmp_path / "dump.jsonl", "--json")
+    assert json.loads(as_json.stdout)
+    assert f"base {base} (nf4), adapter" in as_json.stderr

@@ -245,7 +245,7 @@ def test_a_damaged_manifest() -> None:
     Path("run").mkdir()
     Path("run/manifest.json").write_text("{")
     done = call("generate", "--out", "run")
-    assert done.exit_code == 2 and "remove it" in done.stderr
+    assert done.exit_code == 2 and "choose another folder with --out" in done.stderr
 
 
 def test_an_error_in_a_process_of_its_own(tmp_path: Path) -> None:

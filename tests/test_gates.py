@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness import plugins
 from harness.config import load_config
-from harness.contracts import Options
+from harness.contracts import Options, TrainedOn
 from harness.errors import ConfigError
 from harness.gates.gate_file import (
     Bounds,
@@ -423,8 +423,17 @@ def test_a_model_answers_once_for_all_items(fakes: list[str]) -> None:
     assert fakes == ["complete base"]
 
 
-def test_an_adapter_brings_the_config_of_its_run(fakes: list[str]) -> None:
+def test_an_adapter_brings_the_backend_of_its_run(fakes: list[str]) -> None:
     make_run("outputs/one")
+    told = TrainedOn(
+        base="smollm2-135m-instruct",
+        quantization="none",
+        precision="float32",
+        template_sha256="",
+        stop_token="",
+        backend={"backend": "echo"},
+    )
+    Path("outputs/one/adapter/fmtharness.json").write_bytes(msgspec.json.encode(told))
     fakes.clear()
     found = judged('[model]\nadapter = "../outputs/one/adapter"\nnum_prompts = 2\n' + THRESHOLD)
     assert found[f"{SUCCESS}.min"].properties["value"] == 1

@@ -370,7 +370,7 @@ def test_eval_writes_over_nothing_that_it_reads() -> None:
             f"--adapter; name another" in message
         )
         message = refused(*with_adapter, "outputs/quick/config.toml")
-        assert f"the adapter's config and {same} outputs/quick/config.toml" in message
+        assert f"the config of the adapter's run and {same} outputs/quick/config.toml" in message
     assert kept == {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 

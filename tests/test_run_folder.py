@@ -145,7 +145,7 @@ def test_manifest(run: RunFolder) -> None:
 )
 def test_a_damaged_manifest_names_the_way_out(run: RunFolder, text: str) -> None:
     (run.path / "manifest.json").write_text(text)
-    with pytest.raises(UserError, match=r"manifest\.json: no manifest .*remove it"):
+    with pytest.raises(UserError, match=r"manifest\.json: no manifest .*choose another folder"):
         reopened(run)
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.commands.paths import not_read, on_disk
+from harness.commands.paths import KEPT, not_read, on_disk
 from harness.config import QUICK, Config, implied
 from harness.contracts import Evaluator, formats_of, needs_example
 from harness.errors import UserError
@@ -75,6 +75,7 @@ def evaluate(
             ("--completions", completions),
             ("--data" if data else "the Examples", data or shipped(EXAMPLES)),
             ("--adapter", adapter),
+            ("the config of the adapter's run", adapter.parent / KEPT if adapter else None),
             ("the model", on_disk(resolved.model.name)),
         ],
         [("--verdicts", verdicts), ("--dump-jsonl", dump_jsonl)],

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
+from harness import plugins
 from harness.config import Config, load_config
 from harness.contracts import Backend, ModelOptions, trained_on
 from harness.errors import DataError, ModelError
 from harness.files import shipped
-from harness.plugins import registry
 from harness.progress import say
 from harness.records import Completion, Example, read_records
 
@@ -56,7 +56,7 @@ def _settings_of(adapter: Path, model: str | None) -> list[str]:
         found["model.quantization"] = told.quantization
         found["model.revision"] = told.revision if model is None else None
         backend = told.backend.get("backend", "")
-        if backend in registry()["backends"]:
+        if backend in plugins.registry()["backends"]:
             found |= {f"eval.{key}": value for key, value in told.backend.items()}
         else:
             say(f"adapter {adapter}: the backend {backend!r} of its run is not installed")
