@@ -174,7 +174,8 @@ def test_the_first_line_says_what_a_result_was_made_with(copied: Path, tmp_path:
     done = evaluated(copied, tmp_path / "dump.jsonl")
     base = Path(json.loads((copied / "fmtharness.json").read_text())["base"])
     assert done.stdout.splitlines()[0] == (
-        f"base {base} (nf4), adapter {copied}, device {DEVICE}, 3 prompts of {tmp_path / 'data.jsonl'}"
+        f"base {base} (nf4), adapter {copied}, device {DEVICE}, 3 prompts of "
+        f"{tmp_path / 'data.jsonl'}"
     )
     as_json = evaluated(copied, tmp_path / "dump.jsonl", "--json")
     assert json.loads(as_json.stdout)
