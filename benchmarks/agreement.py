@@ -104,7 +104,7 @@ def _fast(
         model=config.model,
         tb_logdir=folder,
         evaluators=config.evaluators,
-        eval_examples=examples[:1],
+        dev_examples=examples[:1],
         inputs="",
         complete=complete_with,
     )

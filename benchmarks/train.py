@@ -323,7 +323,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
         ],
     )
     examples = list(config.generator.generate("train", config.data.n_train, Random(config.seed)))
-    held_out = list(config.generator.generate("eval", 1, Random(config.seed)))
+    dev = list(config.generator.generate("dev", 1, Random(config.seed)))
     times: list[tuple[float, float]] = []
 
     class Watched(Training):
@@ -338,7 +338,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
             model=config.model,
             tb_logdir=Path(folder),
             evaluators=config.evaluators,
-            eval_examples=held_out,
+            dev_examples=dev,
             inputs="",
             complete=complete_with,
         )

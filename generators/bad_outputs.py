@@ -24,6 +24,11 @@ ALONE: Wording = {
         "Something is wrong with this {format}; give the corrected version.",
         "Correct this {format}:",
     ),
+    "dev": (
+        "There is a mistake in this {format}. Write it as it should be.",
+        "This was meant to be {format}. Make it valid.",
+        "Please clean up the faulty {format} here.",
+    ),
     "eval": (
         "The following {format} does not parse. Mend it.",
         "Restore this to well-formed {format}.",
@@ -36,6 +41,11 @@ AGAIN: Wording = {
         "Your answer was rejected; fix it.",
         "Wrong format. Try again.",
     ),
+    "dev": (
+        "There is an error in your reply; answer anew.",
+        "Our program stopped at that. Give a proper version.",
+        "No machine can read this. Another attempt, please.",
+    ),
     "eval": (
         "The parser refused this. Do it properly.",
         "I could not load that, please redo it.",
@@ -44,6 +54,7 @@ AGAIN: Wording = {
 }
 KEEP: Wording = {
     "train": ("Keep the values.", "Change no value."),
+    "dev": ("The values themselves are right.", "Do not alter the data."),
     "eval": ("Values remain untouched.", "Leave the content alone."),
 }
 

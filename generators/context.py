@@ -1,6 +1,6 @@
 """What one Example is made with: its split, random source, Format, and the wordings it used.
 
-    context.say({"train": ("Use {format}.",), "eval": ("Return {format}.",)}, format="JSON")
+    context.say({"train": ("Use {format}.",), "dev": (...), "eval": (...)}, format="JSON")
         ->  "Use JSON."      and the wording's id is noted in context.templates
 
     abilities(JsonFormat())  ->  Abilities(shapes={record, table, tree}, nulls=True, ...)

@@ -1,44 +1,46 @@
-"""Which split owns a text: a hash decides, so that train and eval can never draw the same one.
+"""Which split owns a text: a hash decides, so that no two splits can ever draw the same one.
 
-    owner("Lisbon")  ->  "train" or "eval", the same on every machine and in every run
+    owner("Lisbon")  ->  "train", "dev" or "eval", the same on every machine and in every run
 
-Words, numbers, codes, dates and schemas are all divided this way. Wordings are divided by hand:
-each list of them has a train half and an eval half. `harness.run.data_stats` measures the result.
+Words, numbers, codes, dates and schemas are all divided this way: half of them go to train, a sixth
+to dev and a third to eval. Wordings are divided by hand: each has a list for each split.
+`harness.run.data_stats` measures the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from harness.contracts import Split
 
 T = TypeVar("T")
-Halves = Mapping[Split, tuple[str, ...]]
+BySplit = Mapping[Split, tuple[str, ...]]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def owner(text: str) -> Split:
     """The split that may use this text; upper and lower case count as the same text."""
-    return "train" if sha256(text.casefold().encode()).digest()[0] & 1 else "eval"
+    hashed = sha256(text.casefold().encode()).digest()
+    if hashed[0] & 1:
+        return "train"
+    return "eval" if hashed[1] % 3 else "dev"
 
 
-def halves(texts: Iterable[str]) -> Halves:
+def by_split(texts: Iterable[str]) -> BySplit:
     """The texts of each split, in their given order."""
     ordered = tuple(dict.fromkeys(texts))
-    return {
-        "train": tuple(text for text in ordered if owner(text) == "train"),
-        "eval": tuple(text for text in ordered if owner(text) == "eval"),
-    }
+    return {split: tuple(text for text in ordered if owner(text) == split) for split in SPLITS}
 
 
-def divide(words: str) -> Halves:
+def divide(words: str) -> BySplit:
     """The words of each split, from words with blanks between them."""
-    return halves(words.split())
+    return by_split(words.split())
 
 
 def owned(split: Split, draw: Callable[[], T], name: Callable[[T], str] = str) -> T:
-    """Draw until the split owns what was drawn; two draws on average."""
+    """Draw until the split owns what was drawn: two draws on average for train, six for dev."""
     while True:
         drawn = draw()
         if owner(name(drawn)) == split:

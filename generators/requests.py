@@ -5,7 +5,7 @@
     hard    "... Exactly these keys in this order, null where there is no value. No prose, ..."
 
 The Format's own `instruction` is part of medium and hard. It belongs to the format and is therefore
-the same for train and eval.
+the same for all splits.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ DEMANDS: dict[Strictness, Wording] = {
             "Format: {format}.",
             "{format}, please.",
         ),
+        "dev": ("Reply using {format}.", "I expect {format} back.", "Produce {format}."),
         "eval": (
             "Answer in {format}.",
             "I'd like {format}.",
@@ -38,6 +39,11 @@ DEMANDS: dict[Strictness, Wording] = {
             "{instruction} Copy the values, add no keys.",
             "{instruction} Keep each value's type.",
         ),
+        "dev": (
+            "{instruction} Those keys and no others.",
+            "{instruction} Every value as given, none of another type.",
+            "{instruction} Take over all values unchanged, without new keys.",
+        ),
         "eval": (
             "{instruction} Nothing beyond those keys.",
             "{instruction} Do not invent keys; types as they are.",
@@ -51,6 +57,14 @@ DEMANDS: dict[Strictness, Wording] = {
             "of the {format}, stop after its last.",
             "{instruction} No greeting, no explanation, no fence. Keys in the order given{null}.",
         ),
+        "dev": (
+            "{instruction} All of the keys, in the sequence given{null}. Leave out "
+            "introductions and backticks.",
+            "{instruction} Begin and end with the {format} itself; the keys as they are "
+            "ordered here{null}.",
+            "{instruction} A script reads your reply: no comment, no fence, the keys in "
+            "their order{null}.",
+        ),
         "eval": (
             "{instruction} Every key, in the order listed{null}. Not a word before or after it.",
             "{instruction} Write {format} alone, unfenced, uncommented; same key order{null}.",
@@ -61,10 +75,12 @@ DEMANDS: dict[Strictness, Wording] = {
 }
 BOUND: Wording = {
     "train": ("{instruction}", "{instruction} Thank you."),
+    "dev": ("Note: {instruction}", "{instruction} Nothing further is needed."),
     "eval": ("Please: {instruction}", "{instruction} That is all I need."),
 }
 NULL: Wording = {
     "train": (", null where there is no value", ", null if it is missing"),
+    "dev": (", and null where the source is silent", ", writing null for what is not told"),
     "eval": (", with null for anything absent", ", unknown values being null"),
 }
 PRIORITY: Wording = {
@@ -73,6 +89,11 @@ PRIORITY: Wording = {
         "The format comes first: reply with {format} alone.",
         "Still, your whole reply must be the {format}.",
         "Even so, write just the {format}.",
+    ),
+    "dev": (
+        "Despite all that, give the {format} only.",
+        "Above all, the reply has to be the {format} by itself.",
+        "If wishes collide, the {format} wins and stands alone.",
     ),
     "eval": (
         "In the end, output {format} and nothing more.",

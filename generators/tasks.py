@@ -45,7 +45,10 @@ class _Target(NamedTuple):
 
 
 class Tasks(Options):
-    """Task families with temptations and broken answers, in any output format."""
+    """Task families with temptations and broken answers, in any output format.
+
+    What is set for eval holds for dev, too: dev is a sample of what eval measures.
+    """
 
     name: ClassVar[str] = "tasks"
 
@@ -57,17 +60,17 @@ class Tasks(Options):
     hard_negative_prob_train: Probability = 0.3
     """How often a training prompt tempts the answer out of the format."""
     hard_negative_prob_eval: Probability = 0.3
-    """The same for evaluation prompts."""
+    """The same for dev and eval prompts."""
     fix_bad_output_prob_train: Probability = 0.15
     """How often a training prompt shows a broken answer and asks for the corrected one."""
     fix_bad_output_prob_eval: Probability = 0.0
-    """The same for evaluation prompts."""
+    """The same for dev and eval prompts."""
     quote_prob: Probability = 0.3
     """How often a source quotes its texts, so that they can be copied token by token."""
     train_strictness: Level = "mixed"
     """How exacting training requests are; `mixed` draws one of the three for each Example."""
     eval_strictness: Level = "hard"
-    """The same for evaluation requests."""
+    """The same for dev and eval requests."""
 
     @field_validator("format")
     @classmethod

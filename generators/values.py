@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from generators import pools
 from generators.dice import Dice
-from generators.ownership import Halves, owned
+from generators.ownership import BySplit, owned
 from harness.contracts import Split
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -122,7 +122,7 @@ def _price(split: Split, dice: Dice) -> float:
     return owned(split, lambda: (dice.between(10, 4999) * 10 + dice.between(1, 9)) / 100)
 
 
-def _word(pool: Halves) -> Draw:
+def _word(pool: BySplit) -> Draw:
     return lambda split, dice: str(dice.choice(pool[split]))
 
 

@@ -13,17 +13,17 @@ import functools
 import json
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from harness.errors import HarnessError, StoppedError, UserError
-from harness.requirements import explained, needs, needs_for_run
+from harness.commands.group import Commands
+from harness.errors import UserError
+from harness.requirements import needs, needs_for_run, needs_model_for_run
 
 if TYPE_CHECKING:
     from harness.config import Config
@@ -34,40 +34,9 @@ if TYPE_CHECKING:
 # cores: beside two busy ones on two cores, training ran at 143 tokens/s with this and 98 without.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-FAILED, USER_ERROR, UNSCORED, SIGNALLED = 1, 2, 3, 128
-SHORT = 40  # lines of a table by slice that are shown on the screen; compare.md has them all
-OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
+FAILED, UNSCORED = 1, 3
 file = click.Path(path_type=Path, dir_okay=False)
 folder = click.Path(path_type=Path, file_okay=False)
-
-
-class Commands(click.Group):
-    """Renders every intended error as one sentence on standard error."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except StoppedError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(SIGNALLED + error.signal)
-        except HarnessError as error:
-            for line in str(error).splitlines():
-                click.echo(f"error: {line}", err=True)
-            ctx.exit(USER_ERROR)
-        except ModuleNotFoundError as error:
-            click.echo(f"error: {explained(ctx.invoked_subcommand, error)}", err=True)
-            ctx.exit(USER_ERROR)
-        except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":
-                raise
-            click.echo(f"error: out of GPU memory ({error}); {OUT_OF_MEMORY}", err=True)
-            ctx.exit(USER_ERROR)
-        except KeyboardInterrupt:
-            click.echo("interrupted; the same command goes on where this one ended", err=True)
-            ctx.exit(SIGNALLED + signal.SIGINT)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of use, not of the alphabet
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,6 +54,7 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--out", type=folder, help="The run's folder.  [default: outputs/<name>]")
     @functools.wraps(command)
     def wrapped(*args: Any, model: str | None, overrides: tuple[str, ...], **kwargs: Any) -> None:
+        _one_model(model, overrides)
         if model is not None:
             overrides = (*overrides, f"model.name={json.dumps(model)}")
         command(*args, overrides=overrides, **kwargs)
@@ -92,20 +62,40 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def _one_model(model: str | None, overrides: Iterable[str]) -> None:
+    names = {each.partition("=")[0].strip() for each in overrides}
+    if model is not None and "model.name" in names:
+        raise UserError("--model and --set model.name both name the model; give one of them")
+
+
 @contextmanager
 def _opened(
-    config: Path | None, overrides: tuple[str, ...], out: Path | None, *, only_data: bool = False
+    config: Path | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    *,
+    only_data: bool = False,
+    out_md: Path | None = None,
 ) -> Iterator[RunFolder]:
     """The run's folder; without CONFIG, a folder that has a config keeps its own.
 
-    Raises UserError before the first stage if a later one lacks a library. A run that has begun
-    is opened all the same, since a finished one needs no library.
+    Raises UserError before the first stage if a later one lacks a library or the model. A run that
+    has begun is opened without the libraries, and one that has trained without the model, since a
+    finished run needs neither.
     """
+    from harness.commands import paths
     from harness.run.folder import RunFolder
 
     where, resolved = _resolved(config, overrides, out)
-    if not only_data and not (where / "manifest.json").exists():
+    begun = paths.is_run(where)
+    if not only_data and not begun:
         needs_for_run(click.get_current_context().info_name, resolved)
+    trained = (where / "adapter").is_dir() and paths.model_of(where) == resolved.model.name
+    if not only_data and not (begun and trained):
+        needs_model_for_run(resolved)
+    reads = [("CONFIG", config), ("the model", paths.on_disk(resolved.model.name))]
+    paths.not_read([*reads, *paths.files_of(where)], [("--out-md", out_md)])
+    paths.not_foreign(where)
     with RunFolder.open(where, resolved) as run:
         yield run
 
@@ -143,14 +133,15 @@ def _followed(config: Path | None, overrides: tuple[str, ...], out: Path | None)
 def generate(
     config: Path | None, overrides: tuple[str, ...], out: Path | None, to: Path | None
 ) -> None:
-    """Write train and eval Examples, and the statistics that prove their separation."""
+    """Write train, dev and eval Examples, and the statistics that prove their separation."""
+    from harness.commands import generate as generating
     from harness.config import load_config
     from harness.run import stages
 
     if to is not None and out is not None:
         raise UserError("--to and --out exclude each other: data alone, or a run's folder")
     if to is not None:
-        stages.write_data(load_config(config, overrides=overrides), to)
+        generating.write_data(load_config(config, overrides=overrides), to)
         click.echo(f"wrote {to}")
         return
     with _opened(config, overrides, out, only_data=True) as run:
@@ -192,7 +183,9 @@ def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any)
     from harness.commands.eval import evaluate as judge_all
     from harness.report.tables import metrics_json, metrics_table
 
-    tally = judge_all(**options)
+    _one_model(options["model"], options["overrides"])
+    made_with, tally = judge_all(**options)
+    click.echo(made_with, err=as_json)
     shown = json.dumps(metrics_json(tally)) if as_json else metrics_table(tally, slices=slices)
     click.echo(shown)
     ctx.exit(UNSCORED if tally.unscored else 0)
@@ -215,6 +208,7 @@ def run(
         evaluators = opened.config.evaluators
         base, tuned = stages.arm(opened, "base"), stages.arm(opened, "sft")
         by_format = formats_side_by_side(evaluators, base, tuned)
+        click.echo(stages.made_with(opened, "sft"))
         click.echo(by_format or rates_side_by_side(evaluators, base, tuned))
         _tell_unscored(tallies)
         click.echo(f"\nrun folder: {opened.path}")
@@ -279,45 +273,18 @@ def compare(
 ) -> None:
     """Base against adapter on the same Examples: rates, finish reasons, slices, a few texts.
 
-    Stages of the run that are missing are run first.
+    Stages of the run that are missing are run first. Without CONFIG, --out is the folder of a run
+    that has begun.
     """
-    from harness.files import atomic_file
-    from harness.report.comparison import (
-        diffs,
-        formats_side_by_side,
-        rates_side_by_side,
-        slices_side_by_side,
-        stops_side_by_side,
-    )
-    from harness.run import stages
+    from harness.commands import compare as comparing
+    from harness.commands.paths import has_begun
 
-    with _opened(config, overrides, out) as run:
-        tallies = stages.run_all(run)
-        base, tuned = stages.arm(run, "base"), stages.arm(run, "sft")
-        examples, evaluators = list(stages.eval_examples(run)), run.config.evaluators
+    if config is None and out is not None:
+        has_begun(out)
+    with _opened(config, overrides, out, out_md=out_md) as run:
         target = out_md or run.path / "compare.md"
-        written = [
-            f"# {run.config.name}: base against tuned",
-            *filter(None, [formats_side_by_side(evaluators, base, tuned, markdown=True)]),
-            rates_side_by_side(evaluators, base, tuned, markdown=True),
-            "## How completions ended",
-            stops_side_by_side(evaluators, base, tuned, markdown=True),
-            "## By slice",
-            slices_side_by_side(evaluators, examples, base, tuned, markdown=True)
-            or "No tag tells these Examples apart.",
-            "## Before and after",
-            diffs(examples, base, tuned, num_prompts, markdown=True),
-        ]
-        with atomic_file(target) as temporary:
-            temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
-        if by_format := formats_side_by_side(evaluators, base, tuned):
-            click.echo(by_format + "\n")
-        click.echo(rates_side_by_side(evaluators, base, tuned))
-        click.echo("\n" + stops_side_by_side(evaluators, base, tuned))
-        by_slice = slices_side_by_side(evaluators, examples, base, tuned)
-        if by_slice and by_slice.count("\n") < SHORT:
-            click.echo("\n" + by_slice)
-        click.echo("\n" + diffs(examples, base, tuned, num_prompts))
+        shown, tallies = comparing.compare(run, num_prompts, target)
+        click.echo(shown)
         _tell_unscored(tallies)
         click.echo(f"\nwrote {target}")
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)
@@ -332,16 +299,21 @@ def _tell_unscored(tallies: Mapping[str, Tally]) -> None:
 
 
 @main.command()
-@click.option("--logdir", type=folder, default=Path("outputs/quick/tb"), show_default=True)
+@click.option(
+    "--logdir",
+    type=folder,
+    default=Path("outputs/quick/tb"),
+    show_default=True,
+    help="A run's folder, or one that TensorBoard logs lie below.",
+)
 @click.option("--out-png", type=file, help="[default: curves.png beside the logs' folder]")
 def plot(logdir: Path, out_png: Path | None) -> None:
     """Draw a run's scalars from its TensorBoard logs."""
-    from harness.report.plot import draw
+    from harness.commands import plot as plotting
 
     needs("plot", "matplotlib", "tensorboard")
-    target = out_png or logdir.parent / "curves.png"
-    names = draw(logdir, target)
-    click.echo(f"wrote {target}: {len(names)} scalars")
+    target, count = plotting.plot(logdir, out_png)
+    click.echo(f"wrote {target}: {count} scalars")
 
 
 @main.command()

@@ -63,6 +63,8 @@ class DataOptions(Options):
     """The generator; `fmtharness plugins` lists them."""
     n_train: int = Field(default=800, ge=1)
     """Examples to train on."""
+    n_dev: int = Field(default=32, ge=1)
+    """Examples that checkpoints are chosen on."""
     n_eval: int = Field(default=100, ge=1)
     """Held-out Examples to judge on."""
 
@@ -83,7 +85,7 @@ class EvalOptions(Options):
     """Component specs, such as `json_strict:root=any,max_depth=8`; if not set, those that the
     formats of the data imply."""
     num_prompts: int | None = Field(default=None, ge=1)
-    """Use only the first so many evaluation Examples; all if not set."""
+    """Use only the first so many eval Examples; all if not set."""
     dump_jsonl: Path | None = None
     """Also write prompt, target, completion and labels in one row each, for reading."""
 

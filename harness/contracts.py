@@ -23,10 +23,17 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import msgspec
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from harness.errors import ModelError
 from harness.records import Completion, Example, Metric, Problem, Verdict
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
-Split = Literal["train", "eval"]
+HUB_ID_OF_BUILTIN = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The model whose weights the built-in one has in 4 bits a weight (GGUF's Q4_1)."""
+TRAINED_ON = "fmtharness.json"
+"""The file in an adapter's folder that holds a `TrainedOn`."""
+Split = Literal["train", "dev", "eval"]
+CHOOSE_BY = ("format_success_rate", "exact_match_rate")
+"""The rates that checkpoints are chosen by: the first decides, the second between equals."""
 Shape = Literal["record", "table", "tree", "list", "call"]
 """What a value looks like.
 
@@ -84,6 +91,41 @@ class ModelOptions(Options):
         if text is not None and not bytes_of(text):
             raise ValueError("it must be a size, such as '4GiB' or '3500MiB'")
         return text
+
+
+class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter was trained on, in its folder as fmtharness.json."""
+
+    base: str
+    """The built-in model, a hub id, or the absolute path of a folder or GGUF file."""
+    revision: str | None = None
+    """The commit of a hub model."""
+    base_sha256: str | None = None
+    """Of the built-in model's GGUF file, or `quick_digest` of a local model's files."""
+    quantization: str
+    precision: str
+    """The type that the model computed in, as torch calls it: bfloat16."""
+    template_sha256: str
+    """Of the chat template, which the tokenizer in the folder holds."""
+    stop_token: str
+    backend: dict[str, Any] = {}
+    """The run's backend and its options that are not the defaults."""
+
+
+def trained_on(adapter: Path) -> TrainedOn | None:
+    """What the adapter's folder says of its training; None if it says nothing.
+
+    Raises ModelError for a file that cannot be read.
+    """
+    path = adapter / TRAINED_ON
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TrainedOn)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path}: {error}; remove the file to use the adapter without it"
+        ) from None
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -148,7 +190,10 @@ class Format(Protocol):
 
 
 class Generator(Protocol):
-    """A source of Examples.
+    """A source of Examples, in three splits that should share as little as can be.
+
+    The model is trained on `train`; on `dev` checkpoints are chosen and training stops; nothing
+    looks at `eval` before the final table.
 
     An optional field or property:
 
@@ -199,6 +244,11 @@ class TrainingRun(Protocol):
     model: ModelOptions
     inputs: str
     """A hash of all inputs of the training; a checkpoint with another hash is not resumed."""
+    backend: str
+    """The name of the backend that the run's completions come from."""
+    fed: Mapping[str, Completion]
+    """Completions of the first train Examples by the untuned model, by the Example's id; they say
+    which token ids the backend fed."""
     certificate: dict[str, Any]
     """The certificate that `start` was given."""
     facts: dict[str, Any]
@@ -223,7 +273,7 @@ class TrainingRun(Protocol):
         max_new_tokens: int,
         batch_size: int,
     ) -> dict[str, Metric]:
-        """Judge a model in memory, given with its tokenizer, on the first evaluation Examples.
+        """Judge a model in memory, given with its tokenizer, on the first dev Examples.
 
         Writes completions and verdicts of the arm `sft` at this step, logs every rate and returns
         the rates by name. The model is left in evaluation mode.

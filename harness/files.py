@@ -3,6 +3,7 @@
 with atomic_file(Path("rows.jsonl")) as temporary: ...   renamed to rows.jsonl at the end
 file_digest(Path("adapter"))                             SHA-256 of a file or a folder's files
 shipped("configs/quick.toml")                            the preset that came with fmtharness
+near_miss(Path("outputs/quik/tb"))                       ", did you mean 'outputs/quick/tb'?"
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.text import nearest
 
+END = 2**20
+"""Bytes at each end of a large file that `quick_digest` reads."""
 _PACKED = Path(__file__).parent / "shipped"
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -46,6 +51,41 @@ def file_digest(path: Path) -> str:
         return digest({p.name: file_digest(p) for p in sorted(path.iterdir())})
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def quick_digest(path: Path) -> str:
+    """A hash of a file, or of the files in a folder; of those over 8 MiB, the size and both ends.
+
+    It is for models, which are read before each stage: other weights differ at both ends, too.
+    """
+    if path.is_dir():
+        inside = sorted(each for each in path.iterdir() if each.is_file())
+        return digest({each.name: quick_digest(each) for each in inside})
+    size = path.stat().st_size
+    if size <= 8 * END:
+        return file_digest(path)
+    with path.open("rb") as file:
+        first = file.read(END)
+        file.seek(-END, os.SEEK_END)
+        return hashlib.sha256(first + file.read() + str(size).encode()).hexdigest()
+
+
+def near_miss(path: Path, fits: Callable[[Path], bool] = Path.exists) -> str:
+    """', did you mean ...?' for a path that fits and differs in one misspelled part, or ''.
+
+    The misspelled part is the first of those that are missing, else the last.
+    """
+    places = [place for place in (path, *path.parents) if place.name and place.parent.is_dir()]
+    for place in places[:1]:
+        rest = path.relative_to(place)
+        try:
+            beside = (each for each in place.parent.iterdir() if each.name != place.name)
+            known = {each.name: each / rest for each in sorted(beside) if fits(each / rest)}
+        except OSError:
+            return ""
+        if near := nearest(place.name, known):
+            return f", did you mean {str(known[near])!r}?"
+    return ""
 
 
 class atomic_file:  # noqa: N801 - reads as a function at its call sites

@@ -9,6 +9,7 @@ Reading is strict: a row with another shape raises a `DataError` that names the 
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from harness.errors import DataError
-from harness.files import atomic_file
+from harness.files import atomic_file, near_miss
 
 type_record = TypeVar("type_record")
 FinishReason = Literal["stop", "length", "error"]
@@ -56,6 +57,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_sha256: str | None = None
+    """`ids_digest` of the token ids that the backend fed to the model as the prompt."""
     arm: str = "replay"
 
 
@@ -96,6 +99,11 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     denominator: int
     low: float | None
     high: float | None
+
+
+def ids_digest(ids: Iterable[int]) -> str:
+    """The SHA-256 of token ids, written as decimal numbers with commas between them."""
+    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()
 
 
 def read_records(path: Path, kind: type[type_record]) -> Iterator[type_record]:
@@ -158,7 +166,10 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 if line.strip():
                     yield number, line
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        near = near_miss(path, Path.is_file)
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}){near}; check the path"
+        ) from error
 
 
 def write_records(path: Path, records: Iterable[msgspec.Struct]) -> int:

@@ -1,17 +1,26 @@
-"""Checks for modules of the extra `[train]`, which the default install leaves out.
+"""What a command needs before it begins: modules of the extra `[train]`, a model, an adapter.
 
 needs("plot", "matplotlib")   UserError("plot needs matplotlib, which is not installed: pip ...")
+needs_model("./modle")        ModelError("model './modle' is not a folder, GGUF file or hub id ...")
+
+All of it is looked up on disk, so that a mistake costs no import of torch and no loaded model.
+Whether a hub knows an id shows only when the model is loaded.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
+from harness.errors import ModelError, UserError
+from harness.files import near_miss
+from harness.text import did_you_mean
 
 if TYPE_CHECKING:
     from harness.config import Config
+    from harness.contracts import Backend
 
 TRAIN = frozenset(
     {
@@ -27,6 +36,8 @@ TRAIN = frozenset(
     }
 )
 """The modules of the extra."""
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
 def needs(command: str | None, *modules: str) -> None:
@@ -41,9 +52,71 @@ def needs_for_run(command: str | None, config: Config) -> None:
 
     Those of a plugin may need none of them.
     """
-    trainer, backend = (type(each).__module__ for each in (config.trainer, config.backend))
-    if trainer.partition(".")[0] == "trainers" or backend == "harness.backends.transformers":
+    if _loads_models(config.trainer) or _loads_models(config.backend):
         needs(command, "torch", "transformers", "peft")
+
+
+def needs_model_for_run(config: Config) -> None:
+    """Raise ModelError if the built-in trainers or backend would not find the config's model."""
+    if _loads_models(config.trainer) or _loads_models(config.backend):
+        needs_model(config.model.name)
+
+
+def needs_for_backend(backend: Backend, model: str, adapter: Path | None) -> None:
+    """Raise ModelError if the backend would not find the model or the adapter.
+
+    A plugin's backend may call its models as it likes, and have adapters of its own kind.
+    """
+    if adapter is not None:
+        needs_adapter(adapter, peft=_loads_models(backend))
+    if _loads_models(backend):
+        needs_model(model)
+
+
+def needs_model(name: str) -> None:
+    """Raise ModelError for what is neither a model on disk nor could be a hub id."""
+    from harness.contracts import BUILTIN_MODEL  # its imports would slow fmtharness --help down
+
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves ~nobody as it is
+    if name == BUILTIN_MODEL:
+        return
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            near = near_miss(path, lambda each: each.suffix == ".gguf" and each.is_file())
+            raise ModelError(
+                f"model {name!r}: there is no such GGUF file{near}; check --model or model.name"
+            )
+    elif path.is_dir():
+        if not _is_model(path):
+            raise ModelError(
+                f"model {name!r}: the folder has no config.json, so it is not a transformers "
+                f"model{near_miss(path, _is_model)}; check --model or model.name"
+            )
+    elif path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        near = near_miss(path, _is_model) or did_you_mean(name, [BUILTIN_MODEL])
+        raise ModelError(
+            f"model {name!r} is not a folder, GGUF file or hub id (owner/name){near}; "
+            f"the built-in model is {BUILTIN_MODEL}"
+        )
+
+
+def needs_adapter(folder: Path, *, peft: bool = True) -> None:
+    """Raise ModelError for a missing folder, and with `peft` for one without an adapter of peft."""
+    if not folder.is_dir():
+        near = near_miss(folder, _is_adapter if peft else Path.is_dir)
+        raise ModelError(
+            f"adapter {str(folder)!r}: there is no such folder{near}; name the folder of an "
+            f"adapter, such as outputs/quick/adapter"
+        )
+    if not peft or _is_adapter(folder):
+        return
+    lacks = ADAPTER_WEIGHTS[0] if (folder / ADAPTER_CONFIG).is_file() else ADAPTER_CONFIG
+    inside = folder / "adapter"
+    near = f", did you mean {str(inside)!r}?" if _is_adapter(inside) else ""
+    raise ModelError(
+        f"adapter {str(folder)!r}: the folder has no {lacks}"
+        f"{near or near_miss(folder, _is_adapter)}; name one that fmtharness train or peft wrote"
+    )
 
 
 def explained(command: str | None, error: ModuleNotFoundError) -> str:
@@ -52,6 +125,21 @@ def explained(command: str | None, error: ModuleNotFoundError) -> str:
     if module not in TRAIN:
         raise error
     return _sentence(command, module)
+
+
+def _loads_models(component: object) -> bool:
+    """Whether it is a built-in trainer or backend, which load local models."""
+    module = type(component).__module__
+    return module.partition(".")[0] == "trainers" or module == "harness.backends.transformers"
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _is_adapter(folder: Path) -> bool:
+    held = any((folder / name).is_file() for name in ADAPTER_WEIGHTS)
+    return held and (folder / ADAPTER_CONFIG).is_file()
 
 
 def _sentence(command: str | None, module: str) -> str:

@@ -37,5 +37,10 @@ def _holds(encoding: str, char: str) -> bool:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """', did you mean ...?' for the nearest known word, or an empty text."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    near = nearest(word, known)
+    return "" if near is None else f", did you mean {near!r}?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is spelled nearly so, if there is one."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ FAKE_CONFIG = """
 name = "fake"
 [data]
 n_train = 6
+n_dev = 3
 n_eval = 4
 [train]
 trainer = "copier"
@@ -128,14 +130,20 @@ class Distributions:
         self.folder = folder
         self.modules: list[str] = []
 
-    def add(self, name: str, source: str) -> None:
-        """Install a distribution whose entry point leads to a module with this source."""
+    def add(self, name: str, source: str, version: str = "1.0") -> None:
+        """Install a distribution whose entry point leads to a module with this source.
+
+        Another version of it is uninstalled.
+        """
         module = name.replace("-", "_")
         self.modules.append(module)
+        for other in self.folder.glob(f"{module}-*.dist-info"):
+            shutil.rmtree(other)
         (self.folder / f"{module}.py").write_text(source, encoding="utf-8")
-        info = self.folder / f"{module}-1.0.dist-info"
+        info = self.folder / f"{module}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        (info / "METADATA").write_text(metadata)
         (info / "entry_points.txt").write_text(f"[fmtharness]\n{module} = {module}\n")
 
     def load(self) -> Mapping[Kind, Mapping[str, Registered]]:

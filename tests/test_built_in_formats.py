@@ -25,7 +25,7 @@ from harness.run.data_stats import collect_stats
 from harness.testing import plain_values
 
 FORMATS = sorted(load(())["formats"])
-SPLITS: tuple[Split, ...] = ("train", "eval")
+SPLITS: tuple[Split, ...] = ("train", "dev", "eval")
 
 
 def test_there_are_ten() -> None:
@@ -56,8 +56,7 @@ def test_data(name: str) -> None:
     """Targets are strict, judged right by their own options, and derivable from the prompt."""
     strict, match = (build("evaluators", f"{name}_{kind}") for kind in ("strict", "match"))
     for split in SPLITS:
-        mixed: Any = {f"{split}_strictness": "mixed"}
-        rows = examples(name, split, **mixed)
+        rows = examples(name, split, eval_strictness="mixed")
         known = {row.id: row for row in rows}
         for text, right in (("completion", True), ("broken", False)):
             completions = [
@@ -102,9 +101,9 @@ def test_families_that_fit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_train_and_eval_share_nothing(name: str) -> None:
-    separation = collect_stats(examples(name), examples(name, "eval"))["separation"]
-    assert not any(found["shared"] for found in separation.values()), separation
+def test_no_two_splits_share_anything(name: str) -> None:
+    separation = collect_stats(*(examples(name, split) for split in SPLITS))["separation"]
+    assert not any(sum(found["shared"].values()) for found in separation.values()), separation
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -232,7 +232,7 @@ def test_a_place_that_cannot_be_written() -> None:
 
 
 def test_plot_errors() -> None:
-    assert "outputs/quick/tb: no TensorBoard scalars there" in refused("plot")
+    assert "outputs/quick/tb: there is no such folder; name a run's folder" in refused("plot")
     Path("events.out.tfevents.1").write_bytes(b"")
     assert "no TensorBoard scalars there" in refused("plot", "--logdir", ".")
 
@@ -245,7 +245,7 @@ def test_a_damaged_manifest() -> None:
     Path("run").mkdir()
     Path("run/manifest.json").write_text("{")
     done = call("generate", "--out", "run")
-    assert done.exit_code == 2 and "remove it" in done.stderr
+    assert done.exit_code == 2 and "choose another folder with --out" in done.stderr
 
 
 def test_an_error_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -483,15 +483,16 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_generate_to() -> None:
-    small = ["--set", "data.n_train=5", "--set", "data.n_eval=4"]
+    small = ["--set", "data.n_train=5", "--set", "data.n_dev=3", "--set", "data.n_eval=4"]
     for folder in ("a", "b"):
         done = call("generate", "--to", folder, *small)
         assert (done.exit_code, done.stdout) == (0, f"wrote {folder}\n")
-    names = ["eval.jsonl", "stats.json", "stats.md", "train.jsonl"]
+    names = ["dev.jsonl", "eval.jsonl", "stats.json", "stats.md", "train.jsonl"]
     assert sorted(path.name for path in Path("a").iterdir()) == names
     for name in names:
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
-    assert len(rows_of("a/train.jsonl")) == 5
+    sizes = [len(rows_of(f"a/{split}.jsonl")) for split in ("train", "dev", "eval")]
+    assert sizes == [5, 3, 4]
     call("generate", "--to", "c", *small, "--set", "seed=1")
     assert Path("a/train.jsonl").read_bytes() != Path("c/train.jsonl").read_bytes()
 

@@ -198,6 +198,7 @@ def test_preset(preset: Path) -> None:
     for table, keys in written.items():
         if isinstance(keys, dict):
             assert keys.items() <= loaded.tables()[table].items()
+    assert loaded.data.n_dev >= loaded.tables()["train"]["n_format_eval_prompts"]
 
 
 def test_hard_preset_is_what_was_asked_for() -> None:
@@ -205,6 +206,7 @@ def test_hard_preset_is_what_was_asked_for() -> None:
     wanted: dict[str, dict[str, object]] = {
         "data": {
             "n_train": 2000,
+            "n_dev": 200,
             "n_eval": 1000,
             "hard_negative_prob_train": 0.4,
             "hard_negative_prob_eval": 0.4,
@@ -273,6 +275,6 @@ def test_bad_spec(spec: str, word: str) -> None:
 def test_check_reports_each_key_once() -> None:
     from harness.config import DataOptions
 
-    found, faults = check(DataOptions, {"n_train": "x", "n_eval": -1, "m": 1}, "here:")
+    found, faults = check(DataOptions, {"n_train": "x", "n_dev": 0, "n_eval": -1, "m": 1}, "here:")
     assert found is None
-    assert len(faults) == 3
+    assert len(faults) == 4

@@ -1,9 +1,10 @@
-"""Train and eval share no schema, wording, entity value or prompt, and a leak would be seen."""
+"""No two splits share a schema, wording, entity value or prompt, and a leak would be seen."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import tracemalloc
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -16,7 +17,7 @@ from generators.context import template_id
 from generators.tasks import Tasks
 from harness.contracts import Split
 from harness.records import Example, Message
-from harness.run.data_stats import collect_stats, entity, schema_of, stats_markdown
+from harness.run.data_stats import PAIRS, SPLITS, collect_stats, entity, schema_of, stats_markdown
 
 N = 2000
 OPTIONS = Tasks(
@@ -34,17 +35,17 @@ def rows(split: Split) -> Iterator[Example]:
 
 @pytest.fixture(scope="module")
 def stats() -> dict[str, Any]:
-    return collect_stats(rows("train"), rows("eval"))
+    return collect_stats(*map(rows, SPLITS))
 
 
 def test_nothing_is_shared(stats: dict[str, Any]) -> None:
     for name, found in stats["separation"].items():
-        assert found["shared"] == 0, (name, found)
-        assert found["train"] > 100 and found["eval"] > 100
+        assert found["shared"] == {"train/dev": 0, "train/eval": 0, "dev/eval": 0}, (name, found)
+        assert all(found[split] > 100 for split in SPLITS)
 
 
 def leak(name: str, train: Example, found: Example) -> Example:
-    """An eval Example that takes one thing over from a train Example."""
+    """An Example that takes one thing over from an Example of another split."""
     replace = msgspec.structs.replace
     if name == "schemas":
         return replace(found, value=dict.fromkeys(reversed(list(train.value))))
@@ -58,20 +59,48 @@ def leak(name: str, train: Example, found: Example) -> Example:
     return replace(found, prompt=train.prompt)
 
 
+@pytest.mark.parametrize("pair", PAIRS, ids="/".join)
 @pytest.mark.parametrize("name", ["schemas", "templates", "entity_values", "prompts"])
-def test_one_leak_is_found(name: str) -> None:
-    train = list(Tasks(families={"extract": 1.0}).generate("train", 50, Random(1)))
-    found = list(Tasks(families={"extract": 1.0}).generate("eval", 50, Random(1)))
-    clean = collect_stats(train, found)["separation"]
-    leaky = collect_stats(train, [*found[:-1], leak(name, train[3], found[-1])])["separation"]
-    assert clean[name]["shared"] == 0
-    assert leaky[name]["shared"] == 1 and len(leaky[name]["shared_first"]) == 1
-    assert "share 1 thing" in stats_markdown(collect_stats(train, [leak(name, train[3], found[0])]))
+def test_one_leak_is_found(name: str, pair: tuple[Split, Split]) -> None:
+    extract = Tasks(families={"extract": 1.0})
+    splits = {split: list(extract.generate(split, 50, Random(1))) for split in SPLITS}
+    clean = collect_stats(*splits.values())
+    one, other = pair
+    splits[other][-1] = leak(name, splits[one][3], splits[other][-1])
+    leaky = collect_stats(*splits.values())
+    none = {f"{left}/{right}": 0 for left, right in PAIRS}
+    assert clean["separation"][name]["shared"] == none
+    found = leaky["separation"][name]
+    assert found["shared"] == none | {f"{one}/{other}": 1}
+    assert {pair: len(first) for pair, first in found["shared_first"].items()} == found["shared"]
+    page = stats_markdown(leaky)
+    assert f"**{one.capitalize()} and {other} share 1 thing" in page
+    assert page.count(" share ") == 1
+    assert "share anything" in stats_markdown(clean)
+
+
+def test_memory_does_not_grow_with_train() -> None:
+    def examples(n: int) -> Iterator[Example]:
+        for i in range(n):
+            prompt = (Message("user", f"Which number is {i}?"),)
+            value = {"number": f"number {i}"}
+            yield Example(id=str(i), prompt=prompt, completion="", format="json", value=value)
+
+    def peak(n: int) -> int:
+        tracemalloc.start()
+        collect_stats(examples(n), examples(100), examples(100))
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(100)
+    assert peak(4000) - peak(500) < 20_000
 
 
 def wordings(node: Any) -> Iterator[tuple[str, str]]:
     """Every (split, template) in a tree of wordings."""
-    if isinstance(node, dict) and set(node) == {"train", "eval"}:
+    if isinstance(node, dict) and "train" in node:
+        assert list(node) == [*SPLITS], node
         for split, templates in node.items():
             yield from ((split, template) for template in templates)
     elif isinstance(node, dict):
@@ -80,13 +109,14 @@ def wordings(node: Any) -> Iterator[tuple[str, str]]:
 
 
 def test_all_wordings_are_disjoint() -> None:
-    found: dict[str, set[str]] = {"train": set(), "eval": set()}
+    found: dict[str, set[str]] = {split: set() for split in SPLITS}
     for module in pkgutil.walk_packages(generators.__path__, "generators."):
         for name, node in vars(importlib.import_module(module.name)).items():
             if name.isupper():
                 for split, template in wordings(node):
                     found[split].add(template_id(template))
-    assert not found["train"] & found["eval"]
+    for one, other in PAIRS:
+        assert not found[one] & found[other]
     assert min(map(len, found.values())) > 150
 
 
@@ -125,7 +155,7 @@ def test_schema_of() -> None:
 
 
 def test_stats_count_the_mix(stats: dict[str, Any]) -> None:
-    for split in ("train", "eval"):
+    for split in SPLITS:
         part = stats[split]
         assert part["examples"] == N
         for name in ("family", "shape", "strictness", "format"):
@@ -138,7 +168,8 @@ def test_stats_count_the_mix(stats: dict[str, Any]) -> None:
             <= part["prompt_chars"]["max"]
         )
     page = stats_markdown(stats)
-    assert "Train and eval share nothing that is measured here." in page
+    assert "No two of train, dev and eval share anything that is measured here." in page
+    assert "| train/dev | train/eval | dev/eval |" in " ".join(page.split())
     assert "| entity_values " in page and "| classify " in page
 
 
@@ -147,7 +178,7 @@ def test_stats_of_foreign_examples() -> None:
     example = Example(
         id="0", prompt=(Message("user", "?"),), completion="[1]", format="json", value=[1]
     )
-    stats = collect_stats([example], [])
+    stats = collect_stats([example], [], [])
     assert stats["train"]["family"] == {"None": 1}
     assert stats["eval"]["prompt_chars"] == {}
     assert "0" in stats_markdown(stats)

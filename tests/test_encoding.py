@@ -10,14 +10,12 @@ import torch
 
 from harness.contracts import BUILTIN_MODEL
 from harness.engine.encoding import (
-    Encoded,
-    certify_parity,
     encode_example,
     encode_prompt,
     stop_token,
 )
 from harness.engine.gguf import resolve
-from harness.errors import ModelError, ParityError
+from harness.errors import ModelError
 from harness.records import Example, Message
 from trainers.batch.tree import pack_tree
 from trainers.step.loss import summed_loss
@@ -68,24 +66,6 @@ def test_the_ids_before_the_first_label_are_the_prompt_of_generation(
     assert encoded.ids[-1] == stop_token(tokenizer)
     assert tokenizer.decode(encoded.ids[encoded.prompt_length : -1]) == row.completion
     assert tokenizer.decode(prompt).endswith("<|im_start|>assistant\n")
-
-
-def test_the_certificate_counts_all_examples(tokenizer: Any) -> None:
-    stop_id = stop_token(tokenizer)
-    rows = [encode_example(tokenizer, row, stop_id) for row in EXAMPLES]
-    certificate = certify_parity(tokenizer, EXAMPLES, rows)
-    assert certificate["examples"] == len(EXAMPLES)
-    assert certificate["stop_token_id"] == stop_id
-
-
-def test_a_row_with_another_prompt_or_without_its_stop_token_is_refused(tokenizer: Any) -> None:
-    stop_id = stop_token(tokenizer)
-    whole = encode_example(tokenizer, EXAMPLES[0], stop_id)
-    shifted = Encoded([1, *whole.ids], whole.prompt_length + 1)
-    unstopped = Encoded(whole.ids[:-1], whole.prompt_length)
-    for wrong in (shifted, unstopped):
-        with pytest.raises(ParityError, match="Example 0"):
-            certify_parity(tokenizer, EXAMPLES[:1], [wrong])
 
 
 def test_a_tokenizer_without_a_chat_template_is_a_clear_error(tokenizer: Any) -> None:

@@ -79,6 +79,7 @@ def test_the_run_prints_both_arms_and_leaves_its_folder(finished: Finished) -> N
         "config.toml",
         "manifest.json",
         "data/train.jsonl",
+        "data/dev.jsonl",
         "data/eval.jsonl",
         "data/stats.json",
         "data/stats.md",
@@ -115,8 +116,9 @@ def test_every_example_has_a_completion_and_a_verdict_per_evaluator(
         assert {c.finish_reason for c in completions} <= {"stop", "length"}
         assert [verdict.id for verdict in verdicts] == [i for i in ids for _ in range(4)]
         assert all(verdict.passed is not None for verdict in verdicts)
-    in_training = read_records(out / "completions/sft-4.jsonl", Completion)
+    in_training = list(read_records(out / "completions/sft-4.jsonl", Completion))
     assert {completion.arm for completion in in_training} == {"sft"}
+    assert [completion.example_id for completion in in_training] == ["dev-0", "dev-1"]
 
 
 def test_the_manifest_certifies_parity_and_says_what_made_the_run(
@@ -171,6 +173,7 @@ def test_the_same_config_gives_the_same_data_and_completions_elsewhere(
     small("run", tmp_path / "again", finished.settings)
     for name in (
         "data/train.jsonl",
+        "data/dev.jsonl",
         "data/eval.jsonl",
         "completions/base.jsonl",
         "completions/sft.jsonl",

@@ -228,7 +228,7 @@ def _judged(tmp_path: Path, *evaluators: str) -> set[str]:
     nothing: dict[str, Any] = dict.fromkeys(
         ("config", "model", "adapter", "num_prompts", "max_new_tokens", "dump_jsonl", "verdicts")
     )
-    sums = evaluate(evaluators=evaluators, completions=rows, data=data, overrides=[], **nothing)
+    _, sums = evaluate(evaluators=evaluators, completions=rows, data=data, overrides=[], **nothing)
     return set(sums.rates)
 
 

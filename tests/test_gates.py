@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness import plugins
 from harness.config import load_config
-from harness.contracts import Options
+from harness.contracts import Options, TrainedOn
 from harness.errors import ConfigError
 from harness.gates.gate_file import (
     Bounds,
@@ -423,8 +423,17 @@ def test_a_model_answers_once_for_all_items(fakes: list[str]) -> None:
     assert fakes == ["complete base"]
 
 
-def test_an_adapter_brings_the_config_of_its_run(fakes: list[str]) -> None:
+def test_an_adapter_brings_the_backend_of_its_run(fakes: list[str]) -> None:
     make_run("outputs/one")
+    told = TrainedOn(
+        base="smollm2-135m-instruct",
+        quantization="none",
+        precision="float32",
+        template_sha256="",
+        stop_token="",
+        backend={"backend": "echo"},
+    )
+    Path("outputs/one/adapter/fmtharness.json").write_bytes(msgspec.json.encode(told))
     fakes.clear()
     found = judged('[model]\nadapter = "../outputs/one/adapter"\nnum_prompts = 2\n' + THRESHOLD)
     assert found[f"{SUCCESS}.min"].properties["value"] == 1
@@ -627,3 +636,11 @@ def test_outcomes_survive_the_way_to_another_process() -> None:
     found = judged(SOURCE + THRESHOLD + '[regression]\nagainst = "rows.jsonl"\nmax_drop.extras = 0')
     again: Callable[[bytes], Any] = msgspec.json.Decoder(dict[str, Outcome]).decode
     assert again(msgspec.json.encode(found)) == found
+
+
+def test_a_missing_adapter_is_told_before_a_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("harness.engine.models.load_model")
+    (outcome, *_) = judged(f'[model]\nadapter = "nope"\n{THRESHOLD}').values()
+    assert "nope': there is no such folder; name the folder of an adapter" in outcome.failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -28,7 +29,9 @@ from harness.format_checks import seconds
 from harness.plugins import component
 from harness.records import Example, Problem
 
-SPLITS: tuple[Split, ...] = ("train", "eval")
+SPLITS: tuple[Split, ...] = ("train", "dev", "eval")
+ASKED: dict[Split, str] = {"train": "train", "dev": "eval", "eval": "eval"}
+"""Whose options hold for a split."""
 
 
 def examples(split: Split, n: int, seed: int = 7, /, **options: Any) -> list[Example]:
@@ -101,7 +104,8 @@ def test_example_depends_on_its_number_alone() -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_target_is_strict_and_derivable(split: Split) -> None:
     json_format: Format = component("formats", "json")()
-    options: dict[str, Any] = {f"fix_bad_output_prob_{split}": 0.3, f"{split}_strictness": "mixed"}
+    asked = ASKED[split]
+    options: dict[str, Any] = {f"fix_bad_output_prob_{asked}": 0.3, f"{asked}_strictness": "mixed"}
     for example in examples(split, 1500, **options):
         parsed = json_format.parse(example.completion)
         assert parsed.ok and parsed.value == example.value
@@ -132,7 +136,7 @@ def test_every_kind_appears() -> None:
 )
 def test_probabilities_zero_and_one(split: Split, option: str, tag: str) -> None:
     for probability in (0.0, 1.0):
-        rows = examples(split, 200, **{f"{option}_{split}": probability})
+        rows = examples(split, 200, **{f"{option}_{ASKED[split]}": probability})
         assert all(bool(row.tags[tag]) == bool(probability) for row in rows)
 
 
@@ -163,8 +167,8 @@ def test_broken_answer_is_shown_and_is_broken() -> None:
 
 
 def test_strictness_shows_in_the_prompt() -> None:
-    for level in ("easy", "medium", "hard"):
-        rows = examples("eval", 200, eval_strictness=level)
+    for split, level in itertools.product(SPLITS[1:], ("easy", "medium", "hard")):
+        rows = examples(split, 200, eval_strictness=level)
         assert {row.tags["strictness"] for row in rows} == {level}
         instructed = ["Answer with one JSON" in prompt_text(row) for row in rows]
         assert not any(instructed) if level == "easy" else all(instructed)
@@ -178,7 +182,8 @@ def test_strictness_shows_in_the_prompt() -> None:
 def test_format_has_the_last_word_where_it_is_contradicted() -> None:
     for split in SPLITS:
         endings = {text.format(format="JSON") for text in PRIORITY[split]}
-        options = {f"hard_negative_prob_{split}": 1.0, f"fix_bad_output_prob_{split}": 0.0}
+        asked = ASKED[split]
+        options = {f"hard_negative_prob_{asked}": 1.0, f"fix_bad_output_prob_{asked}": 0.0}
         for row in examples(split, 300, **options):
             if {*WISHES, "injection"} & set(row.tags["hard_negatives"]):
                 assert row.prompt[-1].content.splitlines()[-1] in endings

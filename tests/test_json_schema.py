@@ -191,9 +191,9 @@ def test_violations_are_counted_and_problems_bounded() -> None:
     assert len(verdict.problems) == MOST_OF_ONE_LABEL
 
 
-def write(path: Path, text: str) -> str:
+def write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
-    return str(path)
+    return path
 
 
 def test_a_schema_file_holds_without_an_example(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_schema_file_holds_without_an_example(tmp_path: Path) -> None:
     rebuilt, faults = check(JsonSchema, judge.model_dump(mode="json"), "json_schema")
     assert faults == []
     assert rebuilt is not None
-    Path(path).unlink()  # evaluating reads nothing
+    path.unlink()  # evaluating reads nothing
     for each in (judge, rebuilt, pickle.loads(pickle.dumps(judge)), judge.model_copy()):
         for text, passed in (("[1]", True), ("{}", False)):
             completion = Completion(example_id="1", text=text)
@@ -241,20 +241,20 @@ def test_a_faulty_schema_file_is_one_sentence(tmp_path: Path, text: str, reason:
     built, faults = check(JsonSchema, {"schema_file": path}, "json_schema")
     assert built is None
     assert len(faults) == 1
-    assert path in faults[0]
+    assert str(path) in faults[0]
     assert "\n" not in faults[0]
 
 
 def test_a_schema_file_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="cannot be read"):
-        JsonSchema(schema_file=str(tmp_path / "none.json"))
+        JsonSchema(schema_file=tmp_path / "none.json")
     (tmp_path / "latin.json").write_bytes(b'{"title": "\xe9"}')
     with pytest.raises(ValidationError, match="not UTF-8"):
-        JsonSchema(schema_file=str(tmp_path / "latin.json"))
+        JsonSchema(schema_file=tmp_path / "latin.json")
 
 
 def test_no_reference_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = Path(write(tmp_path / "other.json", '{"type": "object"}'))
+    there = write(tmp_path / "other.json", '{"type": "object"}')
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
         port = server.getsockname()[1]

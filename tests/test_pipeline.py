@@ -6,17 +6,21 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from harness import plugins
 from harness.config import Config, load_config
-from harness.errors import DataError
+from harness.contracts import Options, Split
+from harness.errors import DataError, PluginError, UserError
+from harness.plugins import Registered
 from harness.records import Completion, Example
 from harness.run import stages
 from harness.run.folder import RunFolder
-from tests.fakes import CALLS, FAKE_CONFIG
+from tests.fakes import CALLS, FAKE_CONFIG, example
 
 EVERYTHING = ["complete base", "train", "complete sft"]
 
@@ -51,12 +55,14 @@ def test_everything_then_nothing(tmp_path: Path) -> None:
     first = written(tmp_path)
     assert set(first) == {
         "data/train.jsonl",
+        "data/dev.jsonl",
         "data/eval.jsonl",
         "data/stats.json",
         "data/stats.md",
         "adapter/seen.txt",
         "completions/base.jsonl",
         "completions/sft.jsonl",
+        "completions/parity.jsonl",
         "verdicts/base.jsonl",
         "verdicts/sft.jsonl",
         "metrics.jsonl",
@@ -101,15 +107,20 @@ def test_two_folders_are_byte_identical(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "again"),
     [
-        ('eval.evaluators=["json_strict:root=any", "extras"]', []),
+        ('eval.evaluators=["json_strict", "json_match", "extras"]', []),
+        # Checkpoints are chosen by these two; the adapter comes out the same.
+        ('eval.evaluators=["json_strict:root=any", "json_match"]', ["train"]),
         ("eval.dump_jsonl=dump.jsonl", []),
         ("report.tb_logdir=LOGS", []),
         ("eval.max_new_tokens=64", ["complete base", "complete sft"]),
         ("eval.num_prompts=2", ["complete base", "complete sft"]),
         ("train.learning_rate=0.5", ["train", "complete sft"]),
         # The same adapter comes out of it, byte for byte, so its completions stand.
-        ("data.hard_negative_prob_train=1.0", ["train"]),
-        ("data.n_eval=5", EVERYTHING),
+        # The base answers the first train prompts, for the proof of parity.
+        ("data.hard_negative_prob_train=1.0", ["complete base", "train"]),
+        ("data.n_dev=5", ["train"]),
+        # Nothing in a training looks at eval.
+        ("data.n_eval=5", ["complete base", "complete sft"]),
         ("model.precision=fp32", EVERYTHING),
         ("seed=1", EVERYTHING),
     ],
@@ -128,7 +139,7 @@ def test_a_changed_evaluator_judges_again(tmp_path: Path) -> None:
     run_all(tmp_path)
     completions = {k: v for k, v in written(tmp_path).items() if k.startswith("completions")}
     run_all(tmp_path, picky)
-    assert CALLS == ["judge"] * 8
+    assert [*["judge"] * 4, "train", *["judge"] * 4] == CALLS
     row = json.loads((tmp_path / "verdicts" / "base.jsonl").read_text().splitlines()[0])
     assert (row["evaluator"], row["passed"]) == ("picky", False)
     assert completions.items() <= written(tmp_path).items()
@@ -147,10 +158,16 @@ def test_a_changed_evaluator_judges_again(tmp_path: Path) -> None:
         ("adapter/seen.txt", ["train"]),
     ],
 )
-def test_a_damaged_file_is_made_again(tmp_path: Path, name: str, again: list[str]) -> None:
+def test_a_changed_file_is_kept_and_a_lost_one_is_made_again(
+    tmp_path: Path, name: str, again: list[str]
+) -> None:
     run_all(tmp_path)
     first = written(tmp_path)
-    (tmp_path / name).write_text("damaged")
+    (tmp_path / name).write_text("edited")
+    with pytest.raises(UserError, match="changed since the run made it"):
+        run_all(tmp_path)
+    assert (tmp_path / name).read_text() == "edited"
+    (tmp_path / name).unlink()
     assert run_all(tmp_path) == again
     assert written(tmp_path) == first
 
@@ -196,9 +213,49 @@ def test_data_that_does_not_depend_on_how_much(tmp_path: Path) -> None:
     assert many.startswith(few) and len(many) > len(few)
 
 
+class TwoSplits(Options):
+    """A generator that does not know the split dev."""
+
+    name: ClassVar[str] = "two_splits"
+    formats: ClassVar[tuple[str, ...]] = ("json",)
+    how: str = "lookup"
+
+    def generate(self, split: Split, n: int, rng: Random) -> Iterator[Example]:
+        if split == "dev" and self.how == "silent":
+            return
+        if split == "dev" and self.how == "refusal":
+            raise ValueError("no such split")
+        start = {"train": 0, "eval": 100}[split]
+        yield from (example(f"{split}-{start + i}", {"number": start + i}) for i in range(n))
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("lookup", "generator 'two_splits' fails for the split 'dev' (KeyError: 'dev'); "),
+        ("refusal", "fails for the split 'dev' (ValueError: no such split); "),
+        ("silent", "generator 'two_splits' has no Example for the split 'dev'; "),
+    ],
+)
+def test_a_generator_that_does_not_know_dev(tmp_path: Path, how: str, told: str) -> None:
+    kinds: Any = plugins.registry()["generators"]
+    kinds["two_splits"] = Registered("generators", "two_splits", "tests", TwoSplits)
+    path = tmp_path / "two.toml"
+    path.write_text(f'[data]\ngenerator = "two_splits"\nhow = "{how}"\n')
+    with (
+        RunFolder.open(tmp_path / "run", load_config(path)) as run,
+        pytest.raises(PluginError) as caught,
+    ):
+        stages.run_all(run)
+    said = str(caught.value)
+    assert told in said and "\n" not in said
+    assert said.endswith("; a generator must yield Examples for each of train, dev and eval")
+    assert CALLS == []
+
+
 def test_dump_shows_each_completion_its_own_verdicts(tmp_path: Path) -> None:
     """Also where two completions answer one Example."""
-    from tests.fakes import example, verdict
+    from tests.fakes import verdict
 
     known: dict[str, Example] = {"a": example("a")}
     completions = [Completion(example_id="a", text=text) for text in ("good", "bad \ud800")]

@@ -15,6 +15,8 @@ from harness.files import digest, file_digest
 from harness.run.folder import RunFolder, default_folder
 from tests.fakes import ROOT
 
+INPUTS = {"seed": "5", "evaluator mine": "plug 1.0, source 0a"}
+
 
 @pytest.fixture(scope="module")
 def config() -> Config:
@@ -27,7 +29,7 @@ def run(tmp_path: Path, config: Config) -> RunFolder:
     for name in ("a.txt", "deep/b.txt", "deep/c.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    run.record("stage", "inputs", [tmp_path / "a.txt", tmp_path / "deep"], seconds=1.5)
+    run.record("stage", INPUTS, [tmp_path / "a.txt", tmp_path / "deep"], seconds=1.5)
     return run
 
 
@@ -74,29 +76,60 @@ def test_the_lock_is_given_back_after_a_failure(tmp_path: Path, config: Config) 
 
 
 def test_current(run: RunFolder) -> None:
-    assert run.is_current("stage", "inputs")
-    assert reopened(run).is_current("stage", "inputs")
-    assert not run.is_current("stage", "other inputs")
-    assert not run.is_current("other stage", "inputs")
+    assert run.is_current("stage", INPUTS)
+    assert reopened(run).is_current("stage", INPUTS)
+    assert not run.is_current("stage", {**INPUTS, "seed": "6"})
+    assert not run.is_current("other stage", INPUTS)
 
 
 @pytest.mark.parametrize("name", ["a.txt", "deep/b.txt"])
 def test_a_changed_file_is_not_current(run: RunFolder, name: str) -> None:
     (run.path / name).write_text("changed")
-    assert not run.is_current("stage", "inputs")
+    assert not run.is_current("stage", INPUTS)
     (run.path / name).write_text(name)
-    assert run.is_current("stage", "inputs")
+    assert run.is_current("stage", INPUTS)
     (run.path / name).unlink()
-    assert not run.is_current("stage", "inputs")
+    assert not run.is_current("stage", INPUTS)
 
 
 def test_a_new_file_in_a_stage_s_folder_is_not_current(run: RunFolder) -> None:
     (run.path / "deep" / "d.txt").touch()
-    assert not run.is_current("stage", "inputs")
+    assert not run.is_current("stage", INPUTS)
+
+
+def test_a_stage_that_was_cut_off_writes_its_files_again(run: RunFolder) -> None:
+    written = [run.path / "a.txt", run.path / "deep"]
+    run.begin("stage", INPUTS, written)
+    assert not reopened(run).is_current("stage", INPUTS)
+    written[0].write_text("half of it")
+    reopened(run).begin("stage", INPUTS, written)
+
+
+def test_what_the_run_did_not_make_is_not_overwritten(run: RunFolder) -> None:
+    (run.path / "mine.txt").touch()
+    with pytest.raises(UserError, match=r"mine\.txt: this file is not the run's own"):
+        run.begin("other", INPUTS, [run.path / "mine.txt"])
+    (run.path / "deep" / "b.txt").write_text("edited")
+    with pytest.raises(UserError, match=r"deep/b\.txt: this file is changed since"):
+        run.begin("stage", {}, [run.path / "a.txt", run.path / "deep"])
+    assert (run.path / "deep" / "b.txt").read_text() == "edited"
+    assert "begun" not in reopened(run).manifest["stages"]["stage"]
+
+
+def test_a_stage_says_why_it_runs_again(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    new = {"seed": "6", "evaluator mine": "plug 1.1, source 0b", "[data]": "1c"}
+    run.begin("stage", new, [])
+    assert capsys.readouterr().err.strip() == (
+        "stage: runs again, since [data], evaluator mine (plug 1.0, source 0a -> plug 1.1, "
+        "source 0b), seed changed"
+    )
+    run.manifest["stages"]["old"] = {"inputs": "0123", "files": {}}
+    run.begin("old", new, [])
+    assert "since an earlier version of fmtharness made it" in capsys.readouterr().err
 
 
 def test_manifest(run: RunFolder) -> None:
-    run.record("second", "x", [])
+    run.record("second", {}, [])
     manifest = json.loads((run.path / "manifest.json").read_text())
     assert set(manifest["stages"]) == {"stage", "second"}
     assert manifest["stages"]["stage"]["seconds"] == 1.5
@@ -112,7 +145,7 @@ def test_manifest(run: RunFolder) -> None:
 )
 def test_a_damaged_manifest_names_the_way_out(run: RunFolder, text: str) -> None:
     (run.path / "manifest.json").write_text(text)
-    with pytest.raises(UserError, match=r"manifest\.json: no manifest .*remove it"):
+    with pytest.raises(UserError, match=r"manifest\.json: no manifest .*choose another folder"):
         reopened(run)
 
 

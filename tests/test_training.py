@@ -33,6 +33,7 @@ CONFIG = """
 [data]
 families = {{ extract = 1.0 }}
 n_train = 24
+n_dev = 4
 n_eval = 4
 train_strictness = "easy"
 eval_strictness = "easy"
@@ -126,7 +127,7 @@ def test_a_training_learns_and_says_what_it_did(undisturbed: Path) -> None:
     facts = manifest(undisturbed)
     assert facts["steps"] == STEPS
     assert facts["best_step"] in (4, 8, 12)
-    assert facts["certificate"]["mismatches"] == 0
+    assert facts["certificate"]["compared"] == 4
     assert [row["step"] for row in rows(undisturbed) if "eval/format_success_rate" in row] == [
         *(0, 4, 8, 12)
     ]
@@ -461,7 +462,7 @@ def test_two_processes_train_the_same(
     assert done.stdout.count("wrote") == 1
     assert losses(out) == pytest.approx(losses(undisturbed), rel=0.02)
     evaluated = [json.loads(line) for line in (out / "completions/sft-12.jsonl").open()]
-    assert [row["example_id"] for row in evaluated] == ["eval-0", "eval-1"]
+    assert [row["example_id"] for row in evaluated] == ["dev-0", "dev-1"]
 
 
 def written(out: Path) -> list[str]:

@@ -49,7 +49,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def judged(rows: Path, folder: Path, processes: int, data: Path | None) -> list[bytes]:
     folder.mkdir()
-    tally = evaluation.evaluate(
+    made_with, tally = evaluation.evaluate(
         config=None,
         evaluators=["json_strict:root=any", "duplicate_json_objects", "extras"],
         completions=rows,
@@ -63,6 +63,7 @@ def judged(rows: Path, folder: Path, processes: int, data: Path | None) -> list[
         overrides=(),
         processes=processes,
     )
+    assert made_with.startswith("completions ")
     assert tally.unscored == 3 * 12
     sums = json.dumps([metrics_json(tally), tally.reason]).encode()
     return [sums, (folder / "verdicts.jsonl").read_bytes(), (folder / "dump.jsonl").read_bytes()]

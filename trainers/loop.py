@@ -21,8 +21,9 @@ import torch
 from harness import processes
 from harness.contracts import Loaded, TrainingRun
 from harness.engine import collectives
-from harness.engine.encoding import Encoded, certify_parity, encode_example, stop_token
+from harness.engine.encoding import Encoded, encode_example, stop_token
 from harness.engine.models import device_of, load_model, memory_peaks
+from harness.engine.parity import certify as certify_parity
 from harness.engine.patching import Patches
 from harness.errors import StoppedError, UserError
 from harness.progress import progress, say
@@ -130,10 +131,7 @@ def train(
 def _encoded(
     options: LowRankOptions, examples: Sequence[Example], loaded: Loaded, run: TrainingRun
 ) -> tuple[list[Encoded], dict[str, Any]]:
-    """The token ids of the Examples that fit, and the certificate of prompt parity.
-
-    It states that the rows begin with the token ids that generation feeds for the same prompts.
-    """
+    """The token ids of the Examples that fit, and the certificate of parity with generation."""
     stop_id = stop_token(loaded.tokenizer)
     every = [(e, encode_example(loaded.tokenizer, e, stop_id)) for e in examples]
     kept = [(e, row) for e, row in every if len(row.ids) <= options.max_seq_length]
@@ -147,7 +145,12 @@ def _encoded(
         say(f"train: left out {too_long} Examples longer than {options.max_seq_length} tokens")
     rows = [row for _, row in kept]
     run.facts["left_out"] = too_long
-    return rows, certify_parity(loaded.tokenizer, [e for e, _ in kept], rows)
+    certificate = certify_parity(
+        loaded.tokenizer, [e for e, _ in kept], rows, run.fed, backend=run.backend
+    )
+    if not certificate["compared"] and run.leads:
+        say(f"train: parity not proved, since {certificate['not_compared']}")
+    return rows, certificate
 
 
 def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:

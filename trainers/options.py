@@ -68,7 +68,7 @@ class LowRankOptions(Options):
     save_total_limit: int = Field(default=10, ge=1)
     """How many of the newest checkpoints are kept, besides the best."""
     n_format_eval_prompts: int = Field(default=32, ge=1)
-    """How many Examples each evaluation in training uses."""
+    """How many dev Examples, from the first, each evaluation in training uses."""
     format_eval_max_new_tokens: int = Field(default=96, ge=1)
     """Most tokens of a completion in these evaluations."""
     format_eval_batch_size: int = Field(default=32, ge=1)

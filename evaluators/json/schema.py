@@ -60,14 +60,14 @@ class JsonSchema(Options):
     metric: ClassVar[str] = "schema_valid_rate"
     formats: ClassVar[frozenset[str]] = frozenset({"json", "json_array", "tool_call"})
 
-    schema_file: str | None = None
+    schema_file: FilePath | None = None
     """The path of a JSON Schema that every completion is held to."""
     _schema: str | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _read(self) -> JsonSchema:
         if self.schema_file is not None:
-            self._schema = _schema_in(FilePath(self.schema_file))
+            self._schema = _schema_in(self.schema_file)
         return self
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:

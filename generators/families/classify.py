@@ -66,6 +66,11 @@ ASK: Wording = {
         "Sort the message into {labels}. Give {keys}.",
         "Pick {keys}; the labels are {labels}.",
     ),
+    "dev": (
+        "The possible labels are {labels}. Return {keys}.",
+        "Assign one of {labels} to the message, as {keys}.",
+        "Decide between {labels}. I want {keys}.",
+    ),
     "eval": (
         "Choose from {labels} and report {keys}.",
         "Options - {labels}. Fill in {keys}.",
@@ -77,6 +82,11 @@ MESSAGE: Wording = {
         "{person} writes about the {clue}.",
         "From {person}: I have a question on the {clue}.",
         "{person}: the {clue} again, please help.",
+    ),
+    "dev": (
+        "{person} wrote to us on the {clue}.",
+        "Message of {person}: something happened with the {clue}.",
+        "We heard from {person}, it is about the {clue}.",
     ),
     "eval": (
         "A note by {person} concerning some {clue}.",

@@ -26,6 +26,11 @@ ASK: Wording = {
         "Parse the {notation}. The names to use are {keys}.",
         "{keys}: take these from the {notation}.",
     ),
+    "dev": (
+        "Bring the {notation} into {keys}.",
+        "From this {notation} make {keys}.",
+        "You get {notation} below; the wanted fields are {keys}.",
+    ),
     "eval": (
         "This {notation} should become {keys}.",
         "Change the format of the {notation} below, using {keys}.",

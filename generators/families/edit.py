@@ -21,6 +21,11 @@ SET: Wording = {
         "The new {key} is {value}.",
         "{key} should be {value}.",
     ),
+    "dev": (
+        "Let {key} be {value}.",
+        "{key} has to be {value} from now on.",
+        "Correct {key} to {value}.",
+    ),
     "eval": ("Update {key}: {value}.", "Replace the {key} with {value}.", "Make {key} {value}."),
 }
 ADD: Wording = {
@@ -30,6 +35,7 @@ ADD: Wording = {
         "Give it a new key {key} set to {value}.",
         "Include {key} = {value} at the end.",
     ),
+    "dev": ("Extend it by {key}, namely {value}.", "A further key is {key}: {value}."),
     "eval": ("Append a key {key} holding {value}.", "Put in {key}, which is {value}."),
 }
 REMOVE: Wording = {
@@ -40,10 +46,12 @@ REMOVE: Wording = {
         "Without {key}, please.",
         "Get rid of {key}.",
     ),
+    "dev": ("Erase {key}.", "{key} is to go.", "Strike out {key}."),
     "eval": ("Take out {key}.", "Leave {key} out.", "We no longer need {key}."),
 }
 WHOLE: Wording = {
     "train": ("Give the whole record.", "Show the full result.", "Send back all of it."),
+    "dev": ("Output the record in full.", "The answer is the entire record."),
     "eval": ("Return everything.", "Print the complete updated record.", "I want all keys back."),
 }
 

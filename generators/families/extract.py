@@ -22,6 +22,11 @@ ASK: Wording = {
         "Read this and collect {keys}.",
         "Fields: {keys}. Take them from the text.",
     ),
+    "dev": (
+        "What does the text say on {keys}?",
+        "Look through this for {keys}.",
+        "Note down {keys} as they appear here.",
+    ),
     "eval": (
         "Turn the passage into a record with {keys}.",
         "I need {keys} from what follows.",
@@ -32,10 +37,12 @@ ASK: Wording = {
 }
 OPENING: Wording = {
     "train": ("About the {domain}: ", "{domain} update: ", "Hello, for the {domain} ", ""),
+    "dev": ("Here is the {domain}: ", "Facts on the {domain}: "),
     "eval": ("Regarding our {domain}, ", "Message on the {domain}: ", "Notes, {domain}: "),
 }
 FACT: Wording = {
     "train": ("the {label} is {value}", "{label}: {value}", "the {label} was {value}"),
+    "dev": ("the {label} reads {value}", "{label} being {value}", "as {label} we noted {value}"),
     "eval": ("{label} is {value}", "{label} = {value}", "we have {label} {value}"),
 }
 

@@ -23,6 +23,11 @@ ASK: Wording = {
         "The names to use are {keys}.",
         "Write down {keys}, taken from these lines.",
     ),
+    "dev": (
+        "From the jottings below, fill {keys}.",
+        "These details become one record with {keys}.",
+        "Bring the lines together as {keys}.",
+    ),
     "eval": (
         "Convert these lines to the fields {keys}.",
         "Sort the details below under {keys}.",
@@ -32,10 +37,12 @@ ASK: Wording = {
 }
 LINE: Wording = {
     "train": ("{label}: {value}", "{label} - {value}", "{label} .. {value}", "* {label}: {value}"),
+    "dev": ("{label} :: {value}", "{label} | {value}", "+ {label}: {value}"),
     "eval": ("{label} = {value}", "{label} -> {value}", "- {label}: {value}", "[{label}] {value}"),
 }
 UNKNOWN: Wording = {
     "train": ("unknown", "not given", "?"),
+    "dev": ("not known", "left blank"),
     "eval": ("n/a", "not stated", "no entry"),
 }
 

@@ -10,7 +10,7 @@ In a Format whose root is the list itself, the items stand alone and no key is a
 from __future__ import annotations
 
 from generators.context import Context, Draft, Wording
-from generators.ownership import halves
+from generators.ownership import by_split
 from generators.schemas import styled
 from generators.values import Scalar
 
@@ -69,7 +69,7 @@ KINDS = {
     "years": "year",
     "releases": "version",
 }
-NAMES = halves(KINDS)
+NAMES = by_split(KINDS)
 ASK: Wording = {
     "train": (
         "List them under the key {key}.",
@@ -81,6 +81,11 @@ ASK: Wording = {
         "Store these entries in {key}.",
         "{key} is the name of the list to make.",
         "Fill {key} with what is listed.",
+    ),
+    "dev": (
+        "Write the items as a list named {key}.",
+        "{key} holds the list of everything mentioned.",
+        "Use {key} for the list of all that follows.",
     ),
     "eval": (
         "Gather the entries as {key}.",
@@ -97,6 +102,11 @@ ASK_ALONE: Wording = {
         "Which {label} are named? List them.",
         "Put every one of the {label} into a list.",
     ),
+    "dev": (
+        "Write down the {label}, item by item.",
+        "I need each of the {label}, nothing skipped.",
+        "Enumerate the {label}.",
+    ),
     "eval": (
         "Gather the {label}, one entry each.",
         "Itemise the {label} below.",
@@ -105,10 +115,16 @@ ASK_ALONE: Wording = {
 }
 SOURCE: Wording = {
     "train": ("{label}: {items}.", "These are the {label}: {items}.", "We have {items}."),
+    "dev": (
+        "Here come the {label}: {items}.",
+        "{label}, as far as known: {items}.",
+        "On the list of {label}: {items}.",
+    ),
     "eval": ("The {label} are {items}.", "{label} so far - {items}.", "Known {label} = {items}."),
 }
 BULLETS: Wording = {
     "train": ("* {item}", "{number}. {item}"),
+    "dev": ("+ {item}", "{number}) {item}"),
     "eval": ("- {item}", "({number}) {item}"),
 }
 

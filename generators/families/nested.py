@@ -21,6 +21,11 @@ ASK: Wording = {
         "Build {keys} from this.",
         "Group it like so: {keys}.",
     ),
+    "dev": (
+        "Organise it in levels: {keys}.",
+        "Inner keys stand in brackets: {keys}.",
+        "Put the facts where they belong in {keys}.",
+    ),
     "eval": (
         "Arrange the facts into the hierarchy {keys}.",
         "The structure wanted is {keys}, parentheses meaning a level below.",
@@ -29,10 +34,12 @@ ASK: Wording = {
 }
 FACT: Wording = {
     "train": ("{label}: {value}", "the {label}: {value}"),
+    "dev": ("{label} ~ {value}", "{label} is given as {value}"),
     "eval": ("{label} = {value}", "{label} => {value}"),
 }
 GROUP: Wording = {
     "train": ("{name}: {facts}", "About the {name}: {facts}"),
+    "dev": ("{name} -- {facts}", "Under {name}: {facts}"),
     "eval": ("{name} >> {facts}", "[{name}] {facts}"),
 }
 

@@ -17,13 +17,20 @@ from generators.ownership import divide
 from generators.schemas import Schema
 from generators.values import Scalar
 
-NAMES = divide("items rows entries records results lines data members hits bundle batch set")
+NAMES = divide("""
+    items rows entries records results lines data members hits bundle batch set parts elements
+""")
 ASK: Wording = {
     "train": (
         "One row per line, each with {keys}.",
         "Make a table of these; columns {keys}.",
         "Give every line as a row with {keys}.",
         "Turn the lines into rows: {keys}.",
+    ),
+    "dev": (
+        "Each line below makes one row: {keys}.",
+        "Write the lines as a table having {keys}.",
+        "All of these are rows; their fields are {keys}.",
     ),
     "eval": (
         "Tabulate what is below with {keys} for each.",
@@ -34,14 +41,17 @@ ASK: Wording = {
 }
 UNDER: Wording = {
     "train": ("The rows go under {name}.", "Put the rows in {name}."),
+    "dev": ("Use {name} as the name for the rows.", "The key for all of them is {name}."),
     "eval": ("They are listed in {name}.", "Hold them all in {name}."),
 }
 LINE: Wording = {
     "train": ("{number}. {cells}", "* {cells}"),
+    "dev": ("{number}) {cells}", "+ {cells}"),
     "eval": ("- {cells}", "#{number} {cells}"),
 }
 CELL: Wording = {
     "train": ("{label} {value}", "{label}: {value}"),
+    "dev": ("{label} as {value}", "{label} ~ {value}"),
     "eval": ("{label} = {value}", "{label} is {value}"),
 }
 

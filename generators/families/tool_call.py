@@ -26,6 +26,11 @@ ASK: Wording = {
         "Write the tool call with the keys name and arguments.",
         "Which tool fits? Answer with its name and arguments.",
     ),
+    "dev": (
+        "Decide on a tool; the answer has name and arguments.",
+        "Turn the request into a tool call with name and arguments.",
+        "What should be called? Fill in name and arguments.",
+    ),
     "eval": (
         "Select one function and fill in name plus arguments.",
         "Express the request as a call (name, arguments).",
@@ -37,6 +42,10 @@ ASK_SEVERAL: Wording = {
         "Call a tool for each line: give name and arguments.",
         "Write one tool call per request, in this order, each with name and arguments.",
     ),
+    "dev": (
+        "Two tool calls are needed, in the order of the requests, with name and arguments.",
+        "Handle both requests: a call for each, made of name and arguments.",
+    ),
     "eval": (
         "There are two requests; express both as calls (name, arguments).",
         "Select a function for each of these and fill in name plus arguments.",
@@ -44,6 +53,7 @@ ASK_SEVERAL: Wording = {
 }
 TOOLS: Wording = {
     "train": ("Tools: {tools}", "You have {tools}."),
+    "dev": ("Available: {tools}", "The tools are {tools}."),
     "eval": ("Functions: {tools}", "API - {tools}"),
 }
 REQUEST: Wording = {
@@ -51,6 +61,11 @@ REQUEST: Wording = {
         "Please {verb} the {domain} with {facts}.",
         "I want to {verb} this {domain}: {facts}.",
         "{verb} {domain}, {facts}",
+    ),
+    "dev": (
+        "It is time to {verb} the {domain} with {facts}.",
+        "For us, {verb} a {domain}: {facts}.",
+        "The next step is to {verb} that {domain}, {facts}.",
     ),
     "eval": (
         "Could you {verb} a {domain}? {facts}",
@@ -60,6 +75,7 @@ REQUEST: Wording = {
 }
 FACT: Wording = {
     "train": ("{label} {value}", "{label}: {value}"),
+    "dev": ("{label} as {value}", "{label} ~ {value}"),
     "eval": ("{label} = {value}", "{label} is {value}"),
 }
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from harness.contracts import Loaded, ModelOptions, Options
-from harness.records import Completion, Example
+from harness.records import Completion, Example, ids_digest
 
 
 class Transformers(Options):
@@ -86,6 +86,7 @@ def complete_with(
                 text=str(text),
                 finish_reason=reason,
                 prompt_tokens=len(prompts[index]),
+                prompt_sha256=ids_digest(prompts[index]),
                 completion_tokens=len(ids),
             )
             bar.advance()

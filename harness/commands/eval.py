@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,18 +13,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config, implied
+from harness.commands.paths import KEPT, not_read, on_disk
+from harness.config import QUICK, Config, implied
 from harness.contracts import Evaluator, formats_of, needs_example
 from harness.errors import UserError
-from harness.files import atomic_file
+from harness.files import atomic_file, shipped
 from harness.formats import DEFAULT_FORMAT
 from harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
 from harness.judging.tally import Tally
 from harness.judging.workers import Judged, Work, judge_file
 from harness.options import build
 from harness.progress import progress, say
-from harness.records import Completion, Example
-from harness.run.sources import check_answers, completions_by, config_for, known_examples
+from harness.records import Example
+from harness.requirements import needs_for_backend
+from harness.run.sources import (
+    EXAMPLES,
+    check_answers,
+    completions_by,
+    conditions,
+    config_for,
+    known_examples,
+)
 
 BATCH = 5_000
 """How many rows are judged together with --num-prompts."""
@@ -45,8 +55,8 @@ def evaluate(
     verdicts: Path | None,
     overrides: Sequence[str],
     processes: int | None = None,
-) -> Tally:
-    """Judge, write what was asked for, and return the sums.
+) -> tuple[str, Tally]:
+    """Judge, write what was asked for, and return what the result was made with, and the sums.
 
     A broken row of `completions` is unscored. Raises UserError for options that exclude each other,
     and DataError for a broken line of `data` or if no completion answers one of the Examples; then
@@ -54,8 +64,22 @@ def evaluate(
     """
     if completions is not None and (model or adapter or max_new_tokens):
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
-    _all_different(completions=completions, data=data, verdicts=verdicts, dump_jsonl=dump_jsonl)
-    resolved = config_for(config, adapter, overrides)
+    resolved = config_for(config, adapter, overrides, model=model)
+    if max_new_tokens is not None:
+        resolved = _cut_off(resolved, max_new_tokens)
+    if completions is None:
+        needs_for_backend(resolved.backend, resolved.model.name, adapter)
+    not_read(
+        [
+            ("CONFIG" if config else "the default config", config or shipped(QUICK)),
+            ("--completions", completions),
+            ("--data" if data else "the Examples", data or shipped(EXAMPLES)),
+            ("--adapter", adapter),
+            ("the config of the adapter's run", adapter.parent / KEPT if adapter else None),
+            ("the model", on_disk(resolved.model.name)),
+        ],
+        [("--verdicts", verdicts), ("--dump-jsonl", dump_jsonl)],
+    )
     wanted = num_prompts or resolved.eval.num_prompts
     examples: dict[str, Example] = {}
     if completions is None:
@@ -75,9 +99,23 @@ def evaluate(
         parts = _shown(_answers(parts, completions, examples, data), completions)
     else:
         work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
-        asked = _complete(resolved, examples.values(), model, adapter, max_new_tokens)
+        arm = "sft" if adapter else "base"
+        asked = completions_by(
+            resolved.backend, resolved.model, adapter, [*examples.values()], arm=arm
+        )
         parts = (work.judge([completion]) for completion in asked)
-    return _written(chosen, parts, verdicts, dump_jsonl)
+    sums = _written(chosen, parts, verdicts, dump_jsonl)
+    if completions is not None:
+        return f"completions {completions}", sums
+    return conditions(resolved, adapter, len(examples), data or Path(EXAMPLES)), sums
+
+
+def _cut_off(config: Config, max_new_tokens: int) -> Config:
+    backend: Any = config.backend
+    if "max_new_tokens" not in type(backend).model_fields:
+        raise UserError(f"backend {backend.name!r} has no max_new_tokens")
+    cut = backend.model_copy(update={"max_new_tokens": max_new_tokens})
+    return dataclasses.replace(config, backend=cut)
 
 
 def _chosen(
@@ -127,18 +165,6 @@ def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
     return judged is None or not judged.isdisjoint(formats)
 
 
-def _all_different(**files: Path | None) -> None:
-    """Raise UserError if two options name the same file, which one would overwrite."""
-    known: dict[Path, str] = {}
-    for name, path in files.items():
-        if path is None or (path.exists() and not path.is_file()):
-            continue
-        option = f"--{name.replace('_', '-')}"
-        other = known.setdefault(path.resolve(), option)
-        if other != option:
-            raise UserError(f"{other} and {option} are the same file {path}; name another")
-
-
 def _answers(
     parts: Iterable[Judged],
     path: Path,
@@ -181,22 +207,6 @@ def _shown(parts: Iterable[Judged], path: Path) -> Iterator[Judged]:
             yield part
     if broken > BROKEN_SHOWN:
         say(f"{path}: {broken} broken rows in all")
-
-
-def _complete(
-    config: Config,
-    examples: Iterable[Example],
-    model: str | None,
-    adapter: Path | None,
-    max_new_tokens: int | None,
-) -> Iterator[Completion]:
-    backend: Any = config.backend
-    if max_new_tokens is not None:
-        if "max_new_tokens" not in type(backend).model_fields:
-            raise UserError(f"backend {backend.name!r} has no max_new_tokens")
-        backend = backend.model_copy(update={"max_new_tokens": max_new_tokens})
-    options = config.model.model_copy(update={"name": model or config.model.name})
-    return completions_by(backend, options, adapter, [*examples], arm="sft" if adapter else "base")
 
 
 def _written(

@@ -8,12 +8,11 @@ A prompt's ids end with the chat template's generation prompt.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.contracts import Loaded
-from harness.errors import ModelError, ParityError
+from harness.errors import ModelError
 from harness.records import Example, FinishReason, Message
 
 if TYPE_CHECKING:
@@ -72,36 +71,6 @@ def stop_tokens(loaded: Loaded) -> set[int]:
     ends = model.generation_config.eos_token_id if model.generation_config else None
     own = ends if isinstance(ends, list) else [ends]
     return {end for end in (stop_token(tokenizer), tokenizer.eos_token_id, *own) if end is not None}
-
-
-def certify_parity(
-    tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example], encoded: Iterable[Encoded]
-) -> dict[str, Any]:
-    """Check that training rows begin with the prompt ids that generation uses.
-
-    Compares, for every Example, the ids before its first label with `encode_prompt`, and the last
-    id with the stop token. Returns the certificate for the run's manifest. Raises ParityError with
-    the first Example that differs.
-    """
-    stop_id = stop_token(tokenizer)
-    digest, count = hashlib.sha256(), 0
-    for example, row in zip(examples, encoded, strict=True):
-        prompt = encode_prompt(tokenizer, example.prompt)
-        if row.ids[: row.prompt_length] != prompt or row.ids[-1] != stop_id:
-            raise ParityError(
-                f"Example {example.id}: its token ids in training differ from those in generation; "
-                f"the tokenizer {tokenizer.name_or_path!r} is not deterministic, refusing to train"
-            )
-        digest.update(repr(prompt).encode())
-        count += 1
-    stop = tokenizer.convert_ids_to_tokens(stop_id)
-    return {
-        "examples": count,
-        "mismatches": 0,
-        "prompts_sha256": digest.hexdigest(),
-        "stop_token": stop,
-        "stop_token_id": stop_id,
-    }
 
 
 def _chat_text(

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, bytes_of
+from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, TrainedOn, bytes_of
+from harness.engine.adapters import state_of, tokenizer_folder, with_adapter
 from harness.engine.gguf import resolve
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
@@ -41,7 +42,7 @@ def load_model(
     loading fails.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     source = resolve(options.name)
     device = device_of(options)
@@ -58,10 +59,9 @@ def load_model(
     if options.quantization == "nf4":
         arguments["quantization_config"] = _nf4(dtype)
         arguments["device_map"] = {"": device}  # the default is a GPU if there is one
-    shared = {"revision": options.revision, "trust_remote_code": options.trust_remote_code}
     try:
+        tokenizer = _tokenizer(str(tokenizer_folder(adapter) or source), options)
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(source, **shared)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 source, revision=options.revision, **arguments
             )
@@ -82,9 +82,29 @@ def load_model(
         else:
             keep_training_layout(model, patches)
     if adapter is not None:
-        model = _with_adapter(model, adapter, patches)
+        model = with_adapter(model, adapter, options, _name_of(dtype), patches)
     model.requires_grad_(False)
     return Loaded(model.eval(), tokenizer)
+
+
+def state(options: ModelOptions) -> tuple[TrainedOn, Any]:
+    """What an adapter depends on that is trained with these options, and the base's tokenizer."""
+    tokenizer = _tokenizer(resolve(options.name), options)
+    precision = _name_of(_dtype(options, device_of(options)))
+    return state_of(options, tokenizer, precision), tokenizer
+
+
+def _tokenizer(source: str, options: ModelOptions) -> Any:
+    from transformers import AutoTokenizer
+
+    with quiet_transformers():
+        return AutoTokenizer.from_pretrained(
+            source, revision=options.revision, trust_remote_code=options.trust_remote_code
+        )
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def keep_training_layout(model: torch.nn.Module, patches: Patches) -> None:
@@ -132,26 +152,6 @@ def _may_dequantize(options: ModelOptions, model: Any, device: torch.device) -> 
     # A packed byte holds two weights, which take 2 bytes each after dequantization.
     dequantized = sum(weight.numel() for weight in packed) * 4
     return bool(dequantized < free / 3)
-
-
-def _with_adapter(model: Any, adapter: Path, patches: Patches) -> Any:
-    from peft import PeftModel
-
-    from harness.engine.fused_layers import fuse
-    from harness.engine.lora_linear import groups
-
-    if not (adapter / "adapter_config.json").is_file():
-        raise ModelError(f"adapter {str(adapter)!r}: the folder has no adapter_config.json")
-    try:
-        with quiet_transformers():
-            adapted = PeftModel.from_pretrained(model, str(adapter))
-    except (ValueError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {reason}") from error
-    fuse(adapted, patches)
-    for group in groups(adapted):
-        group.settle(adapted.dtype)
-    return adapted
 
 
 def device_of(options: ModelOptions) -> torch.device:

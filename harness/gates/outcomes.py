@@ -24,6 +24,7 @@ from harness.judging.verdicts import formats_asked, judge, verdicts_on
 from harness.records import BrokenRow, Completion, Example, Metric, Verdict
 from harness.report.diagnostics import diagnosis
 from harness.report.tables import shown, unscored_lines
+from harness.requirements import needs_for_backend
 from harness.run.sources import check_answers, completions_by, config_for, known_examples
 
 WORST = 5
@@ -123,15 +124,16 @@ def _run(run: Path, arm: str | None) -> Source:
 
 def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
     adapter = folder / model.adapter if model.adapter else None
-    config = config_for(folder / model.config if model.config else None, adapter)
-    options = config.model
-    if model.name is not None:
-        local = folder / model.name
-        name = str(local) if local.exists() else model.name
-        options = options.model_copy(update={"name": name})
+    name = model.name
+    if name is not None and (folder / name).exists():
+        name = str(folder / name)
+    config = config_for(folder / model.config if model.config else None, adapter, model=name)
+    needs_for_backend(config.backend, config.model.name, adapter)
     examples = known_examples(data, model.num_prompts or config.eval.num_prompts)
     arm = "sft" if adapter else "base"
-    return examples, completions_by(config.backend, options, adapter, [*examples.values()], arm=arm)
+    return examples, completions_by(
+        config.backend, config.model, adapter, [*examples.values()], arm=arm
+    )
 
 
 def _answers(

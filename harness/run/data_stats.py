@@ -1,23 +1,25 @@
-"""Statistics of a data set, and the proof that train and eval share nothing.
+"""Statistics of a data set, and the proof that no two of its splits share anything.
 
-    collect_stats(train, eval)["separation"]["entity_values"]
-        ->  {"train": 9312, "eval": 1480, "shared": 0, "shared_first": [], "measured": "..."}
+    collect_stats(train, dev, eval)["separation"]["entity_values"]
+        ->  {"train": 9312, "dev": 480, "eval": 1480, "shared": {"train/dev": 0, ...}, ...}
 
-Everything is counted in one pass over each split. Memory grows only with the eval split: its values
-and prompts are kept, and those of train are looked up among them. All but the wordings is read off
-the Examples themselves, so the proof holds for any generator, whatever it claims.
+Everything is counted in one pass over each split. Memory grows only with dev and eval: their
+values and prompts are kept, and those of train are looked up among them. All but the wordings is
+read off the Examples themselves, so the proof holds for any generator, whatever it claims.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 from tabulate import tabulate
 
+from harness.contracts import Split
 from harness.judging.tally import TAGS, slices_of
 from harness.records import Example
 
@@ -28,23 +30,29 @@ MEASURED = {
     "prompts": "the whole prompt",
 }
 SLICES = (*TAGS.values(), "format")
+SPLITS: tuple[Split, ...] = get_args(Split)
+PAIRS = tuple(itertools.combinations(SPLITS, 2))
 NOT_ENTITIES = frozenset({"true", "false", "null", "none", "yes", "no"})
 
 
 class SplitStats:
     """The counts of one split."""
 
-    def __init__(self, known: SplitStats | None = None) -> None:
-        self.known = known
-        """The split to compare with; its sets are complete."""
+    def __init__(self, known: Mapping[str, SplitStats], *, keeps: bool) -> None:
+        self.known = dict(known)
+        """The splits to compare with; they are counted to the end."""
+        self.keeps = keeps
+        """Whether values and prompts are kept, for another split to be compared with."""
         self.examples = 0
         self.slices: dict[str, Counter[str]] = {name: Counter() for name in SLICES}
         self.schemas: Counter[str] = Counter()
         self.templates: Counter[str] = Counter()
         self.values: set[str] = set()
-        self.prompts: set[bytes] = set()
+        self.prompts: dict[bytes, str] = {}
+        """A hash of each prompt, with the id of the first Example that has it."""
         self.totals = Counter[str]()
-        self.shared: dict[str, set[str]] = {name: set() for name in MEASURED}
+        self.shared = {split: {name: set[str]() for name in MEASURED} for split in self.known}
+        """What this split has in common with each of the others; prompts by the other's ids."""
         self.prompt_chars: Counter[int] = Counter()
         self.completion_chars: Counter[int] = Counter()
         self.turns: Counter[int] = Counter()
@@ -69,15 +77,21 @@ class SplitStats:
         digest = sha256(prompt.encode()).digest()[:8]
         self.totals["entity_values"] += len(values)
         self.totals["prompts"] += 1
-        if self.known is None:
+        if self.keeps:
             self.values |= values
-            self.prompts.add(digest)
-            return
-        self.shared["schemas"].update({structure} & self.known.schemas.keys())
-        self.shared["templates"].update(set(templates) & self.known.templates.keys())
-        self.shared["entity_values"].update(values & self.known.values)
-        if digest in self.known.prompts:
-            self.shared["prompts"].add(example.id)
+            self.prompts.setdefault(digest, example.id)
+        for split, other in self.known.items():
+            shared = self.shared[split]
+            shared["schemas"].update({structure} & other.schemas.keys())
+            shared["templates"].update(set(templates) & other.templates.keys())
+            shared["entity_values"].update(values & other.values)
+            if digest in other.prompts:
+                shared["prompts"].add(other.prompts[digest])
+
+    def size(self, name: str) -> int:
+        """How many of a measured thing the split has: different ones, or occurrences."""
+        counted = {"schemas": len(self.schemas), "templates": len(self.templates)}
+        return counted.get(name, self.totals[name])
 
     def summary(self) -> dict[str, Any]:
         """The split's part of the stats."""
@@ -95,36 +109,35 @@ class SplitStats:
         }
 
 
-def collect_stats(train: Iterable[Example], eval: Iterable[Example]) -> dict[str, Any]:  # noqa: A002
-    """The mix of both splits and the separation between them, as JSON-ready data.
+def collect_stats(
+    train: Iterable[Example],
+    dev: Iterable[Example],
+    eval: Iterable[Example],  # noqa: A002
+) -> dict[str, Any]:
+    """The mix of each split and the separation between every two, as JSON-ready data.
 
-    `eval` is read to its end before `train` is begun.
+    `eval` is read to its end before `dev` is begun, and `dev` before `train`.
     """
-    right = SplitStats()
-    for example in eval:
-        right.add(example)
-    left = SplitStats(known=right)
-    for example in train:
-        left.add(example)
-    sizes = {
-        "schemas": (len(left.schemas), len(right.schemas)),
-        "templates": (len(left.templates), len(right.templates)),
-        "entity_values": (left.totals["entity_values"], right.totals["entity_values"]),
-        "prompts": (left.totals["prompts"], right.totals["prompts"]),
-    }
+    counted: dict[str, SplitStats] = {}
+    for split, examples in (("eval", eval), ("dev", dev), ("train", train)):
+        stats = SplitStats(counted, keeps=split != "train")
+        for example in examples:
+            stats.add(example)
+        counted[split] = stats
     return {
-        "train": left.summary(),
-        "eval": right.summary(),
-        "separation": {
-            name: {
-                "train": sizes[name][0],
-                "eval": sizes[name][1],
-                "shared": len(left.shared[name]),
-                "shared_first": sorted(left.shared[name])[:5],
-                "measured": measured,
-            }
-            for name, measured in MEASURED.items()
-        },
+        **{split: counted[split].summary() for split in SPLITS},
+        "separation": {name: _separation(name, counted) for name in MEASURED},
+    }
+
+
+def _separation(name: str, counted: Mapping[str, SplitStats]) -> dict[str, Any]:
+    """How many of one thing each split has, and how many every two splits share."""
+    shared = {f"{one}/{other}": counted[one].shared[other][name] for one, other in PAIRS}
+    return {
+        **{split: counted[split].size(name) for split in SPLITS},
+        "shared": {pair: len(found) for pair, found in shared.items()},
+        "shared_first": {pair: sorted(found)[:5] for pair, found in shared.items()},
+        "measured": MEASURED[name],
     }
 
 
@@ -199,26 +212,36 @@ def quantiles(counts: Counter[int]) -> dict[str, float]:
 
 def stats_markdown(stats: dict[str, Any]) -> str:
     """The stats as a page of tables."""
-    splits = ("train", "eval")
-    shared = sum(found["shared"] for found in stats["separation"].values())
+    separation = stats["separation"]
+    pairs = [f"{one}/{other}" for one, other in PAIRS]
+    shared = {pair: sum(found["shared"][pair] for found in separation.values()) for pair in pairs}
+    leaks = [
+        f"**{pair.replace('/', ' and ').capitalize()} share {count} thing{'s' * (count > 1)}.**"
+        for pair, count in shared.items()
+        if count
+    ]
     parts = [
         "# Data",
         "## Separation",
-        "Train and eval share nothing that is measured here."
-        if not shared
-        else f"**Train and eval share {shared} things.**",
+        " ".join(leaks) or "No two of train, dev and eval share anything that is measured here.",
         _table(
-            ("what", *splits, "shared", "measured by"),
+            ("what", *SPLITS, *pairs, "measured by"),
             [
-                (name, found["train"], found["eval"], found["shared"], found["measured"])
-                for name, found in stats["separation"].items()
+                (
+                    name,
+                    *(found[split] for split in SPLITS),
+                    *(found["shared"][pair] for pair in pairs),
+                    found["measured"],
+                )
+                for name, found in separation.items()
             ],
         ),
-        "Schemas and templates are counted once each; values and prompts as often as they occur.",
+        "A column of one split says how many it has, a column of two how many they share. Schemas "
+        "and templates are counted once each; of values and prompts a split has as many as occur.",
     ]
-    examples = [stats[split]["examples"] for split in splits]
+    examples = [stats[split]["examples"] for split in SPLITS]
     for name in SLICES:
-        counts = [stats[split][name] for split in splits]
+        counts = [stats[split][name] for split in SPLITS]
         rows = [
             (
                 item,
@@ -229,7 +252,7 @@ def stats_markdown(stats: dict[str, Any]) -> str:
             )
             for item in sorted(set().union(*counts))
         ]
-        parts += [f"## {name.replace('_', ' ').capitalize()}", _table((name, *splits), rows)]
+        parts += [f"## {name.replace('_', ' ').capitalize()}", _table((name, *SPLITS), rows)]
     columns = ("min", "p50", "mean", "p95", "max")
     parts += [
         "## Lengths in characters",
@@ -242,7 +265,7 @@ def stats_markdown(stats: dict[str, Any]) -> str:
                     *(stats[split][f"{text}_chars"].get(column, "") for column in columns),
                 )
                 for text in ("prompt", "completion")
-                for split in splits
+                for split in SPLITS
             ],
         ),
         "## Most common schemas",
@@ -250,7 +273,7 @@ def stats_markdown(stats: dict[str, Any]) -> str:
             ("split", "schema", "examples"),
             [
                 (split, schema, count)
-                for split in splits
+                for split in SPLITS
                 for schema, count in stats[split]["most_common_schemas"].items()
             ],
         ),

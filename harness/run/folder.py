@@ -1,9 +1,13 @@
 """A run's folder: where each stage's files are, and the manifest that says what made them.
 
     with RunFolder.open(Path("outputs/quick"), config) as run:
-        if not run.is_current("data", inputs): ...; run.record("data", inputs, files)
+        if not run.is_current("data", inputs):
+            run.begin("data", inputs, [run.path / "data"])
+            ...
+            run.record("data", inputs, files)
 
-A stage is current when the hash of its inputs and the hashes of its files are those recorded.
+A stage is current when its inputs and the hashes of its files are those recorded. Inputs have
+names: `{"seed": "0", "[data]": "5c1f...", "generator tasks": "fmtharness 0.1.0, source 09ab..."}`.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +24,8 @@ from typing import Any, Self
 from harness.config import OUTPUTS, Config
 from harness.errors import UserError
 from harness.files import atomic_file, digest, file_digest
+from harness.progress import say
+from harness.run.provenance import distributions
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "pluggy")
 
@@ -85,29 +91,88 @@ class RunFolder:
     def adapter(self) -> Path:
         return self.path / "adapter"
 
-    def is_current(self, stage: str, inputs: str) -> bool:
+    def is_current(self, stage: str, inputs: Mapping[str, str]) -> bool:
         """Whether the stage's files are there, unchanged, and made from these inputs."""
-        known = self.manifest.get("stages", {}).get(stage)
-        if known is None or known["inputs"] != inputs:
+        known = self._known(stage)
+        if known is None or known.get("begun") or known["inputs"] != inputs:
             return False
-        files = {self.path / name: sha for name, sha in known["files"].items()}
-        return all(path.exists() and file_digest(path) == sha for path, sha in files.items())
+        files = {self.path / name: held for name, held in known["files"].items()}
+        return all(path.exists() and _held(path) == held for path, held in files.items())
 
-    def record(self, stage: str, inputs: str, files: Iterable[Path], **facts: Any) -> None:
+    def begin(self, stage: str, inputs: Mapping[str, str], files: Iterable[Path]) -> None:
+        """Note that a stage is about to write these files, and say why if it has been run before.
+
+        Raises UserError for a file that the run did not make, or that was changed since then.
+        """
+        known = self._known(stage)
+        if known is None or not known.get("begun"):  # else a stage that was cut off wrote them
+            self._refuse_others(known["files"] if known else {}, files)
+        if known and not known.get("begun") and (why := _changes(known["inputs"], inputs)):
+            say(f"{stage}: runs again, since {why}")
+        self._save(stage, {"begun": True, "inputs": dict(inputs), "files": {}})
+
+    def _known(self, stage: str) -> dict[str, Any] | None:
+        known: dict[str, Any] | None = self.manifest.get("stages", {}).get(stage)
+        return known
+
+    def _refuse_others(self, made: Mapping[str, Any], files: Iterable[Path]) -> None:
+        for path in files:
+            if not path.exists():
+                continue
+            known = made.get(path.relative_to(self.path).as_posix(), {})
+            held = {"": _held(path)} if path.is_file() else _held(path)
+            before = known if isinstance(known, dict) else {"": known}
+            for name, sha in held.items():
+                if before.get(name) != sha:
+                    why = "changed since the run made it" if name in before else "not the run's own"
+                    raise UserError(
+                        f"{path / name}: this file is {why}, and would be overwritten; move it "
+                        f"away, or choose another folder with --out"
+                    )
+
+    def record(
+        self, stage: str, inputs: Mapping[str, str], files: Iterable[Path], **facts: Any
+    ) -> None:
         """Note a finished stage, with facts such as its seconds, and save the manifest."""
-        made = {path.relative_to(self.path).as_posix(): file_digest(path) for path in files}
+        made = {path.relative_to(self.path).as_posix(): _held(path) for path in files}
+        self._save(stage, {"inputs": dict(inputs), "files": made, **facts})
+
+    def _save(self, stage: str, state: dict[str, Any]) -> None:
         stages = self.manifest.get("stages", {})
-        stages[stage] = {"inputs": inputs, "files": made, **facts}
+        stages[stage] = state
         self.manifest |= {
             "name": self.config.name,
             "seed": self.config.seed,
             "config_sha256": digest(self.config.tables()),
             "versions": versions(),
+            "plugins": distributions(),
             "hardware": hardware(),
             "stages": stages,
         }
         with atomic_file(self.path / "manifest.json") as temporary:
             temporary.write_text(json.dumps(self.manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _held(path: Path) -> Any:
+    """The SHA-256 of a file, or those of all files in a folder, by name."""
+    if path.is_file():
+        return file_digest(path)
+    inside = sorted(each for each in path.rglob("*") if each.is_file())
+    return {each.relative_to(path).as_posix(): file_digest(each) for each in inside}
+
+
+def _changes(old: Any, new: Mapping[str, str]) -> str:
+    """What is new in a stage's inputs, for a sentence; empty if nothing is."""
+    if not isinstance(old, dict):
+        return "an earlier version of fmtharness made it"
+    both = [(name, old.get(name), new.get(name)) for name in sorted({*old, *new})]
+    # A hash says nothing; the version of a component does.
+    named = [
+        f"{name} ({before} -> {after})" if before and after and " " in before else name
+        for name, before, after in both
+        if before != after
+    ]
+    return f"{', '.join(named)} changed" if named else ""
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -119,7 +184,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             _ = stage["inputs"], stage["files"].items()
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(
-            f"{path}: no manifest ({error}); remove it and every stage runs again"
+            f"{path}: no manifest ({error}); choose another folder with --out"
         ) from error
     return manifest
 

@@ -7,25 +7,68 @@ completions_by(backend, model, adapter, examples, arm="sft")   Completions of th
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from harness import plugins
 from harness.config import Config, load_config
-from harness.contracts import Backend, ModelOptions
-from harness.errors import DataError
+from harness.contracts import Backend, ModelOptions, trained_on
+from harness.errors import DataError, ModelError
 from harness.files import shipped
+from harness.progress import say
 from harness.records import Completion, Example, read_records
 
 EXAMPLES = "data/examples/eval.jsonl"
 
 
-def config_for(path: Path | None, adapter: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """The given config, else the one of the run that the adapter lies in, else the defaults."""
-    if path is None and adapter is not None and (adapter.parent / "config.toml").is_file():
-        path = adapter.parent / "config.toml"
-    return load_config(path, overrides=overrides, trains=path is not None)
+def config_for(
+    path: Path | None,
+    adapter: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    model: str | None = None,
+) -> Config:
+    """The given config; else the defaults, with what the adapter says that it was trained with.
+
+    `model` is another base. Raises ModelError if the adapter's base is a path that is not here.
+    """
+    settings = [] if path is not None or adapter is None else _settings_of(adapter, model)
+    if model is not None:
+        settings.append(f"model.name={json.dumps(model)}")
+    return load_config(path, overrides=[*settings, *overrides], trains=path is not None)
+
+
+def _settings_of(adapter: Path, model: str | None) -> list[str]:
+    """Overrides for base, quantization and backend; only the base for an adapter of others."""
+    told = trained_on(adapter)
+    base = told.base if told else _base_in_peft(adapter)
+    if base and model is None and Path(base).is_absolute() and not Path(base).exists():
+        raise ModelError(
+            f"adapter {adapter}: it was trained on {base}, which is not here; name the base with "
+            f"--model"
+        )
+    found: dict[str, Any] = {"model.name": base}
+    if told:
+        found["model.quantization"] = told.quantization
+        found["model.revision"] = told.revision if model is None else None
+        backend = told.backend.get("backend", "")
+        if backend in plugins.registry()["backends"]:
+            found |= {f"eval.{key}": value for key, value in told.backend.items()}
+        else:
+            say(f"adapter {adapter}: the backend {backend!r} of its run is not installed")
+    return [f"{key}={json.dumps(value)}" for key, value in found.items() if value is not None]
+
+
+def _base_in_peft(adapter: Path) -> str | None:
+    try:
+        settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        return str(settings["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def known_examples(data: Path | None, limit: int | None = None) -> dict[str, Example]:
@@ -55,6 +98,27 @@ def completions_by(
     """The backend's Completions, each with the name of its arm, which the run sets."""
     for completion in backend.complete(examples, model, adapter):
         yield msgspec.structs.replace(completion, arm=arm)
+
+
+def conditions(config: Config, adapter: Path | None, prompts: int, data: Path) -> str:
+    """What a result was made with, in one line: base, quantization, adapter, device, prompts."""
+    model = config.model
+    revision = f" at {model.revision}" if model.revision else ""
+    weights = "unquantized" if model.quantization == "none" else model.quantization
+    on_it = f"adapter {adapter}" if adapter else "no adapter"
+    return (
+        f"base {model.name}{revision} ({weights}), {on_it}, {_where(config)}, {prompts} prompts of "
+        f"{data}"
+    )
+
+
+def _where(config: Config) -> str:
+    """The device of a local model; the name of another backend."""
+    if type(config.backend).__module__ != "harness.backends.transformers":
+        return f"backend {config.backend.name}"
+    from harness.engine.models import device_of
+
+    return f"device {device_of(config.model)}"
 
 
 def check_answers(

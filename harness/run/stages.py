@@ -11,7 +11,7 @@ import gc
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,19 +19,26 @@ from typing import Any
 import msgspec
 
 from harness.config import Config
-from harness.contracts import Evaluator, TrainingRun
-from harness.errors import DataError, StoppedError
-from harness.files import atomic_file, digest, file_digest
+from harness.contracts import CHOOSE_BY, Evaluator, Split, TrainingRun, rates_of
+from harness.errors import DataError, HarnessError, PluginError, StoppedError
+from harness.files import atomic_file, digest, file_digest, quick_digest
 from harness.judging.tally import Tally, by_completion, tally
 from harness.judging.verdicts import judge
 from harness.judging.workers import dump_row
+from harness.plugins import component
 from harness.progress import say
 from harness.records import Completion, Example, Verdict, encode, read_records, write_records
 from harness.report.comparison import Arm
 from harness.report.plot import draw
+from harness.run.adapter_folder import describe
 from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
-from harness.run.sources import completions_by
+from harness.run.provenance import Maker, made_by
+from harness.run.sources import completions_by, conditions
+
+PARITY = 4
+"""Train Examples whose prompts are fed by the backend and compared with training's."""
+DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md")
 
 
 def run_all(run: RunFolder) -> dict[str, Tally]:
@@ -63,57 +70,98 @@ def _draw_curves(run: RunFolder) -> None:
 
 
 def generate(run: RunFolder) -> None:
-    """Write data/train.jsonl, data/eval.jsonl and the statistics that prove their separation."""
+    """Write the three splits into data/ and the statistics that prove their separation."""
     config = run.config
-    tables = config.tables()
-    inputs = digest([tables["data"], config.seed, _version("data")])
+    inputs = {"[data]": digest(config.tables()["data"]), "seed": str(config.seed)}
+    asked = [component("formats", name) for name in getattr(config.generator, "formats", ())]
+    makers: list[Maker] = [("generators", config.generator)]
+    makers += [("formats", each) for each in asked]
+    inputs |= made_by(makers, packages=["harness"])
     if run.is_current("data", inputs):
         say(f"data: {run.path / 'data'} is up to date")
         return
+    folder = run.path / "data"
+    run.begin("data", inputs, [folder / name for name in DATA_FILES])
     began = time.perf_counter()
-    run.record("data", inputs, write_data(config, run.path / "data"), seconds=_since(began))
-    say(f"data: {config.data.n_train} train and {config.data.n_eval} eval Examples")
+    run.record("data", inputs, write_data(config, folder), seconds=_since(began))
+    sizes = config.data
+    say(f"data: {sizes.n_train} train, {sizes.n_dev} dev and {sizes.n_eval} eval Examples")
 
 
 def write_data(config: Config, folder: Path) -> list[Path]:
-    """Write train.jsonl, eval.jsonl, stats.json and stats.md into a folder; returns their paths."""
-    train, held_out = folder / "train.jsonl", folder / "eval.jsonl"
-    write_records(
-        train, config.generator.generate("train", config.data.n_train, Random(config.seed))
-    )
-    write_records(
-        held_out, config.generator.generate("eval", config.data.n_eval, Random(config.seed))
-    )
-    stats = collect_stats(read_records(train, Example), read_records(held_out, Example))
-    stats_json, stats_md = folder / "stats.json", folder / "stats.md"
+    """Write the Examples and their statistics into a folder; returns the files' paths.
+
+    Raises PluginError where the generator fails for a split, or has no Example for it.
+    """
+    train, dev, held_out, stats_json, stats_md = files = [folder / name for name in DATA_FILES]
+    _write_split(config, "train", config.data.n_train, train)
+    _write_split(config, "dev", config.data.n_dev, dev)
+    _write_split(config, "eval", config.data.n_eval, held_out)
+    stats = collect_stats(*(read_records(path, Example) for path in (train, dev, held_out)))
     with atomic_file(stats_json) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
     with atomic_file(stats_md) as temporary:
         temporary.write_text(stats_markdown(stats), encoding="utf-8", newline="\n")
-    return [train, held_out, stats_json, stats_md]
+    return files
+
+
+def _write_split(config: Config, split: Split, n: int, path: Path) -> None:
+    name = config.data.generator
+    needed = "a generator must yield Examples for each of train, dev and eval"
+
+    def examples() -> Iterator[Example]:
+        try:
+            yield from config.generator.generate(split, n, Random(config.seed))
+        except (HarnessError, ModuleNotFoundError):
+            raise
+        except Exception as error:  # a plugin may raise anything
+            why = f"{type(error).__name__}: {error}"
+            raise PluginError(
+                f"generator {name!r} fails for the split {split!r} ({why}); {needed}"
+            ) from error
+
+    if not write_records(path, examples()):
+        raise PluginError(f"generator {name!r} has no Example for the split {split!r}; {needed}")
 
 
 def train(run: RunFolder) -> Path:
-    """Fine-tune on data/train.jsonl and return adapter/.
+    """Fine-tune on data/train.jsonl, choose the checkpoint on data/dev.jsonl; return adapter/.
 
-    Of several processes only the leading one calls this; the others are in `follow`.
+    Nothing here reads data/eval.jsonl. Of several processes only the leading one calls this; the
+    others are in `follow`.
     """
     from harness.engine import collectives
 
     config = run.config
     tables = config.tables()
-    facts = [tables["train"], tables["model"], config.seed]
-    data = [file_digest(run.data("train")), file_digest(run.data("eval"))]
-    inputs = digest([*facts, *data, _version("train")])
+    choosing = [
+        each for each in config.evaluators if {rate.name for rate in rates_of(each)} & {*CHOOSE_BY}
+    ]
+    makers: list[Maker] = [("trainers", config.trainer)]
+    makers += [("evaluators", each) for each in choosing]
+    inputs = {
+        "[train]": digest(tables["train"]),
+        **_model_inputs(config),
+        "[eval] evaluators": digest([f"{each.name} {each!r}" for each in choosing]),
+        "seed": str(config.seed),
+        "train.jsonl": file_digest(run.data("train")),
+        "dev.jsonl": file_digest(run.data("dev")),
+        **made_by(makers, packages=["harness.engine", "harness.backends", "harness.judging"]),
+    }
     if run.is_current("train", inputs):
         say(f"train: {run.adapter} is up to date")
         collectives.broadcast_object(None)
         return run.adapter
+    _complete(run, {"parity": parity_examples(run)}, None)
+    fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
     examples = list(read_records(run.data("train"), Example))
-    held_out = list(read_records(run.data("eval"), Example))
-    collectives.broadcast_object((inputs, examples, held_out))
-    adapter, training = _train(run.path, run.tb_logdir, config, inputs, examples, held_out)
+    dev = list(read_records(run.data("dev"), Example))
+    run.begin("train", inputs, [run.adapter])
+    given = digest(inputs), examples, dev, fed
+    collectives.broadcast_object(given)
+    adapter, training = _train(run.path, run.tb_logdir, config, *given)
+    describe(adapter, config, training.certificate, training.facts)
     run.record(
         "train",
         inputs,
@@ -141,7 +189,8 @@ def _train(
     config: Config,
     inputs: str,
     examples: Sequence[Example],
-    held_out: Sequence[Example],
+    dev: Sequence[Example],
+    fed: Mapping[str, Completion],
 ) -> tuple[Path, TrainingRun]:
     from harness.backends.transformers import complete_with
     from harness.engine import collectives
@@ -153,8 +202,10 @@ def _train(
         model=config.model,
         tb_logdir=tb_logdir,
         evaluators=config.evaluators,
-        eval_examples=held_out,
+        dev_examples=dev,
         inputs=inputs,
+        backend=config.backend.name,
+        fed=fed,
         complete=complete_with,
     )
     failed = True
@@ -171,28 +222,61 @@ def _train(
 
 
 def evaluate(run: RunFolder, arm: str) -> Tally:
-    """Generate and judge the arm's completions on the first num_prompts evaluation Examples."""
-    config = run.config
+    """Generate and judge the arm's completions on the first num_prompts eval Examples."""
     examples = list(eval_examples(run))
-    tables = config.tables()
-    not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the ids determine num_prompts
-    asked = {key: value for key, value in tables["eval"].items() if key not in not_asked}
-    adapter = run.adapter if arm == "sft" else None
-    made_from = [asked, tables["model"], digest([e.id for e in examples])]
-    made_from += [file_digest(run.data("eval")), adapter and file_digest(adapter)]
-    inputs = digest([*made_from, _version("completions")])
-    path = run.completions(arm)
-    if run.is_current(f"completions/{arm}", inputs):
-        say(f"completions: {path} is up to date")
-    else:
-        say(f"completions: {len(examples)} prompts, arm {arm}")
-        began = time.perf_counter()
-        write_records(
-            path, completions_by(config.backend, config.model, adapter, examples, arm=arm)
-        )
-        _free_memory()
-        run.record(f"completions/{arm}", inputs, [path], seconds=_since(began))
+    asked = {arm: examples}
+    if arm == "base":
+        asked["parity"] = parity_examples(run)
+    _complete(run, asked, run.adapter if arm == "sft" else None)
     return _judge_stage(run, arm, examples)
+
+
+def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: Path | None) -> None:
+    """Write the completions that are not up to date, by file name; the model is loaded once."""
+    config = run.config
+    not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the Examples determine num_prompts
+    options = {k: v for k, v in config.tables()["eval"].items() if k not in not_asked}
+    shared = {
+        "[eval]": digest(options),
+        **_model_inputs(config),
+        "adapter": file_digest(adapter) if adapter else "",
+        **made_by([("backends", config.backend)], packages=["harness.engine"]),
+    }
+    todo: dict[str, dict[str, str]] = {}
+    for name, examples in asked.items():
+        inputs = {**shared, "Examples": digest([encode(each).decode() for each in examples])}
+        if not run.is_current(f"completions/{name}", inputs):
+            run.begin(f"completions/{name}", inputs, [run.completions(name)])
+            todo[name] = inputs
+        elif name != "parity":
+            say(f"completions: {run.completions(name)} is up to date")
+    if not todo:
+        return
+    every = [example for name in todo for example in asked[name]]
+    arm = "sft" if adapter else "base"
+    say(f"completions: {len(every)} prompts, arm {arm}")
+    began = time.perf_counter()
+    rows = completions_by(config.backend, config.model, adapter, every, arm=arm)
+    for name in todo:
+        write_records(run.completions(name), itertools.islice(rows, len(asked[name])))
+    _free_memory()
+    for name, inputs in todo.items():
+        split = "train" if name == "parity" else "eval"
+        made_with = conditions(config, adapter, len(asked[name]), run.data(split))
+        written, seconds = [run.completions(name)], _since(began)
+        run.record(f"completions/{name}", inputs, written, seconds=seconds, made_with=made_with)
+
+
+def made_with(run: RunFolder, arm: str) -> str:
+    """Base, quantization, adapter, device and prompts of an arm's completions, in one line."""
+    return str(run.manifest["stages"][f"completions/{arm}"]["made_with"])
+
+
+def _model_inputs(config: Config) -> dict[str, str]:
+    found = {"[model]": digest(config.tables()["model"])}
+    if (local := Path(config.model.name).expanduser()).exists():
+        found["model files"] = quick_digest(local)
+    return found
 
 
 def arm(run: RunFolder, name: str) -> Arm:
@@ -204,19 +288,30 @@ def arm(run: RunFolder, name: str) -> Arm:
 
 
 def eval_examples(run: RunFolder) -> Iterator[Example]:
-    """The evaluation Examples that the arms answer."""
+    """The eval Examples that the arms answer."""
     rows = read_records(run.data("eval"), Example)
     return itertools.islice(rows, run.config.eval.num_prompts)
+
+
+def parity_examples(run: RunFolder) -> list[Example]:
+    """The train Examples that the untuned model answers, so that the ids fed can be compared."""
+    return list(itertools.islice(read_records(run.data("train"), Example), PARITY))
 
 
 def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally:
     config = run.config
     path = run.verdicts(arm)
     by_id = {example.id: example for example in examples}
-    specs = config.eval.evaluators
-    inputs = digest([specs, file_digest(run.completions(arm)), digest(list(by_id))])
-    inputs = digest([inputs, file_digest(run.data("eval")), _version("verdicts")])
+    judges: list[Maker] = [("evaluators", each) for each in config.evaluators]
+    inputs = {
+        "[eval] evaluators": digest(config.eval.evaluators),
+        "completions": file_digest(run.completions(arm)),
+        "prompts": digest(list(by_id)),
+        "eval.jsonl": file_digest(run.data("eval")),
+        **made_by(judges, packages=["harness", "harness.judging"]),
+    }
     if not run.is_current(f"verdicts/{arm}", inputs):
+        run.begin(f"verdicts/{arm}", inputs, [path])
         completions = read_records(run.completions(arm), Completion)
         write_records(path, judge(config.evaluators, by_id, completions))
         run.record(f"verdicts/{arm}", inputs, [path])
@@ -248,14 +343,6 @@ def dump(
         for completion, judged in by_completion(evaluators, completions, verdicts):
             example = examples.get(completion.example_id)
             out.write(encode(dump_row(completion, example, judged)))
-
-
-STAGE_VERSIONS = {"data": 1, "train": 2, "completions": 2, "verdicts": 3}
-"""Raised by hand when a change to the code changes a stage's files."""
-
-
-def _version(stage: str) -> int:
-    return STAGE_VERSIONS[stage]
 
 
 def _since(began: float) -> float:

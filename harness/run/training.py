@@ -6,7 +6,7 @@ run.evaluate(loaded, step=25, n_prompts=40, max_new_tokens=64)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ class Training:
         model: ModelOptions,
         tb_logdir: Path,
         evaluators: Sequence[Evaluator],
-        eval_examples: Sequence[Example],
+        dev_examples: Sequence[Example],
         inputs: str,
+        backend: str,
+        fed: Mapping[str, Completion],
         complete: Callable[..., Iterable[Completion]],
     ) -> None:
         self.folder = folder
@@ -40,8 +42,10 @@ class Training:
         self.model = model
         self.tb_logdir = tb_logdir
         self.evaluators = evaluators
-        self.eval_examples = eval_examples
+        self.dev_examples = dev_examples
         self.inputs = inputs
+        self.backend = backend
+        self.fed = fed
         self.certificate: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
         self._complete = complete
@@ -76,14 +80,14 @@ class Training:
         max_new_tokens: int,
         batch_size: int,
     ) -> dict[str, Metric]:
-        """Judge the current model on the first Examples of the evaluation split.
+        """Judge the current model on the first dev Examples.
 
         Each process completes its share of the prompts, or all of them if the model is sharded.
         """
         from harness.engine import collectives
 
         loaded.model.eval()
-        examples = self.eval_examples[:n_prompts]
+        examples = self.dev_examples[:n_prompts]
         together = processes.sharded()
         share = self._complete(
             loaded,

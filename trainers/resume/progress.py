@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from harness.contracts import TrainingRun
+from harness.contracts import CHOOSE_BY, TrainingRun
 from harness.engine import collectives
 from harness.progress import say
 from harness.records import Metric
@@ -50,9 +50,7 @@ class Progressed(msgspec.Struct):
         Of two equal steps the later is the better one, since it was trained for longer.
         """
         self.evaluated = self.step
-        format_rate, content = (
-            metrics.get(name) for name in ("format_success_rate", "exact_match_rate")
-        )
+        format_rate, content = (metrics.get(name) for name in CHOOSE_BY)
         shown = {m.name: m.value for m in (format_rate, content) if m and m.value is not None}
         if self.step and format_rate and format_rate.low is not None:
             score = format_rate.low, content.value if content and content.value else 0.0

@@ -1,0 +1,62 @@
+"""`fmtharness compare`: base against adapter on the same Examples, on the screen and as Markdown.
+
+    compare(run, 5, Path("compare.md"))  ->  the text for the screen, and each arm's sums
+
+Stages of the run that are missing are run first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.files import atomic_file
+from harness.judging.tally import Tally
+from harness.report.comparison import (
+    diffs,
+    formats_side_by_side,
+    rates_side_by_side,
+    slices_side_by_side,
+    stops_side_by_side,
+)
+from harness.run import stages
+from harness.run.folder import RunFolder
+
+SHORT = 40
+"""Lines of a table by slice that are shown on the screen; compare.md has them all."""
+
+
+def compare(run: RunFolder, num_prompts: int, target: Path) -> tuple[str, Mapping[str, Tally]]:
+    """Run what is missing, write `target`, and return the text to show and the arms' sums.
+
+    Raises UserError before the first stage if `target` cannot be written.
+    """
+    with atomic_file(target) as temporary:
+        tallies = stages.run_all(run)
+        base, tuned = stages.arm(run, "base"), stages.arm(run, "sft")
+        examples, evaluators = list(stages.eval_examples(run)), run.config.evaluators
+        made_with = stages.made_with(run, "sft")
+        written = [
+            f"# {run.config.name}: base against tuned",
+            made_with,
+            *filter(None, [formats_side_by_side(evaluators, base, tuned, markdown=True)]),
+            rates_side_by_side(evaluators, base, tuned, markdown=True),
+            "## How completions ended",
+            stops_side_by_side(evaluators, base, tuned, markdown=True),
+            "## By slice",
+            slices_side_by_side(evaluators, examples, base, tuned, markdown=True)
+            or "No tag tells these Examples apart.",
+            "## Before and after",
+            diffs(examples, base, tuned, num_prompts, markdown=True),
+        ]
+        temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
+    by_slice = slices_side_by_side(evaluators, examples, base, tuned)
+    shown = [
+        made_with,
+        formats_side_by_side(evaluators, base, tuned),
+        rates_side_by_side(evaluators, base, tuned),
+        stops_side_by_side(evaluators, base, tuned),
+        by_slice if by_slice.count("\n") < SHORT else "",
+        diffs(examples, base, tuned, num_prompts),
+    ]
+    return "\n\n".join(filter(None, shown)), tallies

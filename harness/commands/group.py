@@ -1,0 +1,75 @@
+"""What all commands have in common: how errors are shown, and which options are refused.
+
+    fmtharness eval --adapter a --adapter b   ->  error: --adapter is given twice; give it once
+
+A flag may be repeated, and so may options that are meant to be, such as --evaluator.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from typing import Any
+
+import click
+
+from harness.errors import HarnessError, StoppedError, UserError
+from harness.requirements import explained
+
+USER_ERROR, SIGNALLED = 2, 128
+OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
+
+
+class Command(click.Command):
+    """Refuses an option that is given twice, where the first would be dropped silently."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        options = [each for each in given if isinstance(each, click.Option)]
+        helps = ctx.resilient_parsing or any(each.is_eager for each in options)
+        if not helps:  # --help and completion in a shell work whatever else is given
+            counts = Counter(each for each in options if _is_single(each))
+            faults = [_repeated(each, count) for each, count in counts.items() if count > 1]
+            if faults:
+                raise UserError("\n".join(faults))
+        return super().parse_args(ctx, args)
+
+
+def _is_single(option: click.Option) -> bool:
+    return not (option.multiple or option.is_flag or option.count)
+
+
+def _repeated(option: click.Option, count: int) -> str:
+    times = "twice" if count == 2 else f"{count} times"
+    return f"{max(option.opts, key=len)} is given {times}; give it once"
+
+
+class Commands(click.Group):
+    """Renders every intended error as one sentence on standard error."""
+
+    command_class = Command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StoppedError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(SIGNALLED + error.signal)
+        except HarnessError as error:
+            for line in str(error).splitlines():
+                click.echo(f"error: {line}", err=True)
+            ctx.exit(USER_ERROR)
+        except ModuleNotFoundError as error:
+            click.echo(f"error: {explained(ctx.invoked_subcommand, error)}", err=True)
+            ctx.exit(USER_ERROR)
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            click.echo(f"error: out of GPU memory ({error}); {OUT_OF_MEMORY}", err=True)
+            ctx.exit(USER_ERROR)
+        except KeyboardInterrupt:
+            click.echo("interrupted; the same command goes on where this one ended", err=True)
+            ctx.exit(SIGNALLED + signal.SIGINT)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use, not of the alphabet

@@ -1,0 +1,112 @@
+"""What a command may write over: never what it reads, nor a file that is not its own.
+
+    not_read([("--completions", rows)], [("--verdicts", rows)])
+        ->  UserError("--completions and --verdicts are the same file rows.jsonl; name another")
+
+A file that an option names is written over otherwise: the user named it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.config import OUTPUTS, load_config
+from harness.errors import ConfigError, UserError
+from harness.files import near_miss
+
+MANIFEST, KEPT = "manifest.json", "config.toml"
+VIEWS = ("curves.png", "compare.md")
+MADE = ("data", "completions", "verdicts", "adapter", "checkpoints", "metrics.jsonl", "tb")
+"""What the stages of a run make, or begin with."""
+Named = Iterable[tuple[str, Path | None]]
+"""Paths, each with what the user calls it: an option, or CONFIG."""
+
+
+def not_read(reads: Named, writes: Named) -> None:
+    """Raise UserError if a file would be written that is read, or written twice.
+
+    A folder among `reads` stands for all files in it. Devices and pipes are no such files.
+    """
+    known: dict[Path, str] = {}
+    folders: list[tuple[str, Path]] = []
+    for name, path in reads:
+        if path is not None and path.is_dir():
+            folders.append((name, path))
+        elif path is not None and (path.is_file() or not path.exists()):
+            known.setdefault(path.resolve(), name)
+    for name, path in writes:
+        if path is None or (path.exists() and not path.is_file()):
+            continue
+        place = path.resolve()
+        if place in known:
+            raise UserError(f"{known[place]} and {name} are the same file {path}; name another")
+        known[place] = name
+        for whose, folder in folders if path.exists() else ():
+            if place.is_relative_to(folder.resolve()):
+                raise UserError(f"{name} would overwrite {path}, a file of {whose}; name another")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run has begun in the folder."""
+    return (folder / MANIFEST).is_file()
+
+
+def has_begun(folder: Path) -> None:
+    """Raise UserError if the folder is no run's folder."""
+    if not is_run(folder):
+        usual = OUTPUTS / folder.name
+        near = f", did you mean {str(usual)!r}?" if is_run(usual) else near_miss(folder, is_run)
+        raise UserError(
+            f"{folder} is no run's folder, since it has no {MANIFEST}{near}; "
+            f"`fmtharness run --out {shlex.quote(str(folder))}` makes one"
+        )
+
+
+def on_disk(model: str) -> Path | None:
+    """A model's folder or file; None for a hub id."""
+    path = Path(os.path.expanduser(model))  # noqa: PTH111 - leaves ~nobody as it is
+    return path if path.exists() else None
+
+
+def files_of(run: Path) -> Iterator[tuple[str, Path]]:
+    """The files and folders of a run, for `not_read`."""
+    for name in (KEPT, MANIFEST, *MADE):
+        if (run / name).exists():
+            yield f"the run's {name}", run / name
+
+
+def not_foreign(folder: Path) -> None:
+    """Raise UserError for what stands where a run that has not begun would write its own.
+
+    A run that was stopped at once leaves its config.toml, and nothing else.
+    """
+    if is_run(folder):
+        return
+    for name in (KEPT, *MADE, *VIEWS):
+        path = folder / name
+        if path.exists() and not (name == KEPT and _as_runs_write(path)):
+            what = "folder" if path.is_dir() else "file"
+            raise UserError(
+                f"{path}: this {what} is not the run's own, and would be overwritten; move it "
+                f"away, or choose another folder with --out"
+            )
+
+
+def _as_runs_write(config: Path) -> bool:
+    try:
+        return load_config(config).toml() == config.read_text(encoding="utf-8")
+    except (ConfigError, OSError, UnicodeDecodeError):
+        return False
+
+
+def model_of(run: Path) -> str | None:
+    """The model in the config that a run keeps, if there is one."""
+    try:
+        tables = tomllib.loads((run / KEPT).read_text(encoding="utf-8"))
+        return str(tables["model"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,123 @@
+"""Proves that training sees the prompts that generation feeds, and the completions it judges.
+
+certify(tokenizer, examples, rows, fed, backend="transformers")
+    {"examples": 640, "compared": 4, "backend": "transformers", "prompts_sha256": ...}
+
+The two sides are independent: the backend hashes the ids that it feeds to the model, and a
+training row begins with ids of its own. Both have seen the first train prompts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from harness.engine.encoding import Encoded, encode_prompt, stop_token
+from harness.errors import ParityError
+from harness.records import Completion, Example, ids_digest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+AROUND = 20
+"""Characters shown before the first difference of two texts."""
+
+
+def certify(
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    rows: Sequence[Encoded],
+    fed: Mapping[str, Completion],
+    *,
+    backend: str,
+) -> dict[str, Any]:
+    """Compare training rows with what the backend fed, and their labels with the completions.
+
+    `fed` holds Completions of train Examples by id. Returns the certificate for the run's manifest;
+    `compared` counts the rows whose prompt the backend has fed, too. Raises ParityError with the
+    first Example that differs, and how.
+    """
+    stop_id, compared = stop_token(tokenizer), 0
+    every = hashlib.sha256()
+    for example, row in zip(examples, rows, strict=True):
+        _check_labels(tokenizer, example, row, stop_id)
+        prompt = row.ids[: row.prompt_length]
+        every.update(ids_digest(prompt).encode())
+        other = fed.get(example.id)
+        if other is None or other.prompt_sha256 is None:
+            continue
+        if other.prompt_sha256 != ids_digest(prompt):
+            how = _difference(tokenizer, example, prompt, other)
+            raise ParityError(
+                f"Example {example.id}: training would begin with other token ids than backend "
+                f"{backend!r} feeds, refusing to train: {how}"
+            )
+        compared += 1
+    certificate = {
+        "examples": len(examples),
+        "compared": compared,
+        "backend": backend,
+        "prompts_sha256": every.hexdigest(),
+        "stop_token": tokenizer.convert_ids_to_tokens(stop_id),
+        "stop_token_id": stop_id,
+    }
+    if not compared:
+        certificate["not_compared"] = f"backend {backend!r} reports no token ids of these Examples"
+    return certificate
+
+
+def _check_labels(
+    tokenizer: PreTrainedTokenizerBase, example: Example, row: Encoded, stop_id: int
+) -> None:
+    labels = row.ids[row.prompt_length :]
+    if not labels or labels[-1] != stop_id:
+        raise ParityError(
+            f"Example {example.id}: its training row does not end with the stop token, refusing to "
+            f"train; tokenizer {tokenizer.name_or_path!r}"
+        )
+    text = str(
+        tokenizer.decode(labels[:-1], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    )
+    if text == example.completion:
+        return
+    pairs = zip(text, example.completion, strict=False)
+    at = next((i for i, (found, wanted) in enumerate(pairs) if found != wanted), 0)
+    at = at or min(len(text), len(example.completion))
+    start = max(0, at - AROUND)
+    raise ParityError(
+        f"Example {example.id}: the tokenizer loses text, refusing to train: its completion comes "
+        f"back from token ids as {text[start : at + AROUND]!r} where "
+        f"{example.completion[start : at + AROUND]!r} should be; tokenizer "
+        f"{tokenizer.name_or_path!r}"
+    )
+
+
+def _difference(
+    tokenizer: PreTrainedTokenizerBase, example: Example, prompt: Sequence[int], fed: Completion
+) -> str:
+    for fault, ids in _faults(tokenizer, example, prompt):
+        if ids_digest(ids) == fed.prompt_sha256:
+            return fault
+    return f"it feeds {fed.prompt_tokens} tokens, and the training row begins with {len(prompt)}"
+
+
+def _faults(
+    tokenizer: PreTrainedTokenizerBase, example: Example, prompt: Sequence[int]
+) -> Iterator[tuple[str, Sequence[int]]]:
+    """What often goes wrong, and the ids that the backend would then feed."""
+    for kind, token in (("BOS", tokenizer.bos_token_id), ("EOS", tokenizer.eos_token_id)):
+        if isinstance(token, int):
+            name = tokenizer.convert_ids_to_tokens(token)
+            yield f"it puts the {kind} token {name!r} in front of the prompt", [token, *prompt]
+            yield f"it appends the {kind} token {name!r} to the prompt", [*prompt, token]
+            if prompt[0] == token:
+                yield f"it lacks the {kind} token {name!r} in front of the prompt", prompt[1:]
+    yield (
+        "the template of training differs: it changes the prompt",
+        encode_prompt(tokenizer, example.prompt),
+    )
+    trimmed = [structs.replace(turn, content=turn.content.strip()) for turn in example.prompt]
+    yield "it trims the messages of the prompt", encode_prompt(tokenizer, trimmed)

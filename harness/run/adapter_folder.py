@@ -1,0 +1,105 @@
+"""Completes a trained adapter's folder with what its use needs, wherever it is copied to.
+
+describe(adapter, config, certificate)
+    adapter/fmtharness.json     contracts.TrainedOn: base, quantization, template, ...
+    adapter/tokenizer.json ...  the tokenizer, with the chat template
+    adapter/README.md           a model card
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.config import Config
+from harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, TRAINED_ON, TrainedOn
+from harness.files import atomic_file
+
+CARD = """---
+library_name: peft
+{front}tags:
+- fmtharness
+- lora
+---
+
+# {name}
+
+A low-rank adapter for `{base}`, trained with fmtharness {version} to answer in a strict format.
+
+| | |
+|---|---|
+| base | `{base}`{revision} |
+| base weights | {quantization} |
+| computed in | {precision} |
+| trainer | {trainer}, {steps} steps, {tokens} tokens |
+| prompts | the chat template in this folder; completions end with `{stop_token}` |
+| data | generator `{generator}`, {n_train} Examples, seed {seed} |
+
+`fmtharness eval --adapter FOLDER` loads the base and judges. With peft alone:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{loadable}"{loading})
+model = PeftModel.from_pretrained(base, "FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+```
+"""
+
+
+def describe(
+    adapter: Path, config: Config, certificate: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
+    """Add the tokenizer, fmtharness.json and the card; nothing to a folder that is not peft's."""
+    settings = adapter / "adapter_config.json"
+    if not settings.is_file():
+        return
+    from harness.engine.models import state
+
+    told, tokenizer = state(config.model)
+    tokenizer.save_pretrained(adapter)
+    backend = config.backend.model_dump(mode="json", exclude_defaults=True)  # type: ignore[attr-defined]
+    told = msgspec.structs.replace(told, backend={"backend": config.backend.name, **backend})
+    with atomic_file(adapter / TRAINED_ON) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
+    peft = json.loads(settings.read_text(encoding="utf-8"))
+    peft |= {"base_model_name_or_path": told.base, "revision": told.revision}
+    with atomic_file(settings) as temporary:
+        temporary.write_text(json.dumps(peft, indent=2) + "\n", encoding="utf-8")
+    with atomic_file(adapter / "README.md") as temporary:
+        temporary.write_text(_card(config, told, certificate, facts), encoding="utf-8")
+
+
+def _card(
+    config: Config, told: TrainedOn, certificate: Mapping[str, Any], facts: Mapping[str, Any]
+) -> str:
+    builtin, local = told.base == BUILTIN_MODEL, Path(told.base).exists()
+    loadable = HUB_ID_OF_BUILTIN if builtin else told.base
+    nf4 = (
+        "\n    , quantization_config=BitsAndBytesConfig(load_in_4bit=True, "
+        'bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)'
+    )
+    return CARD.format(
+        front="" if local else f"base_model: {loadable}\n",
+        name=config.name,
+        base=told.base,
+        revision=f" at `{told.revision}`" if told.revision else "",
+        quantization="NF4, double-quantized" if told.quantization == "nf4" else "not quantized",
+        precision=told.precision,
+        trainer=config.trainer.name,
+        steps=facts.get("best_step") or facts.get("steps", "?"),
+        tokens=facts.get("train_tokens", "?"),
+        stop_token=certificate.get("stop_token", "?"),
+        generator=config.data.generator,
+        n_train=config.data.n_train,
+        seed=config.seed,
+        loadable=loadable,
+        loading=nf4 if told.quantization == "nf4" else "",
+        version=importlib.metadata.version("fmtharness"),
+    )

@@ -1,0 +1,92 @@
+"""What a stage's files are made by: components with their versions and sources, and options.
+
+made_by([("evaluators", JsonStrict())], packages=["harness.judging"])
+    {"evaluator json_strict": "fmtharness 0.1.0, source 3fb2...", "package harness.judging": ...}
+
+A stage whose inputs hold this runs again when a plugin is upgraded or edited, when a file that a
+component reads has changed, and when built-in code changes, package by package.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import plugins
+from harness.files import digest, file_digest
+from harness.plugins import Kind
+
+Maker = tuple[Kind, Any]
+"""A component, as an instance or a class, and its kind."""
+LEVELS = {"harness": 2, "evaluators": 2}
+"""Built-in packages that count by subpackage: a change in TOML's leaves JSON's results alone."""
+SOURCES = ("*.py", "*.c", "*.toml", "*.json")
+
+
+def made_by(components: Iterable[Maker], packages: Iterable[str] = ()) -> dict[str, str]:
+    """The identity of components, instances or classes, of the files they read, and of packages."""
+    found: dict[str, str] = {}
+    for kind, each in components:
+        what = f"{kind.removesuffix('s')} {each.name}"
+        found[what] = identity(kind, each.name)
+        for option, path in _files(each):
+            found[f"{what}: {option}"] = file_digest(path)
+    return found | {f"package {name}": source_digest(name) for name in packages}
+
+
+def identity(kind: Kind, name: str) -> str:
+    """A registered component's distribution and version, and a hash of its package's source."""
+    known = plugins.registry()[kind][name]
+    source = source_digest(_package(known.component.__module__))
+    return f"{known.distribution} {version(known.distribution)}, source {source}"
+
+
+def distributions() -> dict[str, str]:
+    """The distributions that bring components, with their versions."""
+    names = {each.distribution for known in plugins.registry().values() for each in known.values()}
+    return {name: version(name) for name in sorted(names)}
+
+
+def version(distribution: str) -> str:
+    """A distribution's version; `unknown` where its metadata are not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@functools.cache
+def source_digest(package: str) -> str:
+    """The first 16 digits of the SHA-256 of a module's file, or of a package's source files.
+
+    `harness` stands for its own modules, without its subpackages.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return "unknown"
+    place = Path(spec.origin)
+    if place.name != "__init__.py":
+        return file_digest(place)[:16]
+    folder = place.parent
+    search = folder.glob if package == "harness" else folder.rglob
+    files = sorted({path for pattern in SOURCES for path in search(pattern)})
+    return digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})[:16]
+
+
+def _package(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[: LEVELS.get(parts[0], 1)])
+
+
+def _files(component: Any) -> Iterator[tuple[str, Path]]:
+    """The options of a component that name a file or a folder which exists."""
+    for option in () if isinstance(component, type) else type(component).model_fields:
+        value = getattr(component, option)
+        several = value if isinstance(value, tuple | list) else [value]
+        for each in several:
+            if isinstance(each, Path) and each.exists():
+                yield (option if len(several) == 1 else f"{option} {each}"), each

@@ -1,0 +1,182 @@
+"""An adapter's folder is enough to use it: copied elsewhere it gives the same completions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from harness.cli import main
+from harness.contracts import BUILTIN_MODEL, ModelOptions, TrainedOn, trained_on
+from harness.engine.adapters import differences
+from harness.engine.gguf import BUILTIN_SHA256
+from harness.errors import ModelError
+from harness.files import quick_digest
+from harness.run.sources import config_for
+from tests.test_training import CONFIG, trained
+from tests.tiny import tiny_model
+
+DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder after training on NF4 weights."""
+    folder = tmp_path_factory.mktemp("tiny")
+    text = CONFIG.format(model=tiny_model(folder / "model")).replace('"lora"', '"qlora"')
+    (folder / "tiny.toml").write_text(text)
+    return trained(folder / "tiny.toml", folder / "run", "eval.max_new_tokens=7")
+
+
+@pytest.fixture
+def copied(out: Path, tmp_path: Path) -> Path:
+    """The adapter alone, far from its run."""
+    return Path(shutil.copytree(out / "adapter", tmp_path / "elsewhere"))
+
+
+def evaluated(adapter: Path, dump: Path, *more: str) -> Result:
+    data = dump.parent / "data.jsonl"
+    shutil.copy("data/examples/eval.jsonl", data)
+    command = ["eval", "--adapter", str(adapter), "--data", str(data), "--num-prompts", "3"]
+    return CliRunner().invoke(main, [*command, "--dump-jsonl", str(dump), *more])
+
+
+def test_the_folder_says_what_it_needs(out: Path) -> None:
+    told = trained_on(out / "adapter")
+    assert told is not None
+    model = out.parent / "model"
+    assert (told.base, told.base_sha256) == (str(model), quick_digest(model))
+    assert (told.quantization, told.stop_token) == ("nf4", "<|end|>")
+    assert told.backend == {"backend": "transformers", "max_new_tokens": 7}
+    peft = json.loads((out / "adapter" / "adapter_config.json").read_text())
+    assert peft["base_model_name_or_path"] == str(model)
+    card = (out / "adapter" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: peft\ntags:\n- fmtharness\n")
+    assert "| base weights | NF4, double-quantized |" in card
+    assert "generator `tasks`, 24 Examples, seed 0" in card
+
+
+def test_peft_loads_it_by_what_its_config_says(out: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoTokenizer
+
+    loaded: Any = AutoPeftModelForCausalLM.from_pretrained(out / "adapter")
+    assert any("lora_A" in name for name, _ in loaded.named_parameters())
+    tokenizer = AutoTokenizer.from_pretrained(out / "adapter")
+    own = AutoTokenizer.from_pretrained(out.parent / "model")
+    assert tokenizer.chat_template == own.chat_template
+
+
+def test_a_copy_gives_the_same_completions(out: Path, copied: Path, tmp_path: Path) -> None:
+    files = []
+    for adapter in (out / "adapter", copied):
+        files.append(tmp_path / f"{adapter.name}.jsonl")
+        done = evaluated(adapter, files[-1])
+        assert done.exit_code == 0, done.output
+        assert "trained" not in done.stderr
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert files[0].read_bytes().count(b"\n") == 3
+
+
+def test_a_use_that_differs_is_told(copied: Path, tmp_path: Path) -> None:
+    other = tiny_model(tmp_path / "other", seed=5)
+    settings = ["--set", "model.quantization=none", "--model", str(other)]
+    done = evaluated(copied, tmp_path / "dump.jsonl", *settings)
+    assert done.exit_code == 0, done.output
+    assert "whose weights are not those of this one" in done.stderr
+    assert "trained on nf4 weights, and used on unquantized weights" in done.stderr
+
+
+def test_the_runs_config_is_not_obeyed(out: Path, tmp_path: Path) -> None:
+    """Its generator may be a plugin that is gone, and an adapter needs none."""
+    run = tmp_path / "run"
+    shutil.copytree(out / "adapter", run / "adapter")
+    (run / "config.toml").write_text('[data]\ngenerator = "gone"\n[eval]\nnum_prompts = 1\n')
+    done = evaluated(run / "adapter", tmp_path / "dump.jsonl")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "dump.jsonl").read_text().count("\n") == 3
+
+
+def test_a_base_that_is_not_here_is_named(copied: Path) -> None:
+    told = json.loads((copied / "fmtharness.json").read_text())
+    (copied / "fmtharness.json").write_text(json.dumps({**told, "base": "/nowhere/model"}))
+    with pytest.raises(ModelError, match=r"trained on /nowhere/model, which is not here; name the"):
+        config_for(None, copied)
+    assert config_for(None, copied, model=BUILTIN_MODEL).model.name == BUILTIN_MODEL
+
+
+def test_the_adapter_of_another_tool(copied: Path) -> None:
+    (copied / "fmtharness.json").unlink()
+    base = json.loads((copied / "adapter_config.json").read_text())["base_model_name_or_path"]
+    found = config_for(None, copied).model
+    assert (found.name, found.quantization) == (base, "none")
+    assert config_for(None, copied, ["model.quantization=nf4"]).model.quantization == "nf4"
+    assert "does not say which base" in differences(None, found, "float32")[0]
+
+
+def test_a_file_that_is_broken_is_one_sentence(copied: Path) -> None:
+    (copied / "fmtharness.json").write_text("{")
+    with pytest.raises(ModelError, match=r"fmtharness\.json: .*remove the file"):
+        config_for(None, copied)
+
+
+TOLD = TrainedOn(
+    base=BUILTIN_MODEL,
+    base_sha256=BUILTIN_SHA256,
+    quantization="nf4",
+    precision="bfloat16",
+    template_sha256="",
+    stop_token="",
+)
+
+
+def test_differences() -> None:
+    def found(precision: str = "bfloat16", **options: Any) -> list[str]:
+        return differences(TOLD, ModelOptions.model_validate(options), precision)
+
+    assert found(quantization="nf4") == []
+    assert found(quantization="nf4", name="owner/other") == [
+        f"trained on the base {BUILTIN_MODEL}, and used on owner/other"
+    ]
+    assert found(quantization="nf4", precision="float32") == [
+        "trained in bfloat16, and used in float32"
+    ]
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_built_in_base_is_found_by_its_name_with_another_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = ("data.n_train=16", "train.num_train_epochs=1", "train.n_format_eval_prompts=1")
+    small = [part for step in steps for part in ("--set", step)]
+    done = CliRunner().invoke(main, ["train", "--out", str(tmp_path / "run"), *small])
+    assert done.exit_code == 0, done.output
+    first = evaluated(tmp_path / "run" / "adapter", tmp_path / "here.jsonl")
+    shutil.move(tmp_path / "run" / "adapter", tmp_path / "moved")
+    shutil.rmtree(tmp_path / "run")
+    monkeypatch.setenv("FMTHARNESS_CACHE", str(tmp_path / "cache"))
+    second = evaluated(tmp_path / "moved", tmp_path / "there.jsonl")
+    assert (first.exit_code, second.exit_code) == (0, 0), second.output
+    assert (tmp_path / "here.jsonl").read_bytes() == (tmp_path / "there.jsonl").read_bytes()
+    told = json.loads((tmp_path / "moved" / "adapter_config.json").read_text())
+    assert told["base_model_name_or_path"] == BUILTIN_MODEL
+    card = (tmp_path / "moved" / "README.md").read_text()
+    assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct\n" in card
+
+
+def test_the_first_line_says_what_a_result_was_made_with(copied: Path, tmp_path: Path) -> None:
+    done = evaluated(copied, tmp_path / "dump.jsonl")
+    base = Path(json.loads((copied / "fmtharness.json").read_text())["base"])
+    assert done.stdout.splitlines()[0] == (
+        f"base {base} (nf4), adapter {copied}, device {DEVICE}, 3 prompts of "
+        f"{tmp_path / 'data.jsonl'}"
+    )
+    as_json = evaluated(copied, tmp_path / "dump.jsonl", "--json")
+    assert json.loads(as_json.stdout)
+    assert f"base {base} (nf4), adapter" in as_json.stderr

@@ -1,0 +1,193 @@
+"""Training and generation see the same prompts, by two independent sides; a planted fault shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from msgspec import structs
+
+from harness.backends import transformers as backend
+from harness.cli import main
+from harness.engine import encoding
+from harness.engine.encoding import Encoded, encode_example, encode_prompt, stop_token
+from harness.engine.parity import certify
+from harness.errors import ParityError
+from harness.records import Completion, Example, Message, ids_digest, read_records, write_records
+from harness.run import stages
+from tests.test_training import CONFIG
+from tests.tiny import tiny_model
+from trainers import loop
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_model(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(CONFIG.format(model=tiny_model(tmp_path / "model")))
+    return path
+
+
+EXAMPLES = [
+    Example(
+        id=f"train-{index}",
+        prompt=(Message("system", "Use JSON. "), Message("user", f"x is {text}\n")),
+        completion=json.dumps({"x": text}, ensure_ascii=False),
+        format="json",
+        value={"x": text},
+    )
+    for index, text in enumerate(["Ada", "Ångström", "名前", 'a "b"'])
+]
+
+
+def rows_of(tokenizer: Any) -> list[Encoded]:
+    return [encode_example(tokenizer, each, stop_token(tokenizer)) for each in EXAMPLES]
+
+
+def fed(tokenizer: Any, change: Any = lambda ids: ids) -> dict[str, Completion]:
+    """What a backend reports that feeds the first two prompts, changed."""
+    found = {}
+    for each in EXAMPLES[:2]:
+        ids = change(encode_prompt(tokenizer, each.prompt))
+        found[each.id] = Completion(
+            example_id=each.id, text="", prompt_sha256=ids_digest(ids), prompt_tokens=len(ids)
+        )
+    return found
+
+
+def test_the_certificate_counts_what_it_compared(tokenizer: Any) -> None:
+    found = certify(tokenizer, EXAMPLES, rows_of(tokenizer), fed(tokenizer), backend="local")
+    assert (found["examples"], found["compared"], found["backend"]) == (4, 2, "local")
+    assert "not_compared" not in found
+    silent = {"train-0": Completion(example_id="train-0", text="")}
+    for nothing in (silent, {}):
+        found = certify(tokenizer, EXAMPLES, rows_of(tokenizer), nothing, backend="server")
+        assert found["compared"] == 0
+        assert found["not_compared"].startswith("backend 'server' reports no token ids")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ids: [0, *ids], "it puts the EOS token '<|end|>' in front of the prompt"),
+        (lambda ids: [*ids, 0], "it appends the EOS token '<|end|>' to the prompt"),
+        (lambda ids: [*ids, 9, 9], "it feeds 26 tokens, and the training row begins with 24"),
+    ],
+)
+def test_a_backend_that_feeds_other_ids_is_refused(tokenizer: Any, change: Any, said: str) -> None:
+    with pytest.raises(
+        ParityError, match=r"Example train-0: .* than backend 'local' feeds"
+    ) as error:
+        certify(tokenizer, EXAMPLES, rows_of(tokenizer), fed(tokenizer, change), backend="local")
+    assert str(error.value).endswith(said)
+
+
+def test_rows_without_their_end_are_refused(tokenizer: Any) -> None:
+    rows = [Encoded(row.ids[:-1], row.prompt_length) for row in rows_of(tokenizer)]
+    with pytest.raises(ParityError, match="train-0: its training row does not end with the stop"):
+        certify(tokenizer, EXAMPLES, rows, {}, backend="local")
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "said"),
+    [
+        ("Lowercase", '\'{"x": "ada"}\' where \'{"x": "Ada"}\' should be'),
+        ("StripAccents", '\'{"x": "Angstrom"}\' where \'{"x": "Ångström"}\' should be'),
+    ],
+)
+def test_a_tokenizer_that_loses_text_is_refused(tmp_path: Path, normalizer: str, said: str) -> None:
+    from tokenizers import normalizers
+    from transformers import AutoTokenizer
+
+    lossy: Any = AutoTokenizer.from_pretrained(tiny_model(tmp_path))
+    parts = [normalizers.NFD()] if normalizer == "StripAccents" else []
+    parts.append(getattr(normalizers, normalizer)())
+    lossy.backend_tokenizer.normalizer = normalizers.Sequence(parts)
+    with pytest.raises(ParityError, match="the tokenizer loses text, refusing to train") as error:
+        certify(lossy, EXAMPLES, rows_of(lossy), {}, backend="local")
+    assert said in str(error.value)
+
+
+def run(config: Path, *arguments: str) -> Any:
+    return CliRunner().invoke(main, [*arguments, str(config), "--out", str(config.parent / "out")])
+
+
+def test_a_run_certifies_what_its_backend_fed(config: Path) -> None:
+    done = run(config, "train")
+    assert done.exit_code == 0, done.output
+    out = config.parent / "out"
+    found = json.loads((out / "manifest.json").read_text())["stages"]["train"]["certificate"]
+    assert (found["examples"], found["compared"], found["backend"]) == (24, 4, "transformers")
+    rows = list(read_records(out / "completions" / "parity.jsonl", Completion))
+    assert [row.example_id for row in rows] == [f"train-{index}" for index in range(4)]
+    assert all(row.arm == "base" and row.prompt_sha256 for row in rows)
+    assert "parity not proved" not in done.output
+
+
+def test_a_template_that_trims_in_training_is_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trimmed(tokenizer: Any, example: Example, stop_id: int) -> Encoded:
+        turns = tuple(structs.replace(m, content=m.content.strip(" .")) for m in example.prompt)
+        return encode_example(tokenizer, structs.replace(example, prompt=turns), stop_id)
+
+    monkeypatch.setattr(loop, "encode_example", trimmed)
+    done = run(config, "train")
+    assert done.exit_code == 2
+    assert "error: Example train-0: training would begin with other token ids" in done.stderr
+    assert "the template of training differs: it changes the prompt" in done.stderr
+    assert not (config.parent / "out" / "adapter").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("eos", "it puts the EOS token '<|end|>' in front of the prompt"),
+        ("trim", "it trims the messages of the prompt"),
+    ],
+)
+def test_a_fault_of_the_backend_alone_is_refused(
+    config: Path, fault: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = encoding.encode_prompt
+
+    def planted(tokenizer: Any, prompt: Sequence[Message]) -> list[int]:
+        if fault == "eos":
+            return [0, *own(tokenizer, prompt)]
+        return own(tokenizer, [structs.replace(m, content=m.content.strip()) for m in prompt])
+
+    complete_with = backend.complete_with
+
+    def faulty(*arguments: Any, **named: Any) -> Any:
+        with monkeypatch.context() as patch:  # training has the function as it was
+            patch.setattr(encoding, "encode_prompt", planted)
+            yield from complete_with(*arguments, **named)
+
+    write = stages.write_data
+
+    def with_blanks(config: Any, folder: Path) -> list[Path]:
+        files = write(config, folder)
+        rows = list(read_records(folder / "train.jsonl", Example))
+        blank = [
+            structs.replace(r, prompt=(*r.prompt[:-1], Message("user", r.prompt[-1].content + " ")))
+            for r in rows
+        ]
+        write_records(folder / "train.jsonl", blank)
+        return files
+
+    monkeypatch.setattr(backend, "complete_with", faulty)
+    monkeypatch.setattr(stages, "write_data", with_blanks)
+    done = run(config, "train")
+    assert done.exit_code == 2, done.output
+    assert "than backend 'transformers' feeds, refusing to train" in done.stderr
+    assert said in done.stderr
