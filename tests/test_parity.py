@@ -92,6 +92,19 @@ def test_a_backend_that_feeds_other_ids_is_refused(tokenizer: Any, change: Any, 
     assert str(error.value).endswith(said)
 
 
+def test_a_backend_that_adds_bos_is_refused(tokenizer: Any) -> None:
+    tokenizer.bos_token = "<|system|>"
+    try:
+        added = fed(tokenizer, lambda ids: [tokenizer.bos_token_id, *ids])
+        with pytest.raises(ParityError, match="it puts the BOS token '<.system.>' in front of"):
+            certify(tokenizer, EXAMPLES, rows_of(tokenizer), added, backend="local")
+        rows = [Encoded([3, *row.ids], row.prompt_length + 1) for row in rows_of(tokenizer)]
+        with pytest.raises(ParityError, match="it lacks the BOS token '<.system.>' in front of"):
+            certify(tokenizer, EXAMPLES, rows, fed(tokenizer), backend="local")
+    finally:
+        tokenizer.bos_token = None
+
+
 def test_rows_without_their_end_are_refused(tokenizer: Any) -> None:
     rows = [Encoded(row.ids[:-1], row.prompt_length) for row in rows_of(tokenizer)]
     with pytest.raises(ParityError, match="train-0: its training row does not end with the stop"):
