@@ -119,7 +119,8 @@ def test_the_best_checkpoint_follows_dev_and_the_table_is_of_eval(
     monkeypatch.setattr("harness.backends.transformers.complete_with", complete)
     with RunFolder.open(tmp_path, load_config(config)) as run:
         tallies = stages.run_all(run)
-    assert asked == [("eval", 4), *[("dev", 2)] * 4, ("eval", 4)]
+    # The base also answers four train prompts, for the proof of parity.
+    assert asked == [("eval", 4 + 4), *[("dev", 2)] * 4, ("eval", 4)]
     assert run.manifest["stages"]["train"]["best_step"] == 4
     chosen = tmp_path / "checkpoints/step-4/adapter_model.safetensors"
     assert (tmp_path / ADAPTER).read_bytes() == chosen.read_bytes()

@@ -96,10 +96,10 @@ def test_a_backend_that_adds_bos_is_refused(tokenizer: Any) -> None:
     tokenizer.bos_token = "<|system|>"
     try:
         added = fed(tokenizer, lambda ids: [tokenizer.bos_token_id, *ids])
-        with pytest.raises(ParityError, match="it puts the BOS token '<.system.>' in front of"):
+        with pytest.raises(ParityError, match=r"it puts the BOS token '<.system.>' in front of"):
             certify(tokenizer, EXAMPLES, rows_of(tokenizer), added, backend="local")
         rows = [Encoded([3, *row.ids], row.prompt_length + 1) for row in rows_of(tokenizer)]
-        with pytest.raises(ParityError, match="it lacks the BOS token '<.system.>' in front of"):
+        with pytest.raises(ParityError, match=r"it lacks the BOS token '<.system.>' in front of"):
             certify(tokenizer, EXAMPLES, rows, fed(tokenizer), backend="local")
     finally:
         tokenizer.bos_token = None
