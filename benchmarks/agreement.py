@@ -106,6 +106,8 @@ def _fast(
         evaluators=config.evaluators,
         dev_examples=examples[:1],
         inputs="",
+        backend="transformers",
+        fed={},
         complete=complete_with,
     )
     return losses, trainer.train(examples, run)

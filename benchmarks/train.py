@@ -340,6 +340,8 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
             evaluators=config.evaluators,
             dev_examples=dev,
             inputs="",
+            backend="transformers",
+            fed={},
             complete=complete_with,
         )
         began = time.perf_counter()
