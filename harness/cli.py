@@ -84,6 +84,7 @@ def _opened(
     finished run needs neither.
     """
     from harness.commands import paths
+    from harness.files import on_disk
     from harness.run.folder import RunFolder
 
     where, resolved = _resolved(config, overrides, out)
@@ -93,7 +94,7 @@ def _opened(
     trained = (where / "adapter").is_dir() and paths.model_of(where) == resolved.model.name
     if not only_data and not (begun and trained):
         needs_model_for_run(resolved)
-    reads = [("CONFIG", config), ("the model", paths.on_disk(resolved.model.name))]
+    reads = [("CONFIG", config), ("the model", on_disk(resolved.model.name))]
     paths.not_read([*reads, *paths.files_of(where)], [("--out-md", out_md)])
     paths.not_foreign(where)
     with RunFolder.open(where, resolved) as run:

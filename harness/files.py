@@ -30,6 +30,12 @@ def shipped(name: str) -> Path:
     return (_PACKED if _PACKED.is_dir() else _CHECKOUT) / name
 
 
+def on_disk(name: str) -> Path | None:
+    """The folder or file that a model's name leads to; None for a hub id."""
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves ~nobody as it is
+    return path if path.exists() else None
+
+
 def cache_folder() -> Path:
     """Where converted models live: $FMTHARNESS_CACHE, else the user's cache folder."""
     if chosen := os.environ.get("FMTHARNESS_CACHE"):

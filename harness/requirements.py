@@ -52,13 +52,13 @@ def needs_for_run(command: str | None, config: Config) -> None:
 
     Those of a plugin may need none of them.
     """
-    if _loads_models(config.trainer) or _loads_models(config.backend):
+    if loads_models(config.trainer) or loads_models(config.backend):
         needs(command, "torch", "transformers", "peft")
 
 
 def needs_model_for_run(config: Config) -> None:
     """Raise ModelError if the built-in trainers or backend would not find the config's model."""
-    if _loads_models(config.trainer) or _loads_models(config.backend):
+    if loads_models(config.trainer) or loads_models(config.backend):
         needs_model(config.model.name)
 
 
@@ -68,8 +68,8 @@ def needs_for_backend(backend: Backend, model: str, adapter: Path | None) -> Non
     A plugin's backend may call its models as it likes, and have adapters of its own kind.
     """
     if adapter is not None:
-        needs_adapter(adapter, peft=_loads_models(backend))
-    if _loads_models(backend):
+        needs_adapter(adapter, peft=loads_models(backend))
+    if loads_models(backend):
         needs_model(model)
 
 
@@ -127,7 +127,7 @@ def explained(command: str | None, error: ModuleNotFoundError) -> str:
     return _sentence(command, module)
 
 
-def _loads_models(component: object) -> bool:
+def loads_models(component: object) -> bool:
     """Whether it is a built-in trainer or backend, which load local models."""
     module = type(component).__module__
     return module.partition(".")[0] == "trainers" or module == "harness.backends.transformers"

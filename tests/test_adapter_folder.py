@@ -7,19 +7,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
 from harness.cli import main
-from harness.contracts import BUILTIN_MODEL, ModelOptions, TrainedOn, trained_on
+from harness.contracts import BUILTIN_MODEL, TrainedOn, trained_on
 from harness.engine.adapters import differences
 from harness.engine.gguf import BUILTIN_SHA256
 from harness.errors import ModelError
 from harness.files import quick_digest
 from harness.run.sources import config_for
-from tests.test_training import CONFIG, trained
-from tests.tiny import tiny_model
+from tests.test_training import trained
+from tests.tiny import CONFIG, tiny_model
 
 DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
 
@@ -116,7 +117,7 @@ def test_the_adapter_of_another_tool(copied: Path) -> None:
     found = config_for(None, copied).model
     assert (found.name, found.quantization) == (base, "none")
     assert config_for(None, copied, ["model.quantization=nf4"]).model.quantization == "nf4"
-    assert "does not say which base" in differences(None, found, "float32")[0]
+    assert "does not say which base" in differences(None, TOLD)[0]
 
 
 def test_a_file_that_is_broken_is_one_sentence(copied: Path) -> None:
@@ -136,16 +137,37 @@ TOLD = TrainedOn(
 
 
 def test_differences() -> None:
-    def found(precision: str = "bfloat16", **options: Any) -> list[str]:
-        return differences(TOLD, ModelOptions.model_validate(options), precision)
+    def found(**changed: Any) -> list[str]:
+        return differences(TOLD, msgspec.structs.replace(TOLD, **changed))
 
-    assert found(quantization="nf4") == []
-    assert found(quantization="nf4", name="owner/other") == [
+    assert found() == []
+    assert found(base="owner/other", base_sha256=None) == [
         f"trained on the base {BUILTIN_MODEL}, and used on owner/other"
     ]
-    assert found(quantization="nf4", precision="float32") == [
-        "trained in bfloat16, and used in float32"
-    ]
+    assert found(base="/elsewhere/the-same") == []
+    assert found(precision="float32") == ["trained in bfloat16, and used in float32"]
+    assert found(template_sha256="1") == ["trained with another chat template"]
+    assert found(stop_token="</s>") == ["trained to end with '', and used with '</s>'"]
+    hub = msgspec.structs.replace(TOLD, base="a/b", base_sha256=None, revision="1c")
+    other = msgspec.structs.replace(hub, revision="2d")
+    assert differences(hub, other) == ["trained on commit 1c, and used on 2d"]
+
+
+def test_a_template_that_was_edited_in_the_folder_is_told(copied: Path, tmp_path: Path) -> None:
+    template = copied / "chat_template.jinja"
+    template.write_text(template.read_text() + " ")
+    done = evaluated(copied, tmp_path / "dump.jsonl")
+    assert done.exit_code == 0, done.output
+    assert f"adapter {copied}: trained with another chat template" in done.stderr
+
+
+def test_the_card_s_code_loads_the_adapter(copied: Path) -> None:
+    card = (copied / "README.md").read_text()
+    code = card.split("```python\n")[1].split("```")[0].replace("FOLDER", str(copied))
+    loaded: dict[str, Any] = {}
+    exec(code, loaded)
+    assert any("lora_A" in name for name, _ in loaded["model"].named_parameters())
+    assert type(loaded["base"].model.layers[0].mlp.up_proj.base_layer).__name__ == "Linear4bit"
 
 
 @pytest.mark.model

@@ -11,7 +11,7 @@ import pytest
 
 from harness.config import Config, load_config
 from harness.errors import UserError
-from harness.files import digest, file_digest
+from harness.files import digest, file_digest, on_disk
 from harness.run.folder import RunFolder, default_folder
 from tests.fakes import ROOT
 
@@ -158,3 +158,9 @@ def test_digests(tmp_path: Path) -> None:
     before = file_digest(tmp_path)
     (tmp_path / "f").rename(tmp_path / "g")
     assert file_digest(tmp_path) != before
+
+
+def test_what_lies_on_disk(tmp_path: Path) -> None:
+    assert on_disk(str(tmp_path)) == tmp_path
+    for name in ("owner/model", "~no-such-user/model", str(tmp_path / "none")):
+        assert on_disk(name) is None

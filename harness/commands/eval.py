@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.commands.paths import KEPT, not_read, on_disk
+from harness.commands.paths import KEPT, not_read
 from harness.config import QUICK, Config, implied
 from harness.contracts import Evaluator, formats_of, needs_example
 from harness.errors import UserError
-from harness.files import atomic_file, shipped
+from harness.files import atomic_file, on_disk, shipped
 from harness.formats import DEFAULT_FORMAT
 from harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
 from harness.judging.tally import Tally

@@ -8,7 +8,6 @@ A file that an option names is written over otherwise: the user named it.
 
 from __future__ import annotations
 
-import os
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -64,12 +63,6 @@ def has_begun(folder: Path) -> None:
             f"{folder} is no run's folder, since it has no {MANIFEST}{near}; "
             f"`fmtharness run --out {shlex.quote(str(folder))}` makes one"
         )
-
-
-def on_disk(model: str) -> Path | None:
-    """A model's folder or file; None for a hub id."""
-    path = Path(os.path.expanduser(model))  # noqa: PTH111 - leaves ~nobody as it is
-    return path if path.exists() else None
 
 
 def files_of(run: Path) -> Iterator[tuple[str, Path]]:

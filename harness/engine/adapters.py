@@ -1,8 +1,9 @@
 """Adapters: put on a loaded base, and what they depend on.
 
-state, tokenizer = state_of(ModelOptions())     TrainedOn(base="smollm2-135m-instruct", ...)
-model = with_adapter(base, Path("adapter"), ModelOptions(quantization="nf4"), patches)
-    adapter adapter: trained on nf4 weights and used on none     where that is so
+state = state_of(ModelOptions(), tokenizer, "bfloat16", None)
+    TrainedOn(base="smollm2-135m-instruct", base_sha256="b179...", quantization="none", ...)
+model = with_adapter(base, Path("adapter"), state, patches)
+    says "adapter adapter: trained on nf4 weights, and used on unquantized weights" if that is so
 """
 
 from __future__ import annotations
@@ -17,23 +18,25 @@ from harness.engine.gguf import BUILTIN_SHA256
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
 from harness.errors import ModelError
-from harness.files import quick_digest
+from harness.files import on_disk, quick_digest
 from harness.progress import say
+from harness.requirements import needs_adapter
 
 
-def state_of(options: ModelOptions, tokenizer: Any, precision: str) -> TrainedOn:
-    """What an adapter depends on that is trained with these options.
+def state_of(
+    options: ModelOptions, tokenizer: Any, precision: str, commit: str | None
+) -> TrainedOn:
+    """What an adapter depends on that is trained, or used, with these options.
 
-    `tokenizer` is the base's, `precision` the type that the model computes in.
+    `precision` is the type that the model computes in, `commit` that of a hub model.
     """
-    local, base = Path(options.name).expanduser(), options.name
-    revision, sha256 = options.revision, None
+    base, sha256, revision = options.name, None, options.revision
     if options.name == BUILTIN_MODEL:
         sha256 = BUILTIN_SHA256
-    elif local.exists():
+    elif (local := on_disk(options.name)) is not None:
         base, sha256 = str(local.resolve()), quick_digest(local)
     else:
-        revision = _commit(options) or revision
+        revision = commit or revision
     return TrainedOn(
         base=base,
         revision=revision,
@@ -45,27 +48,8 @@ def state_of(options: ModelOptions, tokenizer: Any, precision: str) -> TrainedOn
     )
 
 
-def _commit(options: ModelOptions) -> str | None:
-    """The commit of a hub model in the local cache."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(
-        options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
-    )
-    return getattr(config, "_commit_hash", None)
-
-
-def tokenizer_folder(adapter: Path | None) -> Path | None:
-    """The adapter's folder if its tokenizer is the one that it was trained with."""
-    told = trained_on(adapter) if adapter else None
-    has_one = told and adapter and (adapter / "tokenizer_config.json").is_file()
-    return adapter if has_one else None
-
-
-def with_adapter(
-    model: Any, adapter: Path, options: ModelOptions, precision: str, patches: Patches
-) -> Any:
-    """The base with the adapter on it, fused; says where its use differs from its training.
+def with_adapter(model: Any, adapter: Path, state: TrainedOn, patches: Patches) -> Any:
+    """The base with the adapter on it, fused; says where this state differs from its training.
 
     Raises ModelError for a folder that is no adapter of this base.
     """
@@ -74,15 +58,14 @@ def with_adapter(
     from harness.engine.fused_layers import fuse
     from harness.engine.lora_linear import groups
 
-    if not (adapter / "adapter_config.json").is_file():
-        raise ModelError(f"adapter {str(adapter)!r}: the folder has no adapter_config.json")
+    needs_adapter(adapter)
     try:
         with quiet_transformers():
             adapted = PeftModel.from_pretrained(model, str(adapter))
     except (ValueError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {reason}") from error
-    for difference in differences(trained_on(adapter), options, precision):
+    for difference in differences(trained_on(adapter), state):
         say(f"adapter {adapter}: {difference}")
     fuse(adapted, patches)
     for group in groups(adapted):
@@ -90,27 +73,30 @@ def with_adapter(
     return adapted
 
 
-def differences(told: TrainedOn | None, options: ModelOptions, precision: str) -> list[str]:
+def differences(told: TrainedOn | None, state: TrainedOn) -> list[str]:
     """In which ways the adapter is used otherwise than it was trained, as sentences."""
     if told is None:
         return ["its folder does not say which base, quantization and template it was trained with"]
     found = []
-    local = Path(options.name).expanduser()
-    sha256 = quick_digest(local) if local.exists() else None
-    same_base = told.base in (options.name, str(local.resolve()))
-    if options.name == BUILTIN_MODEL:
-        sha256 = BUILTIN_SHA256
-    if sha256 and told.base_sha256 and sha256 != told.base_sha256:
-        found.append(f"trained on the base {told.base}, whose weights are not those of this one")
-    elif not same_base and not (sha256 and sha256 == told.base_sha256):
-        found.append(f"trained on the base {told.base}, and used on {options.name}")
-    if options.quantization != told.quantization:
+    if told.base_sha256 and state.base_sha256:
+        if told.base_sha256 != state.base_sha256:
+            found.append(
+                f"trained on the base {told.base}, whose weights are not those of this one"
+            )
+    elif told.base != state.base:
+        found.append(f"trained on the base {told.base}, and used on {state.base}")
+    elif told.revision != state.revision:
+        found.append(f"trained on commit {told.revision}, and used on {state.revision}")
+    if state.quantization != told.quantization:
         found.append(
-            f"trained on {_weights(told.quantization)}, and used on "
-            f"{_weights(options.quantization)}"
+            f"trained on {_weights(told.quantization)}, and used on {_weights(state.quantization)}"
         )
-    if precision != told.precision:
-        found.append(f"trained in {told.precision}, and used in {precision}")
+    if state.precision != told.precision:
+        found.append(f"trained in {told.precision}, and used in {state.precision}")
+    if state.template_sha256 != told.template_sha256:
+        found.append("trained with another chat template")
+    if state.stop_token != told.stop_token:
+        found.append(f"trained to end with {told.stop_token!r}, and used with {state.stop_token!r}")
     return found
 
 

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, TrainedOn, bytes_of
-from harness.engine.adapters import state_of, tokenizer_folder, with_adapter
+from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, TrainedOn, bytes_of, trained_on
+from harness.engine.adapters import state_of, with_adapter
 from harness.engine.gguf import resolve
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
@@ -60,7 +60,7 @@ def load_model(
         arguments["quantization_config"] = _nf4(dtype)
         arguments["device_map"] = {"": device}  # the default is a GPU if there is one
     try:
-        tokenizer = _tokenizer(str(tokenizer_folder(adapter) or source), options)
+        tokenizer = _tokenizer(_tokenizer_folder(adapter) or source, options)
         with quiet_transformers():
             model: Any = AutoModelForCausalLM.from_pretrained(
                 source, revision=options.revision, **arguments
@@ -82,16 +82,33 @@ def load_model(
         else:
             keep_training_layout(model, patches)
     if adapter is not None:
-        model = with_adapter(model, adapter, options, _name_of(dtype), patches)
+        commit = getattr(model.config, "_commit_hash", None)
+        state = state_of(options, tokenizer, _name_of(dtype), commit)
+        model = with_adapter(model, adapter, state, patches)
     model.requires_grad_(False)
     return Loaded(model.eval(), tokenizer)
 
 
-def state(options: ModelOptions) -> tuple[TrainedOn, Any]:
+def state_for(options: ModelOptions) -> tuple[TrainedOn, Any]:
     """What an adapter depends on that is trained with these options, and the base's tokenizer."""
-    tokenizer = _tokenizer(resolve(options.name), options)
-    precision = _name_of(_dtype(options, device_of(options)))
-    return state_of(options, tokenizer, precision), tokenizer
+    from transformers import AutoConfig
+
+    source = resolve(options.name)
+    tokenizer = _tokenizer(source, options)
+    config = AutoConfig.from_pretrained(
+        source, revision=options.revision, trust_remote_code=options.trust_remote_code
+    )
+    commit = getattr(config, "_commit_hash", None)
+    return state_of(
+        options, tokenizer, _name_of(_dtype(options, device_of(options))), commit
+    ), tokenizer
+
+
+def _tokenizer_folder(adapter: Path | None) -> str | None:
+    """The adapter's folder if it holds the tokenizer that it was trained with."""
+    if adapter is None or trained_on(adapter) is None:
+        return None
+    return str(adapter) if (adapter / "tokenizer_config.json").is_file() else None
 
 
 def _tokenizer(source: str, options: ModelOptions) -> Any:

@@ -44,13 +44,17 @@ A low-rank adapter for `{base}`, trained with fmtharness {version} to answer in 
 
 ```python
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer{more_imports}
 
-base = AutoModelForCausalLM.from_pretrained("{loadable}"{loading})
+base = AutoModelForCausalLM.from_pretrained("{loadable}"{quantized})
 model = PeftModel.from_pretrained(base, "FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 ```
 """
+
+NF4 = """, quantization_config=BitsAndBytesConfig(
+    load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
+)"""
 
 
 def describe(
@@ -60,9 +64,9 @@ def describe(
     settings = adapter / "adapter_config.json"
     if not settings.is_file():
         return
-    from harness.engine.models import state
+    from harness.engine.models import state_for
 
-    told, tokenizer = state(config.model)
+    told, tokenizer = state_for(config.model)
     tokenizer.save_pretrained(adapter)
     backend = config.backend.model_dump(mode="json", exclude_defaults=True)  # type: ignore[attr-defined]
     told = msgspec.structs.replace(told, backend={"backend": config.backend.name, **backend})
@@ -81,16 +85,13 @@ def _card(
 ) -> str:
     builtin, local = told.base == BUILTIN_MODEL, Path(told.base).exists()
     loadable = HUB_ID_OF_BUILTIN if builtin else told.base
-    nf4 = (
-        "\n    , quantization_config=BitsAndBytesConfig(load_in_4bit=True, "
-        'bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)'
-    )
+    nf4 = told.quantization == "nf4"
     return CARD.format(
         front="" if local else f"base_model: {loadable}\n",
         name=config.name,
         base=told.base,
         revision=f" at `{told.revision}`" if told.revision else "",
-        quantization="NF4, double-quantized" if told.quantization == "nf4" else "not quantized",
+        quantization="NF4, double-quantized" if nf4 else "not quantized",
         precision=told.precision,
         trainer=config.trainer.name,
         steps=facts.get("best_step") or facts.get("steps", "?"),
@@ -100,6 +101,7 @@ def _card(
         n_train=config.data.n_train,
         seed=config.seed,
         loadable=loadable,
-        loading=nf4 if told.quantization == "nf4" else "",
+        more_imports=", BitsAndBytesConfig" if nf4 else "",
+        quantized=NF4 if nf4 else "",
         version=importlib.metadata.version("fmtharness"),
     )

@@ -12,7 +12,6 @@ names: `{"seed": "0", "[data]": "5c1f...", "generator tasks": "fmtharness 0.1.0,
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -25,7 +24,7 @@ from harness.config import OUTPUTS, Config
 from harness.errors import UserError
 from harness.files import atomic_file, digest, file_digest
 from harness.progress import say
-from harness.run.provenance import distributions
+from harness.run.provenance import distributions, version
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "pluggy")
 
@@ -191,13 +190,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """The versions of Python, fmtharness and the libraries that shape a run's numbers."""
-    found = {"python": platform.python_version()}
-    for library in ("fmtharness", *LIBRARIES):
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {library: version(library) for library in ("fmtharness", *LIBRARIES)}
+    installed = {library: known for library, known in found.items() if known is not None}
+    return {"python": platform.python_version(), **installed}
 
 
 def hardware() -> dict[str, Any]:

@@ -42,21 +42,21 @@ def identity(kind: Kind, name: str) -> str:
     """A registered component's distribution and version, and a hash of its package's source."""
     known = plugins.registry()[kind][name]
     source = source_digest(_package(known.component.__module__))
-    return f"{known.distribution} {version(known.distribution)}, source {source}"
+    return f"{known.distribution} {version(known.distribution) or 'unknown'}, source {source}"
 
 
 def distributions() -> dict[str, str]:
     """The distributions that bring components, with their versions."""
     names = {each.distribution for known in plugins.registry().values() for each in known.values()}
-    return {name: version(name) for name in sorted(names)}
+    return {name: version(name) or "unknown" for name in sorted(names)}
 
 
-def version(distribution: str) -> str:
-    """A distribution's version; `unknown` where its metadata are not installed."""
+def version(distribution: str) -> str | None:
+    """A distribution's version; None if it is not installed."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+        return None
 
 
 @functools.cache

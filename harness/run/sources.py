@@ -21,6 +21,7 @@ from harness.errors import DataError, ModelError
 from harness.files import shipped
 from harness.progress import say
 from harness.records import Completion, Example, read_records
+from harness.requirements import loads_models
 
 EXAMPLES = "data/examples/eval.jsonl"
 
@@ -55,10 +56,10 @@ def _settings_of(adapter: Path, model: str | None) -> list[str]:
     if told:
         found["model.quantization"] = told.quantization
         found["model.revision"] = told.revision if model is None else None
-        backend = told.backend.get("backend", "")
+        backend = told.backend.get("backend")
         if backend in plugins.registry()["backends"]:
             found |= {f"eval.{key}": value for key, value in told.backend.items()}
-        else:
+        elif backend is not None:
             say(f"adapter {adapter}: the backend {backend!r} of its run is not installed")
     return [f"{key}={json.dumps(value)}" for key, value in found.items() if value is not None]
 
@@ -114,7 +115,7 @@ def conditions(config: Config, adapter: Path | None, prompts: int, data: Path) -
 
 def _where(config: Config) -> str:
     """The device of a local model; the name of another backend."""
-    if type(config.backend).__module__ != "harness.backends.transformers":
+    if not loads_models(config.backend):
         return f"backend {config.backend.name}"
     from harness.engine.models import device_of
 

@@ -21,7 +21,7 @@ import msgspec
 from harness.config import Config
 from harness.contracts import CHOOSE_BY, Evaluator, Split, TrainingRun, rates_of
 from harness.errors import DataError, HarnessError, PluginError, StoppedError
-from harness.files import atomic_file, digest, file_digest, quick_digest
+from harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from harness.judging.tally import Tally, by_completion, tally
 from harness.judging.verdicts import judge
 from harness.judging.workers import dump_row
@@ -38,6 +38,8 @@ from harness.run.sources import completions_by, conditions
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
+SHAPE_ADAPTERS = ("harness", "harness.engine", "harness.backends", "harness.judging")
+"""Built-in packages whose code shapes an adapter, besides the trainer's and the evaluators'."""
 DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md")
 
 
@@ -146,7 +148,7 @@ def train(run: RunFolder) -> Path:
         "seed": str(config.seed),
         "train.jsonl": file_digest(run.data("train")),
         "dev.jsonl": file_digest(run.data("dev")),
-        **made_by(makers, packages=["harness.engine", "harness.backends", "harness.judging"]),
+        **made_by(makers, packages=SHAPE_ADAPTERS),
     }
     if run.is_current("train", inputs):
         say(f"train: {run.adapter} is up to date")
@@ -274,7 +276,7 @@ def made_with(run: RunFolder, arm: str) -> str:
 
 def _model_inputs(config: Config) -> dict[str, str]:
     found = {"[model]": digest(config.tables()["model"])}
-    if (local := Path(config.model.name).expanduser()).exists():
+    if (local := on_disk(config.model.name)) is not None:
         found["model files"] = quick_digest(local)
     return found
 
