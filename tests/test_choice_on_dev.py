@@ -15,29 +15,8 @@ from harness.contracts import Loaded
 from harness.records import Completion, Example, read_records
 from harness.run import stages
 from harness.run.folder import RunFolder
-from tests.tiny import tiny_model
+from tests.tiny import CONFIG, tiny_model
 
-CONFIG = """
-[data]
-families = {{ extract = 1.0 }}
-n_train = 24
-n_dev = 2
-n_eval = 4
-train_strictness = "easy"
-eval_strictness = "easy"
-[model]
-name = "{model}"
-[train]
-trainer = "lora"
-max_seq_length = 1024
-gradient_accumulation_steps = 4
-num_train_epochs = 2
-eval_steps = 4
-save_steps = 4
-format_eval_max_new_tokens = 4
-[eval]
-max_new_tokens = 4
-"""
 ADAPTER = "adapter/adapter_model.safetensors"
 
 

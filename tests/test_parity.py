@@ -19,8 +19,7 @@ from harness.engine.parity import certify
 from harness.errors import ParityError
 from harness.records import Completion, Example, Message, ids_digest, read_records, write_records
 from harness.run import stages
-from tests.test_training import CONFIG
-from tests.tiny import tiny_model
+from tests.tiny import CONFIG, tiny_model
 from trainers import loop
 
 
@@ -129,6 +128,14 @@ def test_a_tokenizer_that_loses_text_is_refused(tmp_path: Path, normalizer: str,
     with pytest.raises(ParityError, match="the tokenizer loses text, refusing to train") as error:
         certify(lossy, EXAMPLES, rows_of(lossy), {}, backend="local")
     assert said in str(error.value)
+
+
+def test_a_difference_in_the_first_character_is_shown(tokenizer: Any) -> None:
+    long = structs.replace(EXAMPLES[0], completion="[" + 80 * "x")
+    row = encode_example(tokenizer, long, stop_token(tokenizer))
+    other = [*row.ids[: row.prompt_length], 9, *row.ids[row.prompt_length + 1 :]]
+    with pytest.raises(ParityError, match=r"where '\[x+' should be"):
+        certify(tokenizer, [long], [Encoded(other, row.prompt_length)], {}, backend="local")
 
 
 def run(config: Path, *arguments: str) -> Any:

@@ -26,33 +26,9 @@ from safetensors.torch import load_file
 from harness.cli import main
 from harness.progress import say
 from tests.fakes import wait_for
-from tests.tiny import tiny_model
+from tests.tiny import CONFIG, tiny_model
 from trainers import loop
 
-CONFIG = """
-[data]
-families = {{ extract = 1.0 }}
-n_train = 24
-n_dev = 4
-n_eval = 4
-train_strictness = "easy"
-eval_strictness = "easy"
-[model]
-name = "{model}"
-[train]
-trainer = "lora"
-max_seq_length = 1024
-gradient_accumulation_steps = 4
-num_train_epochs = 2
-learning_rate = 1e-2
-logging_steps = 1
-eval_steps = 4
-save_steps = 2
-n_format_eval_prompts = 2
-format_eval_max_new_tokens = 4
-[eval]
-max_new_tokens = 4
-"""
 ADAPTER = "adapter/adapter_model.safetensors"
 STEPS = 12
 EXACT = not torch.cuda.is_available()

@@ -12,6 +12,32 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
+CONFIG = """
+[data]
+families = {{ extract = 1.0 }}
+n_train = 24
+n_dev = 4
+n_eval = 4
+train_strictness = "easy"
+eval_strictness = "easy"
+[model]
+name = "{model}"
+[train]
+trainer = "lora"
+max_seq_length = 1024
+gradient_accumulation_steps = 4
+num_train_epochs = 2
+learning_rate = 1e-2
+logging_steps = 1
+eval_steps = 4
+save_steps = 2
+n_format_eval_prompts = 2
+format_eval_max_new_tokens = 4
+[eval]
+max_new_tokens = 4
+"""
+"""A training of 12 steps on it; `model` is its folder."""
+
 
 def tiny_model(folder: Path, *, layers: int = 2, seed: int = 0) -> Path:
     """Write the model and its tokenizer; the same bytes for the same seed."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
@@ -84,8 +85,7 @@ def _check_labels(
     if text == example.completion:
         return
     pairs = zip(text, example.completion, strict=False)
-    at = next((i for i, (found, wanted) in enumerate(pairs) if found != wanted), 0)
-    at = at or min(len(text), len(example.completion))
+    at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     start = max(0, at - AROUND)
     raise ParityError(
         f"Example {example.id}: the tokenizer loses text, refusing to train: its completion comes "
@@ -113,7 +113,7 @@ def _faults(
             name = tokenizer.convert_ids_to_tokens(token)
             yield f"it puts the {kind} token {name!r} in front of the prompt", [token, *prompt]
             yield f"it appends the {kind} token {name!r} to the prompt", [*prompt, token]
-            if prompt[0] == token:
+            if prompt[:1] == [token]:
                 yield f"it lacks the {kind} token {name!r} in front of the prompt", prompt[1:]
     yield (
         "the template of training differs: it changes the prompt",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from harness.engine.kernels.choice import kernels
+from harness.engine.kernels.choice import kernels, rotate_half
 
 
 def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
@@ -16,7 +16,7 @@ def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
     if own := kernels(x):
         own.turn(x, x, cos, sin)
         return
-    by_sin = _rotate_half(x).mul_(sin.unsqueeze(1))
+    by_sin = rotate_half(x).mul_(sin.unsqueeze(1))
     x.mul_(cos.unsqueeze(1)).add_(by_sin)
 
 
@@ -25,10 +25,5 @@ def turn_back(gradient: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> N
     if own := kernels(gradient):
         own.turn(gradient, gradient, cos, sin, back=True)
         return
-    by_sin = _rotate_half(gradient * sin.unsqueeze(1))
+    by_sin = rotate_half(gradient * sin.unsqueeze(1))
     gradient.mul_(cos.unsqueeze(1)).sub_(by_sin)
-
-
-def _rotate_half(x: torch.Tensor) -> torch.Tensor:
-    first, second = x.chunk(2, -1)
-    return torch.cat([-second, first], -1)

@@ -112,7 +112,7 @@ def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
     x, cos, sin = randn(3, 24, 64), randn(3, 64), randn(3, 64)
     rotated, sine = x[:, :17].float(), sin[:, None].float()
     for back in (False, True):
-        rolled = -_rotate_half(rotated * sine) if back else _rotate_half(rotated) * sine
+        rolled = -rotate_half(rotated * sine) if back else rotate_half(rotated) * sine
         out = x.clone()
         kernels.turn(out[:, :17], out[:, :17], cos, sin, back=back)
         pairs.append(
@@ -130,6 +130,7 @@ def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
     return losses_agree and all(agree(found, expected.to(dtype)) for found, expected in pairs)
 
 
-def _rotate_half(x: torch.Tensor) -> torch.Tensor:
+def rotate_half(x: torch.Tensor) -> torch.Tensor:
+    """(-second half, first half) of the last dimension, as rotary position embeddings need it."""
     first, second = x.chunk(2, -1)
     return torch.cat([-second, first], -1)
