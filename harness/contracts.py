@@ -102,14 +102,16 @@ class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
     """The commit of a hub model."""
     base_sha256: str | None = None
     """Of the built-in model's GGUF file, or `quick_digest` of a local model's files."""
-    quantization: str
+    quantization: Literal["nf4", "none"]
     precision: str
     """The type that the model computed in, as torch calls it: bfloat16."""
     template_sha256: str
     """Of the chat template, which the tokenizer in the folder holds."""
     stop_token: str
-    backend: dict[str, Any] = {}
-    """The run's backend and its options that are not the defaults."""
+    backend: str = "transformers"
+    """The run's backend."""
+    backend_options: dict[str, Any] = {}
+    """Its options that are not the defaults."""
 
 
 def trained_on(adapter: Path) -> TrainedOn | None:

@@ -16,7 +16,7 @@ from harness.cli import main
 from harness.contracts import BUILTIN_MODEL, TrainedOn, trained_on
 from harness.engine.adapters import differences
 from harness.engine.gguf import BUILTIN_SHA256
-from harness.errors import ModelError
+from harness.errors import ConfigError, ModelError
 from harness.files import quick_digest
 from harness.run.sources import config_for
 from tests.test_training import trained
@@ -53,7 +53,7 @@ def test_the_folder_says_what_it_needs(out: Path) -> None:
     model = out.parent / "model"
     assert (told.base, told.base_sha256) == (str(model), quick_digest(model))
     assert (told.quantization, told.stop_token) == ("nf4", "<|end|>")
-    assert told.backend == {"backend": "transformers", "max_new_tokens": 7}
+    assert (told.backend, told.backend_options) == ("transformers", {"max_new_tokens": 7})
     peft = json.loads((out / "adapter" / "adapter_config.json").read_text())
     assert peft["base_model_name_or_path"] == str(model)
     card = (out / "adapter" / "README.md").read_text()
@@ -120,10 +120,43 @@ def test_the_adapter_of_another_tool(copied: Path) -> None:
     assert "does not say which base" in differences(None, TOLD)[0]
 
 
-def test_a_file_that_is_broken_is_one_sentence(copied: Path) -> None:
-    (copied / "fmtharness.json").write_text("{")
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"base": 5}', '{"quantization": "nf5"}'])
+def test_a_file_that_is_broken_is_one_sentence(copied: Path, text: str) -> None:
+    path = copied / "fmtharness.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, **json.loads(text)}) if text.endswith("}") else text)
     with pytest.raises(ModelError, match=r"fmtharness\.json: .*remove the file"):
         config_for(None, copied)
+
+
+@pytest.mark.parametrize("change", [{"backend": ["a"]}, {"backend_options": 5}])
+def test_a_backend_of_another_type_is_one_sentence(copied: Path, change: dict[str, Any]) -> None:
+    told = json.loads((copied / "fmtharness.json").read_text())
+    (copied / "fmtharness.json").write_text(json.dumps({**told, **change}))
+    with pytest.raises(ModelError, match=r"fmtharness\.json: Expected"):
+        config_for(None, copied)
+
+
+def test_a_fault_in_the_backend_s_options_names_the_folder(copied: Path) -> None:
+    told = json.loads((copied / "fmtharness.json").read_text())
+    options = {"backend_options": {"max_new_tokens": "many"}}
+    (copied / "fmtharness.json").write_text(json.dumps({**told, **options}))
+    with pytest.raises(ConfigError, match=r"elsewhere/fmtharness\.json: backend transformers max_"):
+        config_for(None, copied)
+
+
+def test_a_backend_that_is_gone_is_told(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads((copied / "fmtharness.json").read_text())
+    (copied / "fmtharness.json").write_text(json.dumps({**told, "backend": "gone"}))
+    assert config_for(None, copied).backend.name == "transformers"
+    assert "the backend 'gone' of its run is not installed" in capsys.readouterr().err
+
+
+def test_damaged_weights_are_one_sentence(copied: Path, tmp_path: Path) -> None:
+    (copied / "adapter_model.safetensors").write_bytes(b"")
+    done = evaluated(copied, tmp_path / "dump.jsonl")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"error: adapter '{copied}' does not fit this model: " in done.stderr
 
 
 TOLD = TrainedOn(

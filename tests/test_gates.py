@@ -431,7 +431,7 @@ def test_an_adapter_brings_the_backend_of_its_run(fakes: list[str]) -> None:
         precision="float32",
         template_sha256="",
         stop_token="",
-        backend={"backend": "echo"},
+        backend="echo",
     )
     Path("outputs/one/adapter/fmtharness.json").write_bytes(msgspec.json.encode(told))
     fakes.clear()

@@ -41,7 +41,7 @@ def state_of(
         base=base,
         revision=revision,
         base_sha256=sha256,
-        quantization=options.quantization,
+        quantization="nf4" if options.quantization == "nf4" else "none",
         precision=precision,
         template_sha256=hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
         stop_token=str(tokenizer.convert_ids_to_tokens(stop_token(tokenizer))),
@@ -54,6 +54,7 @@ def with_adapter(model: Any, adapter: Path, state: TrainedOn, patches: Patches) 
     Raises ModelError for a folder that is no adapter of this base.
     """
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     from harness.engine.fused_layers import fuse
     from harness.engine.lora_linear import groups
@@ -62,7 +63,7 @@ def with_adapter(model: Any, adapter: Path, state: TrainedOn, patches: Patches) 
     try:
         with quiet_transformers():
             adapted = PeftModel.from_pretrained(model, str(adapter))
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {reason}") from error
     for difference in differences(trained_on(adapter), state):

@@ -68,8 +68,8 @@ def describe(
 
     told, tokenizer = state_for(config.model)
     tokenizer.save_pretrained(adapter)
-    backend = config.backend.model_dump(mode="json", exclude_defaults=True)  # type: ignore[attr-defined]
-    told = msgspec.structs.replace(told, backend={"backend": config.backend.name, **backend})
+    options = config.backend.model_dump(mode="json", exclude_defaults=True)  # type: ignore[attr-defined]
+    told = msgspec.structs.replace(told, backend=config.backend.name, backend_options=options)
     with atomic_file(adapter / TRAINED_ON) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
     peft = json.loads(settings.read_text(encoding="utf-8"))

@@ -16,9 +16,10 @@ import msgspec
 
 from harness import plugins
 from harness.config import Config, load_config
-from harness.contracts import Backend, ModelOptions, trained_on
-from harness.errors import DataError, ModelError
+from harness.contracts import TRAINED_ON, Backend, ModelOptions, trained_on
+from harness.errors import ConfigError, DataError, ModelError
 from harness.files import shipped
+from harness.options import check
 from harness.progress import say
 from harness.records import Completion, Example, read_records
 from harness.requirements import loads_models
@@ -56,11 +57,15 @@ def _settings_of(adapter: Path, model: str | None) -> list[str]:
     if told:
         found["model.quantization"] = told.quantization
         found["model.revision"] = told.revision if model is None else None
-        backend = told.backend.get("backend")
-        if backend in plugins.registry()["backends"]:
-            found |= {f"eval.{key}": value for key, value in told.backend.items()}
-        elif backend is not None:
-            say(f"adapter {adapter}: the backend {backend!r} of its run is not installed")
+        if known := plugins.registry()["backends"].get(told.backend):
+            where = f"{adapter / TRAINED_ON}: backend {told.backend}"
+            _, faults = check(known.component, told.backend_options, where)
+            if faults:
+                raise ConfigError("\n".join(faults))
+            options = {"backend": told.backend, **told.backend_options}
+            found |= {f"eval.{key}": value for key, value in options.items()}
+        else:
+            say(f"adapter {adapter}: the backend {told.backend!r} of its run is not installed")
     return [f"{key}={json.dumps(value)}" for key, value in found.items() if value is not None]
 
 
