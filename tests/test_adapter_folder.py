@@ -20,7 +20,7 @@ from harness.errors import ConfigError, ModelError
 from harness.files import quick_digest
 from harness.run.sources import config_for
 from tests.test_training import trained
-from tests.tiny import CONFIG, tiny_model
+from tests.tiny import tiny_config, tiny_model
 
 DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
 
@@ -29,9 +29,8 @@ DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder after training on NF4 weights."""
     folder = tmp_path_factory.mktemp("tiny")
-    text = CONFIG.format(model=tiny_model(folder / "model")).replace('"lora"', '"qlora"')
-    (folder / "tiny.toml").write_text(text)
-    return trained(folder / "tiny.toml", folder / "run", "eval.max_new_tokens=7")
+    settings = ('train.trainer="qlora"', "eval.max_new_tokens=7")
+    return trained(tiny_config(folder), folder / "run", *settings)
 
 
 @pytest.fixture

@@ -15,17 +15,14 @@ from harness.contracts import Loaded
 from harness.records import Completion, Example, read_records
 from harness.run import stages
 from harness.run.folder import RunFolder
-from tests.tiny import CONFIG, tiny_model
+from tests.tiny import tiny_config
 
 ADAPTER = "adapter/adapter_model.safetensors"
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    path = folder / "tiny.toml"
-    path.write_text(CONFIG.format(model=tiny_model(folder / "model")))
-    return path
+    return tiny_config(tmp_path_factory.mktemp("tiny"))
 
 
 WATCHED = """

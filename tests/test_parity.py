@@ -19,7 +19,7 @@ from harness.engine.parity import certify
 from harness.errors import ParityError
 from harness.records import Completion, Example, Message, ids_digest, read_records, write_records
 from harness.run import stages
-from tests.tiny import CONFIG, tiny_model
+from tests.tiny import tiny_config, tiny_model
 from trainers import loop
 
 
@@ -32,9 +32,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(CONFIG.format(model=tiny_model(tmp_path / "model")))
-    return path
+    return tiny_config(tmp_path)
 
 
 EXAMPLES = [

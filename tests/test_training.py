@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from harness.cli import main
 from harness.progress import say
 from tests.fakes import wait_for
-from tests.tiny import CONFIG, tiny_model
+from tests.tiny import tiny_config
 from trainers import loop
 
 ADAPTER = "adapter/adapter_model.safetensors"
@@ -37,10 +37,7 @@ EXACT = not torch.cuda.is_available()
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    path = folder / "tiny.toml"
-    path.write_text(CONFIG.format(model=tiny_model(folder / "model")))
-    return path
+    return tiny_config(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

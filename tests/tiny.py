@@ -1,6 +1,7 @@
 """A tiny random model with a tokenizer of bytes, for what needs a whole training in a second.
 
-tiny_model(folder)  ->  the folder, as `model.name` takes it
+tiny_model(folder)    ->  the folder, as `model.name` takes it
+tiny_config(folder)   ->  folder/tiny.toml, which trains 12 steps on the model in folder/model
 """
 
 from __future__ import annotations
@@ -74,3 +75,10 @@ def tiny_model(folder: Path, *, layers: int = 2, seed: int = 0) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def tiny_config(folder: Path) -> Path:
+    """Write the model and the config of its training."""
+    path = folder / "tiny.toml"
+    path.write_text(CONFIG.format(model=tiny_model(folder / "model")))
+    return path
