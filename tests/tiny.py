@@ -7,6 +7,7 @@ tiny_config(folder)   ->  folder/tiny.toml, which trains 12 steps on the model i
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
@@ -40,11 +41,10 @@ max_new_tokens = 4
 """A training of 12 steps on it; `model` is its folder."""
 
 
-def tiny_model(folder: Path, *, layers: int = 2, seed: int = 0) -> Path:
-    """Write the model and its tokenizer; the same bytes for the same seed."""
-    import torch
+def tiny_tokenizer() -> Any:
+    """A tokenizer with one token per byte and four special ones; `<|end|>`, id 0, ends a turn."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = ["<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
@@ -59,9 +59,18 @@ def tiny_model(folder: Path, *, layers: int = 2, seed: int = 0) -> Path:
         additional_special_tokens=special[1:],
     )
     tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def tiny_model(folder: Path, *, layers: int = 2, seed: int = 0) -> Path:
+    """Write the model and its tokenizer; the same bytes for the same seed."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = tiny_tokenizer()
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=layers,
