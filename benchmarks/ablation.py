@@ -75,9 +75,9 @@ def _no_fused_mlps() -> None:
 def _head_everywhere() -> None:
     import torch
 
-    from trainers.step import loss
+    from trainers.step import forward, loss
 
-    def summed(model: Any, packed: Any, *, logits_bytes: int = 2**29) -> torch.Tensor:
+    def summed(model: Any, packed: Any, logits_bytes: int = 2**29) -> torch.Tensor:
         causal = loss._causal(model)
         head = causal.get_output_embeddings()
         hidden = loss._hidden(causal, packed)
@@ -91,7 +91,7 @@ def _head_everywhere() -> None:
         made: torch.Tensor = loss._HeadLoss.apply(hidden, head.weight, head.bias, labels, chunk)  # type: ignore[no-untyped-call]
         return made
 
-    _set("trainers.step.accumulator.summed_loss", summed)
+    _set("trainers.step.forward.FUSED", forward.FUSED._replace(loss=summed))
 
 
 def _one_row_a_pass() -> None:

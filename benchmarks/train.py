@@ -272,13 +272,14 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
     from harness.engine.patching import Patches
     from trainers.lora import QLora
     from trainers.step.adapter import AdapterWeights, adapted
+    from trainers.step.forward import replace_layers
     from trainers.step.passes import Passes
     from trainers.step.update import Update
 
     options = QLora(gradient_checkpointing="always")
     model = ModelOptions(name=spec["model"], quantization="nf4", dequantize="never")
     patches = Patches()
-    made = adapted(load_model(model, patches).model, options, patches)
+    made = replace_layers(adapted(load_model(model, patches).model, options, patches), patches)
     weights = AdapterWeights(made)
     update = Update(weights, options, None)
     passes = Passes(made, weights, options, None)

@@ -24,6 +24,7 @@ from trainers.attention.heads import Heads
 from trainers.batch.packed import Packed, Shape, pack, shape_of
 from trainers.lora import QLora
 from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.forward import replace_layers
 from trainers.step.gpu_passes import GpuPasses
 from trainers.step.graphs import Captured
 from trainers.step.loss import summed_loss
@@ -39,7 +40,7 @@ ROWS = [Encoded([5 + i, *range(20, 60 + 9 * i), 0], 12 + i) for i in range(5)]
 def model_of(folder: Path, **options: Any) -> Any:
     patches = Patches()
     loaded = load_model(ModelOptions(name=str(tiny_model(folder)), **options), patches)
-    model = adapted(loaded.model, QLora(), patches)
+    model = replace_layers(adapted(loaded.model, QLora(), patches), patches)
     generator = torch.Generator().manual_seed(5)
     for name, weight in sorted(model.named_parameters()):
         if "lora_" in name:

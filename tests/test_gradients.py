@@ -21,6 +21,7 @@ from harness.records import Example, Message
 from trainers.batch.tree import pack_tree
 from trainers.lora import QLora
 from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.forward import replace_layers
 from trainers.step.loss import summed_loss
 
 EXAMPLES = [
@@ -39,7 +40,7 @@ def drawn(options: ModelOptions) -> Loaded:
     """The model with an adapter whose weights are drawn, so that every tensor has a gradient."""
     patches = Patches()
     loaded = load_model(options, patches)
-    model = adapted(loaded.model, QLora(), patches)
+    model = replace_layers(adapted(loaded.model, QLora(), patches), patches)
     generator = torch.Generator().manual_seed(5)
     for name, weight in sorted(model.named_parameters()):
         if "lora_" in name:

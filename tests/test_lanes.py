@@ -18,6 +18,7 @@ from trainers.attention import dispatch
 from trainers.lora import Lora
 from trainers.step import lanes
 from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.forward import replace_layers
 from trainers.step.lanes import lanes_for, run_in_lanes
 from trainers.step.passes import Passes
 
@@ -46,7 +47,7 @@ def test_lanes_sum_up_to_the_same(
         Patches(),
     )
     options = Lora()
-    model = adapted(loaded.model, options, Patches())
+    model = replace_layers(adapted(loaded.model, options, Patches()), Patches())
     weights = AdapterWeights(model)
     weights.vector += 0.02 * torch.randn(len(weights.vector), generator=torch.manual_seed(0))
     weights.refresh()

@@ -10,14 +10,13 @@ import torch
 from harness.engine.encoding import Encoded
 from harness.engine.fused_layers import fuse_mlps
 from harness.engine.patching import Patches
-from harness.errors import UserError
 from trainers.attention import dispatch
 from trainers.attention.heads import Heads
 from trainers.attention.rows import attend_rows
 from trainers.batch.order import micro_batches
 from trainers.batch.packed import Packed, Shape, pack, shape_of
 from trainers.batch.tree import pack_tree
-from trainers.step.loss import certify, summed_loss
+from trainers.step.loss import summed_loss
 
 STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
 ROWS = [
@@ -136,67 +135,15 @@ def test_a_model_that_turns_a_part_of_each_head(dtype: torch.dtype) -> None:
     partly = small("glm", hidden_size=32, head_dim=16, pad_token_id=0).to(dtype)
     expected: Any = sum(naive(partly, row).float() for row in ROWS)
     dispatch.use(partly, Patches())
-    certify(partly, torch.device("cpu"))
     for shape in SHAPES:
         found = summed_loss(partly, packed(ROWS, shape))
         near = 1e-5 if dtype == torch.float32 else 0.02
         torch.testing.assert_close(found, expected, rtol=near, atol=0)
 
 
-def test_a_model_with_attention_of_its_own_is_refused() -> None:
-    other = small("stablelm", hidden_size=32)
-    dispatch.use(other, Patches())
-    with pytest.raises(UserError, match="model 'stablelm': rows in one sequence"):
-        certify(other, torch.device("cpu"))
-
-
-def test_what_is_no_number_is_refused(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    inner = model.base_model.layers[1].mlp
-    monkeypatch.setattr(inner, "forward", lambda x: x * torch.nan)
-    with pytest.raises(UserError, match="rows in one sequence"):
-        certify(model, torch.device("cpu"))
-
-
-def test_a_model_that_packs_wrongly_is_refused(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = torch.device("cpu")
-    certify(model, device)
-    inner = model.base_model.layers[1].mlp
-    forward = inner.forward
-    monkeypatch.setattr(inner, "forward", lambda x: forward(x) + x.cumsum(1))
-    with pytest.raises(UserError, match="rows in one sequence"):
-        certify(model, device)
-    monkeypatch.undo()
-    head = model.get_output_embeddings()
-    unlike = torch.nn.Sequential(head, torch.nn.Softmax(-1))
-    monkeypatch.setitem(model._modules, "lm_head", unlike)
-    monkeypatch.setattr(model, "get_output_embeddings", lambda: head)
-    with pytest.raises(UserError, match="its head"):
-        certify(model, device)
-
-
 def test_which_layers_are_plain(model: Any) -> None:
     layer = model.base_model.layers[0].self_attn
     assert hasattr(layer.forward, "func") == (model.config.model_type != "qwen3")
-
-
-def test_layers_that_look_back_a_window_only_are_refused_longer_rows() -> None:
-    from transformers import MistralConfig, MistralForCausalLM
-
-    config = MistralConfig(
-        vocab_size=64,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        sliding_window=8,
-    )
-    model: Any = MistralForCausalLM(config)
-    dispatch.use(model, Patches())
-    summed_loss(model, packed(ROWS[:2]))
-    for shape in (None, shape_of(ROWS)):
-        with pytest.raises(UserError, match="look back 8 tokens and a row has"):
-            summed_loss(model, packed(ROWS, shape))
 
 
 def test_a_tree_as_it_is_written_down() -> None:

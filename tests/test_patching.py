@@ -16,6 +16,7 @@ from harness.engine.patching import Patched, Patches
 from tests.tiny import tiny_model
 from trainers.lora import Lora
 from trainers.step.adapter import adapted
+from trainers.step.forward import replace_layers
 
 IDS = torch.tensor([[1, 2, 3, 4, 5]])
 
@@ -39,7 +40,7 @@ def model(tmp_path: Path) -> Any:
 
 def test_an_adapted_model_is_peft_s_again(model: Any) -> None:
     with pytest.raises(KeyError), Patches() as patches:
-        peft_model = adapted(model, Lora(), patches)
+        peft_model = replace_layers(adapted(model, Lora(), patches), patches)
         for name, weight in peft_model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight)

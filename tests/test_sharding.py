@@ -21,6 +21,7 @@ from harness.errors import UserError
 from tests.tiny import tiny_model
 from trainers.lora import Lora
 from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.forward import replace_layers
 from trainers.step.passes import Passes
 from trainers.step.sharding import load_for_sharding, shard
 
@@ -48,7 +49,7 @@ def test_a_layer_that_is_not_fused_is_named(tmp_path: Path) -> None:
         ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none"),
         Patches(),
     )
-    model = adapted(loaded.model, Lora(), Patches())
+    model = replace_layers(adapted(loaded.model, Lora(), Patches()), Patches())
     layer = model.get_base_model().model.layers[1].mlp.down_proj
     del layer.forward  # as for a variant of LoRA
     with pytest.raises(UserError, match=r"layers.1.mlp.down_proj \(Linear\) cannot be sharded"):
@@ -60,7 +61,7 @@ def test_experts_of_their_own_are_refused(tmp_path: Path) -> None:
         ModelOptions(name=str(tiny_model(tmp_path / "tiny")), quantization="none"),
         Patches(),
     )
-    model = adapted(loaded.model, Lora(), Patches())
+    model = replace_layers(adapted(loaded.model, Lora(), Patches()), Patches())
     layer = model.get_base_model().model.layers[1]
     layer.experts = torch.nn.ModuleList([layer.mlp])
     del layer.mlp
@@ -86,12 +87,16 @@ def _compare(name: str, quantization: str) -> None:
         return passes.loss.item(), weights.gradient
 
     torch.manual_seed(0)
-    whole = adapted(load_model(model, Patches()).model, options, Patches())
+    whole = replace_layers(
+        adapted(load_model(model, Patches()).model, options, Patches()), Patches()
+    )
     held = sum(_bytes(whole))
     expected = gradient(whole)
     os.environ["ACCELERATE_USE_FSDP"] = "true"
     torch.manual_seed(0)
-    pieces = adapted(load_for_sharding(model, Patches()).model, options, Patches())
+    pieces = replace_layers(
+        adapted(load_for_sharding(model, Patches()).model, options, Patches()), Patches()
+    )
     shard(pieces, torch.device("cpu"))
     found = gradient(pieces)
     assert abs(found[0] - expected[0]) < 1e-5

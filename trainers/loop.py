@@ -33,7 +33,7 @@ from trainers.options import LowRankOptions
 from trainers.resume.interrupts import interrupts
 from trainers.resume.progress import finish, restore, save
 from trainers.step.adapter import AdapterWeights, adapted
-from trainers.step.loss import certify
+from trainers.step.forward import fast_forward
 from trainers.step.loss_log import LossLog
 from trainers.step.passes import Passes
 from trainers.step.sharding import load_for_sharding, shard
@@ -58,15 +58,15 @@ def train(
     rate = _schedule(options, steps)
 
     model = adapted(loaded.model, options, patches)
+    forward = fast_forward(model, rows, patches)
     if processes.sharded():
         shard(model, device_of(run.model))
     loaded = Loaded(model, loaded.tokenizer)
-    certify(model, model.device)
     weights = AdapterWeights(model)
     scaler = torch.amp.GradScaler(weights.device.type) if model.dtype == torch.float16 else None
     update = Update(weights, options, scaler)
     at = restore(run, model, weights, update)
-    passes = Passes(model, weights, options, scaler)
+    passes = Passes(model, weights, options, scaler, forward)
     passes.plan(_own_rows(order.batch(step)) for step in range(at.step + 1, steps + 1))
     run.start(at.step, certificate)
     began = time.perf_counter()

@@ -54,10 +54,13 @@ class Patches:
         """What is replaced now, by class, attribute and reason."""
         return [Patched(*row, count) for row, count in Counter(self._made).items()]
 
-    def undo(self) -> None:
-        """Put back what was there."""
-        self._made.clear()
-        while self._undo:
+    def __len__(self) -> int:
+        return len(self._undo)
+
+    def undo(self, keep: int = 0) -> None:
+        """Put back what was there, but for the first `keep` replacements."""
+        del self._made[keep:]
+        while len(self._undo) > keep:
             self._undo.pop()()
 
     def __enter__(self) -> Patches:

@@ -18,8 +18,7 @@ from harness.engine import decode_attention
 from harness.engine.encoding import Encoded
 from harness.engine.lora_linear import side_by_side
 from harness.engine.patching import Patches
-from harness.engine.rounding import agree
-from harness.errors import UserError
+from harness.engine.rounding import apart, measured
 from trainers.attention.flash import attend_flash, has_flash
 from trainers.attention.heads import Heads
 from trainers.attention.rows import attend_rows
@@ -43,6 +42,14 @@ def use(model: Any, patches: Patches) -> None:
         if {name for name, _ in module.named_children()} == PARTS and _is_plain(module, model):
             packed = partial(_forward, module, module.forward)
             patches.replace(module, "forward", packed, "packed rows attend in fused kernels")
+
+
+def window(config: Any) -> int | None:
+    """How many tokens back some layer of the model looks at most; None for all of them.
+
+    Rows that fit in it may attend without a mask.
+    """
+    return getattr(config, "sliding_window", None) or getattr(config, "attention_window_size", None)
 
 
 def _forward(
@@ -111,8 +118,9 @@ def _is_plain(module: Any, model: Any) -> bool:
     try:
         with torch.no_grad():
             turns = cos, sin
-            own = module(hidden_states=hidden, position_embeddings=turns, attention_mask=None)[0]
-            return agree(_packed(module, hidden, turns, packed)[:, :6], own[:, :6])
+            given = {"hidden_states": hidden, "position_embeddings": turns, "attention_mask": None}
+            own = measured(module, lambda: [module(**given)[0][:, :6]])
+            return apart(own, [_packed(module, hidden, turns, packed)[:, :6]]) <= 1
     except (RuntimeError, TypeError):  # its forward has other arguments
         return False
 
@@ -140,13 +148,6 @@ def _attend(
             module, query, key, value, attention_mask, **kwargs
         )
         return whole
-    window = kwargs.get("sliding_window")
-    longest = max((block.n for block in packed.blocks), default=packed.length)
-    if window is not None and longest > window:
-        raise UserError(
-            f"train: the model's layers look back {window} tokens and a row has {longest}; lower "
-            f"train.max_seq_length to {window}"
-        )
     if not packed.blocks:
         squares = [
             move(tensor[0].transpose(0, 1).flatten(1), packed.tokens, packed.slots)

@@ -1,4 +1,4 @@
-"""Gradient accumulation: the forward and backward pass of packed rows, summed over passes.
+"""Gradient accumulation: the forward and backward pass of packed or single rows, summed.
 
     accumulator = Accumulator(model, weights, options, scaler)
     accumulator.start(labels=548)
@@ -17,18 +17,25 @@ from typing import Any
 import torch
 
 from harness import processes
+from harness.engine.encoding import Encoded
 from trainers.batch.packed import Packed
 from trainers.options import LowRankOptions
 from trainers.step.adapter import AdapterWeights
-from trainers.step.loss import summed_loss
+from trainers.step.forward import FUSED, Forward
 
 
 class Accumulator:
     """The sums of one process; `loss` is an fp32 scalar on the device, in nats per label."""
 
     def __init__(
-        self, model: Any, weights: AdapterWeights, options: LowRankOptions, scaler: Any
+        self,
+        model: Any,
+        weights: AdapterWeights,
+        options: LowRankOptions,
+        scaler: Any,
+        forward: Forward = FUSED,
     ) -> None:
+        self._loss_of = forward.loss
         self.model, self.weights, self.device = model, weights, weights.device
         self.loss = torch.zeros((), device=self.device)
         dropout = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in model.modules())
@@ -66,21 +73,21 @@ class Accumulator:
         yield
         self.weights.gradient.zero_()
 
-    def add(self, packed: Packed) -> None:
+    def add(self, part: Packed | Encoded) -> None:
         """Run one pass, whose tensors are on the device, and add its loss and gradient."""
-        self.add_up(*self.run(packed))
+        self.add_up(*self.run(part))
 
     def add_up(self, loss: torch.Tensor, gradient: torch.Tensor) -> None:
         """Add what `run` returned."""
         self.weights.gradient += gradient
         self.loss += loss
 
-    def run(self, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
+    def run(self, part: Packed | Encoded) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of one pass, divided by the batch's labels, and its gradient (weights,).
 
         Of an fp16 model the gradient is multiplied by the scaler's loss scale.
         """
-        loss = summed_loss(self.model, packed, logits_bytes=self._logits_bytes) * self._per_label
+        loss = self._loss_of(self.model, part, self._logits_bytes) * self._per_label
         scaled = loss if self._scaler is None else self._scaler.scale(loss)
         return loss.detach(), self.weights.gradient_of(scaled)
 

@@ -14,15 +14,13 @@ from typing import Any
 
 import torch
 
-from harness.engine.fused_layers import fuse
 from harness.engine.lora_linear import groups
 from harness.engine.patching import Patches
-from trainers.attention import dispatch
 from trainers.options import LowRankOptions
 
 
 def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
-    """The model with a fresh adapter on all linear layers but the head, ready for packed passes."""
+    """The model with a fresh adapter on all linear layers but the head."""
     from peft import LoraConfig, get_peft_model
 
     from harness.engine.quiet import quiet_transformers
@@ -37,8 +35,6 @@ def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
     with quiet_transformers():
         model = get_peft_model(model, config)
     patches.replace(model, "config.use_cache", False, "training reads no cache")
-    fuse(model, patches)
-    dispatch.use(model.get_base_model(), patches)
     return model
 
 

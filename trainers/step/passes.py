@@ -3,7 +3,8 @@
     Passes(model, weights, options, scaler).gradient(batch, labels=548)
 
 leaves the gradient of the batch's loss per label in `weights.gradient` and that loss in `loss`,
-however the batch is cut. `cpu_passes` and `gpu_passes` say how passes run on each kind of device.
+however the batch is cut. `cpu_passes` and `gpu_passes` say how packed rows run on each kind of
+device, and `row_passes` how single rows do.
 """
 
 from __future__ import annotations
@@ -17,21 +18,30 @@ from trainers.options import LowRankOptions
 from trainers.step.accumulator import Accumulator
 from trainers.step.adapter import AdapterWeights
 from trainers.step.cpu_passes import CpuPasses
+from trainers.step.forward import FUSED, Forward
 from trainers.step.gpu_passes import GpuPasses
+from trainers.step.row_passes import RowPasses
 
 
 class Passes:
     """The passes of one process; `loss` and the gradient are sums over this process's rows."""
 
     def __init__(
-        self, model: Any, weights: AdapterWeights, options: LowRankOptions, scaler: Any
+        self,
+        model: Any,
+        weights: AdapterWeights,
+        options: LowRankOptions,
+        scaler: Any,
+        forward: Forward = FUSED,
     ) -> None:
         self.model, self.weights = model, weights
-        accumulator = Accumulator(model, weights, options, scaler)
+        accumulator = Accumulator(model, weights, options, scaler, forward)
         self.loss = accumulator.loss
-        self.gpu = None if weights.device.type == "cpu" else GpuPasses(accumulator, options)
-        """The passes on a GPU or another accelerator; None on a CPU."""
-        self._run = self.gpu.run if self.gpu else CpuPasses(accumulator, options).run
+        on_gpu = forward.packs and weights.device.type != "cpu"
+        self.gpu = GpuPasses(accumulator, options) if on_gpu else None
+        """The passes of packed rows on a GPU or another accelerator; None elsewhere."""
+        others = CpuPasses(accumulator, options).run if forward.packs else RowPasses(accumulator)
+        self._run = self.gpu.run if self.gpu else others
 
     def plan(self, batches: Iterable[Sequence[Encoded]]) -> None:
         """Given this process's rows of all coming steps, find passes that fit in a GPU's memory."""

@@ -1,0 +1,151 @@
+"""How the model is run in training: the fastest way that gives the model's own numbers.
+
+    fast_forward(model, rows, patches)      packed rows in fused layers, checked beside the model
+    replace_layers(model, patches)          the same replacements without the check
+
+Logits and gradients of a few rows are computed by the model as loaded, before anything is replaced,
+and compared element by element with those of each faster way, in the type that is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+
+from harness.engine.encoding import Encoded
+from harness.engine.fused_layers import fuse
+from harness.engine.patching import Patches
+from harness.engine.rounding import Own, apart, measured
+from harness.errors import ModelError
+from harness.progress import say
+from trainers.attention import dispatch
+from trainers.batch.packed import Packed, pack, shape_of
+from trainers.batch.tree import pack_tree
+from trainers.step.loss import (
+    linear_logits,
+    logits_at_labels,
+    own_head_loss,
+    row_logits,
+    row_loss,
+    summed_loss,
+)
+
+ROWS = 3
+"""Rows that the ways are compared on."""
+TOKENS = 48
+"""Most tokens of each."""
+DRAWN = 0.02
+"""The standard deviation of the adapter's B while it is compared: 0, as it begins, hides A."""
+
+
+class Forward(NamedTuple):
+    """A way to run the model: `loss(model, part)` is summed over the labels of a part, in nats."""
+
+    packs: bool
+    """Whether parts are packed rows; else they are single rows."""
+    loss: Callable[..., torch.Tensor]
+    logits: Callable[..., torch.Tensor]
+    """At the labels, (N, V)."""
+
+
+FUSED = Forward(True, summed_loss, linear_logits)
+OWN_HEAD = Forward(True, own_head_loss, logits_at_labels)
+SINGLE_ROWS = Forward(False, row_loss, row_logits)
+
+
+def replace_layers(model: Any, patches: Patches) -> Any:
+    """Fuse the layers of a peft model and let it attend row by row; returns the model."""
+    fuse(model, patches)
+    dispatch.use(model.get_base_model(), patches)
+    return model
+
+
+def fast_forward(model: Any, rows: Sequence[Encoded], patches: Patches) -> Forward:
+    """The fastest Forward that agrees with the model as it is; what it needs is replaced.
+
+    Raises ModelError if the model's own logits or gradients are not finite.
+    """
+    trial = _trial(rows)
+    before, reason = len(patches), ""
+    with _drawn(model):
+        own = measured(model, lambda: _computed(model, SINGLE_ROWS, trial))
+        _finite(model, own)
+        window = dispatch.window(model.config)
+        longest = max(len(row.ids) for row in rows)
+        if window and longest > window:
+            reason = f"rows have up to {longest} tokens, and its attention a window of {window}"
+        else:
+            try:
+                replace_layers(model, patches)
+                packed = [_packed(trial, model.device)]
+                for way in (FUSED, OWN_HEAD):
+                    difference = apart(own, _computed(model, way, packed))
+                    if difference <= 1:
+                        return way
+                reason = f"packed rows give other numbers ({difference:.0f} times its rounding)"
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # a foreign model's code may raise anything
+                said = (str(error).strip() or type(error).__name__).splitlines()[0]
+                reason = f"packed rows fail in it: {said}"
+            patches.undo(keep=before)
+    say(f"train: more slowly, row by row in the model's own forward pass, since {reason}")
+    return SINGLE_ROWS
+
+
+def _trial(rows: Sequence[Encoded]) -> list[Encoded]:
+    """The ends of the shortest rows, of different lengths."""
+    chosen = sorted(rows, key=lambda row: len(row.ids))[:ROWS]
+    cut = []
+    for index, row in enumerate(chosen):
+        left = max(0, len(row.ids) - TOKENS + 5 * index)
+        cut.append(Encoded(row.ids[left:], max(1, row.prompt_length - left)))
+    return cut
+
+
+def _packed(rows: Sequence[Encoded], device: torch.device) -> Packed:
+    return pack_tree(rows) if device.type == "cpu" else pack(rows, shape_of(rows)).to(device)
+
+
+def _computed(model: Any, way: Forward, parts: Sequence[Any]) -> list[torch.Tensor]:
+    """Logits of all labels and gradients of all weights; of the loss summed over the parts."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    with torch.no_grad():
+        logits = torch.cat([way.logits(model, part) for part in parts])
+    gradients = [torch.zeros_like(weight) for weight in weights]
+    for part in parts:
+        found = torch.autograd.grad(
+            way.loss(model, part), weights, allow_unused=True, materialize_grads=True
+        )
+        gradients = [sum_ + new for sum_, new in zip(gradients, found, strict=True)]
+    return [logits, *gradients]
+
+
+@contextmanager
+def _drawn(model: Any) -> Iterator[None]:
+    """Inside, the adapter's B is random, without dropout."""
+    generator = torch.Generator().manual_seed(0)
+    ups = [w for name, w in model.named_parameters() if w.requires_grad and "lora_B" in name]
+    trained = model.training
+    model.eval()
+    kept = [up.data.clone() for up in ups]
+    try:
+        for up in ups:
+            up.data.copy_(torch.randn(up.shape, generator=generator) * DRAWN)
+        yield
+    finally:
+        for up, before in zip(ups, kept, strict=True):
+            up.data.copy_(before)
+        model.train(trained)
+
+
+def _finite(model: Any, own: Own) -> None:
+    if not all(bool(value.isfinite().all()) for value in own.values):
+        dtype = str(model.dtype).removeprefix("torch.")
+        raise ModelError(
+            f"model {model.name_or_path!r}: its logits or gradients are not finite in {dtype}; set "
+            f"model.precision to 'bf16' or 'fp32'"
+        )
