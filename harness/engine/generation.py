@@ -4,7 +4,8 @@
         yields Generated(place=0, ids=[504, 1799, ...], finish_reason="stop")
 
 On a GPU it uses slots with CUDA graphs (`engine.slots`). Otherwise it decodes left-padded batches
-of prompts of similar length and drops finished rows from the batch. It ignores the model's
+of prompts of similar length and drops finished rows from the batch, or one prompt at a time where
+the model does not decode like that (`engine.decode_check`). It ignores the model's
 generation config, so sampling defaults and penalties of a hub model have no effect. Only a stop
 token or the token limit ends a row.
 """
@@ -12,15 +13,14 @@ token or the token limit ends a row.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from harness.engine import collectives
 from harness.engine.cuda_graphs import borrowed
 from harness.engine.decode_attention import ready_kernels
+from harness.engine.decode_check import Batch, check_finite, decode_alone, decodes_right
 from harness.engine.encoding import Generated
 from harness.engine.patching import Patches
 from harness.engine.slots import decode_in_slots, fits_slots, slots_for
@@ -64,9 +64,11 @@ def generate(
                     in_slots = slots is not None
                 if slots is not None:
                     found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
-                else:
+                elif decodes_right(model, [prompts[index] for index in waiting], pad_id):
                     batch = {index: budgets[index] for index in waiting[:batch_size]}
                     found = _decode(model, prompts, batch, stop_ids, pad_id, in_step)
+                else:
+                    found = _decode_singly(model, prompts, waiting, budgets, stop_ids, pad_id)
                 for one in found:
                     finished.add(one.place)
                     yield one
@@ -84,20 +86,6 @@ def generate(
         waiting = [index for index in waiting if index not in finished]
 
 
-@contextmanager
-def _compact_head(model: Any) -> Iterator[None]:
-    """Inside: make the LM head's input contiguous.
-
-    For a non-contiguous slice, torch on a CPU copies the head's weight once per row: gigabytes.
-    """
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, args: tuple(x.contiguous() for x in args))
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
 def _decode(
     model: Any,
     prompts: Sequence[Sequence[int]],
@@ -107,32 +95,17 @@ def _decode(
     in_step: bool,
 ) -> Iterator[Generated]:
     """Decode one batch: `budgets` maps a prompt's index to its maximum number of new tokens."""
-    device = next(model.parameters()).device
     rows = list(budgets)
-    width = max(len(prompts[index]) for index in rows)
-    padded = [[pad_id] * (width - len(prompts[i])) + list(prompts[i]) for i in rows]
-    masked = [[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in rows]
-    ids = torch.tensor(padded, device=device)
-    mask = torch.tensor(masked, device=device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
     written: dict[int, list[int]] = {index: [] for index in rows}
+    batch = Batch(model, [prompts[index] for index in rows], pad_id)
     while True:
-        with borrowed(), ready_kernels(), _compact_head(model):
-            logits = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits
-            chosen: torch.Tensor = logits[:, -1].argmax(-1)
+        with borrowed(), ready_kernels():
+            largest, chosen = batch.logits().max(-1)
+        check_finite(largest, model)
         if in_step:
             collectives.broadcast(chosen)
-        tokens = chosen.tolist()
         active = []
-        for place, (index, token) in enumerate(zip(rows, tokens, strict=True)):
+        for place, (index, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
             if token in stop_ids:
                 yield Generated(index, written[index], "stop")
                 continue
@@ -144,11 +117,25 @@ def _decode(
         if not active:
             return
         if len(active) < len(rows):
-            kept = torch.tensor(active, device=device)
+            kept = torch.tensor(active, device=chosen.device)
             with borrowed():
-                cache.batch_select_indices(kept)
-            chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
+                batch.keep(kept)
+            chosen = chosen[kept]
             rows = [rows[place] for place in active]
-        ids = chosen[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+        batch.feed(chosen)
+
+
+def _decode_singly(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    waiting: Sequence[int],
+    budgets: Mapping[int, int],
+    stop_ids: Collection[int],
+    pad_id: int,
+) -> Iterator[Generated]:
+    for index in waiting:
+        ids = decode_alone(model, prompts[index], budgets[index], stop_ids, pad_id)
+        if ids and ids[-1] in stop_ids:
+            yield Generated(index, ids[:-1], "stop")
+        else:
+            yield Generated(index, ids, "length")

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from harness.engine import decode_attention
 from harness.engine.cuda_graphs import borrowed, captured, nothing_read
+from harness.engine.decode_check import not_finite, uncached
 from harness.engine.encoding import Generated
 from harness.engine.fused_layers import fuse_norms
 from harness.engine.patching import Patches
+from harness.engine.rounding import ROOM, Own, apart
 from harness.progress import say
 from harness.records import FinishReason
 
@@ -32,10 +34,8 @@ ALIGNED = 64
 """The cache length is rounded up to this: attention kernels need masks with aligned rows."""
 SHARE = 4
 """Prefill once 1/SHARE of the slots are free, because a prefill delays the other rows."""
-APART = 0.1
-"""Tolerance for logits: the standard deviation of their difference relative to their own, which
-ignores a constant offset, as argmax does. bf16 in 30 layers gives up to 0.03; a position off by one
-gives 0.14."""
+_moves: WeakKeyDictionary[Any, dict[int, list[tuple[float, float]]]] = WeakKeyDictionary()
+"""How far rounding moves a model's logits, by the number of prompts."""
 _unfit: WeakSet[Any] = WeakSet()
 """Models for which slots failed."""
 
@@ -72,13 +72,15 @@ def slots_for(
     if the check fails. Raises torch.OutOfMemoryError.
     """
     trial = {slot: prompts[place] for slot, place in zip(range(count), waiting[-2:], strict=False)}
+    with borrowed(), decode_attention.ready_kernels():
+        own = _own(model, list(trial.values()))
     try:
         decode_attention.use(model, patches)
         fuse_norms(model, patches)
         with borrowed():
             slots = Slots(model, count, length)
         slots.enter(trial)
-        if slots.are_right(trial):
+        if slots.are_right(list(trial), own):
             return slots
         reason = "its logits in slots differ"
     except torch.OutOfMemoryError:
@@ -88,6 +90,14 @@ def slots_for(
     _unfit.add(model)
     say(f"generate: this model decodes without CUDA graphs ({reason})")
     return None
+
+
+def _own(model: Any, prompts: Sequence[Sequence[int]]) -> Own:
+    """The logits of the prompts' next tokens by the model as it is, without a cache."""
+    known = _moves.setdefault(model, {})
+    own = uncached(model, prompts, last=1, moves=known.get(len(prompts)))
+    known[len(prompts)] = own.moves
+    return own
 
 
 def decode_in_slots(
@@ -112,6 +122,8 @@ def decode_in_slots(
         tokens = slots.step()
         for slot, (place, written) in list(active.items()):
             reason: FinishReason | None = None
+            if tokens[slot] < 0:
+                raise not_finite(slots.model)
             if tokens[slot] in stop_ids:
                 reason = "stop"
             else:
@@ -130,10 +142,11 @@ class Slots:
     """
 
     def __init__(self, model: Any, count: int, length: int) -> None:
-        self._model, self.count = model, count
+        self.model, self.count = model, count
         self._length = -(-length // ALIGNED) * ALIGNED
         device = next(model.parameters()).device
         self._ids = torch.zeros(count, 1, dtype=torch.int64, device=device)
+        self._chosen = torch.zeros_like(self._ids)
         self._at = torch.zeros(count, 1, dtype=torch.int64, device=device)
         self._columns = torch.arange(self._length, device=device)
         self._layers: list[_SlotLayer] = []
@@ -154,8 +167,8 @@ class Slots:
         # Right padding needs no mask: attention is causal, and decode steps overwrite its keys and
         # values before they attend to those positions.
         padded = [[*prompt[:-1], *[0] * (width - len(prompt) + 1)] for prompt in prompts.values()]
-        cache: Any = DynamicCache(config=self._model.config)
-        self._model(
+        cache: Any = DynamicCache(config=self.model.config)
+        self.model(
             input_ids=torch.tensor(padded, device=device),
             past_key_values=cache,
             use_cache=True,
@@ -177,28 +190,33 @@ class Slots:
         return _SlotLayer(keys, values, self._at)
 
     def step(self) -> list[int]:
-        """Run one decode step: the next token of each slot, arbitrary for empty slots."""
+        """Run one decode step: the next token of each slot, -1 where its logits are not finite.
+
+        Those of empty slots are arbitrary.
+        """
         if self._ids.is_cuda:
             if self._graph is None:
                 self._graph = captured(self._advance)
             self._graph.replay()
         else:
             self._advance()
-        tokens: list[int] = self._ids[:, 0].tolist()
+        tokens: list[int] = self._chosen[:, 0].tolist()
         return tokens
 
     def _advance(self) -> None:
-        self._ids.copy_(self._logits().argmax(-1, keepdim=True))
+        largest, chosen = self._logits().max(-1, keepdim=True)
+        self._ids.copy_(chosen)
+        self._chosen.copy_(chosen.where(largest.isfinite(), -1))
         self._at.add_(1).clamp_(max=self._length - 1)
 
     def _logits(self) -> torch.Tensor:
         """The logits of each slot's next token, (count, V)."""
-        dtype = self._model.dtype
+        dtype = self.model.dtype
         # An additive mask, so that SDPA does not convert a boolean one in every layer.
         mask = torch.zeros_like(self._columns, dtype=dtype).where(
             self._columns <= self._at, torch.finfo(dtype).min
         )
-        logits: torch.Tensor = self._model(
+        logits: torch.Tensor = self.model(
             input_ids=self._ids,
             attention_mask=mask[:, None, None],
             position_ids=self._at,
@@ -208,27 +226,22 @@ class Slots:
         ).logits
         return logits[:, -1]
 
-    def are_right(self, prompts: Mapping[int, Sequence[int]]) -> bool:
-        """Whether the decode step agrees with a forward pass without a cache.
+    def are_right(self, rows: Sequence[int], own: Own) -> bool:
+        """Whether the decode step agrees with `own`, the logits of these slots' next tokens.
 
-        Compares the next logits of the slots in `prompts`, then runs the step and checks that its
-        tokens have the largest logits, within the tolerance APART.
+        Compares the logits, then runs the step and checks that its tokens have the largest ones.
         """
-        rows = list(prompts)
         with borrowed():
-            found = self._logits()[rows].float()
-            for logits, prompt in zip(found, prompts.values(), strict=True):
-                ids = torch.tensor([prompt], device=self._ids.device)
-                with decode_attention.ready_kernels():
-                    uncached = self._model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
-                expected = uncached[0, -1].float()
-                if not (logits - expected).std() <= APART * expected.std():
-                    return False
+            found = list(self._logits()[list(rows)].float()[:, None])
+            if apart(own, found) > 1:
+                return False
             with nothing_read():
                 self._logits()
         tokens = self.step()
-        chosen = found[range(len(rows)), [tokens[row] for row in rows]]
-        return bool((found.amax(-1) - chosen <= APART * found.std(-1)).all())
+        return all(
+            float(logits.amax() - logits[0, tokens[row]]) <= ROOM * largest
+            for row, logits, (largest, _) in zip(rows, found, own.moves, strict=True)
+        )
 
 
 class _SlotLayer(DynamicLayer):
