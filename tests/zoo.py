@@ -22,13 +22,17 @@ COMMON: dict[str, Any] = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
+    "max_position_embeddings": 2048,
     "bos_token_id": None,
     "eos_token_id": 0,
     "pad_token_id": 0,
+    **dict.fromkeys(
+        ("attention_dropout", "attn_pdrop", "dropout", "embd_pdrop", "resid_pdrop"), 0.0
+    ),
 }
+"""For the keys that a config does not have, transformers keeps an attribute that nothing reads."""
 EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
-GPT: dict[str, Any] = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}
+GPT: dict[str, Any] = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 2048}
 HEADED = {"GPT2": "GPT2LMHeadModel"}
 """Classes that are not called <kind>ForCausalLM."""
 ZOO: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -62,7 +66,7 @@ ZOO: Mapping[str, tuple[str, dict[str, Any]]] = {
     "falcon": ("Falcon", {"new_decoder_architecture": False, "bias": True}),
     "falcon-alibi": ("Falcon", {"alibi": True, "bias": True}),
     "bloom": ("Bloom", {"n_layer": 2, "n_head": 4}),
-    "mpt": ("Mpt", {"d_model": 64, "n_heads": 4, "n_layers": 2, "max_seq_len": 512}),
+    "mpt": ("Mpt", {"d_model": 64, "n_heads": 4, "n_layers": 2, "max_seq_len": 2048}),
     "gpt-oss": (
         "GptOss",
         {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 16},
@@ -102,7 +106,7 @@ ZOO: Mapping[str, tuple[str, dict[str, Any]]] = {
         "Mamba2",
         {"state_size": 8, "num_heads": 8, "head_dim": 16, "n_groups": 1, "expand": 2},
     ),
-    "rwkv": ("Rwkv", {"attention_hidden_size": 64, "context_length": 512}),
+    "rwkv": ("Rwkv", {"attention_hidden_size": 64, "context_length": 2048}),
     "recurrent-gemma": (
         "RecurrentGemma",
         {"lru_width": 64, "attention_window_size": 16, "num_hidden_layers": 3, "head_dim": 16},

@@ -1,0 +1,131 @@
+"""Other people's models beside fmtharness: texts, training steps and a resumed training.
+
+python -m tests.models               a row per architecture of tests.zoo; exit code 1 if one differs
+python -m tests.models gemma2 mpt    only these
+
+Beside each is transformers' generate() or peft's own forward pass, of the model as loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PROMPTS = [list(range(20 + n, 20 + n + size)) for n, size in enumerate((7, 30, 12, 19, 25, 9))]
+STEPS = 3
+LOSS = {"fp32": 1e-5, "bf16": 0.02}
+"""The largest relative difference of a step's loss."""
+GRADIENT = {"fp32": 1e-3, "bf16": 0.25}
+"""The largest difference of a step's gradient, relative to its norm."""
+
+
+class Steps(NamedTuple):
+    """The largest relative differences over some steps of training."""
+
+    loss: float
+    gradient: float
+    said: str
+    """What the training said of its way to run the model."""
+
+
+def same_texts(folder: Path) -> int:
+    """How many of PROMPTS are continued as by generate(), greedily in fp32."""
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    from harness.contracts import ModelOptions
+    from harness.engine.generation import generate
+    from harness.engine.models import load_model
+    from harness.engine.patching import Patches
+
+    greedy: Any = GenerationConfig
+    settings = greedy(do_sample=False, max_new_tokens=12, eos_token_id=0, pad_token_id=0)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    expected = []
+    for prompt in PROMPTS:
+        ids = torch.tensor([prompt])
+        made = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings
+        )
+        expected.append([token for token in made[0, len(prompt) :].tolist() if token])
+    with Patches() as patches:
+        loaded = load_model(ModelOptions(name=str(folder), precision="fp32"), patches)
+        found = {
+            each.place: each.ids
+            for each in generate(
+                loaded.model, PROMPTS, stop_ids={0}, pad_id=0, max_new_tokens=12, batch_size=4
+            )
+        }
+    return sum(found[index] == ids for index, ids in enumerate(expected))
+
+
+def compared_steps(folder: Path, precision: Any) -> Steps:
+    """STEPS steps beside peft's forward pass and torch's AdamW, in the same model and type."""
+    import torch
+    from torch.nn.functional import cross_entropy
+    from transformers import AutoModelForCausalLM
+
+    from harness.contracts import ModelOptions
+    from harness.engine.encoding import Encoded
+    from harness.engine.models import load_model
+    from harness.engine.patching import Patches
+    from trainers.lora import Lora
+    from trainers.step.adapter import AdapterWeights, adapted
+    from trainers.step.forward import fast_forward
+    from trainers.step.passes import Passes
+    from trainers.step.update import Update
+
+    options = Lora(learning_rate=1e-2, lora_r=4)
+    rows = [Encoded(prompt, len(prompt) // 2) for prompt in PROMPTS]
+    labels = sum(len(row.ids) - row.prompt_length for row in rows)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    ours: list[tuple[float, dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
+    with Patches() as patches, contextlib.redirect_stderr(io.StringIO()) as said:
+        loaded = load_model(ModelOptions(name=str(folder), precision=precision), patches)
+        torch.manual_seed(0)
+        model = adapted(loaded.model, options, patches)
+        forward = fast_forward(model, rows, patches)
+        weights = AdapterWeights(model)
+        names = {id(weight): name for name, weight in model.named_parameters()}
+        update = Update(weights, options, None)
+        passes = Passes(model, weights, options, None, forward)
+        sizes = [weight.numel() for weight in weights.parameters]
+        for _ in range(STEPS):
+            began = {names[id(w)]: w.detach().clone() for w in weights.parameters}
+            passes.gradient(rows, labels)
+            parts = torch.split(weights.gradient.clone(), sizes)
+            pairs = zip(weights.parameters, parts, strict=True)
+            ours.append((float(passes.loss), {names[id(w)]: part for w, part in pairs}, began))
+            update(options.learning_rate)
+    with Patches() as patches:
+        base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        torch.manual_seed(0)
+        peft_model = adapted(base, options, patches)
+        trained = {n: w for n, w in peft_model.named_parameters() if w.requires_grad}
+        adamw = torch.optim.AdamW(trained.values(), lr=options.learning_rate, weight_decay=0)
+        worst_loss = worst_gradient = 0.0
+        for our_loss, our_gradient, began in ours:
+            assert began.keys() == trained.keys()
+            # AdamW's first steps are signs, so in bf16 two trainings part after one of them.
+            if precision == "bf16":
+                for name, weight in trained.items():
+                    weight.data.copy_(began[name])
+            loss: Any = 0.0
+            for row in rows:
+                ids = torch.tensor([row.ids])
+                logits = peft_model(input_ids=ids, use_cache=False).logits[0]
+                predicted = logits[row.prompt_length - 1 : -1].float()
+                targets = ids[0, row.prompt_length :]
+                loss = loss + cross_entropy(predicted, targets, reduction="sum") / labels
+            adamw.zero_grad()
+            loss.backward()
+            grads = [w.new_zeros(w.shape) if w.grad is None else w.grad for w in trained.values()]
+            theirs = torch.cat([gradient.flatten() for gradient in grads])
+            own = torch.cat([our_gradient[name].flatten() for name in trained])
+            worst_loss = max(worst_loss, abs(our_loss / float(loss) - 1))
+            worst_gradient = max(worst_gradient, float((own - theirs).norm() / theirs.norm()))
+            torch.nn.utils.clip_grad_norm_(trained.values(), options.max_grad_norm)
+            adamw.step()
+    return Steps(worst_loss, worst_gradient, said.getvalue().strip())
