@@ -20,8 +20,8 @@ from harness.errors import ModelError
 from harness.records import Completion, Example, Message, Verdict, read_records
 from tests.tiny import CONFIG, tiny_model, tiny_tokenizer
 
-CONTEXT = 700
-"""Of the tiny models here; the prompts of the data have 500 to 900 bytes."""
+CONTEXT = 230
+"""Shorter than one of the four eval prompts, and than most of the rows of training."""
 
 
 def learned_positions(kind: str, folder: Path, *, context: int, rows: int | None = None) -> Path:

@@ -41,7 +41,8 @@ DROPS_SYSTEM = TEMPLATE.replace(
 DATED = "{{ '<|system|>' }}Today: {{ strftime_now('%d %b %Y') }}<|end|>" + TEMPLATE
 LLAMA_DATED = (
     "{% if not date_string is defined %}{% if strftime_now is defined %}"
-    '{% set date_string = strftime_now("%d %b %Y") %}{% else %}{% set date_string = "26 Jul 2024" %}'
+    '{% set date_string = strftime_now("%d %b %Y") %}{% else %}'
+    '{% set date_string = "26 Jul 2024" %}'
     "{% endif %}{% endif %}<|system|>Today Date: {{ date_string }}<|end|>" + TEMPLATE
 )
 THINKS = TEMPLATE.replace(
