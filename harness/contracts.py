@@ -86,8 +86,8 @@ class ModelOptions(Options):
     chat_template_kwargs: dict[str, bool | int | float | str] = {}
     """What the chat template gets besides the messages, such as `{ enable_thinking = false }`."""
     template_date: str | None = None
-    """The date, such as `2026-11-29`, that a template writes which writes today's; if unset, the
-    day on which the run began."""
+    """What a template takes for today, such as `2026-11-29`; the day on which the run began if
+    unset."""
     dequantize: Literal["auto", "never"] = "auto"
     """Whether NF4 weights are expanded once where memory allows: same numbers, less work."""
     memory_limit: str | None = None

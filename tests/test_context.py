@@ -193,3 +193,12 @@ def test_a_stop_token_beyond_the_embedding_is_refused(tmp_path: Path) -> None:
         ModelError, match=r"and the chat template needs the token '<.im_end.>' \(id"
     ):
         list(complete_with(loaded, [example("a")], max_new_tokens=4, batch_size=2))
+
+
+def test_an_answer_with_an_error_is_unscored_in_a_file_too(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    failed = {"text": "", "finish_reason": "error", "error": {"code": "context_length_exceeded"}}
+    rows.write_text("".join(json.dumps(row) + "\n" for row in (failed, {"text": "{}"})))
+    done = CliRunner().invoke(main, ["eval", "--completions", str(rows)])
+    assert done.exit_code == 3, done.output
+    assert "1 unscored, the first because {'code': 'context_length_exceeded'}" in done.output

@@ -116,7 +116,8 @@ def _check_prompts(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Exampl
     @functools.cache
     def kept(char: str) -> bool:
         ids = token_ids(tokenizer, f"x{char}x")
-        return char in str(tokenizer.decode(ids, skip_special_tokens=False))
+        known = tokenizer.unk_token_id is None or tokenizer.unk_token_id not in ids
+        return known and char in str(tokenizer.decode(ids, skip_special_tokens=False))
 
     lossy = 0
     for place, example in enumerate(examples):

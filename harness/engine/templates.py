@@ -56,11 +56,8 @@ def set_template(tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> N
     elif CLOCK in template and not PINNED.search(template):
         day = date.fromisoformat(told) if told else date.today()
         if not told:
-            _note(
-                where,
-                template,
-                f"its chat template writes the date, which is {day} for this command",
-            )
+            what = f"its chat template writes the date, which is {day} for this command"
+            _note(where, template, what)
         template = _pinned(template, day) + template
     lines = [
         f"{{% set {name} = {name} if {name} is defined else {value!r} %}}\n"
@@ -117,11 +114,8 @@ def chat_text(
     if text is not None and not _holds_system(other, messages):
         return text  # the template changes the text of messages, as by tojson
     does = "refuses" if text is None else "drops"
-    _note(
-        where,
-        tokenizer.chat_template,
-        f"its chat template {does} the system message, which goes into the user's turn",
-    )
+    what = f"its chat template {does} the system message, which goes into the user's turn"
+    _note(where, tokenizer.chat_template, what)
     return other
 
 
