@@ -268,3 +268,22 @@ def test_a_run_on_a_tokenizer_without_line_breaks_is_refused(config: Path) -> No
     assert "error: Example train-" in done.stderr
     assert "the tokenizer loses text, refusing to train" in done.stderr
     assert not (config.parent / "out" / "adapter").exists()
+
+
+def test_a_run_says_how_many_prompts_lose_characters(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_tokenizer(without="名", unk="<unk>").save_pretrained(config.parent / "model")
+    write = stages.write_data
+
+    def with_a_name(config: Any, folder: Path) -> list[Path]:
+        files = write(config, folder)
+        first, *rest = read_records(folder / "train.jsonl", Example)
+        named = structs.replace(first, prompt=(*first.prompt[:-1], Message("user", "名")))
+        write_records(folder / "train.jsonl", [named, *rest])
+        return files
+
+    monkeypatch.setattr(stages, "write_data", with_a_name)
+    done = run(config, "train")
+    assert done.exit_code == 0, done.output
+    assert "train: 1 prompts hold characters that the tokenizer lacks" in done.stderr
