@@ -130,10 +130,12 @@ def test_generation_stops_where_the_context_ends(tmp_path: Path) -> None:
 def test_what_configs_call_the_context(name: str) -> None:
     from transformers import PretrainedConfig
 
-    assert context_length(PretrainedConfig(**{name: 77})) == 77
-    inner = PretrainedConfig()
-    inner.text_config = PretrainedConfig(**{name: 77})  # type: ignore[attr-defined]
-    assert context_length(inner) == 77
+    own: Any = PretrainedConfig()
+    setattr(own, name, 77)
+    assert context_length(own) == 77
+    outer: Any = PretrainedConfig()
+    outer.text_config = own
+    assert context_length(outer) == 77
 
 
 def test_the_context_of_known_configs() -> None:

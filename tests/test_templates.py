@@ -20,10 +20,12 @@ from harness.engine.encoding import encode_example, encode_prompt, stop_token, s
 from harness.engine.models import load_model
 from harness.engine.patching import Patches
 from harness.engine.templates import chat_text, set_template
-from harness.errors import ModelError
+from harness.errors import ModelError, StoppedError
 from harness.records import Completion, Example, Message, Verdict, read_records, write_records
 from harness.run import folder, stages
 from tests.tiny import TEMPLATE, tiny_config, tiny_model, tiny_tokenizer
+from trainers import loop
+from trainers.resume.progress import save
 
 ALTERNATING = (
     "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
@@ -377,8 +379,8 @@ def on_day(monkeypatch: pytest.MonkeyPatch, day: str) -> None:
 
     class Day(date):
         @classmethod
-        def today(cls) -> date:
-            return date.fromisoformat(day)
+        def today(cls) -> Day:
+            return cls.fromisoformat(day)
 
     monkeypatch.setattr(chat_template_utils, "datetime", Clock)
     monkeypatch.setattr(templates, "date", Day)
@@ -407,6 +409,34 @@ def test_a_run_that_goes_on_tomorrow_encodes_the_same_ids(
     assert len(fed) > 24
     assert {text[:60].count("29 Nov 2026") for text in fed} == {1}
     assert prompts_fed(config, "base") == prompts_fed(config, "sft")
+
+
+def test_a_training_that_is_resumed_tomorrow_ends_in_the_same_adapter(
+    config: Path, fed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_template(config, DATED)
+    weights = config.parent / "out" / "adapter" / "adapter_model.safetensors"
+    on_day(monkeypatch, "2026-11-29")
+    assert run("train", config).exit_code == 0
+    whole = weights.read_bytes()
+    shutil.rmtree(config.parent / "out")
+
+    def then_stop(*arguments: Any) -> None:
+        save(*arguments)
+        raise StoppedError("stopped", 15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save", then_stop)
+        run("train", config)
+    assert not weights.exists()
+    on_day(monkeypatch, "2026-12-01")
+    fed.clear()
+    assert run("train", config).exit_code == 0
+    assert {text[:60].count("29 Nov 2026") for text in fed} == {1}
+    assert weights.read_bytes() == whole
+    shutil.rmtree(config.parent / "out")
+    assert run("train", config).exit_code == 0
+    assert weights.read_bytes() != whole, "the date matters to this training"
 
 
 def test_the_date_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:

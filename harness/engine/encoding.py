@@ -72,7 +72,8 @@ def stop_token(tokenizer: PreTrainedTokenizerBase) -> int:
         return eos
     raise ModelError(
         f"model {tokenizer.name_or_path!r}: its tokenizer has no stop token: the chat template "
-        f"ends messages without a special token, and there is no end-of-sequence token"
+        f"ends messages without a special token, and no end-of-sequence token is set that is not "
+        f"a line break"
     )
 
 
