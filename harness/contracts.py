@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
@@ -80,10 +81,34 @@ class ModelOptions(Options):
     """The type that activations and unquantized weights have; auto is bf16 where it is fast."""
     quantization: Literal["auto", "nf4", "none"] = "auto"
     """How the base weights are quantized; auto is what the run's trainer trains on, else none."""
+    chat_template: Path | None = None
+    """A Jinja file that replaces the model's chat template, in training and generation."""
+    chat_template_kwargs: dict[str, bool | int | float | str] = {}
+    """What the chat template gets besides the messages, such as `{ enable_thinking = false }`."""
+    template_date: str | None = None
+    """What a template takes for today, such as `2026-11-29`; the day on which the run began if
+    unset."""
     dequantize: Literal["auto", "never"] = "auto"
     """Whether NF4 weights are expanded once where memory allows: same numbers, less work."""
     memory_limit: str | None = None
     """What training and generation may take of a GPU's memory, such as `4GiB`; all if unset."""
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _are_names(cls, table: dict[str, Any]) -> dict[str, Any]:
+        for name in table:
+            if not name.isidentifier() or name in ("messages", "add_generation_prompt"):
+                raise ValueError(f"{name!r} is no variable that a template can be given")
+        return table
+
+    @field_validator("template_date")
+    @classmethod
+    def _is_a_date(cls, text: str | None) -> str | None:
+        if text is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            raise ValueError("it must be a date, such as '2026-11-29'")
+        if text is not None:
+            date.fromisoformat(text)
+        return text
 
     @field_validator("memory_limit")
     @classmethod
@@ -107,6 +132,10 @@ class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
     """The type that the model computed in, as torch calls it: bfloat16."""
     template_sha256: str
     """Of the chat template, which the tokenizer in the folder holds."""
+    chat_template_kwargs: dict[str, Any] = {}
+    """What the template was given; the folder's has it written in front."""
+    template_date: str | None = None
+    """The date that the template writes, if it writes one."""
     stop_token: str
     backend: str = "transformers"
     """The run's backend."""

@@ -60,6 +60,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     prompt_sha256: str | None = None
     """`ids_digest` of the token ids that the backend fed to the model as the prompt."""
     arm: str = "replay"
+    error: str | None = None
+    """Why there is no answer, if finish_reason is `error`; the Completion is then unscored."""
 
 
 class BrokenRow(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from harness.engine.parity import certify
 from harness.errors import ParityError
 from harness.records import Completion, Example, Message, ids_digest, read_records, write_records
 from harness.run import stages
-from tests.tiny import tiny_config, tiny_model
+from tests.tiny import TEMPLATE, tiny_config, tiny_model, tiny_tokenizer
 from trainers import loop
 
 
@@ -209,3 +209,81 @@ def test_a_fault_of_the_backend_alone_is_refused(
     assert done.exit_code == 2, done.output
     assert "than backend 'transformers' feeds, refusing to train" in done.stderr
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("unk", [None, "<unk>", "<|end|>"])
+@pytest.mark.parametrize(
+    ("lacked", "example_id"), [("\n", "train-0"), ("{", "train-2"), ("<", "train-2")]
+)
+def test_a_vocabulary_that_lacks_a_character_of_prompts_is_refused(
+    unk: str | None, lacked: str, example_id: str
+) -> None:
+    lossy = tiny_tokenizer(without=lacked, unk=unk)
+    examples = [structs.replace(each, completion="[]") for each in EXAMPLES]
+    asked = Message("user", f"like {lacked}")
+    examples[2] = structs.replace(examples[2], prompt=(asked,))
+    rows = [encode_example(lossy, each, stop_token(lossy)) for each in examples]
+    with pytest.raises(ParityError, match="the tokenizer loses text, refusing to train") as error:
+        certify(lossy, examples, rows, {}, backend="local")
+    said = f"Example {example_id}: the tokenizer loses text, refusing to train: it has no token for"
+    assert f"{said} {lacked!r}, which the prompt holds" in str(error.value)
+
+
+@pytest.mark.parametrize("unk", [None, "<unk>", "<|end|>"])
+def test_a_vocabulary_that_lacks_a_character_of_completions_is_refused(unk: str | None) -> None:
+    lossy = tiny_tokenizer(without="{", unk=unk)
+    with pytest.raises(ParityError, match=r"which differs at '\{'; tokenizer") as error:
+        certify(lossy, EXAMPLES, rows_of(lossy), {}, backend="local")
+    assert str(error.value).startswith("Example train-0: the tokenizer loses text")
+
+
+def test_a_template_whose_own_text_is_lost_is_refused() -> None:
+    template = TEMPLATE.replace("<|assistant|>{%", "<|assistant|>\n{%")
+    lossy = tiny_tokenizer(template, without="\n", unk="<unk>")
+    examples = [
+        structs.replace(each, prompt=(Message("user", "x"),), completion="[]") for each in EXAMPLES
+    ]
+    rows = [encode_example(lossy, each, stop_token(lossy)) for each in examples]
+    with pytest.raises(ParityError, match=r"it has no token for '\\n', which the prompt holds"):
+        certify(lossy, examples, rows, {}, backend="local")
+    whole = tiny_tokenizer(TEMPLATE, without="\n", unk="<unk>")
+    rows = [encode_example(whole, each, stop_token(whole)) for each in examples]
+    assert "lossy_prompts" not in certify(whole, examples, rows, {}, backend="local")
+
+
+def test_prompts_that_lose_other_characters_are_counted(tokenizer: Any) -> None:
+    lossy = tiny_tokenizer(without="名", unk="<unk>")
+    examples = [structs.replace(each, completion="[]") for each in EXAMPLES]
+    rows = [encode_example(lossy, each, stop_token(lossy)) for each in examples]
+    assert certify(lossy, examples, rows, {}, backend="local")["lossy_prompts"] == 1
+    rows = [encode_example(tokenizer, each, stop_token(tokenizer)) for each in examples]
+    assert "lossy_prompts" not in certify(tokenizer, examples, rows, {}, backend="local")
+
+
+def test_a_run_on_a_tokenizer_without_line_breaks_is_refused(config: Path) -> None:
+    lossy = tiny_tokenizer(without="\n", unk="<unk>")
+    lossy.save_pretrained(config.parent / "model")
+    done = run(config, "train")
+    assert done.exit_code == 2, done.output
+    assert "error: Example train-" in done.stderr
+    assert "the tokenizer loses text, refusing to train" in done.stderr
+    assert not (config.parent / "out" / "adapter").exists()
+
+
+def test_a_run_says_how_many_prompts_lose_characters(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_tokenizer(without="名", unk="<unk>").save_pretrained(config.parent / "model")
+    write = stages.write_data
+
+    def with_a_name(config: Any, folder: Path) -> list[Path]:
+        files = write(config, folder)
+        first, *rest = read_records(folder / "train.jsonl", Example)
+        named = structs.replace(first, prompt=(*first.prompt[:-1], Message("user", "名")))
+        write_records(folder / "train.jsonl", [named, *rest])
+        return files
+
+    monkeypatch.setattr(stages, "write_data", with_a_name)
+    done = run(config, "train")
+    assert done.exit_code == 0, done.output
+    assert "train: 1 prompts hold characters that the tokenizer lacks" in done.stderr

@@ -41,27 +41,6 @@ max_new_tokens = 4
 """A training of 12 steps on it; `model` is its folder."""
 
 
-def tiny_tokenizer() -> Any:
-    """A tokenizer with one token per byte and four special ones; `<|end|>`, id 0, ends a turn."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    special = ["<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
-    vocabulary = {token: index for index, token in enumerate([*special, *alphabet])}
-    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=made,
-        eos_token="<|end|>",
-        pad_token="<|end|>",
-        additional_special_tokens=special[1:],
-    )
-    tokenizer.chat_template = TEMPLATE
-    return tokenizer
-
-
 def tiny_model(folder: Path, *, layers: int = 2, seed: int = 0) -> Path:
     """Write the model and its tokenizer; the same bytes for the same seed."""
     import torch
@@ -84,6 +63,38 @@ def tiny_model(folder: Path, *, layers: int = 2, seed: int = 0) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def tiny_tokenizer(
+    template: str = TEMPLATE, *, without: str = "", unk: str | None = None, eos: str = "<|end|>"
+) -> Any:
+    """The tokenizer of bytes; `without` are characters that it has no token for."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    lacked = {found[0] for found in map(_in_bytes, without)}
+    alphabet = [each for each in sorted(pre_tokenizers.ByteLevel.alphabet()) if each not in lacked]
+    special = ["<|end|>", "<|user|>", "<|assistant|>", "<|system|>", *([unk] if unk else [])]
+    vocabulary = {token: index for index, token in enumerate([*special, *alphabet])}
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=unk))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        eos_token=eos,
+        pad_token="<|end|>",
+        unk_token=unk,
+        additional_special_tokens=special[1:4],
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def _in_bytes(char: str) -> str:
+    from tokenizers import pre_tokenizers
+
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(char)
+    return str(split[0][0])
 
 
 def tiny_config(folder: Path) -> Path:

@@ -21,11 +21,12 @@ import torch
 from harness import processes
 from harness.contracts import Loaded, TrainingRun
 from harness.engine import collectives
+from harness.engine.context import check_ids, context_length
 from harness.engine.encoding import Encoded, encode_example, stop_token
 from harness.engine.models import device_of, load_model, memory_peaks
 from harness.engine.parity import certify as certify_parity
 from harness.engine.patching import Patches
-from harness.errors import StoppedError, UserError
+from harness.errors import ModelError, StoppedError, UserError
 from harness.progress import progress, say
 from harness.records import Example
 from trainers.batch.order import Order, split_by_process
@@ -131,23 +132,44 @@ def train(
 def _encoded(
     options: LowRankOptions, examples: Sequence[Example], loaded: Loaded, run: TrainingRun
 ) -> tuple[list[Encoded], dict[str, Any]]:
-    """The token ids of the Examples that fit, and the certificate of parity with generation."""
+    """The token ids of the Examples that fit, and the certificate of parity with generation.
+
+    Left out is an Example that the chat template refuses, and one that is longer than
+    max_seq_length or the model's context.
+    """
     stop_id = stop_token(loaded.tokenizer)
-    every = [(e, encode_example(loaded.tokenizer, e, stop_id)) for e in examples]
-    kept = [(e, row) for e, row in every if len(row.ids) <= options.max_seq_length]
+    refused: list[str] = []
+    every: list[tuple[Example, Encoded]] = []
+    for example in examples:
+        try:
+            every.append((example, encode_example(loaded.tokenizer, example, stop_id)))
+        except ModelError as error:
+            refused.append(f"the first is {example.id}: {error}")
+    if refused:
+        say(f"train: left out {len(refused)} Examples whose prompt has no text; {refused[0]}")
+    limit, what, way_out = options.max_seq_length, "max_seq_length", "raise it"
+    if (context := context_length(loaded.model.config)) is not None and context < limit:
+        limit, what, way_out = context, "the model's context", "shorten them"
+    kept = [(e, row) for e, row in every if len(row.ids) <= limit]
     too_long = len(every) - len(kept)
+    if not every:
+        raise UserError(f"train: no train Example has a prompt that can be encoded; {refused[0]}")
     if not kept:
         raise UserError(
-            f"train: all {too_long} train Examples are longer than max_seq_length = "
-            f"{options.max_seq_length} tokens; raise it"
+            f"train: all {too_long} train Examples are longer than {what} = {limit} tokens; "
+            f"{way_out}"
         )
     if too_long:
-        say(f"train: left out {too_long} Examples longer than {options.max_seq_length} tokens")
+        why = "" if what == "max_seq_length" else f", which is {what}"
+        say(f"train: left out {too_long} Examples longer than {limit} tokens{why}")
     rows = [row for _, row in kept]
-    run.facts["left_out"] = too_long
+    check_ids(loaded, ((f"train Example {e.id}", row.ids) for e, row in kept))
+    run.facts["left_out"] = too_long + len(refused)
     certificate = certify_parity(
         loaded.tokenizer, [e for e, _ in kept], rows, run.fed, backend=run.backend
     )
+    if lossy := certificate.get("lossy_prompts"):
+        say(f"train: {lossy} prompts hold characters that the tokenizer lacks")
     if not certificate["compared"] and run.leads:
         say(f"train: parity not proved, since {certificate['not_compared']}")
     return rows, certificate

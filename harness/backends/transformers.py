@@ -13,6 +13,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from harness.contracts import Loaded, ModelOptions, Options
+from harness.errors import ModelError
 from harness.records import Completion, Example, ids_digest
 
 
@@ -56,16 +57,43 @@ def complete_with(
 ) -> Iterator[Completion]:
     """Yield the Completions of a loaded model, in the order of `examples`.
 
-    `in_step`: the model is sharded and all ranks generate the same completions together.
+    A prompt that the chat template refuses, or that fills the model's context, has the
+    finish_reason `error`. `in_step`: the model is sharded and all ranks generate the same
+    completions together.
     """
-    from harness.engine.encoding import encode_prompt, stop_tokens
+    from harness.engine.context import check_ids, context_length, embedded
+    from harness.engine.encoding import encode_prompt, stop_token, stop_tokens
     from harness.engine.generation import generate
-    from harness.progress import progress
+    from harness.progress import progress, say
 
     model, tokenizer = loaded
-    prompts = [encode_prompt(tokenizer, example.prompt) for example in examples]
-    stop_ids = stop_tokens(loaded)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stop_ids)
+    stop_id, stop_ids = stop_token(tokenizer), stop_tokens(loaded)
+    context = context_length(model.config)
+    prompts: list[list[int]] = []
+    errors: dict[int, str] = {}
+    for index, example in enumerate(examples):
+        try:
+            prompts.append(encode_prompt(tokenizer, example.prompt))
+        except ModelError as error:
+            errors[index] = str(error)
+            prompts.append([])
+            continue
+        length = len(prompts[-1])
+        if context is not None and length >= context:
+            errors[index] = f"its prompt has {length} tokens, and the model's context {context}"
+        elif not length:
+            errors[index] = "its prompt has no tokens"
+    if errors:
+        first = min(errors)
+        say(
+            f"generate: {len(errors)} of {len(prompts)} prompts have no answer and are unscored; "
+            f"the first is Example {examples[first].id}: {errors[first]}"
+        )
+    names = [f"the prompt of Example {example.id}" for example in examples]
+    check_ids(loaded, [*zip(names, prompts, strict=True), ("the chat template", [stop_id])])
+    pad_id = tokenizer.pad_token_id
+    if pad_id is None or pad_id >= embedded(model):  # padding is masked, so any known id will do
+        pad_id = stop_id
     done: dict[int, Completion] = {}
     with progress(len(prompts), "generate", unit="completion") as bar:
         for index, ids, reason in generate(
@@ -86,8 +114,9 @@ def complete_with(
                 text=str(text),
                 finish_reason=reason,
                 prompt_tokens=len(prompts[index]),
-                prompt_sha256=ids_digest(prompts[index]),
+                prompt_sha256=ids_digest(prompts[index]) if prompts[index] else None,
                 completion_tokens=len(ids),
+                error=errors.get(index),
             )
             bar.advance()
     yield from (done[index] for index in range(len(prompts)))

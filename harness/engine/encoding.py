@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.contracts import Loaded
+from harness.engine.templates import chat_text
 from harness.errors import ModelError
 from harness.records import Example, FinishReason, Message
 
@@ -37,32 +38,43 @@ class Encoded(NamedTuple):
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message]) -> list[int]:
     """The token ids of the messages and the generation prompt, by the chat template.
 
-    Raises ModelError if the tokenizer has no chat template.
+    Raises ModelError if the tokenizer has no chat template, or if it refuses these messages.
     """
-    return _ids(tokenizer, _chat_text(tokenizer, prompt))
+    return token_ids(tokenizer, chat_text(tokenizer, prompt))
 
 
 def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id: int) -> Encoded:
     """The ids of the prompt and the completion, each tokenized separately, and the stop token."""
     prompt = encode_prompt(tokenizer, example.prompt)
-    return Encoded([*prompt, *_ids(tokenizer, example.completion), stop_id], len(prompt))
+    return Encoded([*prompt, *token_ids(tokenizer, example.completion), stop_id], len(prompt))
 
 
 def stop_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The special token that the chat template puts after an assistant message, else eos.
+    """The token that ends an assistant message in the chat template, else end-of-sequence.
 
-    Raises ModelError if the tokenizer has neither.
+    It is the first special or added token after the message, or, if nothing closes a message, the
+    one that opens the next. It is never a line break, an ordinary word, BOS or the unknown token.
+    Raises ModelError if the tokenizer has no such token, or if the template does not work.
     """
-    user, answer = Message("user", "?"), Message("assistant", "!")
-    opened = _chat_text(tokenizer, [user])
-    closed = _chat_text(tokenizer, [user, answer], generation_prompt=False)
-    after = closed[len(opened) :].partition(answer.content)[2] if closed.startswith(opened) else ""
-    for token in _ids(tokenizer, after)[:1]:
-        if token in tokenizer.all_special_ids or token in tokenizer.added_tokens_decoder:
-            return token
-    if isinstance(tokenizer.eos_token_id, int):
-        return tokenizer.eos_token_id
-    raise ModelError(f"model {tokenizer.name_or_path!r}: its tokenizer has no stop token")
+    user, answer = Message("user", "zqquestion"), Message("assistant", "zqanswer")
+    chat_text(tokenizer, [user])
+    for turns in ([user, answer], [user, answer, user]):
+        try:
+            text = chat_text(tokenizer, turns, generation_prompt=False)
+        except ModelError:  # a template for prompts alone
+            continue
+        after = text.rpartition(answer.content)[2].partition(user.content)[0]
+        for token in token_ids(tokenizer, after):
+            if _ends_messages(tokenizer, token):
+                return token
+    eos = tokenizer.eos_token_id
+    if isinstance(eos, int) and not _is_blank(tokenizer, eos):
+        return eos
+    raise ModelError(
+        f"model {tokenizer.name_or_path!r}: its tokenizer has no stop token: the chat template "
+        f"ends messages without a special token, and no end-of-sequence token is set that is not "
+        f"a line break"
+    )
 
 
 def stop_tokens(loaded: Loaded) -> set[int]:
@@ -70,27 +82,25 @@ def stop_tokens(loaded: Loaded) -> set[int]:
     model, tokenizer = loaded
     ends = model.generation_config.eos_token_id if model.generation_config else None
     own = ends if isinstance(ends, list) else [ends]
-    return {end for end in (stop_token(tokenizer), tokenizer.eos_token_id, *own) if end is not None}
+    found = {end for end in (tokenizer.eos_token_id, *own) if end is not None}
+    return {stop_token(tokenizer)} | {end for end in found if not _is_blank(tokenizer, end)}
 
 
-def _chat_text(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: Sequence[Message],
-    *,
-    generation_prompt: bool = True,
-) -> str:
-    if not tokenizer.chat_template:
-        raise ModelError(
-            f"model {tokenizer.name_or_path!r} has no chat template; use an instruct model, or add "
-            f"a chat_template.jinja to its folder"
-        )
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    return str(
-        tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=generation_prompt
-        )
-    )
-
-
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The text as token ids, with no token added."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _ends_messages(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
+    if token == tokenizer.eos_token_id:
+        return not _is_blank(tokenizer, token)
+    if token in (tokenizer.bos_token_id, tokenizer.unk_token_id) or _is_blank(tokenizer, token):
+        return False
+    if token in tokenizer.all_special_ids:
+        return True
+    added = tokenizer.added_tokens_decoder.get(token)
+    return added is not None and not str(added).strip().isalnum()
+
+
+def _is_blank(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
+    return not str(tokenizer.decode([token], skip_special_tokens=False)).strip()

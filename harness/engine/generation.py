@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from harness.engine import collectives
+from harness.engine.context import context_length
 from harness.engine.cuda_graphs import borrowed
 from harness.engine.decode_attention import ready_kernels
 from harness.engine.decode_check import Batch, check_finite, decode_alone, decodes_right
@@ -45,7 +46,7 @@ def generate(
 
     `in_step`: all ranks decode the same prompts and take each token from rank 0.
     """
-    limit = getattr(model.config, "max_position_embeddings", None) or float("inf")
+    limit = context_length(model.config) or float("inf")
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
     for index in sorted(set(range(len(prompts))) - set(fits)):
         yield Generated(index, [], "error")

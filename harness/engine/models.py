@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, TrainedOn, bytes_of, trained_on
+from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, TrainedOn, bytes_of
 from harness.engine.adapters import state_of, with_adapter
 from harness.engine.gguf import resolve
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
+from harness.engine.templates import set_template
 from harness.engine.torch_private import cpu_has_bf16
 from harness.errors import ModelError
 from harness.text import did_you_mean
@@ -60,7 +61,7 @@ def load_model(
         arguments["quantization_config"] = _nf4(dtype)
         arguments["device_map"] = {"": device}  # the default is a GPU if there is one
     try:
-        tokenizer = _tokenizer(_tokenizer_folder(adapter) or source, options)
+        tokenizer = _tokenizer(source, options, adapter)
         with quiet_transformers():
             model: Any = AutoModelForCausalLM.from_pretrained(
                 source, revision=options.revision, **arguments
@@ -104,20 +105,24 @@ def state_for(options: ModelOptions) -> tuple[TrainedOn, Any]:
     ), tokenizer
 
 
-def _tokenizer_folder(adapter: Path | None) -> str | None:
-    """The adapter's folder if it holds the tokenizer that it was trained with."""
-    if adapter is None or trained_on(adapter) is None:
-        return None
-    return str(adapter) if (adapter / "tokenizer_config.json").is_file() else None
-
-
-def _tokenizer(source: str, options: ModelOptions) -> Any:
+def _tokenizer(source: str, options: ModelOptions, adapter: Path | None = None) -> Any:
+    """The tokenizer and template in the adapter's folder, or else those of the base."""
     from transformers import AutoTokenizer
 
-    with quiet_transformers():
-        return AutoTokenizer.from_pretrained(
-            source, revision=options.revision, trust_remote_code=options.trust_remote_code
-        )
+    def load(place: str) -> Any:
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(
+                place, revision=options.revision, trust_remote_code=options.trust_remote_code
+            )
+
+    own = adapter is not None and (adapter / "tokenizer_config.json").is_file()
+    tokenizer = load(str(adapter) if own else source)
+    if adapter is not None and (template := adapter / "chat_template.jinja").is_file():
+        tokenizer.chat_template = template.read_text(encoding="utf-8")
+    elif own and not tokenizer.chat_template:
+        tokenizer.chat_template = load(source).chat_template
+    set_template(tokenizer, options)
+    return tokenizer
 
 
 def _name_of(dtype: torch.dtype) -> str:

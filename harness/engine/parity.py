@@ -9,20 +9,25 @@ training row begins with ids of its own. Both have seen the first train prompts.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import re
+import string
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from harness.engine.encoding import Encoded, encode_prompt, stop_token
+from harness.engine.encoding import Encoded, encode_prompt, stop_token, token_ids
+from harness.engine.templates import chat_text
 from harness.errors import ParityError
 from harness.records import Completion, Example, ids_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+PLAIN = frozenset(string.ascii_letters + string.digits + string.punctuation + " \t\n")
 AROUND = 20
 """Characters shown before the first difference of two texts."""
 
@@ -38,8 +43,9 @@ def certify(
     """Compare training rows with what the backend fed, and their labels with the completions.
 
     `fed` holds Completions of train Examples by id. Returns the certificate for the run's manifest;
-    `compared` counts the rows whose prompt the backend has fed, too. Raises ParityError with the
-    first Example that differs, and how.
+    `compared` counts the rows whose prompt the backend has fed, too, and `lossy_prompts` the
+    prompts with characters that the tokenizer lacks. Raises ParityError with the first Example that
+    differs, and how, or whose completion loses text, or whose prompt loses ASCII.
     """
     stop_id, compared = stop_token(tokenizer), 0
     every = hashlib.sha256()
@@ -57,7 +63,8 @@ def certify(
                 f"{backend!r} feeds, refusing to train: {how}"
             )
         compared += 1
-    certificate = {
+    lossy = _check_prompts(tokenizer, examples)
+    certificate: dict[str, Any] = {
         "examples": len(examples),
         "compared": compared,
         "backend": backend,
@@ -65,6 +72,8 @@ def certify(
         "stop_token": tokenizer.convert_ids_to_tokens(stop_id),
         "stop_token_id": stop_id,
     }
+    if lossy:
+        certificate["lossy_prompts"] = lossy
     if not compared:
         certificate["not_compared"] = f"backend {backend!r} reports no token ids of these Examples"
     return certificate
@@ -87,12 +96,42 @@ def _check_labels(
     pairs = zip(text, example.completion, strict=False)
     at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     start = max(0, at - AROUND)
+    lost = f" at {example.completion[at]!r}" if at < len(example.completion) else ""
     raise ParityError(
         f"Example {example.id}: the tokenizer loses text, refusing to train: its completion comes "
         f"back from token ids as {text[start : at + AROUND]!r} where "
-        f"{example.completion[start : at + AROUND]!r} should be; tokenizer "
+        f"{example.completion[start : at + AROUND]!r} should be, which differs{lost}; tokenizer "
         f"{tokenizer.name_or_path!r}"
     )
+
+
+def _check_prompts(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> int:
+    """How many prompts hold characters that the tokenizer lacks.
+
+    Raises ParityError if one of them is ASCII, on which formats are built, or if the template's own
+    text is lost.
+    """
+    added = "|".join(map(re.escape, sorted(tokenizer.get_added_vocab(), key=len, reverse=True)))
+
+    @functools.cache
+    def kept(char: str) -> bool:
+        ids = token_ids(tokenizer, f"x{char}x")
+        known = tokenizer.unk_token_id is None or tokenizer.unk_token_id not in ids
+        return known and char in str(tokenizer.decode(ids, skip_special_tokens=False))
+
+    lossy = 0
+    for place, example in enumerate(examples):
+        texts = [turn.content for turn in example.prompt]
+        if not place:  # the template's own text is the same in all
+            texts += re.split(added, chat_text(tokenizer, example.prompt)) if added else []
+        lost = [char for char in dict.fromkeys("".join(texts)) if not kept(char)]
+        if char := next((char for char in lost if char in PLAIN), ""):
+            raise ParityError(
+                f"Example {example.id}: the tokenizer loses text, refusing to train: it has no "
+                f"token for {char!r}, which the prompt holds; tokenizer {tokenizer.name_or_path!r}"
+            )
+        lossy += bool(lost)
+    return lossy
 
 
 def _difference(

@@ -31,6 +31,7 @@ class Row(msgspec.Struct):
     id: str | int | float | None = None
     example_id: str | int | float | None = None
     finish_reason: Any = None
+    error: Any = None
 
 
 def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
@@ -56,6 +57,7 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
             example_id=str(number if named is None else named),
             text=row.text,
             finish_reason=row.finish_reason if row.finish_reason in REASONS else None,
+            error=str(row.error) if row.finish_reason == "error" and row.error else None,
         )
 
 

@@ -42,15 +42,18 @@ def verdicts_on(
 ) -> list[Verdict]:
     """One Verdict of each evaluator that judges the format of the Example, if that is known.
 
-    The Verdict is unscored for a broken row, and if the evaluator raises, returns something other
-    than its own Verdict on this Completion, or lacks the Example it needs. It is also unscored if
-    the evaluator judges only some of the `formats` and the Completion's Example is not known.
+    The Verdict is unscored for a broken row, for a Completion that holds an error, and if the
+    evaluator raises, returns something other than its own Verdict on this Completion, or lacks the
+    Example it needs. It is also unscored if the evaluator judges only some of the `formats` and the
+    Completion's Example is not known.
     """
     if isinstance(row, BrokenRow):
         unread = Completion(example_id=str(row.line), text="")
         reason = f"line {row.line} is no completion: {row.reason}"
         return [_unscored(evaluator, unread, reason) for evaluator in evaluators]
     example = examples.get(row.example_id)
+    if row.error is not None:
+        return [_unscored(each, row, row.error) for each in evaluators if applies(each, example)]
     if example is None and len(formats) > 1:
         return [
             _judge_one(each, None, row)

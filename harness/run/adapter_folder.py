@@ -65,11 +65,19 @@ def describe(
     if not settings.is_file():
         return
     from harness.engine.models import state_for
+    from harness.engine.templates import writes_date
 
     told, tokenizer = state_for(config.model)
     tokenizer.save_pretrained(adapter)
     options = config.backend.model_dump(mode="json", exclude_defaults=True)  # type: ignore[attr-defined]
-    told = msgspec.structs.replace(told, backend=config.backend.name, backend_options=options)
+    model = config.model
+    told = msgspec.structs.replace(
+        told,
+        backend=config.backend.name,
+        backend_options=options,
+        chat_template_kwargs=model.chat_template_kwargs,
+        template_date=model.template_date if writes_date(tokenizer) else None,
+    )
     with atomic_file(adapter / TRAINED_ON) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
     peft = json.loads(settings.read_text(encoding="utf-8"))

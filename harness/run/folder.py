@@ -17,10 +17,12 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
 from harness.config import OUTPUTS, Config
+from harness.contracts import ModelOptions
 from harness.errors import UserError
 from harness.files import atomic_file, digest, file_digest
 from harness.progress import say
@@ -41,6 +43,7 @@ class RunFolder:
         self.path = path
         self.config = config
         self.manifest: dict[str, Any] = _read_manifest(path / "manifest.json")
+        self.began = str(self.manifest.get("began") or date.today())
 
     @classmethod
     @contextmanager
@@ -70,6 +73,12 @@ class RunFolder:
             yield run
         finally:
             lock.release()
+
+    @property
+    def model(self) -> ModelOptions:
+        """The config's model; a template that writes today's date gets that of the run's start."""
+        day = self.config.model.template_date or self.began
+        return self.config.model.model_copy(update={"template_date": day})
 
     @property
     def tb_logdir(self) -> Path:
@@ -141,6 +150,7 @@ class RunFolder:
         stages[stage] = state
         self.manifest |= {
             "name": self.config.name,
+            "began": self.began,
             "seed": self.config.seed,
             "config_sha256": digest(self.config.tables()),
             "versions": versions(),

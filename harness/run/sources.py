@@ -45,7 +45,7 @@ def config_for(
 
 
 def _settings_of(adapter: Path, model: str | None) -> list[str]:
-    """Overrides for base, quantization and backend; only the base for an adapter of others."""
+    """Overrides for base, quantization, template and backend; only the base for one of others."""
     told = trained_on(adapter)
     base = told.base if told else _base_in_peft(adapter)
     if base and model is None and Path(base).is_absolute() and not Path(base).exists():
@@ -57,16 +57,20 @@ def _settings_of(adapter: Path, model: str | None) -> list[str]:
     if told:
         found["model.quantization"] = told.quantization
         found["model.revision"] = told.revision if model is None else None
-        if known := plugins.registry()["backends"].get(told.backend):
+        found["model.template_date"] = told.template_date
+        for key, value in told.chat_template_kwargs.items():
+            found[f"model.chat_template_kwargs.{key}"] = value
+        if backend := plugins.registry()["backends"].get(told.backend):
             where = f"{adapter / TRAINED_ON}: backend {told.backend}"
-            _, faults = check(known.component, told.backend_options, where)
+            _, faults = check(backend.component, told.backend_options, where)
             if faults:
                 raise ConfigError("\n".join(faults))
             options = {"backend": told.backend, **told.backend_options}
             found |= {f"eval.{key}": value for key, value in options.items()}
         else:
             say(f"adapter {adapter}: the backend {told.backend!r} of its run is not installed")
-    return [f"{key}={json.dumps(value)}" for key, value in found.items() if value is not None]
+    known = {key: value for key, value in found.items() if value is not None}
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in known.items()]
 
 
 def _base_in_peft(adapter: Path) -> str | None:

@@ -7,6 +7,7 @@ A stage whose inputs and files are unchanged is skipped, so the same command res
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import itertools
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import msgspec
 
 from harness.config import Config
-from harness.contracts import CHOOSE_BY, Evaluator, Split, TrainingRun, rates_of
+from harness.contracts import CHOOSE_BY, Evaluator, ModelOptions, Split, TrainingRun, rates_of
 from harness.errors import DataError, HarnessError, PluginError, StoppedError
 from harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from harness.judging.tally import Tally, by_completion, tally
@@ -160,7 +161,8 @@ def train(run: RunFolder) -> Path:
     examples = list(read_records(run.data("train"), Example))
     dev = list(read_records(run.data("dev"), Example))
     run.begin("train", inputs, [run.adapter])
-    given = digest(inputs), examples, dev, fed
+    config = dataclasses.replace(config, model=run.model)
+    given = digest(inputs), config.model, examples, dev, fed
     collectives.broadcast_object(given)
     adapter, training = _train(run.path, run.tb_logdir, config, *given)
     describe(adapter, config, training.certificate, training.facts)
@@ -190,6 +192,7 @@ def _train(
     tb_logdir: Path,
     config: Config,
     inputs: str,
+    model: ModelOptions,
     examples: Sequence[Example],
     dev: Sequence[Example],
     fed: Mapping[str, Completion],
@@ -201,7 +204,7 @@ def _train(
     training = Training(
         path,
         seed=config.seed,
-        model=config.model,
+        model=model,
         tb_logdir=tb_logdir,
         evaluators=config.evaluators,
         dev_examples=dev,
@@ -258,7 +261,7 @@ def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: P
     arm = "sft" if adapter else "base"
     say(f"completions: {len(every)} prompts, arm {arm}")
     began = time.perf_counter()
-    rows = completions_by(config.backend, config.model, adapter, every, arm=arm)
+    rows = completions_by(config.backend, run.model, adapter, every, arm=arm)
     for name in todo:
         write_records(run.completions(name), itertools.islice(rows, len(asked[name])))
     _free_memory()
@@ -278,6 +281,8 @@ def _model_inputs(config: Config) -> dict[str, str]:
     found = {"[model]": digest(config.tables()["model"])}
     if (local := on_disk(config.model.name)) is not None:
         found["model files"] = quick_digest(local)
+    if (template := config.model.chat_template) is not None and template.is_file():
+        found["model.chat_template"] = file_digest(template)
     return found
 
 

@@ -1,0 +1,204 @@
+"""Chat templates: the model's own or that of the config, and the text that they make of messages.
+
+    set_template(tokenizer, options)    with model.chat_template, chat_template_kwargs and the date
+    chat_text(tokenizer, example.prompt)
+        "<|user|>Name a city as JSON.<|assistant|>"
+
+What the config says is written in front of the template, so that it goes wherever the template
+goes, such as into the adapter's folder:
+
+    {% set enable_thinking = enable_thinking if enable_thinking is defined else False %}
+    {% macro strftime_now(format) %}{{ {'%d %b %Y': '29 Nov 2026'}[format] ... }}{% endmacro %}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contracts import ModelOptions
+from harness.errors import ModelError
+from harness.files import near_miss
+from harness.progress import say
+from harness.records import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CLOCK = "strftime_now"
+"""The function that transformers gives templates to write today's date."""
+PINNED = re.compile(rf"{{% macro {CLOCK}\(format\) %}}.*{{% endmacro %}}\n")
+"""The line in front of a template whose clock has been stopped."""
+FORMAT = re.compile(r"""(['"])([^'"{}\n]*%[-#]?[A-Za-z][^'"{}\n]*)\1""")
+"""A text in quotes that may be the format of a date, such as '%d %b %Y'."""
+_noted: set[tuple[str, str]] = set()
+"""Templates, and what has been said of them; an adapter's folder has that of its base again."""
+
+
+def set_template(tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> None:
+    """Give the tokenizer the template that the options ask for.
+
+    A template that writes today's date gets that of `model.template_date`, else today's, from now
+    on. Raises ModelError for a file that cannot be read, and for a template that does not work.
+    """
+    path = options.chat_template
+    template = _own(tokenizer) if path is None else _read(path)
+    if template is None:
+        return
+    where = str(path) if path else f"model {options.name!r}"
+    told = options.template_date
+    if told and PINNED.search(template):  # it is that of an adapter's folder
+        line = _pinned(template, date.fromisoformat(told))
+        template = PINNED.sub(lambda _: line, template, count=1)
+    elif CLOCK in template and not PINNED.search(template):
+        day = date.fromisoformat(told) if told else date.today()
+        if not told:
+            what = f"its chat template writes the date, which is {day} for this command"
+            _note(where, template, what)
+        template = _pinned(template, day) + template
+    lines = [
+        f"{{% set {name} = {name} if {name} is defined else {value!r} %}}\n"
+        for name, value in options.chat_template_kwargs.items()
+    ]
+    if not template.startswith("".join(lines)):  # the template of an adapter's folder has them
+        template = "".join(lines) + template
+    tokenizer.chat_template = template
+    if path is not None:
+        _render(tokenizer, [Message("user", "?")], generation_prompt=True, where=where)
+
+
+def writes_date(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the template writes a date that `set_template` has pinned."""
+    return PINNED.search(tokenizer.chat_template or "") is not None
+
+
+def chat_text(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    generation_prompt: bool = True,
+) -> str:
+    """The messages as the template writes them.
+
+    If the template refuses or drops the system message, it goes in front of the next user message,
+    with a blank line between them. Raises ModelError if there is no template, or if it fails.
+    """
+    where = f"model {tokenizer.name_or_path!r}"
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"{where} has no chat template; use an instruct model, name a file with "
+            f"model.chat_template, or add a chat_template.jinja to its folder"
+        )
+
+    def render(turns: Sequence[Message]) -> str:
+        return _render(tokenizer, turns, generation_prompt=generation_prompt, where=where)
+
+    folded = _folded(messages)
+    if folded is None:
+        return render(messages)
+    try:
+        text = render(messages)
+    except ModelError:
+        text = None
+    if text is not None and _holds_system(text, messages):
+        return text
+    try:
+        other = render(folded)
+    except ModelError:
+        if text is None:
+            raise
+        return text
+    if text is not None and not _holds_system(other, messages):
+        return text  # the template changes the text of messages, as by tojson
+    does = "refuses" if text is None else "drops"
+    what = f"its chat template {does} the system message, which goes into the user's turn"
+    _note(where, tokenizer.chat_template, what)
+    return other
+
+
+def _note(where: str, template: Any, what: str) -> None:
+    if (str(template), what) not in _noted:
+        _noted.add((str(template), what))
+        say(f"note: {where}: {what}")
+
+
+def _own(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The tokenizer's template; of several, the default one."""
+    template: Any = tokenizer.chat_template
+    if not isinstance(template, dict):
+        return None if template is None else str(template)
+    try:
+        return str(tokenizer.get_chat_template())
+    except ValueError:
+        names = ", ".join(sorted(template))
+        raise ModelError(
+            f"model {tokenizer.name_or_path!r} has the chat templates {names} and no default one; "
+            f"name a file with model.chat_template"
+        ) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        why = f"cannot be read ({error.strerror}){near_miss(path, Path.is_file)}"
+    except UnicodeDecodeError:
+        why = "it is not UTF-8"
+    raise ModelError(f"model.chat_template = {str(path)!r}: {why}; name a Jinja file") from None
+
+
+def _pinned(template: str, day: date) -> str:
+    """A line of Jinja that stops the template's clock, for the formats that it writes out."""
+    known = {found[2]: day.strftime(found[2]) for found in FORMAT.finditer(template)}
+    other = "raise_exception('the format of its date is not written out in it')"
+    text = f"{known!r}[format] if format in {known!r} else {other}"
+    return f"{{% macro {CLOCK}(format) %}}{{{{ {text} }}}}{{% endmacro %}}\n"
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    generation_prompt: bool,
+    where: str,
+) -> str:
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        text: Any = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=generation_prompt
+        )
+    except Exception as error:  # a template is a program, and fails in every way
+        raise _failure(where, error) from error
+    return str(text)
+
+
+def _failure(where: str, error: Exception) -> ModelError:
+    line = getattr(error, "lineno", None)
+    said = (str(error).strip().splitlines() or [""])[0].rstrip(".") or type(error).__name__
+    at = f" in line {line}" if line else ""
+    return ModelError(
+        f"{where}: the chat template fails{at}: {said}; correct it, or name another file with "
+        f"model.chat_template"
+    )
+
+
+def _folded(messages: Sequence[Message]) -> list[Message] | None:
+    """The messages with each system message inside the next user message; None if there is none."""
+    waiting: list[str] = []
+    turns: list[Message] = []
+    for message in messages:
+        if message.role == "system":
+            waiting.append(message.content)
+        elif message.role == "user" and waiting:
+            turns.append(Message("user", "\n\n".join([*waiting, message.content])))
+            waiting = []
+        else:
+            turns.append(message)
+    return turns if turns and not waiting and len(turns) < len(messages) else None
+
+
+def _holds_system(text: str, messages: Sequence[Message]) -> bool:
+    return all(m.content.strip() in text for m in messages if m.role == "system")
