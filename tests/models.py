@@ -10,9 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.tiny import CONFIG
+from tests.zoo import ZOO, write
+
+# Some are longer than the windows in tests.zoo, and all rows of compared_steps are shorter.
 PROMPTS = [list(range(20 + n, 20 + n + size)) for n, size in enumerate((7, 30, 12, 19, 25, 9))]
 STEPS = 3
 LOSS = {"fp32": 1e-5, "bf16": 0.02}
@@ -42,7 +49,7 @@ def same_texts(folder: Path) -> int:
 
     greedy: Any = GenerationConfig
     settings = greedy(do_sample=False, max_new_tokens=12, eos_token_id=0, pad_token_id=0)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     expected = []
     for prompt in PROMPTS:
         ids = torch.tensor([prompt])
@@ -78,7 +85,7 @@ def compared_steps(folder: Path, precision: Any) -> Steps:
     from trainers.step.update import Update
 
     options = Lora(learning_rate=1e-2, lora_r=4)
-    rows = [Encoded(prompt, len(prompt) // 2) for prompt in PROMPTS]
+    rows = [Encoded(prompt[:20], len(prompt[:20]) // 2) for prompt in PROMPTS]
     labels = sum(len(row.ids) - row.prompt_length for row in rows)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     ours: list[tuple[float, dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
@@ -100,7 +107,7 @@ def compared_steps(folder: Path, precision: Any) -> Steps:
             ours.append((float(passes.loss), {names[id(w)]: part for w, part in pairs}, began))
             update(options.learning_rate)
     with Patches() as patches:
-        base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        base: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         torch.manual_seed(0)
         peft_model = adapted(base, options, patches)
         trained = {n: w for n, w in peft_model.named_parameters() if w.requires_grad}
@@ -129,3 +136,60 @@ def compared_steps(folder: Path, precision: Any) -> Steps:
             torch.nn.utils.clip_grad_norm_(trained.values(), options.max_grad_norm)
             adamw.step()
     return Steps(worst_loss, worst_gradient, said.getvalue().strip())
+
+
+def resumes(folder: Path, out: Path) -> bool:
+    """Whether a training of 3 steps that goes on from step 2 ends in the same bytes."""
+    from click.testing import CliRunner
+
+    from harness.cli import main as fmtharness
+
+    config = out / "tiny.toml"
+    config.write_text(CONFIG.format(model=folder))
+    changed = ["data.n_train=12", "train.num_train_epochs=1", "train.n_format_eval_prompts=1"]
+    settings = [part for setting in changed for part in ("--set", setting)]
+    command = ["train", str(config), "--out", str(out / "run"), *settings]
+    made = []
+    for _ in range(2):
+        result = CliRunner().invoke(fmtharness, command)
+        if result.exit_code:
+            raise RuntimeError(result.output)
+        made.append((out / "run/adapter/adapter_model.safetensors").read_bytes())
+        shutil.rmtree(out / "run/adapter")
+        shutil.rmtree(out / f"run/checkpoints/step-{STEPS}")
+    if "resuming from step 2" not in result.output:
+        raise RuntimeError(result.output)
+    return made[0] == made[1]
+
+
+def row(name: str) -> tuple[str, bool]:
+    """One line of the table, and whether all in it is equal."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = write(name, Path(temporary) / "model")
+        texts = same_texts(folder)
+        steps = {precision: compared_steps(folder, precision) for precision in LOSS}
+        again = resumes(folder, Path(temporary))
+    good = texts == len(PROMPTS) and again
+    good &= all(s.loss <= LOSS[p] and s.gradient <= GRADIENT[p] for p, s in steps.items())
+    numbers = "  ".join(f"{s.loss:7.0e} {s.gradient:7.0e}" for s in steps.values())
+    how = steps["bf16"].said.removeprefix("train: ") or "packed rows"
+    resumed = "same" if again else "OTHER"
+    return f"{name:20} {texts}/{len(PROMPTS)}  {numbers}  {resumed:6}  {how}", good
+
+
+def main(names: list[str]) -> int:
+    """Print the table; 1 if something differs."""
+    sys.stdout.write(
+        f"{'':20} texts  fp32: loss, gradient  bf16: loss, gradient  resumed  training in bf16\n"
+    )
+    every = True
+    for name in names or ZOO:
+        line, good = row(name)
+        sys.stdout.write(f"{line if good else f'{line}  DIFFERS'}\n")
+        sys.stdout.flush()
+        every &= good
+    return 0 if every else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -41,7 +41,7 @@ ZOO: Mapping[str, tuple[str, dict[str, Any]]] = {
         "Llama",
         {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}},
     ),
-    "mistral": ("Mistral", {"sliding_window": 16}),
+    "mistral": ("Mistral", {"sliding_window": 24}),
     "mixtral": ("Mixtral", {"num_local_experts": 4}),
     "qwen2": ("Qwen2", {}),
     "qwen3": ("Qwen3", {"head_dim": 16}),
@@ -51,8 +51,8 @@ ZOO: Mapping[str, tuple[str, dict[str, Any]]] = {
     ),
     "qwen3-moe": ("Qwen3Moe", {**EXPERTS, "head_dim": 16}),
     "gemma": ("Gemma", {"head_dim": 16}),
-    "gemma2": ("Gemma2", {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 16}),
-    "gemma3": ("Gemma3", {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 16}),
+    "gemma2": ("Gemma2", {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24}),
+    "gemma3": ("Gemma3", {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24}),
     "phi": ("Phi", {"partial_rotary_factor": 0.5}),
     "phi3": ("Phi3", {}),
     "gpt2": ("GPT2", GPT),
@@ -69,7 +69,7 @@ ZOO: Mapping[str, tuple[str, dict[str, Any]]] = {
     "mpt": ("Mpt", {"d_model": 64, "n_heads": 4, "n_layers": 2, "max_seq_len": 2048}),
     "gpt-oss": (
         "GptOss",
-        {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 16},
+        {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 24},
     ),
     "stablelm": ("StableLm", {"partial_rotary_factor": 0.25, "use_parallel_residual": True}),
     "granite": (
@@ -77,7 +77,7 @@ ZOO: Mapping[str, tuple[str, dict[str, Any]]] = {
         {"logits_scaling": 4.0, "residual_multiplier": 0.5, "attention_multiplier": 0.3},
     ),
     "cohere": ("Cohere", {"logit_scale": 0.5}),
-    "cohere2": ("Cohere2", {"logit_scale": 0.5, "sliding_window": 16}),
+    "cohere2": ("Cohere2", {"logit_scale": 0.5, "sliding_window": 24}),
     "nemotron": ("Nemotron", {"partial_rotary_factor": 0.5}),
     "olmo2": ("Olmo2", {}),
     "glm": ("Glm", {"head_dim": 16, "partial_rotary_factor": 0.5}),
@@ -109,7 +109,7 @@ ZOO: Mapping[str, tuple[str, dict[str, Any]]] = {
     "rwkv": ("Rwkv", {"attention_hidden_size": 64, "context_length": 2048}),
     "recurrent-gemma": (
         "RecurrentGemma",
-        {"lru_width": 64, "attention_window_size": 16, "num_hidden_layers": 3, "head_dim": 16},
+        {"lru_width": 64, "attention_window_size": 24, "num_hidden_layers": 3, "head_dim": 16},
     ),
     "granite-hybrid": (
         "GraniteMoeHybrid",

@@ -47,7 +47,7 @@ def agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
 
 def measured(model: torch.nn.Module, compute: Callable[[], Sequence[torch.Tensor]]) -> Own:
     """The tensors of `compute`, which runs the model, and how far its rounding moves each."""
-    values = [value.float() for value in compute()]
+    values = [value.detach().float() for value in compute()]
     moves = [(0.0, 0.0)] * len(values)
     for seed in range(DRAWS):
         with _rounded(model, seed):
@@ -77,7 +77,7 @@ def _distance(found: torch.Tensor, expected: torch.Tensor) -> tuple[float, float
         return inf, inf
     if not expected.numel():
         return 0.0, 0.0
-    difference = (found.float() - expected).abs()
+    difference = (found.detach().float() - expected).abs()
     largest, rms = float(difference.max()), float(difference.square().mean().sqrt())
     return (largest, rms) if isfinite(largest) else (inf, inf)
 
