@@ -6,7 +6,7 @@ LowRankOptions(gradient_accumulation_steps=16).effective_batch      16
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,13 @@ class LowRankOptions(Options):
     Batch size times accumulation steps is the number of Examples in one optimizer step. How they
     are cut into passes depends on tokens and memory, and does not change the gradient.
     """
+
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        # What is logged and kept; then what changes numbers by their rounding alone.
+        {"logging_steps", "save_steps", "save_total_limit", "format_eval_batch_size"}
+        | {"max_micro_batch_tokens", "gradient_checkpointing", "cuda_graphs"}
+    )
+    length: ClassVar[str] = "num_train_epochs"
 
     max_seq_length: int = Field(default=512, ge=8)
     """Most tokens of prompt, completion and stop token together; longer Examples are left out."""
