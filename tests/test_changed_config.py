@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from harness.config import load_config
 from harness.contracts import ModelOptions
-from harness.run.stages import ONLY_MEMORY
+from harness.run.train_inputs import ONLY_MEMORY
 from tests.test_training import ADAPTER, evaluated, losses, manifest, rows, same_adapter, trained
 from tests.tiny import tiny_config
 from trainers.options import LowRankOptions

@@ -29,7 +29,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def llama() -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = {"vocab_size": 16, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {
+        "vocab_size": 16,
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 2,
+    }
     return LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=1, num_key_value_heads=1))
 
 
@@ -116,7 +121,7 @@ def test_the_schedule_after_the_warm_up_is_transformers_own() -> None:
         held = torch.optim.SGD([torch.zeros(1)], lr=0.5)
         theirs: Any = get_scheduler(kind, held, 3, 12)
         ours = _schedule(
-            Lora(lr_scheduler_type=kind, warmup_ratio=0.25, learning_rate=0.5),  # type: ignore[arg-type]
+            Lora(lr_scheduler_type=kind, warmup_ratio=0.25, learning_rate=0.5),
             12,
         )
         assert [ours(step) for step in range(4, 13)] == [

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from harness.config import Config
-from harness.contracts import CHOOSE_BY, Evaluator, Split, TrainingRun, rates_of
+from harness.contracts import Evaluator, Split, TrainingRun
 from harness.errors import DataError, HarnessError, PluginError, StoppedError
 from harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from harness.judging.tally import Tally, by_completion, tally
@@ -35,13 +35,10 @@ from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
 from harness.run.provenance import Maker, made_by
 from harness.run.sources import completions_by, conditions
+from harness.run.train_inputs import begin_training, resumed_by, train_inputs
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
-SHAPE_ADAPTERS = ("harness", "harness.engine", "harness.backends", "harness.judging")
-"""Built-in packages whose code shapes an adapter, besides the trainer's and the evaluators'."""
-ONLY_MEMORY = ("memory_limit", "dequantize")
-"""Options of the model that change what is held in memory, and numbers by their rounding alone."""
 DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md")
 
 
@@ -137,7 +134,7 @@ def train(run: RunFolder) -> Path:
     from harness.engine import collectives
 
     config = run.config
-    inputs = _train_inputs(run)
+    inputs = train_inputs(run, _model_inputs(config))
     if run.is_current("train", inputs):
         say(f"train: {run.adapter} is up to date")
         collectives.broadcast_object(None)
@@ -147,8 +144,8 @@ def train(run: RunFolder) -> Path:
     began = time.perf_counter()
     examples = list(read_records(run.data("train"), Example))
     dev = list(read_records(run.data("dev"), Example))
-    went_on_from = _begin_training(run, inputs)
-    given = digest(_but(_length(config), inputs)), examples, dev, fed
+    went_on_from = begin_training(run, inputs)
+    given = digest(resumed_by(config, inputs)), examples, dev, fed
     collectives.broadcast_object(given)
     adapter, training = _train(run.path, run.tb_logdir, config, *given)
     describe(adapter, config, training.certificate, training.facts)
@@ -163,71 +160,6 @@ def train(run: RunFolder) -> Path:
     )
     _free_memory()
     return adapter
-
-
-def _train_inputs(run: RunFolder) -> dict[str, str]:
-    """What shapes the adapter, by name; each option of the trainer and the model is one."""
-    config = run.config
-    tables = config.tables()
-    choosing = [
-        each for each in config.evaluators if {rate.name for rate in rates_of(each)} & {*CHOOSE_BY}
-    ]
-    makers: list[Maker] = [("trainers", config.trainer)]
-    makers += [("evaluators", each) for each in choosing]
-    incidental = getattr(config.trainer, "incidental", frozenset())
-    return {
-        **{f"[train] {k}": str(v) for k, v in tables["train"].items() if k not in incidental},
-        **{f"[model] {k}": str(v) for k, v in tables["model"].items() if k not in ONLY_MEMORY},
-        **{name: held for name, held in _model_inputs(config).items() if name != "[model]"},
-        "[eval] evaluators": digest([f"{each.name} {each!r}" for each in choosing]),
-        "seed": str(config.seed),
-        "train.jsonl": file_digest(run.data("train")),
-        "dev.jsonl": file_digest(run.data("dev")),
-        **made_by(makers, packages=SHAPE_ADAPTERS),
-    }
-
-
-def _length(config: Config) -> str:
-    """The name, among the inputs, of the option that says how long the trainer trains."""
-    return f"[train] {getattr(config.trainer, 'length', None)}"
-
-
-def _but(name: str, inputs: Mapping[str, str]) -> dict[str, str]:
-    return {each: held for each, held in inputs.items() if each != name}
-
-
-def _begin_training(run: RunFolder, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """Begin the stage, and keep aside what it made from other inputs.
-
-    A training of which only the length was raised goes on from its last checkpoint; the fact that
-    is returned, for the manifest, then says from where.
-    """
-    known, length = run.known("train"), _length(run.config)
-    before, went_on_from = known.get("inputs", inputs), known.get("went_on_from", [])
-    replaced, note = [run.adapter], ""
-    if before != inputs:
-        if _is_longer(before, inputs, length):
-            step = f", step {known['steps']}" if "steps" in known else ""
-            went_on_from = [*went_on_from, f"{length} = {before[length]}{step}"]
-            note = "; it goes on from its last checkpoint"
-        else:
-            went_on_from = []
-            replaced = [run.path / "checkpoints", run.path / "metrics.jsonl", run.adapter]
-        if aside := run.set_aside(replaced, digest(before)[:8]):
-            note += f"; what it replaces is kept in {aside}"
-    facts = {"went_on_from": went_on_from} if went_on_from else {}
-    run.begin("train", inputs, [run.adapter], note=note, **facts)
-    return facts
-
-
-def _is_longer(before: Any, inputs: Mapping[str, str], length: str) -> bool:
-    """Whether nothing but the training's length has changed, and that was raised."""
-    return (
-        isinstance(before, dict)
-        and length in before.keys() & inputs.keys()
-        and _but(length, before) == _but(length, inputs)
-        and float(before[length]) < float(inputs[length])
-    )
 
 
 def follow(path: Path, config: Config) -> None:
