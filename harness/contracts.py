@@ -274,7 +274,8 @@ class TrainingRun(Protocol):
     seed: int
     model: ModelOptions
     inputs: str
-    """A hash of all inputs of the training; a checkpoint with another hash is not resumed."""
+    """A hash of all inputs that shape the adapter but the Trainer's `length`; a checkpoint with
+    another hash is not resumed."""
     backend: str
     """The name of the backend that the run's completions come from."""
     fed: Mapping[str, Completion]
@@ -312,7 +313,17 @@ class TrainingRun(Protocol):
 
 
 class Trainer(Protocol):
-    """A way to fine-tune."""
+    """A way to fine-tune.
+
+    Optional members of the class:
+
+        incidental: ClassVar[frozenset[str]]
+                              its options that do not shape the adapter: if one of them changes,
+                              nothing is trained again, and a stopped training is resumed
+        length: ClassVar[str]
+                              its option, a number, that says how long it trains: if only this was
+                              raised, the training goes on from its last checkpoint
+    """
 
     name: ClassVar[str]
 

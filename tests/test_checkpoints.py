@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from harness.engine.patching import Patches
+from harness.errors import UserError
 from trainers.lora import Lora
 from trainers.resume import checkpoints
 from trainers.step.adapter import AdapterWeights, adapted
@@ -229,9 +230,10 @@ def test_other_inputs_are_not_resumed(tmp_path: Path, training: Training) -> Non
     save(tmp_path, 1, training, inputs="old")
     other = start(5)
     before = other.state()
-    assert restore(tmp_path, other, "new") == 0
+    with pytest.raises(UserError, match=r"step-1 is of another training, .*; move .* away"):
+        restore(tmp_path, other, "new")
     assert same(before, other.state())
-    assert restore(tmp_path, other, "old") == 0, "what cannot be resumed is removed"
+    assert restore(tmp_path, other, "old") == 1, "nothing was removed"
 
 
 def test_a_save_that_dies_leaves_the_one_before(

@@ -121,7 +121,7 @@ def test_a_stage_says_why_it_runs_again(run: RunFolder, capsys: pytest.CaptureFi
     run.begin("stage", new, [])
     assert capsys.readouterr().err.strip() == (
         "stage: runs again, since [data], evaluator mine (plug 1.0, source 0a -> plug 1.1, "
-        "source 0b), seed changed"
+        "source 0b), seed (5 -> 6) changed"
     )
     run.manifest["stages"]["old"] = {"inputs": "0123", "files": {}}
     run.begin("old", new, [])

@@ -176,14 +176,21 @@ def _encoded(
 
 
 def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:
-    """The learning rate of each step, counted from 1, by transformers' schedules."""
+    """The learning rate of each step, counted from 1, by transformers' schedules.
+
+    In k steps of warm-up it is 1/k, 2/k, ... of the highest; transformers begins at 0, and so
+    spends the first step on nothing.
+    """
     from transformers import get_scheduler
 
     unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     # At least one step follows the warm-up: else a run of one step would have rate 0.
     warmup = min(math.ceil(options.warmup_ratio * steps), steps - 1)
     scheduler: Any = get_scheduler(options.lr_scheduler_type, unused, warmup, steps)
-    return lambda step: options.learning_rate * float(scheduler.lr_lambdas[0](step - 1))
+    after = scheduler.lr_lambdas[0]
+    return lambda step: (
+        options.learning_rate * float(step / warmup if step <= warmup else after(step - 1))
+    )
 
 
 def _own_rows(batch: Sequence[Encoded]) -> list[Encoded]:

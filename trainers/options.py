@@ -6,19 +6,27 @@ LowRankOptions(gradient_accumulation_steps=16).effective_batch      16
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+import re
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.contracts import Options
 
 
 class LowRankOptions(Options):
-    """Options for training low-rank adapters on all linear layers.
+    """Options for training low-rank adapters on linear layers.
 
     Batch size times accumulation steps is the number of Examples in one optimizer step. How they
     are cut into passes depends on tokens and memory, and does not change the gradient.
     """
+
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        # What is logged and kept; then what changes numbers by their rounding alone.
+        {"logging_steps", "save_steps", "save_total_limit", "format_eval_batch_size"}
+        | {"max_micro_batch_tokens", "gradient_checkpointing", "cuda_graphs"}
+    )
+    length: ClassVar[str] = "num_train_epochs"
 
     max_seq_length: int = Field(default=512, ge=8)
     """Most tokens of prompt, completion and stop token together; longer Examples are left out."""
@@ -39,7 +47,7 @@ class LowRankOptions(Options):
     lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     """How the learning rate changes after the warm-up; linear and cosine end at 0."""
     warmup_ratio: float = Field(default=0.03, ge=0, le=1)
-    """Share of all steps in which the learning rate rises linearly from 0."""
+    """Share of all steps in which the learning rate rises linearly; the first is above 0."""
     num_train_epochs: float = Field(default=1.0, gt=0)
     """How many times training sees every Example."""
     optim: Literal["adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = (
@@ -57,6 +65,11 @@ class LowRankOptions(Options):
     """The adapter's output is scaled by lora_alpha / lora_r."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout probability of the adapter's inputs."""
+    target_modules: list[str] | str = Field(default="all-linear", min_length=1)
+    """Which layers get the adapter, in peft's way: names (`["q_proj", "v_proj"]`), a regular
+    expression for whole names, or `all-linear` for every linear layer but the head."""
+    exclude_modules: list[str] | str | None = None
+    """Which of these get none: names, or a regular expression for whole names."""
     logging_steps: int = Field(default=5, ge=1)
     """Steps between two logged rows of scalars; the logged loss is the mean over these steps."""
     eval_steps: int = Field(default=25, ge=1)
@@ -78,6 +91,15 @@ class LowRankOptions(Options):
     def effective_batch(self) -> int:
         """The number of Examples in one optimizer step."""
         return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    @field_validator("target_modules", "exclude_modules")
+    @classmethod
+    def _is_an_expression(cls, wanted: list[str] | str | None) -> list[str] | str | None:
+        try:
+            re.compile(wanted if isinstance(wanted, str) else "")
+        except re.error as error:
+            raise ValueError(f"it must be names or a regular expression: {error}") from None
+        return wanted
 
     @model_validator(mode="after")
     def _a_pass_holds_the_longest_example(self) -> Self:

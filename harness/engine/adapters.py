@@ -9,10 +9,12 @@ model = with_adapter(base, Path("adapter"), state, patches)
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import BUILTIN_MODEL, ModelOptions, TrainedOn, trained_on
+from harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, ModelOptions, TrainedOn, trained_on
 from harness.engine.encoding import stop_token
 from harness.engine.gguf import BUILTIN_SHA256
 from harness.engine.patching import Patches
@@ -20,7 +22,16 @@ from harness.engine.quiet import quiet_transformers
 from harness.errors import ModelError
 from harness.files import on_disk, quick_digest
 from harness.progress import say
-from harness.requirements import needs_adapter
+from harness.requirements import ADAPTER_CONFIG, needs_adapter
+
+LIKE_PEFT = (
+    *("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "VBLORA", "RANDLORA"),
+    *("FOURIERFT", "C3A", "HRA", "MISS", "ROAD", "SHIRA", "LN_TUNING", "TRAINABLE_TOKENS"),
+)
+"""peft's types of adapters that change weights alone, and whose logits are tested against peft's.
+
+Those that add to the prompt or the cache (prefix tuning and the like) need peft's own `generate`.
+"""
 
 
 def state_of(
@@ -49,40 +60,115 @@ def state_of(
 
 
 def with_adapter(model: Any, adapter: Path, state: TrainedOn, patches: Patches) -> Any:
-    """The base with the adapter on it, fused; says where this state differs from its training.
+    """The base with the adapter on it; says where this state differs from its training.
 
-    Raises ModelError for a folder that is no adapter of this base.
+    A LoRA is fused; other types go through peft's own forward. Raises ModelError for a folder that
+    is no adapter of this base, and for a type whose texts would not be peft's.
     """
-    from peft import PeftModel
-    from safetensors import SafetensorError
+    from peft import PeftConfig, get_peft_model
 
     from harness.engine.fused_layers import fuse
     from harness.engine.lora_linear import groups
 
     needs_adapter(adapter)
+    settings = _settings(adapter)
+    told, named = trained_on(adapter), str(settings.get("base_model_name_or_path") or "")
+    trained = told.base if told else named
     try:
+        # What PeftModel.from_pretrained does, but that keeps to itself which keys had no place.
         with quiet_transformers():
-            adapted = PeftModel.from_pretrained(model, str(adapter))
-    except (ValueError, RuntimeError, OSError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"adapter {str(adapter)!r} does not fit this model: {reason}") from error
-    for difference in differences(trained_on(adapter), state):
+            config = PeftConfig.from_pretrained(str(adapter))
+            config.inference_mode = True
+            renamed = getattr(model, "_checkpoint_conversion_mapping", None)
+            adapted: Any = get_peft_model(model, config)
+            loaded = adapted.load_adapter(str(adapter), "default", key_mapping=renamed)
+    except Exception as error:  # peft and torch raise anything for files that others wrote
+        raise _misfit(adapter, trained, state.base, _reason(error)) from error
+    if reason := _unmatched(loaded.unexpected_keys, loaded.missing_keys):
+        raise _misfit(adapter, trained, state.base, reason)
+    for difference in differences(told, state, named):
         say(f"adapter {adapter}: {difference}")
-    fuse(adapted, patches)
+    if settings["peft_type"] == "LORA":
+        fuse(adapted, patches)
     for group in groups(adapted):
         group.settle(adapted.dtype)
     return adapted
 
 
-def differences(told: TrainedOn | None, state: TrainedOn) -> list[str]:
-    """In which ways the adapter is used otherwise than it was trained, as sentences."""
+def _settings(adapter: Path) -> dict[str, Any]:
+    """The adapter's adapter_config.json; raises ModelError unless it is of a kind that fits."""
+    path = adapter / ADAPTER_CONFIG
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        kind = str(found["peft_type"]).upper()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"{path}: not the settings of a peft adapter: {why}") from None
+    if kind not in LIKE_PEFT:
+        raise ModelError(
+            f"{path}: adapters of the type {kind} are not supported, since their texts would not "
+            f"be peft's own; supported are {', '.join(LIKE_PEFT)}"
+        )
+    if found.get("alora_invocation_tokens"):
+        raise ModelError(
+            f"{path}: alora_invocation_tokens (activated LoRA) is not supported, since its texts "
+            f"would not be peft's own; a LoRA without it is"
+        )
+    if found.get("task_type") not in (None, "CAUSAL_LM"):
+        raise ModelError(
+            f"{path}: the adapter is for the task {found['task_type']}, and models are used here "
+            f"for CAUSAL_LM alone"
+        )
+    return {**found, "peft_type": kind}
+
+
+def _misfit(adapter: Path, trained: str, used: str, reason: str) -> ModelError:
+    on = f"trained on {trained}" if trained else "whose folder names no base"
+    return ModelError(
+        f"adapter {str(adapter)!r}, {on}, does not fit the model in use, {used}: {reason}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """An error of peft's or torch's in one line: of mismatched shapes, the first one."""
+    if isinstance(error, KeyError):
+        return f"its file has no {error}"
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    several = lines[0].startswith("Error(s) in loading") and len(lines) > 1
+    return lines[1].rstrip(".") if several else lines[0]
+
+
+def _unmatched(unexpected: Sequence[str], missing: Sequence[str]) -> str:
+    """Which weights of the adapter's file have no place in the model, and which the file lacks."""
+    # peft says so of vectors that all layers share, and that the file holds once.
+    lacking = [key for key in missing if "vblora_vector_bank" not in key]
+    parts = []
+    if unexpected:
+        parts.append(f"{len(unexpected)} of its weights have no place there ({unexpected[0]})")
+    if lacking:
+        parts.append(f"its file lacks {len(lacking)} weights ({lacking[0]})")
+    return ", and ".join(parts)
+
+
+def differences(told: TrainedOn | None, state: TrainedOn, named: str = "") -> list[str]:
+    """In which ways the adapter is used otherwise than it was trained, as sentences.
+
+    `named` is the base in the adapter_config.json, for a folder that tells nothing else.
+    """
     if told is None:
-        return ["its folder does not say which base, quantization and template it was trained with"]
+        if not named or _same_base(named, state.base):
+            which = "quantization" if named else "base, quantization"
+            return [f"its folder does not say which {which} and template it was trained with"]
+        return [
+            f"trained on the base {named} by its {ADAPTER_CONFIG}, and used on {state.base}; its "
+            f"folder does not say with which quantization and template"
+        ]
     found = []
     if told.base_sha256 and state.base_sha256:
         if told.base_sha256 != state.base_sha256:
             found.append(
-                f"trained on the base {told.base}, whose weights are not those of this one"
+                f"trained on the base {told.base}, and used on {state.base}, whose weights are not "
+                f"the same"
             )
     elif told.base != state.base:
         found.append(f"trained on the base {told.base}, and used on {state.base}")
@@ -99,6 +185,13 @@ def differences(told: TrainedOn | None, state: TrainedOn) -> list[str]:
     if state.stop_token != told.stop_token:
         found.append(f"trained to end with {told.stop_token!r}, and used with {state.stop_token!r}")
     return found
+
+
+def _same_base(named: str, used: str) -> bool:
+    """Whether a base that an adapter_config.json names is the one in use, by its name."""
+    local = on_disk(named)
+    names = {named, str(local.resolve()) if local else named}
+    return used in names or (used == BUILTIN_MODEL and named == HUB_ID_OF_BUILTIN)
 
 
 def _weights(quantization: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -101,27 +102,49 @@ class RunFolder:
 
     def is_current(self, stage: str, inputs: Mapping[str, str]) -> bool:
         """Whether the stage's files are there, unchanged, and made from these inputs."""
-        known = self._known(stage)
-        if known is None or known.get("begun") or known["inputs"] != inputs:
+        known = self.known(stage)
+        if not known or known.get("begun") or known["inputs"] != inputs:
             return False
         files = {self.path / name: held for name, held in known["files"].items()}
         return all(path.exists() and _held(path) == held for path, held in files.items())
 
-    def begin(self, stage: str, inputs: Mapping[str, str], files: Iterable[Path]) -> None:
+    def begin(
+        self,
+        stage: str,
+        inputs: Mapping[str, str],
+        files: Iterable[Path],
+        *,
+        note: str = "",
+        **facts: Any,
+    ) -> None:
         """Note that a stage is about to write these files, and say why if it has been run before.
 
-        Raises UserError for a file that the run did not make, or that was changed since then.
+        `note` goes after what changed; `facts` stay if the stage is cut off. Raises UserError for
+        a file that the run did not make, or that was changed since then.
         """
-        known = self._known(stage)
-        if known is None or not known.get("begun"):  # else a stage that was cut off wrote them
+        known = self.known(stage)
+        if not known or not known.get("begun"):  # else a stage that was cut off wrote them
             self._refuse_others(known["files"] if known else {}, files)
-        if known and not known.get("begun") and (why := _changes(known["inputs"], inputs)):
-            say(f"{stage}: runs again, since {why}")
-        self._save(stage, {"begun": True, "inputs": dict(inputs), "files": {}})
+        if known and (why := _changes(known["inputs"], inputs)):
+            say(f"{stage}: runs again, since {why}{note}")
+        self._save(stage, {"begun": True, "inputs": dict(inputs), "files": {}, **facts})
 
-    def _known(self, stage: str) -> dict[str, Any] | None:
-        known: dict[str, Any] | None = self.manifest.get("stages", {}).get(stage)
+    def known(self, stage: str) -> dict[str, Any]:
+        """What the manifest holds of a stage that was recorded or begun; empty for no such one."""
+        known: dict[str, Any] = self.manifest.get("stages", {}).get(stage, {})
         return known
+
+    def set_aside(self, paths: Iterable[Path], name: str) -> Path | None:
+        """Move what there is of the paths into `before-<name>`; returns that folder if it did."""
+        there = [path for path in paths if path.exists()]
+        place, tries = self.path / f"before-{name}", 1
+        while any((place / path.name).exists() for path in there):
+            tries += 1
+            place = self.path / f"before-{name}-{tries}"
+        for path in there:
+            place.mkdir(exist_ok=True)
+            path.rename(place / path.name)
+        return place if there else None
 
     def _refuse_others(self, made: Mapping[str, Any], files: Iterable[Path]) -> None:
         for path in files:
@@ -175,9 +198,11 @@ def _changes(old: Any, new: Mapping[str, str]) -> str:
     if not isinstance(old, dict):
         return "an earlier version of fmtharness made it"
     both = [(name, old.get(name), new.get(name)) for name in sorted({*old, *new})]
-    # A hash says nothing; the version of a component does.
+    # A hash says nothing; the version of a component, or an option's value, does.
     named = [
-        f"{name} ({before} -> {after})" if before and after and " " in before else name
+        f"{name} ({before} -> {after})"
+        if before and after and not re.fullmatch(r"[0-9a-f]{16,}", before)
+        else name
         for name, before, after in both
         if before != after
     ]

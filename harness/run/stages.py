@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from harness.config import Config
-from harness.contracts import CHOOSE_BY, Evaluator, ModelOptions, Split, TrainingRun, rates_of
+from harness.contracts import Evaluator, ModelOptions, Split, TrainingRun
 from harness.errors import DataError, HarnessError, PluginError, StoppedError
 from harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from harness.judging.tally import Tally, by_completion, tally
@@ -36,11 +36,10 @@ from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
 from harness.run.provenance import Maker, made_by
 from harness.run.sources import completions_by, conditions
+from harness.run.train_inputs import begin_training, resumed_by, train_inputs
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
-SHAPE_ADAPTERS = ("harness", "harness.engine", "harness.backends", "harness.judging")
-"""Built-in packages whose code shapes an adapter, besides the trainer's and the evaluators'."""
 DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md")
 
 
@@ -136,21 +135,7 @@ def train(run: RunFolder) -> Path:
     from harness.engine import collectives
 
     config = run.config
-    tables = config.tables()
-    choosing = [
-        each for each in config.evaluators if {rate.name for rate in rates_of(each)} & {*CHOOSE_BY}
-    ]
-    makers: list[Maker] = [("trainers", config.trainer)]
-    makers += [("evaluators", each) for each in choosing]
-    inputs = {
-        "[train]": digest(tables["train"]),
-        **_model_inputs(config),
-        "[eval] evaluators": digest([f"{each.name} {each!r}" for each in choosing]),
-        "seed": str(config.seed),
-        "train.jsonl": file_digest(run.data("train")),
-        "dev.jsonl": file_digest(run.data("dev")),
-        **made_by(makers, packages=SHAPE_ADAPTERS),
-    }
+    inputs = train_inputs(run, _model_inputs(config))
     if run.is_current("train", inputs):
         say(f"train: {run.adapter} is up to date")
         collectives.broadcast_object(None)
@@ -160,9 +145,9 @@ def train(run: RunFolder) -> Path:
     began = time.perf_counter()
     examples = list(read_records(run.data("train"), Example))
     dev = list(read_records(run.data("dev"), Example))
-    run.begin("train", inputs, [run.adapter])
+    went_on_from = begin_training(run, inputs)
     config = dataclasses.replace(config, model=run.model)
-    given = digest(inputs), config.model, examples, dev, fed
+    given = digest(resumed_by(config, inputs)), config.model, examples, dev, fed
     collectives.broadcast_object(given)
     adapter, training = _train(run.path, run.tb_logdir, config, *given)
     describe(adapter, config, training.certificate, training.facts)
@@ -173,6 +158,7 @@ def train(run: RunFolder) -> Path:
         seconds=_since(began),
         certificate=training.certificate,
         **training.facts,
+        **went_on_from,
     )
     _free_memory()
     return adapter

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.errors import UserError
 from harness.files import file_digest
 from harness.progress import say
 
@@ -59,13 +60,19 @@ def save(
 
 
 def newest(folder: Path, inputs: str) -> Checkpoint | None:
-    """The newest complete checkpoint of these inputs; removes newer ones of other inputs."""
+    """The newest complete checkpoint.
+
+    Raises UserError if it is of other inputs: it is not resumed, and would be overwritten.
+    """
     for _, path in sorted(_by_step(folder).items(), reverse=True):
         state = _verified(path)
         if state is None:
             say(f"train: skipped checkpoint {path}, which is damaged")
         elif state["inputs"] != inputs:
-            shutil.rmtree(path)
+            raise UserError(
+                f"train: the checkpoint {path} is of another training, and would be overwritten; "
+                f"move {folder} away, or choose another folder with --out"
+            )
         else:
             return Checkpoint(path, state)
     return None

@@ -17,6 +17,7 @@ import torch
 from harness.engine.lora_linear import groups
 from harness.engine.patching import Patches
 from trainers.options import LowRankOptions
+from trainers.step.targets import check_targets
 
 
 def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
@@ -25,11 +26,13 @@ def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
 
     from harness.engine.quiet import quiet_transformers
 
+    check_targets(model, options)
     config = LoraConfig(
         r=options.lora_r,
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
-        target_modules="all-linear",
+        target_modules=options.target_modules,
+        exclude_modules=options.exclude_modules,
         task_type="CAUSAL_LM",
     )
     with quiet_transformers():

@@ -1,0 +1,95 @@
+"""What a training is made from, and what happens to an old one when that has changed.
+
+begin_training(run, train_inputs(run, model))
+    "train: runs again, since [train] learning_rate (0.001 -> 0.002) changed; what it replaces is
+    kept in outputs/quick/before-5c1f09ab"
+
+Options that do not shape the adapter are no inputs. If a training only became longer it goes on;
+nothing of an old one is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.config import Config
+from harness.contracts import CHOOSE_BY, rates_of
+from harness.files import digest, file_digest
+from harness.run.folder import RunFolder
+from harness.run.provenance import Maker, made_by
+
+SHAPE_ADAPTERS = ("harness", "harness.engine", "harness.backends", "harness.judging")
+"""Built-in packages whose code shapes an adapter, besides the trainer's and the evaluators'."""
+ONLY_MEMORY = ("memory_limit", "dequantize")
+"""Options of the model that change what is held in memory, and numbers by their rounding alone."""
+
+
+def train_inputs(run: RunFolder, model: Mapping[str, str]) -> dict[str, str]:
+    """What shapes the adapter, by name: each option of the trainer and the model is one.
+
+    `model` holds the inputs of any stage that loads the model.
+    """
+    config = run.config
+    tables = config.tables()
+    choosing = [
+        each for each in config.evaluators if {rate.name for rate in rates_of(each)} & {*CHOOSE_BY}
+    ]
+    makers: list[Maker] = [("trainers", config.trainer)]
+    makers += [("evaluators", each) for each in choosing]
+    incidental: frozenset[str] = getattr(config.trainer, "incidental", frozenset())
+    return {
+        **{f"[train] {k}": str(v) for k, v in tables["train"].items() if k not in incidental},
+        **{f"[model] {k}": str(v) for k, v in tables["model"].items() if k not in ONLY_MEMORY},
+        **{name: held for name, held in model.items() if name != "[model]"},
+        "[eval] evaluators": digest([f"{each.name} {each!r}" for each in choosing]),
+        "seed": str(config.seed),
+        "train.jsonl": file_digest(run.data("train")),
+        "dev.jsonl": file_digest(run.data("dev")),
+        **made_by(makers, packages=SHAPE_ADAPTERS),
+    }
+
+
+def _length(config: Config) -> str:
+    """The name, among the inputs, of the option that says how long the trainer trains."""
+    return f"[train] {getattr(config.trainer, 'length', None)}"
+
+
+def resumed_by(config: Config, inputs: Mapping[str, str]) -> dict[str, str]:
+    """The inputs that a checkpoint must share to be resumed: all but the training's length."""
+    return {name: held for name, held in inputs.items() if name != _length(config)}
+
+
+def begin_training(run: RunFolder, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Begin the stage, and keep aside what it made from other inputs.
+
+    A training of which only the length was raised goes on from its last checkpoint; the fact that
+    is returned, for the manifest, then says from where.
+    """
+    known, length = run.known("train"), _length(run.config)
+    before, went_on_from = known.get("inputs", inputs), known.get("went_on_from", [])
+    replaced, note = [run.adapter], ""
+    if before != inputs:
+        if _is_longer(run.config, before, inputs):
+            step = f", step {known['steps']}" if "steps" in known else ""
+            went_on_from = [*went_on_from, f"{length} = {before[length]}{step}"]
+            note = "; it goes on from its last checkpoint"
+        else:
+            went_on_from = []
+            replaced = [run.path / "checkpoints", run.path / "metrics.jsonl", run.adapter]
+        if aside := run.set_aside(replaced, digest(before)[:8]):
+            note += f"; what it replaces is kept in {aside}"
+    facts = {"went_on_from": went_on_from} if went_on_from else {}
+    run.begin("train", inputs, [run.adapter], note=note, **facts)
+    return facts
+
+
+def _is_longer(config: Config, before: Any, inputs: Mapping[str, str]) -> bool:
+    """Whether nothing but the training's length has changed, and that was raised."""
+    length = _length(config)
+    return (
+        isinstance(before, dict)
+        and length in before.keys() & inputs.keys()
+        and resumed_by(config, before) == resumed_by(config, inputs)
+        and float(before[length]) < float(inputs[length])
+    )
