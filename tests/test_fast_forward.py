@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from harness.engine.encoding import Encoded
-from harness.engine.fused_layers import fuse_norms
+from harness.engine.fused_layers import fuse, fuse_norms
 from harness.engine.patching import Patches
 from harness.engine.rounding import apart, measured
 from harness.errors import ModelError
 from tests.zoo import build
+from trainers.batch.tree import pack_tree
 from trainers.lora import Lora
 from trainers.step import forward
 from trainers.step.adapter import adapted
@@ -77,8 +78,11 @@ def test_large_norm_weights_train_as_loaded(dtype: torch.dtype) -> None:
     ids = torch.tensor([ROWS[0].ids])
     before = model(input_ids=ids).logits
     with Patches() as patches:
-        assert way_of(model, patches) == FUSED
-        torch.testing.assert_close(model(input_ids=ids).logits, before, rtol=0.02, atol=1.0)
+        way = way_of(model, patches)
+        part = pack_tree(ROWS[:1]) if way.packs else ROWS[0]
+        own = before[0, ROWS[0].prompt_length - 1 : -1]
+        torch.testing.assert_close(way.logits(model, part), own, rtol=0.05, atol=0.5)
+        torch.testing.assert_close(model(input_ids=ids).logits, before, rtol=0.05, atol=0.5)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ def test_the_way_of_an_architecture(
 def test_a_fused_layer_that_is_wrong_is_undone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = forward.fuse
+    right = fuse
 
     def wrong(model: Any, patches: Patches) -> None:
         right(model, patches)
@@ -129,11 +133,10 @@ def test_a_fused_layer_that_is_wrong_is_undone(
 def test_a_gradient_that_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the right logits: only the gradient of one weight is doubled."""
 
-    def doubled(model: Any, packed: Any, logits_bytes: int = 2**29) -> torch.Tensor:
+    def doubled(model: Any, packed: Any, logits_bytes: int = 2**29) -> Any:
         weight = next(w for w in model.parameters() if w.requires_grad)
         extra = (weight * torch.ones_like(weight)).sum()
-        loss: torch.Tensor = FUSED.loss(model, packed, logits_bytes)
-        return loss + extra - extra.detach()
+        return FUSED.loss(model, packed, logits_bytes) + extra - extra.detach()
 
     monkeypatch.setattr(forward, "FUSED", FUSED._replace(loss=doubled))
     monkeypatch.setattr(forward, "OWN_HEAD", OWN_HEAD._replace(loss=doubled))

@@ -16,8 +16,9 @@ import torch
 
 from harness.engine.lora_linear import groups
 from harness.engine.patching import Patches
+from harness.errors import UserError
 from trainers.options import LowRankOptions
-from trainers.step.targets import check_targets
+from trainers.step.targets import check_targets, excluded
 
 
 def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
@@ -32,11 +33,18 @@ def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
         target_modules=options.target_modules,
-        exclude_modules=options.exclude_modules,
+        exclude_modules=excluded(model, options),
         task_type="CAUSAL_LM",
     )
-    with quiet_transformers():
-        model = get_peft_model(model, config)
+    try:
+        with quiet_transformers():
+            model = get_peft_model(model, config)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"train: peft puts no adapter on this model ({reason}); name other layers in "
+            f"train.target_modules or train.exclude_modules"
+        ) from error
     patches.replace(model, "config.use_cache", False, "training reads no cache")
     return model
 
@@ -79,5 +87,6 @@ class AdapterWeights:
 
     def gradient_of(self, loss: torch.Tensor) -> torch.Tensor:
         """The gradient of a loss, (weights,) in the model's type."""
-        parts = torch.autograd.grad(loss, self.leaves)
+        # An expert that no token was routed to has no part in the loss.
+        parts = torch.autograd.grad(loss, self.leaves, allow_unused=True, materialize_grads=True)
         return torch.cat([part.flatten() for part in parts])

@@ -17,6 +17,18 @@ from harness.text import did_you_mean
 from trainers.options import LowRankOptions
 
 
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Model types whose kernels read the weight of `out_proj` without calling it: peft refuses it."""
+
+
+def excluded(model: Any, options: LowRankOptions) -> list[str] | str | None:
+    """The exclude_modules for peft: the user's, else the layers that peft refuses."""
+    everything = options.target_modules == "all-linear" and options.exclude_modules is None
+    if everything and model.config.model_type in MAMBA:
+        return ["out_proj"]
+    return options.exclude_modules
+
+
 def check_targets(model: Any, options: LowRankOptions) -> None:
     """Raise UserError for a name or expression that chooses no layer, or one that is not linear.
 
