@@ -128,9 +128,10 @@ def _convert_gguf(source: Path, target: Path) -> None:
     arguments: dict[str, Any] = {"output_loading_info": True}
     if hasattr(transformers, "GgufConfig"):  # since 5.18; older versions always dequantize
         arguments["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    load: Any = transformers.AutoModelForCausalLM.from_pretrained
     try:
         with quiet_transformers():
-            model, found = transformers.AutoModelForCausalLM.from_pretrained(
+            model, found = load(
                 source.parent, gguf_file=source.name, dtype=torch.bfloat16, **arguments
             )
             refuse_unmatched(str(source), model, found)

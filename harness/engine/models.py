@@ -105,8 +105,11 @@ def _model(source: str, options: ModelOptions, dtype: torch.dtype, device: torch
     if options.quantization == "nf4":
         arguments["quantization_config"] = _nf4(dtype)
         arguments["device_map"] = {"": device}  # the default is a GPU if there is one
+    # Without its optional kernels package, bitsandbytes warns about a code path not used here.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    load: Any = AutoModelForCausalLM.from_pretrained
     with quiet_transformers():
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, found = load(
             source,
             revision=options.revision,
             output_loading_info=True,
@@ -227,8 +230,6 @@ def keep_training_layout(model: torch.nn.Module, patches: Patches) -> None:
 def _nf4(dtype: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
-    # Without its optional kernels package, bitsandbytes warns about a code path not used here.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -28,6 +28,8 @@ ADVICE = re.compile(
 )
 """Of which logged messages only developers learn something: how else it could be called or run."""
 
+_SAID: set[str] = set()
+
 
 class _Collector(logging.Handler):
     """Keeps the text of each warning and error."""
@@ -69,5 +71,6 @@ def quiet_transformers() -> Iterator[None]:
     kinds = (FutureWarning, DeprecationWarning, PendingDeprecationWarning, ImportWarning)
     texts = [str(each.message) for each in warned if not issubclass(each.category, kinds)]
     for text in dict.fromkeys([*collected.texts, *texts]):
-        if not ADVICE.search(text):
+        if text not in _SAID and not ADVICE.search(text):
+            _SAID.add(text)  # the tokenizer's config and the model's give the same warnings
             say(f"model: the libraries warn: {' '.join(text.split())}")

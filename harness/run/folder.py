@@ -27,7 +27,6 @@ from harness.progress import say
 from harness.run.provenance import distributions, version
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "pluggy")
-
 MODEL_INPUTS = ("model files", "model commit")
 """What a stage knows of a model's contents, where it is on this machine or on the hub."""
 
