@@ -187,7 +187,8 @@ def test_a_multimodal_model_is_used_for_text_alone(
     config = transformers.Gemma3Config(
         text_config=text.to_dict(), vision_config=vision, mm_tokens_per_image=4
     )
-    whole = transformers.Gemma3ForConditionalGeneration(config).eval()
+    whole: Any = transformers.Gemma3ForConditionalGeneration(config)
+    whole.eval()
     ids = torch.tensor([[5, 6, 7]])
     expected = whole(input_ids=ids).logits
     loaded = load(of(tmp_path / "mm", whole), precision="fp32")

@@ -19,7 +19,7 @@ LIBRARIES = ("transformers", "bitsandbytes", "peft", "accelerate")
 ADVICE = re.compile(
     # Of what these tell, weights.py refuses or says the same in its own words.
     r"LOAD REPORT|checkpoint seem corrupted|no linear modules were found|to instantiate .* type ``"
-    r"|deprecat|is experimental|flash[-_ ]attention|attn_implementation|fast path|kernels?\b"
+    r"|deprecat|is experimental|flash[-_ ]attention|attn_implementation|fast path"
     r"|Dequantizing the whole model|modules are dequantized in|merge_and_unload"
     r"|attention implementation|already has a `quantization_config`"
     r"|generation flags|generation config|torch_dtype|low_cpu_mem_usage|HF_TOKEN|unauthenticated"
