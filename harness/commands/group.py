@@ -20,7 +20,6 @@ from harness.requirements import explained
 
 USER_ERROR, INTERNAL_ERROR, SIGNALLED = 2, 4, 128
 OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
-
 FULL = "free some space, or choose another disk with --out (FMTHARNESS_CACHE for models)"
 INTERNAL = "this is a fault of fmtharness, or of a plugin; please report the lines above"
 
