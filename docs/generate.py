@@ -121,7 +121,8 @@ def cli_page() -> str:
     )
     parts = [
         "Exit codes: 0 done, 1 a gate or a check failed, 2 a user error, 3 something could not be "
-        "scored. CONFIG is a TOML file ([its keys](config.md)); without one the defaults apply.",
+        "scored, 4 an internal error. CONFIG is a TOML file ([its keys](config.md)); without one "
+        "the defaults apply.",
         block(fmtharness.get_help(top)),
     ]
     for name, command in fmtharness.commands.items():

@@ -12,15 +12,24 @@ import errno
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
 from harness.text import nearest
 
-END = 2**20
-"""Bytes at each end of a large file that `quick_digest` reads."""
+LARGE = 8 * 2**20
+"""Bytes over which `quick_digest` remembers a file's hash."""
+TICK_NS = 2 * 10**9
+SHA256_DIGITS = 64
+TEMPLATES = "additional_chat_templates"
+"""The only folder in a model's folder that transformers reads."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SAYS_FULL = re.compile(rf"os error ({'|'.join(map(str, _FULL))})\b")
 _PACKED = Path(__file__).parent / "shipped"
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -34,6 +43,11 @@ def on_disk(name: str) -> Path | None:
     """The folder or file that a model's name leads to; None for a hub id."""
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves ~nobody as it is
     return path if path.exists() else None
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a path is named as a GGUF file is, in small or capital letters."""
+    return path.suffix.lower() == ".gguf"
 
 
 def cache_folder() -> Path:
@@ -60,20 +74,40 @@ def file_digest(path: Path) -> str:
 
 
 def quick_digest(path: Path) -> str:
-    """A hash of a file, or of the files in a folder; of those over 8 MiB, the size and both ends.
+    """A hash of a model's file, or of its folder's files and chat templates, with their names.
 
-    It is for models, which are read before each stage: other weights differ at both ends, too.
+    Each file is read whole; of those over 8 MiB the hash is kept in the cache for as long as the
+    file system says that they are unchanged, since a model is asked for before each stage.
     """
     if path.is_dir():
-        inside = sorted(each for each in path.iterdir() if each.is_file())
-        return digest({each.name: quick_digest(each) for each in inside})
-    size = path.stat().st_size
-    if size <= 8 * END:
+        inside = [each for each in path.iterdir() if each.is_file()]
+        inside += (path / TEMPLATES).glob("*.jinja")
+        return digest({each.relative_to(path).as_posix(): quick_digest(each) for each in inside})
+    stat = path.stat()
+    if stat.st_size <= LARGE:
         return file_digest(path)
-    with path.open("rb") as file:
-        first = file.read(END)
-        file.seek(-END, os.SEEK_END)
-        return hashlib.sha256(first + file.read() + str(size).encode()).hexdigest()
+    # The time of a file's change, unlike that of its contents, cannot be set back.
+    unchanged = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    kept = cache_folder() / "digests" / digest([str(path.resolve()), *unchanged])
+    with suppress(OSError):
+        if len(known := kept.read_text(encoding="ascii")) == SHA256_DIGITS:
+            return known
+    found = file_digest(path)
+    # A second change in the same tick of the clock would not show in the times.
+    if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > TICK_NS:
+        with suppress(OSError, UserError), atomic_file(kept) as temporary:
+            temporary.write_text(found, encoding="ascii")
+    return found
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a file had no space, on its disk or in its user's share of it.
+
+    Libraries in other languages say so in their own types of error.
+    """
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return _SAYS_FULL.search(str(error)) is not None
 
 
 def near_miss(path: Path, fits: Callable[[Path], bool] = Path.exists) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError, UserError
-from harness.files import near_miss
+from harness.files import is_gguf, near_miss
 from harness.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -80,17 +80,19 @@ def needs_model(name: str) -> None:
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves ~nobody as it is
     if name == BUILTIN_MODEL:
         return
-    if path.suffix == ".gguf":
+    if is_gguf(path):
         if not path.is_file():
-            near = near_miss(path, lambda each: each.suffix == ".gguf" and each.is_file())
+            near = near_miss(path, lambda each: is_gguf(each) and each.is_file())
             raise ModelError(
                 f"model {name!r}: there is no such GGUF file{near}; check --model or model.name"
             )
     elif path.is_dir():
         if not _is_model(path):
+            inside = sorted(str(each) for each in path.iterdir() if is_gguf(each))
+            near = f", did you mean {inside[0]!r}?" if inside else near_miss(path, _is_model)
             raise ModelError(
                 f"model {name!r}: the folder has no config.json, so it is not a transformers "
-                f"model{near_miss(path, _is_model)}; check --model or model.name"
+                f"model{near}; check --model or model.name"
             )
     elif path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         near = near_miss(path, _is_model) or did_you_mean(name, [BUILTIN_MODEL])

@@ -8,16 +8,20 @@ A flag may be repeated, and so may options that are meant to be, such as --evalu
 from __future__ import annotations
 
 import signal
+import traceback
 from collections import Counter
 from typing import Any
 
 import click
 
 from harness.errors import HarnessError, StoppedError, UserError
+from harness.files import is_full
 from harness.requirements import explained
 
-USER_ERROR, SIGNALLED = 2, 128
+USER_ERROR, INTERNAL_ERROR, SIGNALLED = 2, 4, 128
 OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
+FULL = "free some space, or choose another disk with --out (FMTHARNESS_CACHE for models)"
+INTERNAL = "this is a fault of fmtharness, or of a plugin; please report the lines above"
 
 
 class Command(click.Command):
@@ -62,10 +66,14 @@ class Commands(click.Group):
         except ModuleNotFoundError as error:
             click.echo(f"error: {explained(ctx.invoked_subcommand, error)}", err=True)
             ctx.exit(USER_ERROR)
-        except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":
-                raise
-            click.echo(f"error: out of GPU memory ({error}); {OUT_OF_MEMORY}", err=True)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click ends the process by these
+        except Exception as error:
+            if (sentence := _sentence(error)) is None:
+                traceback.print_exc()
+                click.echo(f"error: {INTERNAL}", err=True)
+                ctx.exit(INTERNAL_ERROR)
+            click.echo(f"error: {sentence}", err=True)
             ctx.exit(USER_ERROR)
         except KeyboardInterrupt:
             click.echo("interrupted; the same command goes on where this one ended", err=True)
@@ -73,3 +81,14 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of use, not of the alphabet
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell of an error that the machine is the cause of; None for a fault of our own."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"out of GPU memory ({error}); {OUT_OF_MEMORY}"
+    where = getattr(error, "filename", None)
+    place = f"{where}: " if where else ""
+    if is_full(error):
+        return f"{place}the disk is full ({error}); {FULL}"
+    return f"{place}{error.strerror}" if isinstance(error, OSError) and place else None

