@@ -264,6 +264,8 @@ class Loaded(NamedTuple):
 
     model: Any
     tokenizer: Any
+    quantized: int = 0
+    """How many of the model's weights were quantized, also if they are dequantized now."""
 
 
 class TrainingRun(Protocol):

@@ -49,7 +49,7 @@ def drawn(options: ModelOptions) -> Loaded:
 
 
 def gradients(loaded: Loaded) -> dict[str, torch.Tensor]:
-    model, tokenizer = loaded
+    model, tokenizer, *_ = loaded
     model.train()
     stop_id = stop_token(tokenizer)
     rows = [encode_example(tokenizer, example, stop_id) for example in EXAMPLES]

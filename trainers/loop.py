@@ -34,6 +34,7 @@ from trainers.options import LowRankOptions
 from trainers.resume.interrupts import interrupts
 from trainers.resume.progress import finish, restore, save
 from trainers.step.adapter import AdapterWeights, adapted
+from trainers.step.coverage import coverage
 from trainers.step.forward import fast_forward
 from trainers.step.loss_log import LossLog
 from trainers.step.passes import Passes
@@ -59,6 +60,10 @@ def train(
     rate = _schedule(options, steps)
 
     model = adapted(loaded.model, options, patches)
+    reach = coverage(model, loaded.quantized)
+    run.facts["coverage"] = reach
+    if run.leads:
+        say(f"train: {reach}")
     forward = fast_forward(model, rows, patches)
     if processes.sharded():
         shard(model, device_of(run.model))

@@ -66,7 +66,7 @@ def complete_with(
     from harness.engine.generation import generate
     from harness.progress import progress, say
 
-    model, tokenizer = loaded
+    model, tokenizer, *_ = loaded
     stop_id, stop_ids = stop_token(tokenizer), stop_tokens(loaded)
     context = context_length(model.config)
     prompts: list[list[int]] = []

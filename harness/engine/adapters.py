@@ -59,16 +59,16 @@ def state_of(
     )
 
 
-def with_adapter(model: Any, adapter: Path, state: TrainedOn, patches: Patches) -> Any:
+def with_adapter(
+    model: Any, adapter: Path, state: TrainedOn, patches: Patches, probe: Sequence[int]
+) -> Any:
     """The base with the adapter on it; says where this state differs from its training.
 
-    A LoRA is fused; other types go through peft's own forward. Raises ModelError for a folder that
+    A LoRA is fused, if the logits of the token ids `probe` are peft's then; other types go through
+    peft's own forward. Raises ModelError for a folder that
     is no adapter of this base, and for a type whose texts would not be peft's.
     """
     from peft import PeftConfig, get_peft_model
-
-    from harness.engine.fused_layers import fuse
-    from harness.engine.lora_linear import groups
 
     needs_adapter(adapter)
     settings = _settings(adapter)
@@ -88,11 +88,33 @@ def with_adapter(model: Any, adapter: Path, state: TrainedOn, patches: Patches) 
         raise _misfit(adapter, trained, state.base, reason)
     for difference in differences(told, state, named):
         say(f"adapter {adapter}: {difference}")
-    if settings["peft_type"] == "LORA":
-        fuse(adapted, patches)
-    for group in groups(adapted):
-        group.settle(adapted.dtype)
+    if settings["peft_type"] == "LORA" and probe:
+        _fuse(adapted.eval(), patches, probe)
     return adapted
+
+
+def _fuse(adapted: Any, patches: Patches, probe: Sequence[int]) -> None:
+    """Fuse the layers; undone, and said, if the logits are not peft's up to rounding."""
+    import torch
+
+    from harness.engine.fused_layers import fuse
+    from harness.engine.lora_linear import groups
+    from harness.engine.rounding import apart, measured
+
+    ids = torch.tensor([list(probe)], device=adapted.device)
+
+    def logits() -> list[torch.Tensor]:
+        return [adapted(input_ids=ids, use_cache=False).logits]
+
+    before = len(patches)
+    with torch.no_grad():
+        own = measured(adapted, logits)
+        fuse(adapted, patches)
+        for group in groups(adapted):
+            group.settle(adapted.dtype)
+        if apart(own, logits()) > 1:
+            patches.undo(keep=before)
+            say("generate: more slowly, by peft's own layers, since fused ones give other logits")
 
 
 def _settings(adapter: Path) -> dict[str, Any]:

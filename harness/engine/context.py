@@ -42,7 +42,7 @@ def embedded(model: Any) -> int:
 
 def check_ids(loaded: Loaded, rows: Iterable[tuple[str, Sequence[int]]]) -> None:
     """Raise ModelError for the first id that the embedding lacks; each row comes with its name."""
-    model, tokenizer = loaded
+    model, tokenizer, *_ = loaded
     known = embedded(model)
     if len(tokenizer) <= known:
         return

@@ -79,7 +79,7 @@ def stop_token(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def stop_tokens(loaded: Loaded) -> set[int]:
     """All token ids that end a completion: `stop_token`, and eos of tokenizer and model."""
-    model, tokenizer = loaded
+    model, tokenizer, *_ = loaded
     ends = model.generation_config.eos_token_id if model.generation_config else None
     own = ends if isinstance(ends, list) else [ends]
     found = {end for end in (tokenizer.eos_token_id, *own) if end is not None}

@@ -9,6 +9,7 @@ A model's name may also be a folder, a .gguf file or a hub id.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
 PROBE = 'Write {"city": "Oslo", "nights": 4} as YAML, CSV and XML, with a list of 10 hotels.'
-"""A text whose tokens show whether a model can compute in fp16."""
+"""A text on whose tokens a model is tried: in fp16, and with a fused adapter."""
 _TOO_LARGE_FOR_FP16: set[tuple[str, str | None]] = set()
 """Models, with their revisions, of which this process has seen it."""
 
@@ -79,6 +80,9 @@ def load_model(
         raise unloadable(options, error) from error
     if adapter is None:  # one that was trained elsewhere may have weights for all parts
         _keep_text_alone(options.name, model)
+    packed = [w for w in model.parameters() if hasattr(w, "quant_state")]
+    quantized = sum(math.prod(weight.quant_state.shape) for weight in packed)
+    del packed
     if options.quantization == "nf4":
         if not stay_packed_on_cpu and _may_dequantize(options, model, device):
             with quiet_transformers():
@@ -90,9 +94,9 @@ def load_model(
     if adapter is not None:
         commit = getattr(model.config, "_commit_hash", None)
         state = state_of(options, tokenizer, _name_of(dtype), commit)
-        model = with_adapter(model, adapter, state, patches)
+        model = with_adapter(model, adapter, state, patches, _probe(model, tokenizer))
     model.requires_grad_(False)
-    return Loaded(model.eval(), tokenizer)
+    return Loaded(model.eval(), tokenizer, quantized)
 
 
 def _model(source: str, options: ModelOptions, dtype: torch.dtype, device: torch.device) -> Any:
@@ -152,13 +156,18 @@ def _is_finite(model: Any, tokenizer: Any) -> bool:
     """Whether the logits of a few real tokens are numbers; fp16 ends at 65504."""
     import torch
 
-    vocabulary = model.get_input_embeddings().num_embeddings
-    ids = [each for each in tokenizer(PROBE)["input_ids"] if each < vocabulary]
+    ids = _probe(model, tokenizer)
     if not ids:
         return True
     with torch.inference_mode():
         logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
     return bool(torch.isfinite(logits).all())
+
+
+def _probe(model: Any, tokenizer: Any) -> list[int]:
+    """Real tokens of the model."""
+    known = model.get_input_embeddings().weight.shape[0]
+    return [each for each in tokenizer(PROBE)["input_ids"] if each < known]
 
 
 def _instead_of_fp16(options: ModelOptions) -> torch.dtype:

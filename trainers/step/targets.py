@@ -16,7 +16,6 @@ from harness.errors import UserError
 from harness.text import did_you_mean
 from trainers.options import LowRankOptions
 
-
 MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 """Model types whose kernels read the weight of `out_proj` without calling it: peft refuses it."""
 
