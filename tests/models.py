@@ -13,14 +13,17 @@ import io
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.engine.encoding import Encoded
 from tests.tiny import CONFIG
 from tests.zoo import ZOO, write
 
 # Some are longer than the windows in tests.zoo, and all rows of compared_steps are shorter.
 PROMPTS = [list(range(20 + n, 20 + n + size)) for n, size in enumerate((7, 30, 12, 19, 25, 9))]
+ROWS = [Encoded(prompt[:20], len(prompt[:20]) // 2) for prompt in PROMPTS]
 STEPS = 3
 LOSS = {"fp32": 1e-5, "bf16": 0.02}
 """The largest relative difference of a step's loss."""
@@ -33,6 +36,8 @@ class Steps(NamedTuple):
 
     loss: float
     gradient: float
+    losses: list[float]
+    """Of each step, in nats per label."""
     said: str
     """What the training said of its way to run the model."""
 
@@ -68,14 +73,20 @@ def same_texts(folder: Path) -> int:
     return sum(found[index] == ids for index, ids in enumerate(expected))
 
 
-def compared_steps(folder: Path, precision: Any) -> Steps:
-    """STEPS steps beside peft's forward pass and torch's AdamW, in the same model and type."""
+def compared_steps(
+    folder: Path,
+    precision: Any,
+    rows: Sequence[Encoded] = ROWS,
+    *,
+    steps: int = STEPS,
+    learning_rate: float = 1e-2,
+) -> Steps:
+    """Steps on these rows beside peft's forward pass and torch's AdamW, in the same type."""
     import torch
     from torch.nn.functional import cross_entropy
     from transformers import AutoModelForCausalLM
 
     from harness.contracts import ModelOptions
-    from harness.engine.encoding import Encoded
     from harness.engine.models import load_model
     from harness.engine.patching import Patches
     from trainers.lora import Lora
@@ -84,8 +95,7 @@ def compared_steps(folder: Path, precision: Any) -> Steps:
     from trainers.step.passes import Passes
     from trainers.step.update import Update
 
-    options = Lora(learning_rate=1e-2, lora_r=4)
-    rows = [Encoded(prompt[:20], len(prompt[:20]) // 2) for prompt in PROMPTS]
+    options = Lora(learning_rate=learning_rate, lora_r=4)
     labels = sum(len(row.ids) - row.prompt_length for row in rows)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     ours: list[tuple[float, dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
@@ -99,7 +109,7 @@ def compared_steps(folder: Path, precision: Any) -> Steps:
         update = Update(weights, options, None)
         passes = Passes(model, weights, options, None, forward)
         sizes = [weight.numel() for weight in weights.parameters]
-        for _ in range(STEPS):
+        for _ in range(steps):
             began = {names[id(w)]: w.detach().clone() for w in weights.parameters}
             passes.gradient(rows, labels)
             parts = torch.split(weights.gradient.clone(), sizes)
@@ -131,11 +141,12 @@ def compared_steps(folder: Path, precision: Any) -> Steps:
             grads = [w.new_zeros(w.shape) if w.grad is None else w.grad for w in trained.values()]
             theirs = torch.cat([gradient.flatten() for gradient in grads])
             own = torch.cat([our_gradient[name].flatten() for name in trained])
-            worst_loss = max(worst_loss, abs(our_loss / float(loss) - 1))
+            worst_loss = max(worst_loss, abs(our_loss / float(loss.detach()) - 1))
             worst_gradient = max(worst_gradient, float((own - theirs).norm() / theirs.norm()))
             torch.nn.utils.clip_grad_norm_(trained.values(), options.max_grad_norm)
             adamw.step()
-    return Steps(worst_loss, worst_gradient, said.getvalue().strip())
+    losses = [loss for loss, _, _ in ours]
+    return Steps(worst_loss, worst_gradient, losses, said.getvalue().strip())
 
 
 def resumes(folder: Path, out: Path) -> bool:

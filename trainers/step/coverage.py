@@ -37,7 +37,7 @@ def coverage(model: Any, quantized: int) -> str:
     for key, (name, _) in base.items():
         if key not in reached:
             without[_kind(name)] += sizes[key]
-    share = sum(sizes[key] for key in reached) / total
+    share = sum(size for key, size in sizes.items() if key in reached) / total
     large = [
         f"{kind} ({n / total:.0%})" for kind, n in without.most_common(SHOWN) if n > LEAST * total
     ]
