@@ -49,15 +49,16 @@ def same_texts(folder: Path) -> int:
 
     from harness.contracts import ModelOptions
     from harness.engine.generation import generate
-    from harness.engine.models import load_model
+    from harness.engine.models import device_of, load_model
     from harness.engine.patching import Patches
 
     greedy: Any = GenerationConfig
     settings = greedy(do_sample=False, max_new_tokens=12, eos_token_id=0, pad_token_id=0)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.to(device_of(ModelOptions()))
     expected = []
     for prompt in PROMPTS:
-        ids = torch.tensor([prompt])
+        ids = torch.tensor([prompt], device=model.device)
         made = model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings
         )
@@ -118,6 +119,7 @@ def compared_steps(
             update(options.learning_rate)
     with Patches() as patches:
         base: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        base.to(weights.device)
         torch.manual_seed(0)
         peft_model = adapted(base, options, patches)
         trained = {n: w for n, w in peft_model.named_parameters() if w.requires_grad}
@@ -131,7 +133,7 @@ def compared_steps(
                     weight.data.copy_(began[name])
             loss: Any = 0.0
             for row in rows:
-                ids = torch.tensor([row.ids])
+                ids = torch.tensor([row.ids], device=weights.device)
                 logits = peft_model(input_ids=ids, use_cache=False).logits[0]
                 predicted = logits[row.prompt_length - 1 : -1].float()
                 targets = ids[0, row.prompt_length :]
@@ -150,7 +152,12 @@ def compared_steps(
 
 
 def resumes(folder: Path, out: Path) -> bool:
-    """Whether a training of 3 steps that goes on from step 2 ends in the same bytes."""
+    """Whether a training of 3 steps that goes on from step 2 ends in the same bytes.
+
+    On a GPU, where the last bits of a repeated step may differ, in the same numbers.
+    """
+    import safetensors.torch
+    import torch
     from click.testing import CliRunner
 
     from harness.cli import main as fmtharness
@@ -170,7 +177,11 @@ def resumes(folder: Path, out: Path) -> bool:
         shutil.rmtree(out / f"run/checkpoints/step-{STEPS}")
     if "resuming from step 2" not in result.output:
         raise RuntimeError(result.output)
-    return made[0] == made[1]
+    if not torch.cuda.is_available():
+        return made[0] == made[1]
+    one, other = map(safetensors.torch.load, made)
+    far = sum(float((one[name] - other[name]).square().sum()) for name in one)
+    return far <= 1e-3**2 * sum(float(weight.square().sum()) for weight in one.values())
 
 
 def row(name: str) -> tuple[str, bool]:
