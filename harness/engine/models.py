@@ -122,6 +122,8 @@ def _model(source: str, options: ModelOptions, dtype: torch.dtype, device: torch
             **arguments,
         )
     refuse_unmatched(options.name, model, found)
+    if getattr(model.config, "attn_logit_softcapping", None):
+        model.set_attn_implementation("eager")  # SDPA has no cap, and older versions leave it out
     if options.quantization != "nf4":
         return model.to(device) if options.quantization == "none" else model
     if not any(hasattr(weight, "quant_state") for weight in model.parameters()):
