@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 from weakref import WeakSet
 
@@ -179,6 +180,15 @@ def test_slots_of_a_model_that_computes_something_else_are_refused(
     assert "without CUDA graphs" in capsys.readouterr().err
     monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: True)
     assert not fits_slots(model)
+
+
+def test_slots_are_compared_but_for_what_all_logits_share(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, calls = model.lm_head.forward, count()
+    monkeypatch.setattr(model.lm_head, "forward", lambda hidden: head(hidden) + next(calls))
+    with torch.inference_mode():
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
 
 
 def test_slots_whose_step_chooses_something_else_are_refused(

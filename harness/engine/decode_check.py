@@ -143,7 +143,7 @@ def uncached(
     last: int = LAST,
     moves: list[tuple[float, float]] | None = None,
 ) -> Own:
-    """The logits of each prompt's last tokens, (last, V), by one forward pass each.
+    """The centered logits of each prompt's last tokens, (last, V), by one forward pass each.
 
     `moves` is how far rounding moves them, if that is known. Raises ModelError for logits that are
     not finite.
@@ -152,11 +152,17 @@ def uncached(
 
     def compute() -> list[torch.Tensor]:
         ids = [torch.tensor([prompt], device=device) for prompt in prompts]
-        return [model(input_ids=row, use_cache=False).logits[0, -last:] for row in ids]
+        every = [model(input_ids=row, use_cache=False).logits[0, -last:] for row in ids]
+        check_finite(torch.stack([logits.amax() for logits in every]), model)
+        return [centered(logits) for logits in every]
 
-    own = measured(model, compute) if moves is None else Own([v.float() for v in compute()], moves)
-    check_finite(torch.stack([value.amax() for value in own.values]), model)
-    return own
+    return measured(model, compute) if moves is None else Own(compute(), moves)
+
+
+def centered(logits: torch.Tensor) -> torch.Tensor:
+    """Logits (..., V) in fp32 without what all of V share, which no choice depends on."""
+    wide = logits.float()
+    return wide - wide.mean(-1, keepdim=True)
 
 
 def _cached(model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> list[torch.Tensor]:
@@ -165,7 +171,7 @@ def _cached(model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> list[t
     for place in range(LAST - 1, 0, -1):
         batch.feed(torch.tensor([prompt[-place] for prompt in prompts], device=logits[0].device))
         logits.append(batch.logits())
-    return list(torch.stack(logits, dim=1))
+    return list(centered(torch.stack(logits, dim=1)))
 
 
 def _trial(prompts: Sequence[Sequence[int]]) -> list[Sequence[int]]:

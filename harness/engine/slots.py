@@ -20,7 +20,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from harness.engine import decode_attention
 from harness.engine.cuda_graphs import borrowed, captured, nothing_read
-from harness.engine.decode_check import not_finite, uncached
+from harness.engine.decode_check import centered, not_finite, uncached
 from harness.engine.encoding import Generated
 from harness.engine.fused_layers import fuse_norms
 from harness.engine.patching import Patches
@@ -227,12 +227,12 @@ class Slots:
         return logits[:, -1]
 
     def are_right(self, rows: Sequence[int], own: Own) -> bool:
-        """Whether the decode step agrees with `own`, the logits of these slots' next tokens.
+        """Whether the decode step agrees with `own`, the centered logits of the next tokens.
 
         Compares the logits, then runs the step and checks that its tokens have the largest ones.
         """
         with borrowed():
-            found = list(self._logits()[list(rows)].float()[:, None])
+            found = list(centered(self._logits()[list(rows)])[:, None])
             if apart(own, found) > 1:
                 return False
             with nothing_read():
