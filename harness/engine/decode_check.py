@@ -25,7 +25,7 @@ from harness.engine.rounding import Own, apart, measured
 from harness.errors import ModelError
 from harness.progress import say
 
-TOKENS = 64
+TOKENS = 32
 """Most tokens of a prompt that the check decodes."""
 LAST = 3
 """Tokens whose logits are compared: the last of the prefill, and two steps."""

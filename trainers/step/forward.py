@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from harness.engine.encoding import Encoded
 from harness.engine.fused_layers import fuse
@@ -33,9 +34,9 @@ from trainers.step.loss import (
     summed_loss,
 )
 
-ROWS = 3
+ROWS = 2
 """Rows that the ways are compared on."""
-TOKENS = 48
+TOKENS = 32
 """Most tokens of each."""
 DRAWN = 0.02
 """The standard deviation of the adapter's B while it is compared: 0, as it begins, hides A."""
@@ -71,7 +72,7 @@ def fast_forward(model: Any, rows: Sequence[Encoded], patches: Patches) -> Forwa
     trial = _trial(rows)
     before, reason = len(patches), ""
     with _drawn(model):
-        own = measured(model, lambda: _computed(model, SINGLE_ROWS, trial))
+        own = measured(model, lambda: _own(model, trial))
         _finite(model, own)
         window = dispatch.window(model.config)
         longest = max(len(row.ids) for row in rows)
@@ -80,7 +81,7 @@ def fast_forward(model: Any, rows: Sequence[Encoded], patches: Patches) -> Forwa
         else:
             try:
                 replace_layers(model, patches)
-                packed = [_packed(trial, model.device)]
+                packed = _packed(trial, model.device)
                 for way in (FUSED, OWN_HEAD):
                     difference = apart(own, _computed(model, way, packed))
                     if difference <= 1:
@@ -110,18 +111,25 @@ def _packed(rows: Sequence[Encoded], device: torch.device) -> Packed:
     return pack_tree(rows) if device.type == "cpu" else pack(rows, shape_of(rows)).to(device)
 
 
-def _computed(model: Any, way: Forward, parts: Sequence[Any]) -> list[torch.Tensor]:
-    """Logits of all labels and gradients of all weights; of the loss summed over the parts."""
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
+def _own(model: Any, rows: Sequence[Encoded]) -> list[torch.Tensor]:
+    """The logits of all labels (N, V) and the gradient of each weight, by the model itself."""
+    logits = torch.cat([row_logits(model, row) for row in rows])
+    labels = [token for row in rows for token in row.ids[row.prompt_length :]]
+    targets = torch.tensor(labels, device=logits.device)
+    loss = cross_entropy(logits.float(), targets, reduction="sum")
+    return [logits.detach(), *_gradients(model, loss)]
+
+
+def _computed(model: Any, way: Forward, packed: Packed) -> list[torch.Tensor]:
+    """The same by a way of packed rows."""
     with torch.no_grad():
-        logits = torch.cat([way.logits(model, part) for part in parts])
-    gradients = [torch.zeros_like(weight) for weight in weights]
-    for part in parts:
-        found = torch.autograd.grad(
-            way.loss(model, part), weights, allow_unused=True, materialize_grads=True
-        )
-        gradients = [sum_ + new for sum_, new in zip(gradients, found, strict=True)]
-    return [logits, *gradients]
+        logits = way.logits(model, packed)
+    return [logits, *_gradients(model, way.loss(model, packed))]
+
+
+def _gradients(model: Any, loss: torch.Tensor) -> Sequence[torch.Tensor]:
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    return torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
 
 
 @contextmanager
