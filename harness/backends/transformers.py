@@ -62,7 +62,7 @@ def complete_with(
     completions together.
     """
     from harness.engine.context import check_ids, context_length, embedded
-    from harness.engine.encoding import encode_prompt, stop_token, stop_tokens
+    from harness.engine.encoding import encode_prompt, stop_token, stop_tokens, text_of
     from harness.engine.generation import generate
     from harness.progress import progress, say
 
@@ -105,13 +105,10 @@ def complete_with(
             batch_size=batch_size,
             in_step=in_step,
         ):
-            # The judge must see the raw text: keep special tokens and do not clean up spaces.
-            text = tokenizer.decode(
-                ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
+            text = text_of(tokenizer, ids)  # with special tokens: the judge sees the raw text
             done[index] = Completion(
                 example_id=examples[index].id,
-                text=str(text),
+                text=text,
                 finish_reason=reason,
                 prompt_tokens=len(prompts[index]),
                 prompt_sha256=ids_digest(prompts[index]) if prompts[index] else None,

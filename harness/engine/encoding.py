@@ -103,4 +103,9 @@ def _ends_messages(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
 
 
 def _is_blank(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
-    return not str(tokenizer.decode([token], skip_special_tokens=False)).strip()
+    return not text_of(tokenizer, [token]).strip()
+
+
+def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """The token ids as text: special tokens are kept and spaces are not cleaned up."""
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from harness.engine.encoding import Encoded, encode_prompt, stop_token, token_ids
+from harness.engine.encoding import Encoded, encode_prompt, stop_token, text_of, token_ids
 from harness.engine.templates import chat_text
 from harness.errors import ParityError
 from harness.records import Completion, Example, ids_digest
@@ -88,9 +88,7 @@ def _check_labels(
             f"Example {example.id}: its training row does not end with the stop token, refusing to "
             f"train; tokenizer {tokenizer.name_or_path!r}"
         )
-    text = str(
-        tokenizer.decode(labels[:-1], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    )
+    text = text_of(tokenizer, labels[:-1])
     if text == example.completion:
         return
     pairs = zip(text, example.completion, strict=False)
@@ -117,7 +115,7 @@ def _check_prompts(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Exampl
     def kept(char: str) -> bool:
         ids = token_ids(tokenizer, f"x{char}x")
         known = tokenizer.unk_token_id is None or tokenizer.unk_token_id not in ids
-        return known and char in str(tokenizer.decode(ids, skip_special_tokens=False))
+        return known and char in text_of(tokenizer, ids)
 
     lossy = 0
     for place, example in enumerate(examples):

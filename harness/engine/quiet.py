@@ -23,7 +23,7 @@ ADVICE = re.compile(
     r"|Dequantizing the whole model|modules are dequantized in|merge_and_unload"
     r"|attention implementation|already has a `quantization_config`"
     r"|generation flags|generation config|torch_dtype|low_cpu_mem_usage|HF_TOKEN|unauthenticated"
-    r"|fan_in_fan_out|(rank|alpha)_pattern keys did not match"
+    r"|base_model_name_or_path` was renamed|fan_in_fan_out|(rank|alpha)_pattern keys did not match"
     r"|avx512|AVX512|special tokens have been added|sequential(ly)? implementation",
     re.IGNORECASE,
 )
