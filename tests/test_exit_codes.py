@@ -17,9 +17,10 @@ from click.testing import CliRunner
 
 from harness.commands.group import Commands
 from harness.errors import UserError
-from tests.fakes import FAKE_CONFIG, ROOT
+from tests.fakes import ROOT
 
 DIGITS = "1" * 5000
+PLAIN = "seed = 0\n"
 DEEP = "[" * 100_000
 COMMAND = f"{shlex.quote(sys.executable)} -m harness.cli"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
@@ -30,7 +31,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FMTHARNESS_CACHE", str(tmp_path / "cache"))
     Path("rows.jsonl").write_text('{"text": "{}"}\n{"text": "x"}\n')
-    Path("fake.toml").write_text(FAKE_CONFIG)
+    Path("plain.toml").write_text(PLAIN)
 
 
 def shell(
@@ -64,16 +65,16 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> str:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (f"FMT generate fake.toml --to d --set seed={DIGITS}", ("digits",)),
-        (f"FMT generate fake.toml --to d --set data.n_train={DIGITS}", ("digits",)),
+        (f"FMT generate plain.toml --to d --set seed={DIGITS}", ("digits",)),
+        (f"FMT generate plain.toml --to d --set data.n_train={DIGITS}", ("digits",)),
         (f"FMT check --evaluator json_strict:max_depth={DIGITS} x", ("digits",)),
-        (f"FMT generate fake.toml --to d --set seed={'1' * 4000}", ("less than",)),
+        (f"FMT generate plain.toml --to d --set seed={'1' * 4000}", ("less than",)),
         ("FMT generate int.toml --to d", ("int.toml", "digits")),
         ("FMT generate deep.toml --to d", ("deep.toml", "nested too deeply")),
-        (f"FMT generate fake.toml --to d --set seed={DEEP[:20_000]}", ("nested too deeply",)),
+        (f"FMT generate plain.toml --to d --set seed={DEEP[:20_000]}", ("nested too deeply",)),
         (f"FMT check --evaluator json_strict:root={DEEP[:20_000]} x", ("nested too deeply",)),
-        ("FMT run fake.toml --out r --set seed=20261129023259", ("seed", "less than 4294967296")),
-        ("FMT run fake.toml --out r --set seed=-1", ("seed", "greater than or equal to 0")),
+        ("FMT run plain.toml --out r --set seed=20261129023259", ("seed", "less than 4294967296")),
+        ("FMT run plain.toml --out r --set seed=-1", ("seed", "greater than or equal to 0")),
     ],
 )
 def test_numbers_and_nesting_without_end(line: str, words: tuple[str, ...]) -> None:
@@ -89,7 +90,7 @@ def test_manifest_and_config_of_a_run_nested_too_deeply() -> None:
         run = Path(f"run-{name}")
         run.mkdir()
         (run / "manifest.json").write_text('{"stages": {}}')
-        (run / "config.toml").write_text(FAKE_CONFIG)
+        (run / "config.toml").write_text(PLAIN)
         (run / name).write_text(other)
         refused(shell(f"FMT compare --out {run}"), name)
 
@@ -138,7 +139,7 @@ def test_full_standard_streams() -> None:
 
 @posix
 def test_full_disk() -> None:
-    for line in ("generate fake.toml --out r", "eval --completions many.jsonl --verdicts v.jsonl"):
+    for line in ("generate plain.toml --out r", "eval --completions many.jsonl --verdicts v.jsonl"):
         Path("many.jsonl").write_text('{"text": "some text"}\n' * 2000)
         refused(shell(f"ulimit -f 1; FMT {line}"), "disk is full")
     assert not Path("v.jsonl").exists()
@@ -194,9 +195,9 @@ def test_several_processes_without_semaphores() -> None:
         "check rows.jsonl",
         "check --file rows.jsonl",
         "eval --completions rows.jsonl",
-        "generate fake.toml --to closed/d",
+        "generate plain.toml --to closed/d",
         "eval --completions good.jsonl --verdicts closed/v.jsonl",
-        "run fake.toml --out closed/r",
+        "run plain.toml --out closed/r",
         "new format abc --to closed/abc",
     ],
 )
