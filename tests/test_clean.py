@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -228,3 +230,35 @@ def test_a_checkpoint_or_adapter_that_is_no_folder(
     with pytest.raises(UserError, match=f"{place}: this is a (file|link)"):
         checkpoints.newest(folder, "inputs")
     assert (other / "kept").exists()
+
+
+FIXED = {"filelock": "3.20.3", "jinja2": "3.1.6", "torch": "2.6", "tqdm": "4.66.3"}
+"""The version in which each package's last fault of security that it published was mended."""
+
+
+def test_no_version_with_a_known_fault_is_taken() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = project["dependencies"] + project["optional-dependencies"]["train"]
+    floors = dict(each.split(">=") for each in named)
+    for name, fixed in FIXED.items():
+        assert _numbers(floors[name]) >= _numbers(fixed), name
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def test_locked_requirements_are_the_constraints_with_hashes() -> None:
+    text = (ROOT / "requirements-locked.txt").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", constraints, re.MULTILINE))
+    assert {name: pinned[name] for name in locked if name in pinned} == {
+        name: version for name, version in locked.items() if name in pinned
+    }
+    entries = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
+    assert len(entries) >= len(locked) > 50
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", each) for each in entries)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = project["dependencies"] + project["optional-dependencies"]["train"]
+    assert {each.partition(">=")[0] for each in named} <= locked.keys()

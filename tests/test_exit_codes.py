@@ -116,7 +116,7 @@ def test_closed_standard_error_changes_neither_result_nor_code() -> None:
 @posix
 def test_a_file_never_gets_the_number_of_a_closed_stream() -> None:
     shell("FMT eval --completions rows.jsonl --verdicts v.jsonl <&- 2>&-")
-    assert len([json.loads(line) for line in Path("v.jsonl").read_text().splitlines()]) == 4
+    assert len([json.loads(line) for line in Path("v.jsonl").read_text().splitlines()]) == 6
 
 
 @posix
@@ -148,7 +148,7 @@ def test_full_disk() -> None:
 @posix
 def test_verdicts_may_go_into_a_pipe() -> None:
     done = shell("FMT eval --completions rows.jsonl --verdicts /dev/stdout | cat")
-    assert done.stdout.count('"evaluator"') == 4, done.stderr
+    assert done.stdout.count('"evaluator"') == 6, done.stderr
 
 
 @posix
