@@ -15,7 +15,7 @@ import pytest
 from harness.config import load_config
 from harness.files import as_umask, atomic_file, file_digest, held_folder, hold, sweep
 from harness.run.folder import RunFolder
-from tests.fakes import FAKE_CONFIG, ROOT
+from tests.fakes import ROOT
 from tests.tiny import tiny_config, tiny_model
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be renamed there")
@@ -74,16 +74,12 @@ def test_writing_a_file_again_sweeps_what_the_killed_process_began(
     Path(".other.jsonl.12.tmp").touch()
     with atomic_file(Path("rows.jsonl")) as temporary:
         temporary.write_text("whole")
-        with atomic_file(Path("rows.jsonl")) as second:
-            second.write_text("second")
     names = [each.name for each in tmp_path.iterdir() if not each.name.startswith(".model")]
     assert sorted(names) == [".other.jsonl.12.tmp", "rows.jsonl"]
 
 
 @posix
 def test_opening_a_run_sweeps_it(tmp_path: Path) -> None:
-    config = tmp_path / "fake.toml"
-    config.write_text(FAKE_CONFIG)
     run = tmp_path / "run"
     left = [
         "data/.train.jsonl.12.tmp",
@@ -98,7 +94,7 @@ def test_opening_a_run_sweeps_it(tmp_path: Path) -> None:
     (outside / ".kept.jsonl.12.tmp").touch()
     (run / "linked").symlink_to(outside)
     (run / ".linked.12.tmp").symlink_to(outside)
-    with RunFolder.open(run, load_config(config)):
+    with RunFolder.open(run, load_config()):
         found = sorted(str(each.relative_to(run)) for each in run.rglob("*") if each.is_file())
     assert found == [".lock", "config.toml", "data/.own"]
     assert (outside / ".kept.jsonl.12.tmp").exists() and (run / ".linked.12.tmp").is_symlink()
