@@ -8,16 +8,19 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from harness.cli import main
 from harness.commands.group import Commands
-from harness.errors import UserError
-from tests.fakes import ROOT
+from harness.contracts import ModelOptions
+from harness.errors import ModelError, UserError
+from harness.records import Completion, Example
+from tests.fakes import FAKE_CONFIG, ROOT, Echo
 
 DIGITS = "1" * 5000
 PLAIN = "seed = 0\n"
@@ -281,3 +284,55 @@ def test_the_unforeseen_where_the_cache_cannot_be_written(
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "other"))
     assert failing(OddError()) == 4
     assert len(list((tmp_path / "other").iterdir())) == 1
+
+
+@pytest.mark.parametrize("charset", ["cp1252", "utf-8"])
+def test_compare_shows_and_writes_what_no_encoding_holds(
+    charset: str, fakes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answers(
+        self: Echo, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
+    ) -> Iterator[Completion]:
+        for each in examples:
+            yield Completion(example_id=each.id, text="half \ud800 \u65e5", finish_reason="stop")
+
+    monkeypatch.setattr(Echo, "complete", answers)
+    Path("fake.toml").write_text(FAKE_CONFIG)
+    done = CliRunner(charset=charset).invoke(main, ["compare", "fake.toml", "--out", "r"])
+    assert done.exit_code == 0, done.output
+    assert "half \\ud800 " in done.stdout
+    assert "half \\ud800 \u65e5" in Path("r/compare.md").read_text(encoding="utf-8")
+
+
+def test_weights_that_cannot_be_opened(tmp_path: Path) -> None:
+    from harness.engine.weights import unloadable
+
+    (tmp_path / "model/model.safetensors").mkdir(parents=True)
+    options = ModelOptions(name=str(tmp_path / "model"))
+    said = unloadable(options, OSError("No such device (os error 19)"))
+    assert isinstance(said, ModelError) and "model.safetensors" in str(said)
+
+
+def test_settings_of_an_adapter_nested_too_deeply(tmp_path: Path) -> None:
+    from harness.engine.adapters import _settings
+
+    (tmp_path / "adapter_config.json").write_text(DEEP)
+    with pytest.raises(ModelError, match="not the settings of a peft adapter"):
+        _settings(tmp_path)
+
+
+def test_a_state_nested_too_deeply_is_a_damaged_checkpoint(tmp_path: Path) -> None:
+    from trainers.resume import checkpoints
+
+    (tmp_path / "step-4").mkdir()
+    (tmp_path / "step-4/state.json").write_text(DEEP)
+    assert checkpoints.newest(tmp_path, "inputs") is None
+
+
+def test_a_manifest_of_another_shape(fakes: list[str]) -> None:
+    Path("fake.toml").write_text(FAKE_CONFIG)
+    stages = {"data": {"inputs": "one hash, as of an earlier version", "files": {}}}
+    Path("r").mkdir()
+    Path("r/manifest.json").write_text(json.dumps({"stages": stages}))
+    done = CliRunner().invoke(main, ["compare", "fake.toml", "--out", "r"])
+    assert done.exit_code == 0 and "an earlier version of fmtharness made it" in done.stderr

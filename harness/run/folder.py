@@ -106,7 +106,7 @@ class RunFolder:
     def is_current(self, stage: str, inputs: Mapping[str, str]) -> bool:
         """Whether the stage's files are there, unchanged, and made from these inputs."""
         known = self.known(stage)
-        if not known or known.get("begun"):
+        if not known or known.get("begun") or not isinstance(known["inputs"], dict):
             return False
         gone = {*MODEL_INPUTS} - {*inputs}  # a model that is no longer there has not changed
         if {name: each for name, each in known["inputs"].items() if name not in gone} != inputs:
