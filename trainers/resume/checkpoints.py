@@ -63,10 +63,9 @@ def newest(folder: Path, inputs: str) -> Checkpoint | None:
     """The newest complete checkpoint.
 
     Raises UserError if it is of other inputs: it is not resumed, and would be overwritten. So it
-    does if training could not write a checkpoint or the adapter beside them.
+    does if the adapter beside the checkpoints could not be written.
     """
-    for each in (*folder.glob("step-*"), folder.with_name("adapter")):
-        refuse_no_folder(each)
+    refuse_no_folder(folder.with_name("adapter"))  # told now, since it is written at the end
     for _, path in sorted(_by_step(folder).items(), reverse=True):
         state = _verified(path)
         if state is None:
