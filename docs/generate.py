@@ -121,8 +121,10 @@ def cli_page() -> str:
     )
     parts = [
         "Exit codes: 0 done, 1 a gate or a check failed, 2 a user error, 3 something could not be "
-        "scored, 4 an internal error. CONFIG is a TOML file ([its keys](config.md)); without one "
-        "the defaults apply.",
+        "scored, 4 an internal error, 130 after Ctrl-C, 141 if the reader of a pipe ended, 143 "
+        "after SIGTERM. With `FMTHARNESS_TRACEBACK=1` an internal error shows its traceback, which "
+        "else goes into a file that its sentence names. CONFIG is a TOML file ([its "
+        "keys](config.md)); without one the defaults apply.",
         block(fmtharness.get_help(top)),
     ]
     for name, command in fmtharness.commands.items():

@@ -4,7 +4,7 @@
     fmtharness eval --evaluator json_strict --completions rows.jsonl --json
 
 Exit codes: 0 done, 1 a gate or a check failed, 2 a user error, 3 something could not be scored,
-4 an internal error, 130 after Ctrl-C, 143 after SIGTERM.
+4 an internal error, 130 after Ctrl-C, 141 if the reader of a pipe ended, 143 after SIGTERM.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from harness.contracts import (
 from harness.errors import ConfigError, UserError
 from harness.files import shipped
 from harness.formats import also_judged_by
-from harness.options import check, parse_spec, parse_value
+from harness.options import check, parse_spec, parse_value, why_not
 from harness.plugins import Kind, component
 from harness.text import did_you_mean
 
@@ -45,7 +45,7 @@ class RunOptions(Options):
 
     name: str
     """Names the run's folder, `outputs/<name>`; the config file's name if not set."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Determines the data, the adapter's initial weights, and the order of training."""
 
     @field_validator("name")
@@ -247,8 +247,8 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.toml")])
         raise ConfigError(f"{path}: cannot be read ({error.strerror}){near}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not TOML: {why_not(error)}") from error
 
 
 def _override(tables: dict[str, Any], override: str) -> str | None:

@@ -4,6 +4,7 @@ with atomic_file(Path("rows.jsonl")) as temporary: ...   renamed to rows.jsonl a
 file_digest(Path("adapter"))                             SHA-256 of a file or a folder's files
 shipped("configs/quick.toml")                            the preset that came with fmtharness
 near_miss(Path("outputs/quik/tb"))                       ", did you mean 'outputs/quick/tb'?"
+sweep(Path("outputs/quick"))                             removes what killed processes left there
 """
 
 from __future__ import annotations
@@ -13,11 +14,17 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import sys
+import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+if sys.platform != "win32":
+    import fcntl
 
 from harness.errors import UserError
 from harness.text import nearest
@@ -30,6 +37,8 @@ TEMPLATES = "additional_chat_templates"
 """The only folder in a model's folder that transformers reads."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SAYS_FULL = re.compile(rf"os error ({'|'.join(map(str, _FULL))})\b")
+_LEFT = re.compile(r"\..+\.(\d+|[a-z0-9_]{8})\.tmp|\.(step-\d+|adapter|state\.json)\.tmp")
+"""How temporary files and folders are called: after what they become, and mostly by whom."""
 _PACKED = Path(__file__).parent / "shipped"
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -95,6 +104,7 @@ def quick_digest(path: Path) -> str:
     found = file_digest(path)
     # A second change in the same tick of the clock would not show in the times.
     if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > TICK_NS:
+        sweep(kept.parent)
         with suppress(OSError, UserError), atomic_file(kept) as temporary:
             temporary.write_text(found, encoding="ascii")
     return found
@@ -128,6 +138,69 @@ def near_miss(path: Path, fits: Callable[[Path], bool] = Path.exists) -> str:
     return ""
 
 
+def hold(path: Path) -> int | None:
+    """Keep a temporary file or folder from `sweep`, until this process ends or closes the result.
+
+    The mark is a lock that the system takes back when the process is killed. None if the path's
+    file system has no locks.
+    """
+    if sys.platform == "win32":
+        return None  # an open file cannot be renamed there
+    try:
+        opened = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(opened)
+        return None
+    return opened
+
+
+def sweep(folder: Path, becomes: str | None = None) -> None:
+    """Remove what killed processes left in the folder and below, where no process holds it.
+
+    `becomes` is the name that the temporary files would have got; then only the folder itself is
+    swept. What is not named as temporary files are here stays.
+    """
+    left = []
+    for at, folders, files in os.walk(folder):
+        left += [Path(at) / name for name in (*folders, *files) if _LEFT.fullmatch(name)]
+        if becomes is not None:
+            left = [path for path in left if path.name.startswith(f".{becomes}.")]
+            break
+    for path in left:
+        if path.is_symlink() or (held := hold(path)) is None:
+            continue
+        with suppress(OSError):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        os.close(held)
+
+
+@contextmanager
+def held_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A temporary folder for what becomes `name`; removed at the end, or swept later."""
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.", suffix=".tmp") as made:
+        held = hold(Path(made))
+        try:
+            yield Path(made)
+        finally:
+            if held is not None:
+                os.close(held)
+
+
+def as_umask(folder: Path) -> None:
+    """Give a new folder's files the mode that they have by the umask; safetensors has its own."""
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.iterdir():
+        if path.is_file():
+            path.chmod(mode)
+
+
 class atomic_file:  # noqa: N801 - reads as a function at its call sites
     """A context that hands out a temporary path and renames it to `path` on success.
 
@@ -136,8 +209,9 @@ class atomic_file:  # noqa: N801 - reads as a function at its call sites
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve() if path.is_symlink() else path
-        self.direct = self.path.exists() and not self.path.is_file()
+        self.direct = path.exists() and not path.is_file()
+        self.path = path.resolve() if path.is_symlink() and not self.direct else path
+        self.held: int | None = None
         name = f".{self.path.name}.{os.getpid()}.tmp"
         self.temporary = self.path if self.direct else self.path.with_name(name)
 
@@ -147,7 +221,9 @@ class atomic_file:  # noqa: N801 - reads as a function at its call sites
             if self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
             if not self.direct:
+                sweep(self.path.parent, self.path.name)
                 self.temporary.touch()
+                self.held = hold(self.temporary)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
         return self.temporary
@@ -155,7 +231,11 @@ class atomic_file:  # noqa: N801 - reads as a function at its call sites
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self.direct:
             return
-        if kind is None:
-            self.temporary.replace(self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self.temporary.replace(self.path)
+            else:
+                self.temporary.unlink(missing_ok=True)
+        finally:
+            if self.held is not None:
+                os.close(self.held)

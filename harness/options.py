@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from types import UnionType
@@ -22,6 +23,8 @@ from harness.plugins import Kind, component
 from harness.text import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
+SHOWN = 200
+"""Characters of a value that a sentence shows."""
 _COMMA = re.compile(r",(?![^\[]*\])")
 """A comma outside of brackets, so that an option's value may be an array."""
 
@@ -70,15 +73,33 @@ def _sentence(model: type[BaseModel], error: dict[str, Any], where: str) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not key:
         return f"{where}: {message}"
-    return f"{where} {key} = {json.dumps(error['input'], default=str)}: {message}"
+    return f"{where} {key} = {_cut(json.dumps(error['input'], default=str))}: {message}"
 
 
 def parse_value(text: str) -> Any:
-    """A value written as in TOML; what TOML cannot read is a string."""
+    """A value written as in TOML; what TOML cannot read is a string.
+
+    Raises ConfigError for a number of thousands of digits, and for brackets in brackets as deep.
+    """
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{_cut(text)}: {why_not(error)}") from error
+
+
+def why_not(error: Exception) -> str:
+    """Why a text is not TOML or JSON, by the error of its reader."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    digits = sys.get_int_max_str_digits()
+    too_long = str(error).startswith("Exceeds the limit")
+    return f"a number has more than {digits} digits" if too_long else str(error)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:

@@ -27,6 +27,7 @@ TRAIN = frozenset(
         "accelerate",
         "bitsandbytes",
         "gguf",
+        "jinja2",
         "matplotlib",
         "peft",
         "safetensors",

@@ -49,7 +49,8 @@ def compare(run: RunFolder, num_prompts: int, target: Path) -> tuple[str, Mappin
             "## Before and after",
             diffs(examples, base, tuned, num_prompts, markdown=True),
         ]
-        temporary.write_text("\n\n".join(written) + "\n", encoding="utf-8")
+        text = "\n\n".join(written) + "\n"  # of which UTF-8 holds no lone surrogate
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     by_slice = slices_side_by_side(evaluators, examples, base, tuned)
     shown = [
         made_with,

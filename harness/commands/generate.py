@@ -9,12 +9,11 @@ UserError, since they are other data or were edited.
 from __future__ import annotations
 
 import filecmp
-import tempfile
 from pathlib import Path
 
 from harness.config import Config
 from harness.errors import UserError
-from harness.files import atomic_file
+from harness.files import atomic_file, held_folder, sweep
 from harness.run import stages
 
 
@@ -26,8 +25,9 @@ def write_data(config: Config, folder: Path) -> None:
     if not any((folder / name).exists() for name in stages.DATA_FILES):
         stages.write_data(config, folder)
         return
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".generate-") as temporary:
-        made = stages.write_data(config, Path(temporary))
+    sweep(folder, "generate")
+    with held_folder(folder, "generate") as temporary:
+        made = stages.write_data(config, temporary)
         for path in made:
             there = folder / path.name
             if there.exists() and not (there.is_file() and filecmp.cmp(path, there, shallow=False)):

@@ -101,5 +101,5 @@ def model_of(run: Path) -> str | None:
     try:
         tables = tomllib.loads((run / KEPT).read_text(encoding="utf-8"))
         return str(tables["model"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

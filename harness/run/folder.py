@@ -25,7 +25,7 @@ from typing import Any, Self
 from harness.config import OUTPUTS, Config
 from harness.contracts import ModelOptions
 from harness.errors import UserError
-from harness.files import atomic_file, digest, file_digest
+from harness.files import atomic_file, digest, file_digest, sweep
 from harness.progress import say
 from harness.run.provenance import distributions, version
 
@@ -70,6 +70,7 @@ class RunFolder:
                 f"{path}: no folder can be made or written there ({error.strerror}); use --out"
             ) from error
         try:
+            sweep(path)
             run = cls(path, config)
             with atomic_file(path / "config.toml") as temporary:
                 temporary.write_text(config.toml(), encoding="utf-8")
@@ -105,7 +106,7 @@ class RunFolder:
     def is_current(self, stage: str, inputs: Mapping[str, str]) -> bool:
         """Whether the stage's files are there, unchanged, and made from these inputs."""
         known = self.known(stage)
-        if not known or known.get("begun"):
+        if not known or known.get("begun") or not isinstance(known["inputs"], dict):
             return False
         gone = {*MODEL_INPUTS} - {*inputs}  # a model that is no longer there has not changed
         if {name: each for name, each in known["inputs"].items() if name not in gone} != inputs:
@@ -221,7 +222,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for stage in manifest.get("stages", {}).values():
             _ = stage["inputs"], stage["files"].items()
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{path}: no manifest ({error}); choose another folder with --out"
         ) from error

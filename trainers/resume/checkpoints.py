@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import UserError
-from harness.files import file_digest
+from harness.files import as_umask, file_digest
 from harness.progress import say
 
 
@@ -62,8 +62,10 @@ def save(
 def newest(folder: Path, inputs: str) -> Checkpoint | None:
     """The newest complete checkpoint.
 
-    Raises UserError if it is of other inputs: it is not resumed, and would be overwritten.
+    Raises UserError if it is of other inputs: it is not resumed, and would be overwritten. So it
+    does if the adapter beside the checkpoints could not be written.
     """
+    refuse_no_folder(folder.with_name("adapter"))  # told now, since it is written at the end
     for _, path in sorted(_by_step(folder).items(), reverse=True):
         state = _verified(path)
         if state is None:
@@ -121,15 +123,36 @@ def _write_weights(folder: Path, model: Any) -> None:
     weights = {name: w.cpu() for name, w in model.state_dict().items() if "lora_" in name}
     model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+    settings = folder / "adapter_config.json"
+    written = json.loads(settings.read_text(encoding="utf-8"))
+    for key, value in vars(model.peft_config[model.active_adapter]).items():
+        if isinstance(value, set) and key in written:
+            written[key] = sorted(value)  # a set has another order in each process
+    settings.write_text(json.dumps(written, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def refuse_no_folder(target: Path) -> None:
+    """Raise UserError if the target is a file or a link where training writes a folder."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        what = "link" if target.is_symlink() else "file"
+        raise UserError(
+            f"{target}: this is a {what}, and training writes a folder there; move it away, or "
+            f"choose another folder with --out"
+        )
 
 
 @contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that replaces the target once it is complete and flushed to disk."""
+    """A temporary folder that replaces the target once it is complete and flushed to disk.
+
+    Raises UserError if the target is a file or a link.
+    """
+    refuse_no_folder(target)
     made = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     yield made
+    as_umask(made)
     for path in (*made.iterdir(), made):
         _sync(path)
     shutil.rmtree(target, ignore_errors=True)
@@ -163,6 +186,6 @@ def _verified(path: Path) -> dict[str, Any] | None:
         complete = state.keys() >= {"step", "inputs", "sha256"} and all(
             file_digest(path / name) == digest for name, digest in state["sha256"].items()
         )
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return state if complete else None
