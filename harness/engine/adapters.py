@@ -79,10 +79,8 @@ def with_adapter(
     from peft import PeftConfig, get_peft_model
 
     needs_adapter(adapter)
-    told = trained_on(adapter)
-    _refuse_changed(adapter, told)
     settings = _settings(adapter)
-    named = str(settings.get("base_model_name_or_path") or "")
+    told, named = trained_on(adapter), str(settings.get("base_model_name_or_path") or "")
     trained = told.base if told else named
     try:
         # What PeftModel.from_pretrained does, but that keeps to itself which keys had no place.
@@ -128,8 +126,9 @@ def _fuse(adapted: Any, patches: Patches, probe: Sequence[int]) -> None:
             say("generate: more slowly, by peft's own layers, since fused ones give other logits")
 
 
-def _refuse_changed(adapter: Path, told: TrainedOn | None) -> None:
+def refuse_changed(adapter: Path) -> None:
     """Raise ModelError if a file is not the one whose hash fmtharness.json has."""
+    told = trained_on(adapter)
     for name, known in told.sha256.items() if told else ():
         path = adapter / name
         if not path.is_file() or file_digest(path) != known:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contracts import Loaded, ModelOptions, TrainedOn, bytes_of
-from harness.engine.adapters import state_of, with_adapter
+from harness.engine.adapters import refuse_changed, state_of, with_adapter
 from harness.engine.gguf import resolve
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
@@ -52,6 +52,8 @@ def load_model(
     """
     import torch
 
+    if adapter is not None:
+        refuse_changed(adapter)
     source = resolve(options.name, options)
     device = device_of(options)
     if device.type == "cuda" and device.index is not None:

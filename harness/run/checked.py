@@ -16,7 +16,7 @@ from typing import Any
 from harness.errors import DataError, UserError
 from harness.files import digest, file_digest
 from harness.records import Example, encode
-from harness.run.folder import RunFolder
+from harness.run.folder import RunFolder, manifest_digest
 from harness.run.sources import known_examples
 
 MANIFEST = "manifest.json"
@@ -32,7 +32,10 @@ class Made:
         self.run = run
         path = run / MANIFEST
         try:
-            stages = json.loads(path.read_bytes())["stages"]
+            manifest = json.loads(path.read_bytes())
+            if manifest.get("sha256", own := manifest_digest(manifest)) != own:
+                raise ValueError("its own hash does not fit")
+            stages = manifest["stages"]
             self._inputs = {stage: held["inputs"] for stage, held in stages.items()}
             self._files: dict[str, Any] = {}
             for held in stages.values():
@@ -44,8 +47,8 @@ class Made:
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{path}: damaged ({type(error).__name__}), so that nothing says what the run "
-                f"made; run it again in another folder"
+                f"{path}: damaged, so that nothing says what the run made; run it again in "
+                f"another folder"
             ) from error
 
     def file(self, name: str) -> Path:
