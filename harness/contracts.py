@@ -141,6 +141,8 @@ class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
     """The run's backend."""
     backend_options: dict[str, Any] = {}
     """Its options that are not the defaults."""
+    sha256: dict[str, str] = {}
+    """Of the adapter's weights and settings, by the file's name."""
 
 
 def trained_on(adapter: Path) -> TrainedOn | None:

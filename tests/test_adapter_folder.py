@@ -156,7 +156,7 @@ def test_damaged_weights_are_one_sentence(copied: Path, tmp_path: Path) -> None:
     (copied / "adapter_model.safetensors").write_bytes(b"")
     done = evaluated(copied, tmp_path / "dump.jsonl")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert f"error: adapter '{copied}', trained on " in done.stderr
+    assert f"error: adapter '{copied}': adapter_model.safetensors is changed or" in done.stderr
 
 
 TOLD = TrainedOn(

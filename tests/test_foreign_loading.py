@@ -301,5 +301,5 @@ def test_logits_that_are_no_numbers_in_fp32_either_are_refused(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "_fastest_dtype", lambda device: torch.float16)
-    change(model, lambda held: {key: each * float("nan") for key, each in held.items()})
+    change(model, lambda held: {k: w * 1e30 if ".mlp." in k else w for k, w in held.items()})
     assert "its logits are no numbers in fp32, either" in refused(model)

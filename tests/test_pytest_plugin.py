@@ -84,10 +84,11 @@ def test_a_gate_in_a_strange_project(project: pytest.Pytester) -> None:
     # Without pytest-benchmark, which warns wherever pytest-xdist is.
     without = ("-p", "no:benchmark")
     done = project.runpytest_subprocess("-v", *without, "-W", "error", "--junitxml=junit.xml")
-    done.assert_outcomes(passed=4, failed=2)
+    done.assert_outcomes(passed=5, failed=2)
     done.stdout.fnmatch_lines(
         [
             "sub/answers.fmt.toml::scored PASSED*",
+            "sub/answers.fmt.toml::answered PASSED*",
             "sub/answers.fmt.toml::json_strict.format_success_rate.min FAILED*",
             "sub/answers.fmt.toml::json_strict.format_success_rate.max PASSED*",
             "sub/answers.fmt.toml::extras.extras_rate.max_high PASSED*",
@@ -154,7 +155,7 @@ def test_a_model_answers_once(
         """
     )
     done = project.runpytest_subprocess("-v", *workers)
-    done.assert_outcomes(passed=5, failed=1)
+    done.assert_outcomes(passed=6, failed=1)
     assert "field_recall of json_match is 1.000" in done.stdout.str()
     assert log.read_text() == "3\n"
     for worker in ("gw0", "gw1"):
@@ -166,7 +167,7 @@ def test_lone_surrogates_pass_between_processes(project: pytest.Pytester) -> Non
     rows(project.path, ["\ud800"])
     (project.path / "answers.fmt.toml").write_text(GATE.partition("[regression]")[0])
     done = project.runpytest_subprocess("-n", "1")
-    done.assert_outcomes(passed=3, failed=2)
+    done.assert_outcomes(passed=4, failed=2)
     assert "INTERNALERROR" not in done.stdout.str()
 
 

@@ -186,6 +186,8 @@ def _answers(
         return
     if missing := len(examples) - len(answers):
         say(f"note: {missing} of {len(examples)} Examples of {data} have no answer in {path}")
+    if strangers := read - answers.total():
+        say(f"note: {strangers} completions of {path} answer none of them")
     if several := sum(count > 1 for count in answers.values()):
         say(f"note: {several} Examples have several answers; their intervals are too narrow")
 

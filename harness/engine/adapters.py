@@ -14,13 +14,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, ModelOptions, TrainedOn, trained_on
+from harness.contracts import (
+    BUILTIN_MODEL,
+    HUB_ID_OF_BUILTIN,
+    TRAINED_ON,
+    ModelOptions,
+    TrainedOn,
+    trained_on,
+)
 from harness.engine.encoding import stop_token
 from harness.engine.gguf import BUILTIN_SHA256
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
+from harness.engine.weights import is_finite
 from harness.errors import ModelError
-from harness.files import on_disk, quick_digest
+from harness.files import file_digest, on_disk, quick_digest
 from harness.progress import say
 from harness.requirements import ADAPTER_CONFIG, needs_adapter
 
@@ -86,6 +94,7 @@ def with_adapter(
         raise _misfit(adapter, trained, state.base, _reason(error)) from error
     if reason := _unmatched(loaded.unexpected_keys, loaded.missing_keys):
         raise _misfit(adapter, trained, state.base, reason)
+    _refuse_unfinite(adapter)
     for difference in differences(told, state, named):
         say(f"adapter {adapter}: {difference}")
     if settings["peft_type"] == "LORA" and probe:
@@ -115,6 +124,31 @@ def _fuse(adapted: Any, patches: Patches, probe: Sequence[int]) -> None:
         if apart(own, logits()) > 1:
             patches.undo(keep=before)
             say("generate: more slowly, by peft's own layers, since fused ones give other logits")
+
+
+def refuse_changed(adapter: Path) -> None:
+    """Raise ModelError if a file is not the one whose hash fmtharness.json has."""
+    told = trained_on(adapter)
+    for name, known in told.sha256.items() if told else ():
+        path = adapter / name
+        if not path.is_file() or file_digest(path) != known:
+            why = "changed or damaged since it was trained" if path.is_file() else "missing"
+            raise ModelError(
+                f"adapter {str(adapter)!r}: {name} is {why}, as {TRAINED_ON} says; copy the "
+                f"adapter again, or remove {TRAINED_ON} to use it as another tool's"
+            )
+
+
+def _refuse_unfinite(adapter: Path) -> None:
+    """Raise ModelError for an adapter's file with a weight that is NaN or infinite."""
+    from peft.utils import load_peft_weights
+
+    for key, weight in load_peft_weights(str(adapter), device="cpu").items():
+        if not is_finite(weight):
+            raise ModelError(
+                f"adapter {str(adapter)!r}: its weight {key} holds values that are no numbers "
+                f"(NaN or infinite); the training that made it failed, or the file is damaged"
+            )
 
 
 def _settings(adapter: Path) -> dict[str, Any]:

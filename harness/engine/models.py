@@ -11,18 +11,19 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contracts import Loaded, ModelOptions, TrainedOn, bytes_of
-from harness.engine.adapters import state_of, with_adapter
+from harness.engine.adapters import refuse_changed, state_of, with_adapter
 from harness.engine.gguf import resolve
 from harness.engine.patching import Patches
 from harness.engine.quiet import quiet_transformers
 from harness.engine.templates import set_template
 from harness.engine.torch_private import cpu_has_bf16
-from harness.engine.weights import refuse_unmatched, unloadable
+from harness.engine.weights import refuse_unfinite, refuse_unmatched, unloadable
 from harness.errors import ModelError
 from harness.progress import say
 
@@ -51,6 +52,8 @@ def load_model(
     """
     import torch
 
+    if adapter is not None:
+        refuse_changed(adapter)
     source = resolve(options.name, options)
     device = device_of(options)
     if device.type == "cuda" and device.index is not None:
@@ -122,6 +125,10 @@ def _model(source: str, options: ModelOptions, dtype: torch.dtype, device: torch
             **arguments,
         )
     refuse_unmatched(options.name, model, found)
+    if (folder := _folder(source, model)) is not None:
+        unused = [f"^{re.escape(key)}$" for key in found["unexpected_keys"]]
+        unused += getattr(model, "_keys_to_ignore_on_load_unexpected", None) or []
+        refuse_unfinite(options.name, folder, unused)
     if getattr(model.config, "attn_logit_softcapping", None):
         model.set_attn_implementation("eager")  # SDPA has no cap, and older versions leave it out
     if options.quantization != "nf4":
@@ -133,6 +140,17 @@ def _model(source: str, options: ModelOptions, dtype: torch.dtype, device: torch
             f'"none", and train with trainer = "lora"'
         )
     return model
+
+
+def _folder(source: str, model: Any) -> Path | None:
+    """Where the files of a loaded model lie: its folder, or that of a hub model in hub's cache."""
+    from transformers.utils.hub import cached_file
+
+    if Path(source).is_dir():
+        return Path(source)
+    commit = getattr(model.config, "_commit_hash", None)
+    found = cached_file(source, "config.json", revision=commit, local_files_only=True)
+    return Path(found).parent if found else None
 
 
 def _keep_text_alone(name: str, model: Any) -> None:

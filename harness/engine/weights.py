@@ -8,15 +8,18 @@ refuse_unmatched("./model", model, found)
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contracts import BUILTIN_MODEL, ModelOptions
 from harness.errors import HarnessError, ModelError
 from harness.files import is_full, on_disk
 from harness.progress import say
 from harness.text import did_you_mean
+
+if TYPE_CHECKING:
+    import torch
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 SHOWN = 3
@@ -67,6 +70,48 @@ def refuse_unmatched(name: str, model: Any, found: Mapping[str, Any]) -> None:
         )
     if unused:
         say(f"model {name!r}: {_weights(unused)} not part of {kind} and not used: {_some(unused)}")
+
+
+def refuse_unfinite(name: str, folder: Path, unused: Collection[str]) -> None:
+    """Raise ModelError if a weight in the folder's files is NaN or infinite.
+
+    `unused` are patterns of keys that the model does not take. The files are read, since quantized
+    weights no longer tell.
+    """
+    for path, key, weight in _in_files(folder):
+        if not is_finite(weight) and not any(re.search(each, key) for each in unused):
+            raise ModelError(
+                f"model {name!r}: the weight {key} in {path} holds values that are no numbers "
+                f"(NaN or infinite), so that its texts would mean nothing; download it again"
+            )
+
+
+def is_finite(weight: torch.Tensor) -> bool:
+    """Whether all values are numbers; true for integers."""
+    import torch
+
+    if not weight.is_floating_point() or not weight.numel():
+        return True
+    wide = weight if weight.element_size() > 1 else weight.float()  # fp8 has no order
+    return bool(torch.isfinite(torch.stack(torch.aminmax(wide.detach()))).all())
+
+
+def _in_files(folder: Path) -> Iterator[tuple[Path, str, torch.Tensor]]:
+    """Every tensor in a folder's files of weights, as transformers chooses them."""
+    import torch
+    from safetensors import safe_open
+
+    if paths := sorted(folder.glob("model*.safetensors")):
+        for path in paths:
+            with safe_open(path, "pt") as file:
+                for key in file.keys():  # noqa: SIM118 - it is no mapping
+                    yield path, key, file.get_tensor(key)
+        return
+    for path in sorted(folder.glob("pytorch_model*.bin")):
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        for key, value in held.items():
+            if isinstance(value, torch.Tensor):
+                yield path, key, value
 
 
 def refuse_pointers(name: str, place: Path | None) -> None:

@@ -4,9 +4,9 @@
     [thresholds.json_strict]
     format_success_rate = { min = 0.97 }
 
-gives the test items `scored` and `json_strict.format_success_rate.min`. With 90 of 100 passed the
-latter fails: "format_success_rate of json_strict is 0.900 [0.826, 0.945] (90/100), below min =
-0.97", followed by the worst completions. This module only validates the file;
+gives the test items `scored`, `answered` and `json_strict.format_success_rate.min`. With 90 of 100
+passed the latter fails: "format_success_rate of json_strict is 0.900 [0.826, 0.945] (90/100), below
+min = 0.97", followed by the worst completions. This module only validates the file;
 harness/gates/outcomes.py evaluates it.
 """
 
@@ -30,6 +30,8 @@ from harness.text import did_you_mean
 
 SCORED = "scored"
 """Name of the item that every gate has. It passes if no Verdict is unscored."""
+ANSWERED = "answered"
+"""Name of the item that every gate has. It passes if the Examples are answered as they should."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -46,6 +48,10 @@ class GateOptions(Options):
     """The Examples that `completions` belong to, or that `[model]` completes."""
     evaluators: tuple[str, ...] = ()
     """Evaluators with options, such as `json_strict:root=any`. Others need not be listed."""
+    min_answered: Share = 1.0
+    """The share of the Examples that must have an answer."""
+    samples: int = Field(default=1, ge=1)
+    """How many answers `completions` has of each Example."""
     model: dict[str, Any] | None = None
     thresholds: dict[str, Any] = Field(default={})
     regression: dict[str, Any] | None = None
@@ -98,6 +104,8 @@ class Regression(Options):
     """The arm of the reference if that is a run; default `sft`."""
     alpha: float = Field(default=0.05, gt=0, le=1)
     """A drop is significant if McNemar's exact two-sided p is at most this."""
+    min_compared: Share = 1.0
+    """The share of the Examples of both sides that must be comparable."""
     max_drop: dict[str, Share] = Field(min_length=1)
     """By evaluator: the largest allowed drop of the pass rate."""
 
@@ -139,7 +147,7 @@ class Gate:
     def items(self) -> list[str]:
         """The names of the gate's test items, in the order of the file."""
         drops = self.regression.max_drop if self.regression else {}
-        return [SCORED, *(each.item for each in self.thresholds), *map(drop_item, drops)]
+        return [SCORED, ANSWERED, *(each.item for each in self.thresholds), *map(drop_item, drops)]
 
 
 def drop_item(evaluator: str) -> str:
@@ -262,6 +270,12 @@ def _source_faults(
         yield f"{where}: set exactly one of completions, run and [model]; found {found}"
     if "arm" in tables and "run" not in tables:
         yield f"{where} has the key 'arm', which needs run"
+    if "min_answered" in tables and sources == ["completions"] and "data" not in tables:
+        yield f"{where} has the key 'min_answered', which needs data: the Examples to be answered"
+    if "samples" in tables and sources != ["completions"]:
+        yield f"{where} has the key 'samples', which needs completions: others answer once"
+    if "samples" in tables and "regression" in tables:
+        yield f"{where} has the key 'samples', but [regression] pairs single answers; remove one"
     if "data" in tables and "run" in tables:
         yield f"{where} has the key 'data', but a run has its own Examples; remove one of the two"
     if sources == ["completions"] and "data" not in tables:

@@ -10,13 +10,23 @@ from __future__ import annotations
 import heapq
 import json
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from harness.errors import DataError, HarnessError
-from harness.gates.gate_file import SCORED, Gate, ModelSource, Regression, Threshold, drop_item
+from harness.gates.gate_file import (
+    ANSWERED,
+    SCORED,
+    Gate,
+    GateOptions,
+    ModelSource,
+    Regression,
+    Threshold,
+    drop_item,
+)
 from harness.judging.rows import read_rows
 from harness.judging.statistics import mcnemar
 from harness.judging.tally import Tally
@@ -25,6 +35,7 @@ from harness.records import BrokenRow, Completion, Example, Metric, Verdict
 from harness.report.diagnostics import diagnosis
 from harness.report.tables import shown, unscored_lines
 from harness.requirements import needs_for_backend
+from harness.run.checked import Made
 from harness.run.sources import check_answers, completions_by, config_for, known_examples
 
 WORST = 5
@@ -73,6 +84,7 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
         worst[drop_item(name)] = _Worst(_is_broken(before[name]))
         watching[name].append(worst[drop_item(name)])
     sums = Tally(gate.evaluators)
+    answers: Counter[str] = Counter()
     formats = formats_asked(examples)
     for row in rows:
         completion = (
@@ -80,6 +92,8 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
             if isinstance(row, BrokenRow)
             else row
         )
+        if row is completion and completion.error is None:
+            answers[completion.example_id] += 1
         for verdict in verdicts_on(row, gate.evaluators, examples, formats):
             sums.add(verdict)
             if verdict.evaluator in after and row is completion:
@@ -87,6 +101,7 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
             for watched in watching[verdict.evaluator]:
                 watched.see(completion, verdict)
     found = {SCORED: _scored(sums, worst[SCORED])}
+    found[ANSWERED] = _answered(gate.options, examples, answers)
     metrics = {(name, m.name): m for name, rates in sums.metrics().items() for m in rates}
     for each in gate.thresholds:
         metric = metrics[each.evaluator, each.rate.name]
@@ -117,9 +132,11 @@ def _source(gate: Gate) -> Source:
 
 
 def _run(run: Path, arm: str | None) -> Source:
-    data = run / "data" / "eval.jsonl"
-    examples = known_examples(data)
-    return examples, _answers(run / "completions" / f"{arm or 'sft'}.jsonl", examples, data)
+    """The Examples that an arm was asked, and its answers, both as the manifest knows them."""
+    made, arm = Made(run), arm or "sft"
+    completions = made.file(f"completions/{arm}.jsonl")
+    examples = made.asked(arm)
+    return examples, _answers(completions, examples, run / "data" / "eval.jsonl")
 
 
 def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
@@ -252,6 +269,41 @@ def _scored(sums: Tally, worst: _Worst) -> Outcome:
     return _failed([*reasons, *worst.lines()], properties)
 
 
+def _answered(
+    options: GateOptions, examples: Mapping[str, Example], answers: Mapping[str, int]
+) -> Outcome:
+    """Fails if too few Examples have their answers, or if there are other answers than theirs.
+
+    Without Examples, only the answers of one id are counted.
+    """
+    each = "an answer" if options.samples == 1 else f"{options.samples} answers"
+    lacking = [name for name in examples if answers.get(name, 0) < options.samples]
+    others = [name for name in answers if name not in examples] if examples else []
+    several = [name for name, count in answers.items() if count > options.samples]
+    n, lines = len(examples), []
+    if n - len(lacking) < options.min_answered * n:
+        lines.append(
+            f"{n - len(lacking)} of {n} Examples have {each}, below min_answered = "
+            f"{options.min_answered}; the first without is {_name(lacking[0])}"
+        )
+    if others:
+        lines.append(
+            f"{len(others)} ids in the completions, the first {_name(others[0])}, are of none of "
+            f"the {n} Examples, and would count in the rates"
+        )
+    if several:
+        lines.append(
+            f"{len(several)} Examples have more than {each}, the first {_name(several[0])} with "
+            f"{answers[several[0]]}; leave one, or set samples to how many each of them has"
+        )
+    properties = {"answered": n - len(lacking), "examples": n} if n else {}
+    return _failed(lines, properties) if lines else Outcome(properties=properties)
+
+
+def _name(example_id: str) -> str:
+    return repr(example_id if len(example_id) <= 80 else f"{example_id[:80]}...")
+
+
 def _bounded(threshold: Threshold, metric: Metric, sums: Tally, worst: _Worst) -> Outcome:
     numbers = {
         "value": metric.value,
@@ -313,6 +365,12 @@ def _dropped(
         "broken": paired.broken,
         "p_value": paired.p_value,
     }
+    if n < regression.min_compared * len(ids):
+        line = (
+            f"{name}: {n} of {len(ids)} Examples can be compared with {against}, below "
+            f"min_compared = {regression.min_compared}"
+        )
+        return _failed([line], properties)
     if drop <= limit or paired.p_value > regression.alpha:
         return Outcome(properties=properties)
     line = (

@@ -18,7 +18,7 @@ import msgspec
 
 from harness.config import Config
 from harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, TRAINED_ON, TrainedOn
-from harness.files import atomic_file
+from harness.files import atomic_file, file_digest
 
 CARD = """---
 library_name: peft
@@ -52,6 +52,8 @@ tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 ```
 """
 
+HASHED = ("adapter_model.safetensors", "adapter_config.json", "tokenizer.json")
+"""Files whose SHA-256 stands in fmtharness.json; they decide what the adapter writes."""
 NF4 = """, quantization_config=BitsAndBytesConfig(
     load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
 )"""
@@ -78,12 +80,15 @@ def describe(
         chat_template_kwargs=model.chat_template_kwargs,
         template_date=model.template_date if writes_date(tokenizer) else None,
     )
-    with atomic_file(adapter / TRAINED_ON) as temporary:
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
     peft = json.loads(settings.read_text(encoding="utf-8"))
     peft |= {"base_model_name_or_path": told.base, "revision": told.revision}
     with atomic_file(settings) as temporary:
         temporary.write_text(json.dumps(peft, indent=2) + "\n", encoding="utf-8")
+    held = {name: adapter / name for name in HASHED if (adapter / name).is_file()}
+    hashes = {name: file_digest(path) for name, path in held.items()}
+    told = msgspec.structs.replace(told, sha256=hashes)
+    with atomic_file(adapter / TRAINED_ON) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
     with atomic_file(adapter / "README.md") as temporary:
         temporary.write_text(_card(config, told, certificate, facts), encoding="utf-8")
 

@@ -187,6 +187,7 @@ class RunFolder:
             "hardware": hardware(),
             "stages": stages,
         }
+        self.manifest["sha256"] = manifest_digest(self.manifest)
         with atomic_file(self.path / "manifest.json") as temporary:
             temporary.write_text(json.dumps(self.manifest, indent=1) + "\n", encoding="utf-8")
 
@@ -215,11 +216,19 @@ def _changes(old: Any, new: Mapping[str, str]) -> str:
     return f"{', '.join(named)} changed" if named else ""
 
 
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """The hash that a manifest has of itself, as `sha256`."""
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    return digest(json.loads(json.dumps(rest)))
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if manifest.get("sha256", own := manifest_digest(manifest)) != own:
+            raise ValueError("its own hash does not fit: it was changed or damaged")
         for stage in manifest.get("stages", {}).values():
             _ = stage["inputs"], stage["files"].items()
     except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:

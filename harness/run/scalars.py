@@ -26,16 +26,17 @@ class Scalars:
     """
 
     def __init__(self, metrics: Path, tb_logdir: Path, *, keep_until: int) -> None:
-        rows = [row for row in read_metrics(metrics) if keep_until and row["step"] <= keep_until]
+        lines = [(line, row) for line, row in _rows(metrics) if row["step"] <= keep_until]
+        lines = lines if keep_until else []
         # A kill at any moment leaves the old rows or the kept ones, never fewer.
         with atomic_file(metrics) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        self.file = metrics.open("a", encoding="utf-8")
+            temporary.write_bytes(b"".join(line for line, _ in lines))
+        self.file = metrics.open("a", encoding="utf-8", newline="\n")
         # The folder may be the user's own and hold other files, so only logs are removed.
         for old in tb_logdir.glob("events.out.tfevents.*"):
             old.unlink()
         self.view = _view(tb_logdir)
-        for row in rows:
+        for _, row in lines:
             self._show(row.pop("step"), row)
 
     def log(self, step: int, values: dict[str, float]) -> None:
@@ -67,16 +68,27 @@ def _view(tb_logdir: Path) -> SummaryWriter | None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; a last line that a kill cut short is left out."""
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    """The rows of a metrics.jsonl; broken lines are left out, and told.
+
+    Not told is a last line that a kill cut short.
+    """
+    return [row for _, row in _rows(path)]
+
+
+def _rows(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
+    """Each line that holds a row, and the row."""
+    found, broken = [], []
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if not isinstance(row, dict) or "step" not in row:
-            break
-        rows.append(row)
-    return rows
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict) and isinstance(row.get("step"), int) and line.endswith(b"\n"):
+            found.append((line, row))
+        elif line.endswith(b"\n"):
+            broken.append(str(number))
+    if broken:
+        lines_are = "line" if len(broken) == 1 else "lines"
+        say(f"{path}: left out {lines_are} {', '.join(broken)}, no row of scalars")
+    return found

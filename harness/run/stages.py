@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from harness.config import Config
-from harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions, Split, TrainingRun
+from harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions, Split
 from harness.errors import DataError, HarnessError, PluginError, StoppedError
 from harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from harness.judging.tally import Tally, by_completion, tally
@@ -33,11 +33,13 @@ from harness.report.comparison import Arm
 from harness.report.plot import draw
 from harness.requirements import loads_models
 from harness.run.adapter_folder import describe
+from harness.run.checked import refuse_changed
 from harness.run.data_stats import collect_stats, stats_markdown
 from harness.run.folder import RunFolder
 from harness.run.provenance import Maker, files_of, hub_commit, made_by
 from harness.run.sources import completions_by, conditions
 from harness.run.train_inputs import begin_training, resumed_by, train_inputs
+from harness.run.training import Training
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
@@ -141,6 +143,7 @@ def train(run: RunFolder) -> Path:
         say(f"train: {run.adapter} is up to date")
         collectives.broadcast_object(None)
         return run.adapter
+    refuse_changed(run, "train")
     _complete(run, {"parity": parity_examples(run)}, None)
     fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
@@ -155,7 +158,7 @@ def train(run: RunFolder) -> Path:
     run.record(
         "train",
         inputs,
-        [adapter],
+        [adapter, *training.files()],
         seconds=_since(began),
         certificate=training.certificate,
         **training.facts,
@@ -183,10 +186,9 @@ def _train(
     examples: Sequence[Example],
     dev: Sequence[Example],
     fed: Mapping[str, Completion],
-) -> tuple[Path, TrainingRun]:
+) -> tuple[Path, Training]:
     from harness.backends.transformers import complete_with
     from harness.engine import collectives
-    from harness.run.training import Training
 
     training = Training(
         path,

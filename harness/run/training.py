@@ -17,7 +17,7 @@ from harness.contracts import Evaluator, Loaded, ModelOptions
 from harness.judging.tally import tally
 from harness.judging.verdicts import judge
 from harness.records import Completion, Example, Metric, write_records
-from harness.run.scalars import Scalars
+from harness.run.scalars import Scalars, read_metrics
 
 
 class Training:
@@ -57,11 +57,29 @@ class Training:
         """Whether this process is the one that writes into the folder."""
         return processes.leads()
 
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    def files(self) -> list[Path]:
+        """What there is of metrics.jsonl, and the files of each evaluation in it."""
+        steps = {
+            row["step"]: None
+            for row in read_metrics(self.metrics)
+            if any(name.startswith("eval/") for name in row)
+        }
+        judged = [
+            self.folder / folder / f"sft-{step}.jsonl"
+            for step in steps
+            for folder in ("completions", "verdicts")
+        ]
+        return [path for path in (self.metrics, *judged) if path.is_file()]
+
     def start(self, step: int, certificate: dict[str, Any]) -> None:
         """Open the scalars, keeping those up to `step`; the certificate goes into the manifest."""
         self.certificate = certificate
         if self.leads:
-            self._scalars = Scalars(self.folder / "metrics.jsonl", self.tb_logdir, keep_until=step)
+            self._scalars = Scalars(self.metrics, self.tb_logdir, keep_until=step)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Write scalars of one step; only the process that leads does."""

@@ -1,7 +1,7 @@
 """Checkpoints of an adapter in training: written atomically, safetensors only.
 
 checkpoints/step-25/  adapter_config.json  adapter_model.safetensors  optimizer.safetensors
-                      state.json   step, inputs, progress, and the hash of every other file
+                      state.json   step, inputs, progress, the hash of every other file, its own
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import UserError
-from harness.files import as_umask, file_digest
+from harness.files import as_umask, digest, file_digest
 from harness.progress import say
 
 
@@ -112,10 +112,12 @@ def write_adapter(folder: Path, model: Any) -> None:
 
 def _write_state(folder: Path, state: Mapping[str, Any], hashes: Mapping[str, str]) -> None:
     made = folder / ".state.json.tmp"
-    made.write_text(json.dumps({**state, "sha256": hashes}, indent=1), encoding="utf-8")
-    _sync(made)
+    told = {**state, "sha256": hashes}
+    text = json.dumps({**told, "state_sha256": digest(told)}, indent=1)
+    made.write_text(text, encoding="utf-8")
+    sync(made)
     made.replace(folder / "state.json")
-    _sync(folder)
+    sync(folder)
 
 
 def _write_weights(folder: Path, model: Any) -> None:
@@ -154,13 +156,13 @@ def _whole_folder(target: Path) -> Iterator[Path]:
     yield made
     as_umask(made)
     for path in (*made.iterdir(), made):
-        _sync(path)
+        sync(path)
     shutil.rmtree(target, ignore_errors=True)
     made.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file, or a folder's entries, to disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open folders
@@ -180,12 +182,15 @@ def _by_step(folder: Path) -> dict[int, Path]:
 
 
 def _verified(path: Path) -> dict[str, Any] | None:
-    """The state of a checkpoint whose files all match their hashes, else None."""
+    """The state of a checkpoint whose files all match their hashes, its state too, else None."""
     try:
         state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        complete = state.keys() >= {"step", "inputs", "sha256"} and all(
-            file_digest(path / name) == digest for name, digest in state["sha256"].items()
+        own = state.pop("state_sha256")
+        complete = (
+            own == digest(state)
+            and path.name == f"step-{state['step']}"
+            and all(file_digest(path / name) == held for name, held in state["sha256"].items())
         )
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
     return state if complete else None

@@ -5,6 +5,7 @@ restore(run, model, weights, update)  ->  Progressed(step=25, evaluated=25, best
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,17 @@ import msgspec
 
 from harness.contracts import CHOOSE_BY, TrainingRun
 from harness.engine import collectives
+from harness.errors import UserError
+from harness.files import file_digest
 from harness.progress import say
 from harness.records import Metric
 from trainers.options import LowRankOptions
 from trainers.resume import checkpoints
 from trainers.step.adapter import AdapterWeights
 from trainers.step.update import Update
+
+METRICS = "metrics.jsonl"
+"""Where a run keeps its scalars, in order of their steps."""
 
 
 class Progressed(msgspec.Struct):
@@ -64,11 +70,13 @@ class Progressed(msgspec.Struct):
 def restore(run: TrainingRun, model: Any, weights: AdapterWeights, update: Update) -> Progressed:
     """Resume from the newest complete checkpoint of the same inputs; start at step 0 without one.
 
-    Rank 0 reads it and broadcasts it to the other ranks.
+    Rank 0 reads it and broadcasts it to the other ranks. Raises UserError if metrics.jsonl was
+    changed since that checkpoint was saved.
     """
     at = Progressed()
     found = checkpoints.newest(run.folder / "checkpoints", run.inputs) if run.leads else None
     if found:
+        _refuse_changed(run.folder / METRICS, found)
         at = msgspec.convert(found.state["progress"], Progressed)
         checkpoints.load_weights(found, model)
         checkpoints.load_optimizer(found, update.tensors())
@@ -94,9 +102,32 @@ def save(
         "progress": msgspec.to_builtins(at),
         "optimizer": update.numbers(),
     }
+    if (metrics := run.folder / METRICS).is_file():
+        checkpoints.sync(metrics)  # else it could lose rows that the checkpoint counts on
+        state["metrics"] = {"bytes": metrics.stat().st_size, "sha256": file_digest(metrics)}
     folder = run.folder / "checkpoints"
     keep = options.save_total_limit
     checkpoints.save(folder, state, model, update.tensors(), keep=keep, best=at.best_step)
+
+
+def _refuse_changed(metrics: Path, found: checkpoints.Checkpoint) -> None:
+    """Raise UserError unless metrics.jsonl begins with the rows that the checkpoint was saved with.
+
+    Say so if the file is gone.
+    """
+    known, step = found.state.get("metrics"), found.state["step"]
+    if known is None:
+        return
+    if not metrics.is_file():
+        say(f"train: {metrics} is gone, so that its rows begin after step {step}")
+        return
+    with metrics.open("rb") as file:
+        held = hashlib.sha256(file.read(known["bytes"])).hexdigest()
+    if held != known["sha256"]:
+        raise UserError(
+            f"{metrics}: this file was changed or damaged since the checkpoint of step {step} was "
+            f"saved; restore it, or move it away to train on without its rows"
+        )
 
 
 def finish(run: TrainingRun, model: Any, at: Progressed) -> Path:
