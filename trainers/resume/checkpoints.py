@@ -10,13 +10,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import UserError
 from harness.files import file_digest
 from harness.progress import say
+
+FILES = (
+    *("adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors", "state.json"),
+    ".state.json.tmp",
+)
+"""What a checkpoint's folder holds."""
 
 
 class Checkpoint(NamedTuple):
@@ -56,7 +62,7 @@ def save(
     steps = _by_step(folder)  # newer ones are damaged and do not count
     for old in sorted((each for each in steps if each <= step), reverse=True)[keep:]:
         if old != best:
-            shutil.rmtree(steps[old])
+            _remove(steps[old])
 
 
 def newest(folder: Path, inputs: str) -> Checkpoint | None:
@@ -125,16 +131,37 @@ def _write_weights(folder: Path, model: Any) -> None:
 
 @contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that replaces the target once it is complete and flushed to disk."""
-    made = target.with_name(f".{target.name}.tmp")
+    """A temporary folder that replaces the target once it is complete and flushed to disk.
+
+    Files of other names that stand in the target are kept.
+    """
+    made, old = (target.with_name(f".{target.name}.{name}") for name in ("tmp", "old"))
+    if old.exists() and not target.exists():
+        old.rename(target)  # a kill came between the two
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     yield made
+    for path in target.iterdir() if target.is_dir() else ():
+        if path.is_file() and not (made / path.name).exists():
+            shutil.copy2(path, made)
+        elif path.is_dir() and not (made / path.name).exists():
+            shutil.copytree(path, made / path.name, symlinks=True)
     for path in (*made.iterdir(), made):
         _sync(path)
-    shutil.rmtree(target, ignore_errors=True)
+    if target.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
     made.rename(target)
     _sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Delete a checkpoint's files; other files, and then the folder, stay."""
+    for name in FILES:
+        (checkpoint / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        checkpoint.rmdir()
 
 
 def _sync(path: Path) -> None:
