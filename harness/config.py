@@ -222,8 +222,6 @@ def load_config(
         evaluators.append(evaluator)
         faults += wrong
     wanted = set(getattr(built["generator"], "formats", ()))
-    for name in () if asked else sorted(wanted & plugins.registry()["formats"].keys()):
-        faults += _unasked("formats", name, f"{source}: [data]")
     for each in filter(None, evaluators):
         judged = formats_of(each)
         if wanted and judged is not None and judged.isdisjoint(wanted):
@@ -314,8 +312,22 @@ def _section(
         hint = did_you_mean(key, everything) or f" ({selector} {chosen!r} knows none either)"
         faults.append(f"{where} has no key {key!r}{hint}")
         del rest[key]
+    # Options may name formats, which are asked what they can do while the options are checked.
+    for name in [] if asked else sorted(_texts(rest) & plugins.registry()["formats"].keys()):
+        faults += _unasked("formats", name, where)
+    if not asked and faults:
+        return options, None, faults
     instance, wrong = check(found, rest, where)
     return options, instance, faults + wrong
+
+
+def _texts(value: Any) -> set[str]:
+    """All texts in a value of TOML, keys too; of a component spec, the name."""
+    if isinstance(value, Mapping):
+        return _texts([*value, *value.values()])
+    if isinstance(value, list):
+        return set().union(*map(_texts, value))
+    return {value.partition(":")[0].strip()} if isinstance(value, str) else set()
 
 
 def _unasked(kind: Kind, name: str, where: str) -> list[str]:

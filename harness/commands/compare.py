@@ -32,8 +32,8 @@ def refuse_training(folder: Path, config: Config) -> None:
     """Raise UserError if the run has trained, and its config or files are others now."""
     if why := stages.trained_otherwise(RunFolder(folder, config)):
         raise UserError(
-            f"{folder}: its training is finished, and is not of this config ({why}); comparing "
-            f"never trains over it: `fmtharness run` does, or begins another run with --out"
+            f"{folder}: its training is finished and of another config ({why}), and comparing "
+            f"never trains over it; `fmtharness run` does, or begins another run with --out"
         )
 
 

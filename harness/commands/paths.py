@@ -88,14 +88,17 @@ def not_foreign(folder: Path, config: Config) -> None:
     if read_manifest(folder / MANIFEST):
         return
     run = RunFolder(folder, config)
-    logs = sorted(run.tb_logdir.glob("*tfevents*"))
-    for path in (*(folder / name for name in (KEPT, *MADE, *VIEWS)), *run.dumps, *logs[:1]):
+    for path in (*(folder / name for name in (KEPT, *MADE, *VIEWS)), *run.dumps):
         if os.path.lexists(path) and not (path == folder / KEPT and _as_runs_write(path)):
             what = "folder" if path.is_dir() else "file"
             raise UserError(
                 f"{path}: this {what} is not the run's own, and would be overwritten; move it "
                 f"away, or choose another folder with --out"
             )
+    for path in sorted(run.tb_logdir.glob("*tfevents*")):
+        raise UserError(
+            f"{path}: this file is not the run's own; set another name, or another report.tb_logdir"
+        )
 
 
 def _as_runs_write(config: Path) -> bool:

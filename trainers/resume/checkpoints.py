@@ -141,13 +141,14 @@ def _whole_folder(target: Path) -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     yield made
-    for path in target.iterdir() if target.is_dir() else ():
-        if path.is_file() and not (made / path.name).exists():
-            shutil.copy2(path, made)
-        elif path.is_dir() and not (made / path.name).exists():
-            shutil.copytree(path, made / path.name, symlinks=True)
     for path in (*made.iterdir(), made):
         _sync(path)
+    for path in target.iterdir() if target.is_dir() else ():
+        kept = made / path.name
+        if path.is_dir() and not path.is_symlink() and not kept.exists():
+            shutil.copytree(path, kept, symlinks=True)
+        elif not kept.exists():
+            shutil.copy2(path, kept, follow_symlinks=False)
     if target.is_dir():
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
