@@ -14,9 +14,10 @@ from harness.config import load_config
 from harness.errors import ConfigError
 from harness.run.scalars import Scalars
 from tests.fakes import FAKE_CONFIG
-from tests.test_checkpoints import Training, checkpoints, names, save, start
+from tests.test_checkpoints import Training, names, save, start
 from tests.test_training import trained
 from tests.tiny import tiny_config
+from trainers.resume import checkpoints
 
 EVENTS = "events.out.tfevents.1700000000.host.1.0"
 MANIFESTS = (
@@ -186,7 +187,8 @@ def test_comparing_never_trains_over_a_finished_run(
 ) -> None:
     assert call("run", fake, "--out", "mine").exit_code == 0
     assert call("compare", "--out", "mine").exit_code == 0
-    before, _ = files(Path("mine")), fakes.clear()
+    before = files(Path("mine"))
+    fakes.clear()
     for config in ([fake], []):
         done = call("compare", *config, "--out", "mine", settings=(setting,))
         assert done.exit_code == 2
