@@ -76,9 +76,11 @@ def _opened(
     *,
     only_data: bool = False,
     out_md: Path | None = None,
+    before: Callable[[Path, Config], None] = lambda where, config: None,
 ) -> Iterator[RunFolder]:
     """The run's folder; without CONFIG, a folder that has a config keeps its own.
 
+    `before` is called before anything is written.
     Raises UserError before the first stage if a later one lacks a library or the model. A run that
     has begun is opened without the libraries, and one that has trained without the model, since a
     finished run needs neither.
@@ -96,7 +98,8 @@ def _opened(
         needs_model_for_run(resolved)
     reads = [("CONFIG", config), ("the model", on_disk(resolved.model.name))]
     paths.not_read([*reads, *paths.files_of(where)], [("--out-md", out_md)])
-    paths.not_foreign(where)
+    paths.not_foreign(where, resolved)
+    before(where, resolved)
     with RunFolder.open(where, resolved) as run:
         yield run
 
@@ -113,7 +116,7 @@ def _resolved(
     kept = where / "config.toml"
     if config is None and kept.is_file():
         say(f"config: {kept}")
-        resolved = load_config(kept, overrides=overrides)
+        resolved = load_config(kept, overrides=overrides, asked=False)
     return where, resolved
 
 
@@ -274,15 +277,16 @@ def compare(
 ) -> None:
     """Base against adapter on the same Examples: rates, finish reasons, slices, a few texts.
 
-    Stages of the run that are missing are run first. Without CONFIG, --out is the folder of a run
-    that has begun.
+    Stages of the run that are missing are run first, but a finished training is never replaced.
+    Without CONFIG, --out is the folder of a run that has begun.
     """
     from harness.commands import compare as comparing
     from harness.commands.paths import has_begun
 
     if config is None and out is not None:
         has_begun(out)
-    with _opened(config, overrides, out, out_md=out_md) as run:
+    guard = comparing.refuse_training
+    with _opened(config, overrides, out, out_md=out_md, before=guard) as run:
         target = out_md or run.path / "compare.md"
         shown, tallies = comparing.compare(run, num_prompts, target)
         click.echo(shown)

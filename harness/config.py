@@ -14,12 +14,13 @@ import itertools
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import tomli_w
 from pydantic import BaseModel, Field, field_validator
 
+from harness import plugins
 from harness.contracts import (
     Backend,
     Evaluator,
@@ -33,7 +34,7 @@ from harness.errors import ConfigError, UserError
 from harness.files import shipped
 from harness.formats import also_judged_by
 from harness.options import check, parse_spec, parse_value, why_not
-from harness.plugins import Kind, component
+from harness.plugins import GROUP, Kind, component
 from harness.text import did_you_mean
 
 OUTPUTS = Path("outputs")
@@ -87,7 +88,16 @@ class EvalOptions(Options):
     num_prompts: int | None = Field(default=None, ge=1)
     """Use only the first so many eval Examples; all if not set."""
     dump_jsonl: Path | None = None
-    """Also write prompt, target, completion and labels in one row each, for reading."""
+    """Also write prompt, target, completion and labels in one row each, for reading, to this file
+    in the run's folder."""
+
+    @field_validator("dump_jsonl")
+    @classmethod
+    def _stays_in_the_folder(cls, path: Path | None) -> Path | None:
+        for each in (path, PureWindowsPath(path)) if path is not None else ():
+            if each.anchor or ".." in each.parts or not each.name:
+                raise ValueError("it must be a file below the run's folder, such as 'rows.jsonl'")
+        return path
 
 
 class ReportOptions(Options):
@@ -148,17 +158,21 @@ def load_config(
     overrides: Iterable[str] = (),
     name: str | None = None,
     trains: bool = True,
+    asked: bool = True,
 ) -> Config:
     """The config of a TOML file, or of the quick preset, overridden by each `table.key=value`.
 
     `quantization = "auto"` becomes what the trainer trains on, or none unless the command `trains`.
-    Raises ConfigError with one line per fault, each naming file, table and key.
+    Unless the user `asked` for the file by its name, it can neither allow code to run nor choose a
+    plugin. Raises ConfigError with one line per fault, each naming file, table and key.
     """
     path = path or shipped(QUICK)
     if path.parent == Path("configs") and not path.exists() and shipped(str(path)).is_file():
         path = shipped(str(path))
     tables = _read(path)
     source = str(path)
+    in_file = tables.get("model")
+    consent = not asked and isinstance(in_file, dict) and in_file.pop("trust_remote_code", False)
     faults = [fault for override in overrides if (fault := _override(tables, override))]
     known = {"name", "seed", "model", "report", *(section[0] for section in _SECTIONS)}
     for key in tables.keys() - known:
@@ -173,12 +187,18 @@ def load_config(
     faults += wrong
     model, wrong = check(ModelOptions, tables["model"], f"{source}: [model]")
     faults += wrong
+    if consent and "trust_remote_code" not in tables["model"]:
+        faults.append(
+            f"{source}: [model] trust_remote_code: a run's folder cannot allow code to run, here "
+            f"that of the model {tables['model'].get('name')!r}; name a config of your own as "
+            f"CONFIG, or add --set model.trust_remote_code=true"
+        )
     report, wrong = check(ReportOptions, tables["report"], f"{source}: [report]")
     faults += wrong
     built: dict[str, Any] = {}
     for table, core, selector, kind in _SECTIONS:
         built[table], built[selector], wrong = _section(
-            tables[table], core, selector, kind, f"{source}: [{table}]"
+            tables[table], core, selector, kind, f"{source}: [{table}]", asked=asked
         )
         faults += wrong
     named = bool(built["eval"] and built["eval"].evaluators is not None)
@@ -197,19 +217,20 @@ def load_config(
         built["eval"] = built["eval"].model_copy(update={"evaluators": specs or None})
     evaluators: list[Evaluator] = []
     for spec in (built["eval"] and built["eval"].evaluators) or ():
-        evaluator, wrong = _component("evaluators", spec, f"{source}: [eval] evaluators")
+        where = f"{source}: [eval] evaluators"
+        evaluator, wrong = _component("evaluators", spec, where, asked=asked)
         evaluators.append(evaluator)
         faults += wrong
-    asked = set(getattr(built["generator"], "formats", ()))
+    wanted = set(getattr(built["generator"], "formats", ()))
     for each in filter(None, evaluators):
         judged = formats_of(each)
-        if asked and judged is not None and judged.isdisjoint(asked):
-            whose, wanted = (", ".join(sorted(names)) for names in (judged, asked))
+        if wanted and judged is not None and judged.isdisjoint(wanted):
+            whose, named_there = (", ".join(sorted(names)) for names in (judged, wanted))
             faults.append(
                 f"{source}: [eval] evaluators: {each.name!r} judges {whose}, and [data] asks for "
-                f"{wanted}"
+                f"{named_there}"
             )
-    for name in sorted(asked) if named and all(evaluators) else ():
+    for name in sorted(wanted) if named and all(evaluators) else ():
         judges = [formats_of(each) for each in evaluators if each is not None]
         if not any(judged is None or name in judged for judged in judges):
             faults.append(f"{source}: [eval] evaluators: none judges {name}, which [data] asks for")
@@ -267,7 +288,13 @@ def _override(tables: dict[str, Any], override: str) -> str | None:
 
 
 def _section(
-    table: Mapping[str, Any], core: type[BaseModel], selector: str, kind: Kind, where: str
+    table: Mapping[str, Any],
+    core: type[BaseModel],
+    selector: str,
+    kind: Kind,
+    where: str,
+    *,
+    asked: bool,
 ) -> tuple[Any, Any, list[str]]:
     """Split a table between the core's keys and the chosen component's, and check both."""
     own = {key: value for key, value in table.items() if key in core.model_fields}
@@ -277,19 +304,49 @@ def _section(
         found = component(kind, str(chosen))
     except UserError as error:
         return options, None, [*faults, f"{where} {selector}: {error}"]
+    if not asked and (unasked := _unasked(kind, str(chosen), f"{where} {selector}")):
+        return options, None, faults + unasked
     rest = {key: value for key, value in table.items() if key not in core.model_fields}
     everything = {*core.model_fields, *found.model_fields}
     for key in rest.keys() - found.model_fields.keys():
         hint = did_you_mean(key, everything) or f" ({selector} {chosen!r} knows none either)"
         faults.append(f"{where} has no key {key!r}{hint}")
         del rest[key]
+    # Options may name formats, which are asked what they can do while the options are checked.
+    for name in [] if asked else sorted(_texts(rest) & plugins.registry()["formats"].keys()):
+        faults += _unasked("formats", name, where)
+    if not asked and faults:
+        return options, None, faults
     instance, wrong = check(found, rest, where)
     return options, instance, faults + wrong
 
 
-def _component(kind: Kind, spec: str, where: str) -> tuple[Any, list[str]]:
+def _texts(value: Any) -> set[str]:
+    """All texts in a value of TOML, keys too; of a component spec, the name."""
+    if isinstance(value, Mapping):
+        return _texts([*value, *value.values()])
+    if isinstance(value, list):
+        return set().union(*map(_texts, value))
+    return {value.partition(":")[0].strip()} if isinstance(value, str) else set()
+
+
+def _unasked(kind: Kind, name: str, where: str) -> list[str]:
+    """A sentence if this component is a plugin's."""
+    distribution = plugins.registry()[kind][name].distribution
+    if distribution == GROUP:
+        return []
+    return [
+        f"{where}: {name!r} is a plugin ({distribution}), and a run's folder cannot choose what "
+        f"runs; name its config.toml, or a config of your own, as CONFIG if it shall"
+    ]
+
+
+def _component(kind: Kind, spec: str, where: str, *, asked: bool) -> tuple[Any, list[str]]:
     try:
         name, table = parse_spec(spec)
-        return check(component(kind, name), table, f"{where}: {name}")
+        found = component(kind, name)
+        if not asked and (unasked := _unasked(kind, name, where)):
+            return None, unasked
+        return check(found, table, f"{where}: {name}")
     except UserError as error:
         return None, [f"{where}: {error}"]

@@ -108,7 +108,7 @@ class Picky(Options):
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Registers the fakes beside the built-ins and gives the list of their calls."""
+    """Registers the fakes as built-ins and gives the list of their calls."""
     loaded = plugins.load(())
     components: tuple[tuple[Kind, Any], ...] = (
         ("backends", Echo),
@@ -116,7 +116,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         ("evaluators", Picky),
     )
     for kind, component in components:
-        loaded[kind][component.name] = Registered(kind, component.name, "tests", component)
+        loaded[kind][component.name] = Registered(kind, component.name, "fmtharness", component)
     monkeypatch.setattr(plugins, "registry", lambda: loaded)
     CALLS.clear()
     yield CALLS

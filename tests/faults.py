@@ -1,6 +1,6 @@
 """Faults in every file that a run holds, one at a time, and what each command makes of them.
 
-python -m tests.faults            300 faults and a table of what they came to; exit code 1 if one is bad
+python -m tests.faults            300 faults, and a table; exit code 1 if one is met badly
 python -m tests.faults 50 7       50 faults, of seed 7
 
 A fault is met by the undisturbed result, or by one sentence and exit code 2 (3 where something
@@ -202,6 +202,7 @@ def main(count: int = 300, seed: int = 0) -> int:
             sys.stderr.write(out + err)
             return 1
         known = results(home)
+        shutil.copy(home / "run/data/eval.jsonl", home)
         others = ("compare", "eval", "gate")
         usual = {name: plain(called(name, home)[1], home) for name in others}
         kept = Path(temporary) / "kept"

@@ -145,11 +145,11 @@ def test_a_fault_in_the_backend_s_options_names_the_folder(copied: Path) -> None
         config_for(None, copied)
 
 
-def test_a_backend_that_is_gone_is_told(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_backend_is_told(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads((copied / "fmtharness.json").read_text())
     (copied / "fmtharness.json").write_text(json.dumps({**told, "backend": "gone"}))
     assert config_for(None, copied).backend.name == "transformers"
-    assert "the backend 'gone' of its run is not installed" in capsys.readouterr().err
+    assert "the backend of its run, 'gone', is not taken from" in capsys.readouterr().err
 
 
 def test_damaged_weights_are_one_sentence(copied: Path, tmp_path: Path) -> None:

@@ -155,7 +155,9 @@ def test_another_training_keeps_the_old_one_aside(
     assert f"changed; what it replaces is kept in {place}\n" in said(out)
     assert "resuming" not in said(out)
     held = {path.name for path in place.iterdir()}
-    assert held == {"adapter", "checkpoints", "metrics.jsonl"}
+    assert held == {"adapter", "checkpoints", "metrics.jsonl", "tb", "completions", "verdicts"}
+    for name in ("completions/sft-4.jsonl", "verdicts/sft-4.jsonl"):
+        assert (place / name).read_bytes() == (half / name).read_bytes()
     for step in (half / "checkpoints").iterdir():
         for file in step.iterdir():
             kept = place / "checkpoints" / step.name / file.name

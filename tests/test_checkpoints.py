@@ -259,10 +259,12 @@ def test_the_adapter_takes_the_old_one_s_place(tmp_path: Path, training: Trainin
     from peft import PeftModel
 
     checkpoints.write_adapter(tmp_path / "adapter", training.model)
-    (tmp_path / "adapter" / "old.txt").touch()
+    (tmp_path / "adapter" / "mine.txt").touch()
+    (tmp_path / "adapter" / "mine").mkdir()
     training.step(1)
     checkpoints.write_adapter(tmp_path / "adapter", training.model)
-    assert names(tmp_path / "adapter") == ["adapter_config.json", "adapter_model.safetensors"]
+    made = ["adapter_config.json", "adapter_model.safetensors"]
+    assert names(tmp_path / "adapter") == [*made, "mine", "mine.txt"]
     assert names(tmp_path) == ["adapter"]
     other = start(0)
     loaded = PeftModel.from_pretrained(other.model.unload(), str(tmp_path / "adapter"))

@@ -424,7 +424,7 @@ def test_a_model_answers_once_for_all_items(fakes: list[str]) -> None:
     assert fakes == ["complete base"]
 
 
-def test_an_adapter_brings_the_backend_of_its_run(fakes: list[str]) -> None:
+def test_an_adapter_is_asked_by_the_backend_of_the_config_not_of_its_own(fakes: list[str]) -> None:
     make_run("outputs/one")
     told = TrainedOn(
         base="smollm2-135m-instruct",
@@ -432,11 +432,13 @@ def test_an_adapter_brings_the_backend_of_its_run(fakes: list[str]) -> None:
         precision="float32",
         template_sha256="",
         stop_token="",
-        backend="echo",
+        backend="gone",
     )
+    Path("gates/fake.toml").write_text(FAKE_CONFIG)
     Path("outputs/one/adapter/fmtharness.json").write_bytes(msgspec.json.encode(told))
     fakes.clear()
-    found = judged('[model]\nadapter = "../outputs/one/adapter"\nnum_prompts = 2\n' + THRESHOLD)
+    named = 'config = "fake.toml"\nadapter = "../outputs/one/adapter"\nnum_prompts = 2\n'
+    found = judged(f"[model]\n{named}{THRESHOLD}")
     assert found[f"{SUCCESS}.min"].properties["value"] == 1
     assert found[f"{SUCCESS}.min"].properties["denominator"] == 2
     assert fakes == ["complete sft"]

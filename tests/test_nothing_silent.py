@@ -46,11 +46,14 @@ def said(*arguments: str | Path) -> str:
     return error
 
 
+MANIFEST = '{"name": "", "began": "", "seed": 0, "config_sha256": "", "stages": {}}'
+
+
 def run_at(name: str) -> Path:
     """What shows that a run has begun in a folder."""
     folder = Path(name)
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
+    (folder / "manifest.json").write_text(MANIFEST)
     return folder
 
 
@@ -407,7 +410,7 @@ def test_plot_writes_over_no_log_and_no_file_of_the_run() -> None:
     assert f"the log and --out-png are the same file {event_file}; name another" in message
     assert event_file.read_bytes() == before
     for name in ("manifest.json", "config.toml"):
-        (Path("run") / name).write_text("{}")
+        (Path("run") / name).write_text(MANIFEST)
     for name in ("manifest.json", "config.toml"):
         for logdir in ("run", "run/tb"):
             message = refused("plot", "--logdir", logdir, "--out-png", f"run/{name}")

@@ -68,7 +68,7 @@ def test_a_kill_while_resuming_loses_no_row(
 
     write(metrics, logs, range(3), 0, 10)
 
-    def killed(folder: str) -> None:
+    def killed(folder: str, **options: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tensorboard, "SummaryWriter", killed)

@@ -2,7 +2,7 @@
 
     compare(run, 5, Path("compare.md"))  ->  the text for the screen, and each arm's sums
 
-Stages of the run that are missing are run first.
+Stages of the run that are missing are run first; a finished training is never replaced.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.config import Config
+from harness.errors import UserError
 from harness.files import atomic_file
 from harness.judging.tally import Tally
 from harness.report.comparison import (
@@ -24,6 +26,15 @@ from harness.run.folder import RunFolder
 
 SHORT = 40
 """Lines of a table by slice that are shown on the screen; compare.md has them all."""
+
+
+def refuse_training(folder: Path, config: Config) -> None:
+    """Raise UserError if the run has trained, and its config or files are others now."""
+    if why := stages.trained_otherwise(RunFolder(folder, config)):
+        raise UserError(
+            f"{folder}: its training is finished and of another config ({why}), and comparing "
+            f"never trains over it; `fmtharness run` does, or begins another run with --out"
+        )
 
 
 def compare(run: RunFolder, num_prompts: int, target: Path) -> tuple[str, Mapping[str, Tally]]:

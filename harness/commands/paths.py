@@ -8,14 +8,19 @@ A file that an option names is written over otherwise: the user named it.
 
 from __future__ import annotations
 
+import os
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from harness.config import OUTPUTS, load_config
-from harness.errors import ConfigError, UserError
+import tomli_w
+
+from harness.config import OUTPUTS, Config
+from harness.errors import UserError
 from harness.files import near_miss
+from harness.run.folder import RunFolder, read_manifest
 
 MANIFEST, KEPT = "manifest.json", "config.toml"
 VIEWS = ("curves.png", "compare.md")
@@ -50,13 +55,16 @@ def not_read(reads: Named, writes: Named) -> None:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run has begun in the folder."""
-    return (folder / MANIFEST).is_file()
+    """Whether a run has begun in the folder, and its manifest can be read."""
+    try:
+        return bool(read_manifest(folder / MANIFEST))
+    except (OSError, UserError):
+        return False
 
 
 def has_begun(folder: Path) -> None:
     """Raise UserError if the folder is no run's folder."""
-    if not is_run(folder):
+    if not read_manifest(folder / MANIFEST):
         usual = OUTPUTS / folder.name
         near = f", did you mean {str(usual)!r}?" if is_run(usual) else near_miss(folder, is_run)
         raise UserError(
@@ -72,34 +80,47 @@ def files_of(run: Path) -> Iterator[tuple[str, Path]]:
             yield f"the run's {name}", run / name
 
 
-def not_foreign(folder: Path) -> None:
+def not_foreign(folder: Path, config: Config) -> None:
     """Raise UserError for what stands where a run that has not begun would write its own.
 
     A run that was stopped at once leaves its config.toml, and nothing else.
     """
-    if is_run(folder):
+    if read_manifest(folder / MANIFEST):
         return
-    for name in (KEPT, *MADE, *VIEWS):
-        path = folder / name
-        if path.exists() and not (name == KEPT and _as_runs_write(path)):
+    run = RunFolder(folder, config)
+    for path in (*(folder / name for name in (KEPT, *MADE, *VIEWS)), *run.dumps):
+        if os.path.lexists(path) and not (path == folder / KEPT and _as_runs_write(path)):
             what = "folder" if path.is_dir() else "file"
             raise UserError(
                 f"{path}: this {what} is not the run's own, and would be overwritten; move it "
                 f"away, or choose another folder with --out"
             )
+    for path in sorted(run.tb_logdir.glob("*tfevents*")):
+        raise UserError(
+            f"{path}: this file is not the run's own; set another name, or another report.tb_logdir"
+        )
 
 
 def _as_runs_write(config: Path) -> bool:
+    """Whether the file has all tables of a config, and no comment or order of a person's."""
     try:
-        return load_config(config).toml() == config.read_text(encoding="utf-8")
-    except (ConfigError, OSError, UnicodeDecodeError):
+        text = config.read_text(encoding="utf-8")
+        tables = tomllib.loads(text)
+    except (OSError, ValueError):
         return False
+    every = {"name", "seed", "model", "data", "train", "eval", "report"}
+    return tables.keys() == every and tomli_w.dumps(tables) == text
+
+
+def kept(run: Path) -> dict[str, Any]:
+    """The tables of the config that a run keeps, unchecked; empty if there are none."""
+    try:
+        return tomllib.loads((run / KEPT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def model_of(run: Path) -> str | None:
     """The model in the config that a run keeps, if there is one."""
-    try:
-        tables = tomllib.loads((run / KEPT).read_text(encoding="utf-8"))
-        return str(tables["model"]["name"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+    model = kept(run).get("model")
+    return str(model["name"]) if isinstance(model, dict) and "name" in model else None

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.commands.paths import KEPT, files_of, is_run, not_read
-from harness.config import load_config
-from harness.errors import ConfigError, DataError
+from harness.commands.paths import files_of, is_run, kept, not_read
+from harness.errors import DataError
 from harness.files import near_miss
 from harness.report.plot import draw
-from harness.run.folder import RunFolder
 
 NAME_ONE = "name a run's folder, or a folder with TensorBoard logs"
 
@@ -61,10 +59,11 @@ def _looks_right(folder: Path) -> bool:
 
 def _of_run(folder: Path) -> Path:
     """Where a run's logs go, in its folder or where its config says."""
-    try:
-        return RunFolder(folder, load_config(folder / KEPT)).tb_logdir
-    except ConfigError:  # a config of another version, or of a plugin that is not installed
-        return folder / "tb"
+    tables = kept(folder)
+    report, name = tables.get("report"), tables.get("name")
+    shared = report.get("tb_logdir") if isinstance(report, dict) else None
+    named = isinstance(shared, str) and isinstance(name, str)
+    return Path(str(shared), str(name)) if named else folder / "tb"
 
 
 def _beside(logdir: Path, logs: Path) -> Path:

@@ -170,6 +170,11 @@ def _settings(adapter: Path) -> dict[str, Any]:
             f"{path}: alora_invocation_tokens (activated LoRA) is not supported, since its texts "
             f"would not be peft's own; a LoRA without it is"
         )
+    if found.get("megatron_config"):
+        raise ModelError(
+            f"{path}: megatron_config is not supported, since peft would import the module that "
+            f"megatron_core names"
+        )
     if found.get("task_type") not in (None, "CAUSAL_LM"):
         raise ModelError(
             f"{path}: the adapter is for the task {found['task_type']}, and models are used here "

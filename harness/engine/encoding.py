@@ -108,4 +108,6 @@ def _is_blank(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     """The token ids as text: special tokens are kept and spaces are not cleaned up."""
-    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    return str(
+        tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    )

@@ -8,6 +8,7 @@ A model's name may also be a folder, a .gguf file or a hub id.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -227,20 +228,30 @@ def _tokenizer(source: str, options: ModelOptions, adapter: Path | None = None) 
     """The tokenizer and template in the adapter's folder, or else those of the base."""
     from transformers import AutoTokenizer
 
-    def load(place: str) -> Any:
+    def load(place: str, trust: bool) -> Any:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(
-                place, revision=options.revision, trust_remote_code=options.trust_remote_code
+                place, revision=options.revision, trust_remote_code=trust
             )
 
-    own = adapter is not None and (adapter / "tokenizer_config.json").is_file()
-    tokenizer = load(str(adapter) if own else source)
+    own = adapter is not None and _has_tokenizer(adapter)
+    trust = options.trust_remote_code
+    tokenizer = load(str(adapter), trust=False) if own else load(source, trust)
     if adapter is not None and (template := adapter / "chat_template.jinja").is_file():
         tokenizer.chat_template = template.read_text(encoding="utf-8")
     elif own and not tokenizer.chat_template:
-        tokenizer.chat_template = load(source).chat_template
+        tokenizer.chat_template = load(source, trust).chat_template
     set_template(tokenizer, options)
     return tokenizer
+
+
+def _has_tokenizer(adapter: Path) -> bool:
+    """Whether the adapter's folder has a tokenizer that needs no code; only a base's is trusted."""
+    try:
+        settings = json.loads((adapter / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    return "auto_map" not in settings
 
 
 def _name_of(dtype: torch.dtype) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ NF4 = """, quantization_config=BitsAndBytesConfig(
 def describe(
     adapter: Path, config: Config, certificate: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
-    """Add the tokenizer, fmtharness.json and the card; nothing to a folder that is not peft's."""
+    """Add the tokenizer, fmtharness.json and the card; nothing to a folder that is not peft's.
+
+    A README.md that is there is a person's, and stays.
+    """
     settings = adapter / "adapter_config.json"
     if not settings.is_file():
         return
@@ -89,6 +93,8 @@ def describe(
     told = msgspec.structs.replace(told, sha256=hashes)
     with atomic_file(adapter / TRAINED_ON) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
+    if os.path.lexists(adapter / "README.md"):
+        return
     with atomic_file(adapter / "README.md") as temporary:
         temporary.write_text(_card(config, told, certificate, facts), encoding="utf-8")
 

@@ -30,6 +30,8 @@ from harness.progress import say
 from harness.run.provenance import distributions, version
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "pluggy")
+OF_A_MANIFEST = ("name", "began", "seed", "config_sha256", "stages")
+"""What the manifest of a run has, and one of another program lacks."""
 MODEL_INPUTS = ("model files", "model commit")
 """What a stage knows of a model's contents, where it is on this machine or on the hub."""
 
@@ -45,7 +47,7 @@ class RunFolder:
     def __init__(self, path: Path, config: Config) -> None:
         self.path = path
         self.config = config
-        self.manifest: dict[str, Any] = _read_manifest(path / "manifest.json")
+        self.manifest: dict[str, Any] = read_manifest(path / "manifest.json")
         self.began = str(self.manifest.get("began") or date.today())
 
     @classmethod
@@ -103,6 +105,26 @@ class RunFolder:
     def adapter(self) -> Path:
         return self.path / "adapter"
 
+    @property
+    def dumps(self) -> list[Path]:
+        """Where the rows for reading go, if [eval] dump_jsonl asks for them."""
+        name = self.config.eval.dump_jsonl
+        arms = ("base", "sft") if name else ()
+        return [self.dump(arm) for arm in arms]
+
+    def dump(self, arm: str) -> Path:
+        name = self.config.eval.dump_jsonl or Path("rows.jsonl")
+        return self.path / name.with_name(f"{name.stem}.{arm}{name.suffix}")
+
+    @property
+    def of_training(self) -> list[Path]:
+        """What a training writes: the adapter, its checkpoints, scalars and evaluations."""
+        inside = [self.tb_logdir] if self.tb_logdir.is_relative_to(self.path) else []
+        rows = sorted(self.path.glob("completions/sft-*.jsonl"))
+        rows += sorted(self.path.glob("verdicts/sft-*.jsonl"))
+        scalars = [self.path / "metrics.jsonl", *inside]
+        return [self.path / "checkpoints", *scalars, *rows, self.adapter]
+
     def is_current(self, stage: str, inputs: Mapping[str, str]) -> bool:
         """Whether the stage's files are there, unchanged, and made from these inputs."""
         known = self.known(stage)
@@ -111,8 +133,15 @@ class RunFolder:
         gone = {*MODEL_INPUTS} - {*inputs}  # a model that is no longer there has not changed
         if {name: each for name, each in known["inputs"].items() if name not in gone} != inputs:
             return False
-        files = {self.path / name: held for name, held in known["files"].items()}
-        return all(path.exists() and _held(path) == held for path, held in files.items())
+        files = {self.path / name: made for name, made in known["files"].items()}
+        return all(path.exists() and held(path) == made for path, made in files.items())
+
+    def why_stale(self, stage: str, inputs: Mapping[str, str]) -> str:
+        """Why a recorded stage is not current, for a sentence; empty for one that is."""
+        if self.is_current(stage, inputs):
+            return ""
+        changed = _changes(self.known(stage).get("inputs"), inputs)
+        return changed or f"files of the stage {stage} changed"
 
     def begin(
         self,
@@ -142,14 +171,14 @@ class RunFolder:
 
     def set_aside(self, paths: Iterable[Path], name: str) -> Path | None:
         """Move what there is of the paths into `before-<name>`; returns that folder if it did."""
-        there = [path for path in paths if path.exists()]
+        there = {path.relative_to(self.path): path for path in paths if os.path.lexists(path)}
         place, tries = self.path / f"before-{name}", 1
-        while any((place / path.name).exists() for path in there):
+        while any(os.path.lexists(place / inside) for inside in there):
             tries += 1
             place = self.path / f"before-{name}-{tries}"
-        for path in there:
-            place.mkdir(exist_ok=True)
-            path.rename(place / path.name)
+        for inside, path in there.items():
+            (place / inside).parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place / inside)
         return place if there else None
 
     def _refuse_others(self, made: Mapping[str, Any], files: Iterable[Path]) -> None:
@@ -157,9 +186,9 @@ class RunFolder:
             if not path.exists():
                 continue
             known = made.get(path.relative_to(self.path).as_posix(), {})
-            held = {"": _held(path)} if path.is_file() else _held(path)
+            there = {"": held(path)} if path.is_file() else held(path)
             before = known if isinstance(known, dict) else {"": known}
-            for name, sha in held.items():
+            for name, sha in there.items():
                 if before.get(name) != sha:
                     why = "changed since the run made it" if name in before else "not the run's own"
                     raise UserError(
@@ -171,7 +200,7 @@ class RunFolder:
         self, stage: str, inputs: Mapping[str, str], files: Iterable[Path], **facts: Any
     ) -> None:
         """Note a finished stage, with facts such as its seconds, and save the manifest."""
-        made = {path.relative_to(self.path).as_posix(): _held(path) for path in files}
+        made = {path.relative_to(self.path).as_posix(): held(path) for path in files}
         self._save(stage, {"inputs": dict(inputs), "files": made, **facts})
 
     def _save(self, stage: str, state: dict[str, Any]) -> None:
@@ -192,11 +221,12 @@ class RunFolder:
             temporary.write_text(json.dumps(self.manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _held(path: Path) -> Any:
-    """The SHA-256 of a file, or those of all files in a folder, by name."""
+def held(path: Path) -> Any:
+    """The SHA-256 of a file, or those of all files in a folder but its README.md, by name."""
     if path.is_file():
         return file_digest(path)
-    inside = sorted(each for each in path.rglob("*") if each.is_file())
+    card = path / "README.md"  # people edit it, and nothing rests on it
+    inside = sorted(each for each in path.rglob("*") if each.is_file() and each != card)
     return {each.relative_to(path).as_posix(): file_digest(each) for each in inside}
 
 
@@ -222,18 +252,22 @@ def manifest_digest(manifest: Mapping[str, Any]) -> str:
     return digest(json.loads(json.dumps(rest)))
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A run's manifest; empty if there is no file. Raises UserError for any other file."""
     if not path.is_file():
         return {}
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if manifest.get("sha256", own := manifest_digest(manifest)) != own:
             raise ValueError("its own hash does not fit: it was changed or damaged")
-        for stage in manifest.get("stages", {}).values():
+        if lacking := [key for key in OF_A_MANIFEST if key not in manifest]:
+            raise ValueError(f"it has no {lacking[0]!r}")
+        for stage in manifest["stages"].values():
             _ = stage["inputs"], stage["files"].items()
     except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
-            f"{path}: no manifest ({error}); choose another folder with --out"
+            f"{path}: no manifest of a run ({error}); move it away, or choose another folder with "
+            f"--out"
         ) from error
     return manifest
 

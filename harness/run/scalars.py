@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.files import atomic_file
+from harness.files import atomic_file, digest
 from harness.progress import say
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ class Scalars:
         with atomic_file(metrics) as temporary:
             temporary.write_bytes(b"".join(line for line, _ in lines))
         self.file = metrics.open("a", encoding="utf-8", newline="\n")
-        # The folder may be the user's own and hold other files, so only logs are removed.
-        for old in tb_logdir.glob("events.out.tfevents.*"):
+        suffix = _suffix(metrics, tb_logdir)
+        # The folder may be the user's own and hold other logs, so only this run's are removed.
+        for old in tb_logdir.glob(f"events.out.tfevents.*{suffix}"):
             old.unlink()
-        self.view = _view(tb_logdir)
+        self.view = _view(tb_logdir, suffix)
         for _, row in lines:
             self._show(row.pop("step"), row)
 
@@ -58,13 +59,19 @@ class Scalars:
             self.view.close()
 
 
-def _view(tb_logdir: Path) -> SummaryWriter | None:
+def _suffix(metrics: Path, tb_logdir: Path) -> str:
+    """What the names of this run's logs end with, also after its folder was moved."""
+    inside = tb_logdir.is_relative_to(metrics.parent)
+    return f".{'' if inside else digest(metrics.resolve())[:8]}fmtharness"
+
+
+def _view(tb_logdir: Path, suffix: str) -> SummaryWriter | None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
         say(f"scalars: only in metrics.jsonl, since {error.name} is not installed")
         return None
-    return SummaryWriter(str(tb_logdir))
+    return SummaryWriter(str(tb_logdir), filename_suffix=suffix)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -14,17 +14,19 @@ from typing import Any
 
 import msgspec
 
-from harness import plugins
-from harness.config import Config, load_config
+from harness.config import Config, EvalOptions, load_config
 from harness.contracts import TRAINED_ON, Backend, ModelOptions, trained_on
 from harness.errors import ConfigError, DataError, ModelError
 from harness.files import shipped
 from harness.options import check
+from harness.plugins import component
 from harness.progress import say
 from harness.records import Completion, Example, read_records
 from harness.requirements import loads_models
 
 EXAMPLES = "data/examples/eval.jsonl"
+NAME = "model.name"
+LOCAL: str = EvalOptions.model_fields["backend"].default
 
 
 def config_for(
@@ -36,16 +38,29 @@ def config_for(
 ) -> Config:
     """The given config; else the defaults, with what the adapter says that it was trained with.
 
-    `model` is another base. Raises ModelError if the adapter's base is a path that is not here.
+    `model` is another base. Raises ModelError if the adapter's base is a path that is not here, and
+    if its code would run: an adapter's folder chooses no code.
     """
     settings = [] if path is not None or adapter is None else _settings_of(adapter, model)
     if model is not None:
         settings.append(f"model.name={json.dumps(model)}")
-    return load_config(path, overrides=[*settings, *overrides], trains=path is not None)
+    config = load_config(path, overrides=[*settings, *overrides], trains=path is not None)
+    named = model is not None or any(each.partition("=")[0].strip() == NAME for each in overrides)
+    if settings and not named and config.model.trust_remote_code:
+        raise ModelError(
+            f"adapter {adapter}: model.trust_remote_code would run the code of "
+            f"{config.model.name!r}, which only the adapter's folder names; name the base with "
+            f"--model"
+        )
+    return config
 
 
 def _settings_of(adapter: Path, model: str | None) -> list[str]:
-    """Overrides for base, quantization, template and backend; only the base for one of others."""
+    """Overrides for base, quantization, template and decoding; only the base for one of others.
+
+    The options of a backend that is not the default may be paths, addresses or commands: none is
+    taken from an adapter's folder.
+    """
     told = trained_on(adapter)
     base = told.base if told else _base_in_peft(adapter)
     if base and model is None and Path(base).is_absolute() and not Path(base).exists():
@@ -53,22 +68,24 @@ def _settings_of(adapter: Path, model: str | None) -> list[str]:
             f"adapter {adapter}: it was trained on {base}, which is not here; name the base with "
             f"--model"
         )
-    found: dict[str, Any] = {"model.name": base}
+    found: dict[str, Any] = {NAME: base}
     if told:
         found["model.quantization"] = told.quantization
         found["model.revision"] = told.revision if model is None else None
         found["model.template_date"] = told.template_date
         for key, value in told.chat_template_kwargs.items():
             found[f"model.chat_template_kwargs.{key}"] = value
-        if backend := plugins.registry()["backends"].get(told.backend):
+        if told.backend == LOCAL:
             where = f"{adapter / TRAINED_ON}: backend {told.backend}"
-            _, faults = check(backend.component, told.backend_options, where)
+            _, faults = check(component("backends", LOCAL), told.backend_options, where)
             if faults:
                 raise ConfigError("\n".join(faults))
-            options = {"backend": told.backend, **told.backend_options}
-            found |= {f"eval.{key}": value for key, value in options.items()}
+            found |= {f"eval.{key}": value for key, value in told.backend_options.items()}
         else:
-            say(f"adapter {adapter}: the backend {told.backend!r} of its run is not installed")
+            say(
+                f"adapter {adapter}: the backend of its run, {told.backend!r}, is not taken from "
+                f"an adapter's folder; ask for it with --set eval.backend and its options"
+            )
     known = {key: value for key, value in found.items() if value is not None}
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in known.items()]
 

@@ -35,7 +35,7 @@ from harness.requirements import loads_models
 from harness.run.adapter_folder import describe
 from harness.run.checked import refuse_changed
 from harness.run.data_stats import collect_stats, stats_markdown
-from harness.run.folder import RunFolder
+from harness.run.folder import RunFolder, held
 from harness.run.provenance import Maker, files_of, hub_commit, made_by
 from harness.run.sources import completions_by, conditions
 from harness.run.train_inputs import begin_training, resumed_by, train_inputs
@@ -77,11 +77,7 @@ def _draw_curves(run: RunFolder) -> None:
 def generate(run: RunFolder) -> None:
     """Write the three splits into data/ and the statistics that prove their separation."""
     config = run.config
-    inputs = {"[data]": digest(config.tables()["data"]), "seed": str(config.seed)}
-    asked = [component("formats", name) for name in getattr(config.generator, "formats", ())]
-    makers: list[Maker] = [("generators", config.generator)]
-    makers += [("formats", each) for each in asked]
-    inputs |= made_by(makers, packages=["harness"])
+    inputs = _data_inputs(config)
     if run.is_current("data", inputs):
         say(f"data: {run.path / 'data'} is up to date")
         return
@@ -91,6 +87,24 @@ def generate(run: RunFolder) -> None:
     run.record("data", inputs, write_data(config, folder), seconds=_since(began))
     sizes = config.data
     say(f"data: {sizes.n_train} train, {sizes.n_dev} dev and {sizes.n_eval} eval Examples")
+
+
+def _data_inputs(config: Config) -> dict[str, str]:
+    inputs = {"[data]": digest(config.tables()["data"]), "seed": str(config.seed)}
+    asked = [component("formats", name) for name in getattr(config.generator, "formats", ())]
+    makers: list[Maker] = [("generators", config.generator)]
+    makers += [("formats", each) for each in asked]
+    return inputs | made_by(makers, packages=["harness"])
+
+
+def trained_otherwise(run: RunFolder) -> str:
+    """What has changed since a training that is finished; empty for one that is up to date."""
+    known = run.known("train")
+    if not known or known.get("begun"):
+        return ""
+    if why := run.why_stale("data", _data_inputs(run.config)):
+        return why
+    return run.why_stale("train", train_inputs(run, _model_inputs(run.config)))
 
 
 def write_data(config: Config, folder: Path) -> list[Path]:
@@ -233,7 +247,7 @@ def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: P
     shared = {
         "[eval]": digest(options),
         **_model_inputs(config),
-        "adapter": file_digest(adapter) if adapter else "",
+        "adapter": digest(held(adapter)) if adapter else "",
         **made_by([("backends", config.backend)], packages=["harness.engine"]),
     }
     todo: dict[str, dict[str, str]] = {}
@@ -318,14 +332,19 @@ def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally
         write_records(path, judge(config.evaluators, by_id, completions))
         run.record(f"verdicts/{arm}", inputs, [path])
     if config.eval.dump_jsonl is not None:
-        name = config.eval.dump_jsonl
-        dump(
-            run.path / name.with_name(f"{name.stem}.{arm}{name.suffix}"),
-            config.evaluators,
-            by_id,
-            read_records(run.completions(arm), Completion),
-            read_records(path, Verdict),
-        )
+        written = run.dump(arm)
+        name = f"dump/{arm}"
+        inputs = {**inputs, "verdicts": file_digest(path), "dump_jsonl": written.name}
+        if not run.is_current(name, inputs):
+            run.begin(name, inputs, [written])
+            dump(
+                written,
+                config.evaluators,
+                by_id,
+                read_records(run.completions(arm), Completion),
+                read_records(path, Verdict),
+            )
+            run.record(name, inputs, [written])
     completions = read_records(run.completions(arm), Completion)
     return tally(config.evaluators, read_records(path, Verdict), by_id, completions)
 

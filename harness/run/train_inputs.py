@@ -68,19 +68,19 @@ def begin_training(run: RunFolder, inputs: Mapping[str, str]) -> dict[str, Any]:
     """
     known, length = run.known("train"), _length(run.config)
     before, went_on_from = known.get("inputs", inputs), known.get("went_on_from", [])
-    replaced, note = [run.adapter], ""
+    note = ""
     if before != inputs:
         if _is_longer(run.config, before, inputs):
             step = f", step {known['steps']}" if "steps" in known else ""
             went_on_from = [*went_on_from, f"{length} = {before[length]}{step}"]
-            note = "; it goes on from its last checkpoint"
+            note, replaced = "; it goes on from its last checkpoint", [run.adapter]
         else:
-            went_on_from = []
-            replaced = [run.path / "checkpoints", run.path / "metrics.jsonl", run.adapter]
+            went_on_from, replaced = [], run.of_training
         if aside := run.set_aside(replaced, digest(before)[:8]):
             note += f"; what it replaces is kept in {aside}"
     facts = {"went_on_from": went_on_from} if went_on_from else {}
-    run.begin("train", inputs, [run.adapter], note=note, **facts)
+    files = [run.adapter] if known else run.of_training
+    run.begin("train", inputs, files, note=note, **facts)
     return facts
 
 

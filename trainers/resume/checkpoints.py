@@ -10,13 +10,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import UserError
 from harness.files import as_umask, digest, file_digest
 from harness.progress import say
+
+FILES = (
+    *("adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors", "state.json"),
+    ".state.json.tmp",
+)
+"""What a checkpoint's folder holds."""
 
 
 class Checkpoint(NamedTuple):
@@ -56,7 +62,7 @@ def save(
     steps = _by_step(folder)  # newer ones are damaged and do not count
     for old in sorted((each for each in steps if each <= step), reverse=True)[keep:]:
         if old != best:
-            shutil.rmtree(steps[old])
+            _remove(steps[old])
 
 
 def newest(folder: Path, inputs: str) -> Checkpoint | None:
@@ -147,19 +153,39 @@ def refuse_no_folder(target: Path) -> None:
 def _whole_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that replaces the target once it is complete and flushed to disk.
 
-    Raises UserError if the target is a file or a link.
+    Files of other names that stand in the target are kept. Raises UserError if the target is a file
+    or a link.
     """
     refuse_no_folder(target)
-    made = target.with_name(f".{target.name}.tmp")
+    made, old = (target.with_name(f".{target.name}.{name}") for name in ("tmp", "old"))
+    if old.exists() and not target.exists():
+        old.rename(target)  # a kill came between the two
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     yield made
     as_umask(made)
     for path in (*made.iterdir(), made):
         sync(path)
-    shutil.rmtree(target, ignore_errors=True)
+    for path in target.iterdir() if target.is_dir() else ():
+        kept = made / path.name
+        if path.is_dir() and not path.is_symlink() and not kept.exists():
+            shutil.copytree(path, kept, symlinks=True)
+        elif not kept.exists():
+            shutil.copy2(path, kept, follow_symlinks=False)
+    if target.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
     made.rename(target)
     sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Delete a checkpoint's files; other files, and then the folder, stay."""
+    for name in FILES:
+        (checkpoint / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        checkpoint.rmdir()
 
 
 def sync(path: Path) -> None:

@@ -3,8 +3,9 @@
     gate, gate_back, norm, norm_back, turn, loss_rows     as in harness.engine.kernels.triton
 
 The machine's C compiler builds them at first use, in half a second; the library is kept in the
-user's cache. Each kernel runs on the calling thread only. Arguments are not checked: tensors must
-be bf16 and contiguous unless stated otherwise. `kernels.choice` decides whether they are used.
+user's cache, and loaded from there only if nobody else can have written it. Each kernel runs on the
+calling thread only. Arguments are not checked: tensors must be bf16 and contiguous unless stated
+otherwise. `kernels.choice` decides whether they are used.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -114,25 +116,68 @@ def _converted(argument: torch.Tensor | int | float) -> Any:
 
 @cache
 def _library() -> ctypes.CDLL:
-    """The compiled library, built if it is not cached.
+    """The compiled library: the cached one, or if it is damaged or not safe to load, a new one.
 
-    Raises OSError or subprocess.SubprocessError if it cannot be built or loaded.
+    Its name ends with its hash. Raises OSError or subprocess.SubprocessError if it cannot be built
+    or loaded.
     """
-    from harness.files import cache_folder
-
     program = compiler()
     if program is None:
         raise OSError("no C compiler")
+    name = f"cpu-{_fingerprint(program)}"
+    folder = _own_folder()
+    for known in sorted(folder.glob(f"{name}-*.so")) if folder else ():
+        if (library := _loaded(known)) is not None:
+            return library
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        output = Path(temporary) / f"{name}.so"
+        command = [program, *OPTIONS, "-o", str(output), str(SOURCE), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+        output.chmod(0o700)
+        built = output.rename(output.with_stem(f"{name}-{_digest(output.read_bytes())}"))
+        if (library := _loaded(built)) is None:
+            raise OSError(f"{built} is not what the compiler wrote")
+        if folder is not None:
+            built.replace(folder / built.name)
+    return library
+
+
+def _own_folder() -> Path | None:
+    """The cache's folder of kernels, if it is the user's own and no one else may write to it."""
+    from harness.files import cache_folder
+
     folder = cache_folder() / "kernels"
-    folder.mkdir(parents=True, exist_ok=True)
-    built = folder / f"cpu-{_fingerprint(program)}.so"
-    if not built.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            output = Path(temporary) / built.name
-            command = [program, *OPTIONS, "-o", str(output), str(SOURCE), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
-            output.replace(built)
-    return ctypes.CDLL(str(built))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    return folder if stat.S_ISDIR(found.st_mode) and _is_own(found) else None
+
+
+def _is_own(found: os.stat_result) -> bool:
+    others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return found.st_uid == os.getuid() and not others_write
+
+
+def _loaded(path: Path) -> ctypes.CDLL | None:
+    """The library, unless it is not the user's own, or not what was built."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(opened, "rb") as file:
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode) or not _is_own(found):
+            return None
+        if not path.stem.endswith(f"-{_digest(file.read())}"):
+            return None
+        # By its descriptor: another file may stand at the path by now.
+        return ctypes.CDLL(f"/proc/self/fd/{opened}")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _fingerprint(program: str) -> str:
