@@ -88,6 +88,8 @@ class EvalOptions(Options):
     """Use only the first so many eval Examples; all if not set."""
     dump_jsonl: Path | None = None
     """Also write prompt, target, completion and labels in one row each, for reading."""
+    timeout_s: float = Field(default=10.0, gt=0, le=86_400)
+    """Seconds that an evaluator may take for one completion, which is unscored after that."""
 
 
 class ReportOptions(Options):

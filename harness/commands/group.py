@@ -14,9 +14,11 @@ from typing import Any
 
 import click
 
+from harness.commands.output import echo, reserved
 from harness.errors import HarnessError, StoppedError, UserError
 from harness.files import is_full
 from harness.requirements import explained
+from harness.text import printable
 
 USER_ERROR, INTERNAL_ERROR, SIGNALLED = 2, 4, 128
 OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
@@ -38,6 +40,10 @@ class Command(click.Command):
                 raise UserError("\n".join(faults))
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        with reserved():
+            return super().invoke(ctx)
+
 
 def _is_single(option: click.Option) -> bool:
     return not (option.multiple or option.is_flag or option.count)
@@ -57,26 +63,29 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except StoppedError as error:
-            click.echo(str(error), err=True)
+            echo(str(error), err=True)
             ctx.exit(SIGNALLED + error.signal)
         except HarnessError as error:
-            for line in str(error).splitlines():
-                click.echo(f"error: {line}", err=True)
+            for line in str(error).split("\n"):
+                echo(f"error: {line}", err=True)
             ctx.exit(USER_ERROR)
         except ModuleNotFoundError as error:
-            click.echo(f"error: {explained(ctx.invoked_subcommand, error)}", err=True)
+            echo(f"error: {explained(ctx.invoked_subcommand, error)}", err=True)
             ctx.exit(USER_ERROR)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+        except click.ClickException as error:
+            error.message = printable(error.message)  # type: ignore[misc]
+            raise
+        except (click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise  # click ends the process by these
         except Exception as error:
             if (sentence := _sentence(error)) is None:
-                traceback.print_exc()
-                click.echo(f"error: {INTERNAL}", err=True)
+                echo(traceback.format_exc(), err=True)
+                echo(f"error: {INTERNAL}", err=True)
                 ctx.exit(INTERNAL_ERROR)
-            click.echo(f"error: {sentence}", err=True)
+            echo(f"error: {sentence}", err=True)
             ctx.exit(USER_ERROR)
         except KeyboardInterrupt:
-            click.echo("interrupted; the same command goes on where this one ended", err=True)
+            echo("interrupted; the same command goes on where this one ended", err=True)
             ctx.exit(SIGNALLED + signal.SIGINT)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -45,9 +45,9 @@ def verdicts_on(
     """One Verdict of each evaluator that judges the format of the Example, if that is known.
 
     The Verdict is unscored for a broken row, for a Completion that holds an error, and if the
-    evaluator raises, takes longer than the time limit, returns something other than its own Verdict on this Completion, or lacks the
-    Example it needs. It is also unscored if the evaluator judges only some of the `formats` and the
-    Completion's Example is not known.
+    evaluator raises, takes longer than the time limit, returns something other than its own Verdict
+    on this Completion, or lacks the Example it needs. It is also unscored if the evaluator judges
+    only some of the `formats` and the Completion's Example is not known.
     """
     if isinstance(row, BrokenRow):
         unread = Completion(example_id=str(row.line), text="")
