@@ -89,9 +89,9 @@ def rows(path: Path, *texts: str, blocks: int = 1) -> Path:
 
 
 def started(plugin: Path, file: Path, *options: str, **kwargs: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "harness.cli", "eval", "--completions", str(file)]
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", "eval", "--completions", str(file)]
-        + ["--evaluator", "hangs", "--json", *options],
+        [*command, "--evaluator", "hangs", "--json", *options],
         env={**os.environ, "PYTHONPATH": f"{plugin}{os.pathsep}{ROOT}"},
         text=True,
         start_new_session=True,

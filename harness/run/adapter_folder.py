@@ -19,6 +19,7 @@ import msgspec
 from harness.config import Config
 from harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, TRAINED_ON, TrainedOn
 from harness.files import atomic_file
+from harness.text import one_line
 
 CARD = """---
 library_name: peft
