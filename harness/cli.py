@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from harness.commands.group import Commands
+from harness.commands.output import echo, echo_json, stdout
 from harness.errors import UserError
 from harness.requirements import needs, needs_for_run, needs_model_for_run
 
@@ -87,9 +88,11 @@ def _opened(
     """
     from harness.commands import paths
     from harness.files import on_disk
+    from harness.judging import limit
     from harness.run.folder import RunFolder
 
     where, resolved = _resolved(config, overrides, out)
+    limit.limit(resolved.eval.timeout_s)
     begun = paths.is_run(where)
     if not only_data and not begun:
         needs_for_run(click.get_current_context().info_name, resolved)
@@ -146,11 +149,11 @@ def generate(
         raise UserError("--to and --out exclude each other: data alone, or a run's folder")
     if to is not None:
         generating.write_data(load_config(config, overrides=overrides), to)
-        click.echo(f"wrote {to}")
+        echo(f"wrote {to}")
         return
     with _opened(config, overrides, out, only_data=True) as run:
         stages.generate(run)
-        click.echo(f"wrote {run.path / 'data'}")
+        echo(f"wrote {run.path / 'data'}")
 
 
 @main.command()
@@ -163,7 +166,7 @@ def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> 
         return
     with _opened(config, overrides, out) as run:
         stages.generate(run)
-        click.echo(f"wrote {stages.train(run)}")
+        echo(f"wrote {stages.train(run)}")
 
 
 @main.command("eval")
@@ -189,9 +192,11 @@ def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any)
 
     _one_model(options["model"], options["overrides"])
     made_with, tally = judge_all(**options)
-    click.echo(made_with, err=as_json)
-    shown = json.dumps(metrics_json(tally)) if as_json else metrics_table(tally, slices=slices)
-    click.echo(shown)
+    echo(made_with, err=as_json)
+    if as_json:
+        echo_json(metrics_json(tally))
+    else:
+        echo(metrics_table(tally, slices=slices))
     ctx.exit(UNSCORED if tally.unscored else 0)
 
 
@@ -212,10 +217,10 @@ def run(
         evaluators = opened.config.evaluators
         base, tuned = stages.arm(opened, "base"), stages.arm(opened, "sft")
         by_format = formats_side_by_side(evaluators, base, tuned)
-        click.echo(stages.made_with(opened, "sft"))
-        click.echo(by_format or rates_side_by_side(evaluators, base, tuned))
+        echo(stages.made_with(opened, "sft"))
+        echo(by_format or rates_side_by_side(evaluators, base, tuned))
         _tell_unscored(tallies)
-        click.echo(f"\nrun folder: {opened.path}")
+        echo(f"\nrun folder: {opened.path}")
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)
 
 
@@ -254,11 +259,12 @@ def check(
     stdin = sys.stdin.buffer if sys.stdin else None
     checked = checking.check(checking.sources(arguments, texts, files, stdin), judges)
     if as_json:
-        click.echo(json.dumps(checking.report_json(checked)))
+        echo_json(checking.report_json(checked))
     else:
-        color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        encoding = sys.stdout.encoding or "utf-8"
-        click.echo(checking.report(checked, color=color, encoding=encoding), color=color)
+        stream = stdout()
+        color = bool(stream and stream.isatty()) and not os.environ.get("NO_COLOR")
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        echo(checking.report(checked, color=color, encoding=encoding), colors=color)
     ctx.exit({"passed": 0, "failed": FAILED, "unscored": UNSCORED}[checking.state(checked)])
 
 
@@ -289,9 +295,9 @@ def compare(
     with _opened(config, overrides, out, out_md=out_md, before=guard) as run:
         target = out_md or run.path / "compare.md"
         shown, tallies = comparing.compare(run, num_prompts, target)
-        click.echo(shown)
+        echo(shown)
         _tell_unscored(tallies)
-        click.echo(f"\nwrote {target}")
+        echo(f"\nwrote {target}")
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)
 
 
@@ -300,7 +306,7 @@ def _tell_unscored(tallies: Mapping[str, Tally]) -> None:
 
     for arm, tally in tallies.items():
         for line in unscored_lines(tally):
-            click.echo(f"\n{arm}: {line}")
+            echo(f"\n{arm}: {line}")
 
 
 @main.command()
@@ -318,7 +324,7 @@ def plot(logdir: Path, out_png: Path | None) -> None:
 
     needs("plot", "matplotlib", "tensorboard")
     target, count = plotting.plot(logdir, out_png)
-    click.echo(f"wrote {target}: {count} scalars")
+    echo(f"wrote {target}: {count} scalars")
 
 
 @main.command()
@@ -335,9 +341,9 @@ def plugins(as_json: bool) -> None:
     ]
     headers = ("kind", "name", "distribution", "summary")
     if as_json:
-        click.echo(json.dumps([dict(zip(headers, row, strict=True)) for row in found]))
+        echo_json([dict(zip(headers, row, strict=True)) for row in found])
     else:
-        click.echo(table(headers, found))
+        echo(table(headers, found))
 
 
 @main.command()
@@ -350,12 +356,12 @@ def new(what: Literal["format", "evaluator"], name: str, to: Path | None) -> Non
 
     written = write(what, name, to)
     for path in written:
-        click.echo(f"wrote {path}")
+        echo(f"wrote {path}")
     place = next(path.parent for path in written if path.name == "pyproject.toml")
     check = "--format" if what == "format" else "--evaluator"
-    click.echo(f"\nnext: pip install -e {shlex.quote(f'{place}[test]')}")
-    click.echo(f"      python -m pytest {shlex.quote(str(place))}")
-    click.echo(f"      fmtharness check {check} {name} 'city=Oslo'")
+    echo(f"\nnext: pip install -e {shlex.quote(f'{place}[test]')}")
+    echo(f"      python -m pytest {shlex.quote(str(place))}")
+    echo(f"      fmtharness check {check} {name} 'city=Oslo'")
 
 
 @main.command()
@@ -367,9 +373,9 @@ def models() -> None:
     from harness.report.tables import table
 
     rows = [[path.name, str(path)] for path in cached_models()]
-    click.echo(f"built-in: {BUILTIN_MODEL} (Apache-2.0, from the package {BUILTIN_PACKAGE})")
-    click.echo(f"cache: {cache_folder()}")
-    click.echo(table(("converted", "folder"), rows) if rows else "nothing converted yet")
+    echo(f"built-in: {BUILTIN_MODEL} (Apache-2.0, from the package {BUILTIN_PACKAGE})")
+    echo(f"cache: {cache_folder()}")
+    echo(table(("converted", "folder"), rows) if rows else "nothing converted yet")
 
 
 if __name__ == "__main__":

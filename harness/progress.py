@@ -20,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from harness import processes
+from harness.text import one_line, printable
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines if no terminal is attached."""
@@ -29,7 +30,8 @@ class Progress:
     """One running count; `notes` stay beside it until they are replaced."""
 
     def __init__(self, total: int, what: str, unit: str, start: int) -> None:
-        self.total, self.what, self.unit, self.done, self.first = total, what, unit, start, start
+        self.total, self.what, self.unit = total, one_line(what), unit
+        self.done = self.first = start
         self.notes: dict[str, float] = {}
         self.began = self.written = time.monotonic()
         self.bar = None
@@ -78,4 +80,4 @@ def progress(total: int, what: str, *, unit: str, start: int = 0) -> Iterator[Pr
 def say(text: str) -> None:
     """One line to standard error, above a running bar; of several processes only one writes it."""
     if processes.leads():
-        tqdm.write(text, file=sys.stderr)
+        tqdm.write(printable(text), file=sys.stderr)

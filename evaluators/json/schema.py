@@ -23,6 +23,7 @@ from pydantic import PrivateAttr, model_validator
 from evaluators.json.format import JsonFormat
 from evaluators.json.places import places
 from evaluators.json.schema_of import schema_of
+from evaluators.json.schema_size import unfolded
 from harness.contracts import Options
 from harness.matching import Path
 from harness.records import Completion, Example, Problem, Verdict
@@ -36,8 +37,10 @@ _HUGE_FLOAT: Final = sys.float_info.max
 _MOST_WORK: Final = 1_000_000
 """If a schema branches into itself, listing violations takes time exponential in the depth.
 
-Deciding whether a value is valid does not, for the validator remembers what it has seen.
+Deciding whether a value is valid does not, for there the validator remembers what it has seen.
 """
+_MOST_TO_DECIDE: Final = 100_000_000
+"""The size of the unfolded schema times the length of the text: about a second."""
 _REFERENCES: Final = re.compile(r'"\$(?:ref|dynamicRef|recursiveRef)": ').search
 _BRANCHES: Final = re.compile(
     r'"(?:anyOf|oneOf|allOf|not|if|contains|dependentSchemas|patternProperties|unevaluated\w+)": '
@@ -53,7 +56,8 @@ class JsonSchema(Options):
 
     Without `schema_file` the schema is the Example's tag json_schema, else what `schema_of` says of
     its value. A text that is not strict JSON fails as not_strict. Numbers beyond a float's range
-    count as the largest float.
+    count as the largest float. A text is unscored if the schema, with each $ref replaced by what it
+    names, is too large to judge it in about a second.
     """
 
     name: ClassVar[str] = "json_schema"
@@ -80,6 +84,11 @@ class JsonSchema(Options):
             message = "the text is not strict JSON, so no schema is applied"
             problems = (Problem("not_strict", message, 0, len(text)),)
         else:
+            if schema.size * len(text) > _MOST_TO_DECIDE:
+                raise ValueError(
+                    f"the schema is too large for this text: its references unfold to "
+                    f"{_count(schema.size)} schemas; let fewer of them branch"
+                )
             value = _tame(parsed.value) if _HUGE(text) else parsed.value
             if not schema.validator.is_valid(value):
                 problems = _violations(schema, value, text)
@@ -94,10 +103,11 @@ class JsonSchema(Options):
 
 
 class _Schema(NamedTuple):
-    """A compiled schema, and whether it may branch into itself."""
+    """A compiled schema, whether it may branch into itself, and its size when unfolded."""
 
     validator: Any
     branching: bool
+    size: int
 
 
 @lru_cache(1024)
@@ -111,7 +121,11 @@ def _compiled(schema: str) -> _Schema:
     except ValueError as error:
         reason = getattr(error, "message", None) or str(error)
         raise ValueError(f"it is no usable JSON Schema: {_short(reason)}") from None
-    return _Schema(validator, bool(_REFERENCES(schema) and _BRANCHES(schema)))
+    try:
+        size = unfolded(loaded)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    return _Schema(validator, bool(_REFERENCES(schema) and _BRANCHES(schema)), size)
 
 
 def _schema_in(path: FilePath) -> str:
@@ -159,7 +173,8 @@ class _Violation(NamedTuple):
 def _violations(schema: _Schema, value: Any, text: str) -> tuple[Problem, ...]:
     """Every violation, at the value or key that it is about."""
     violations: list[_Violation] = []
-    if not schema.branching or len(text) * 3 ** _depth(value) <= _MOST_WORK:
+    work = max(schema.size, 3 ** _depth(value)) if schema.branching else 1
+    if len(text) * work <= _MOST_WORK:
         for error in schema.validator.iter_errors(value):
             violations += _violations_of(error, value)
     if not violations:
@@ -215,6 +230,10 @@ def _resolved(steps: Sequence[str | int], value: Any) -> tuple[Path, Any]:
         path.append(step)
         node = node[step]
     return tuple(path), node
+
+
+def _count(size: int) -> str:
+    return f"{size:,}" if size < 10**9 else "billions of"
 
 
 def _short(message: str) -> str:

@@ -19,6 +19,7 @@ from harness.contracts import Evaluator, formats_of, needs_example
 from harness.errors import UserError
 from harness.files import atomic_file, on_disk, shipped
 from harness.formats import DEFAULT_FORMAT
+from harness.judging import limit
 from harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
 from harness.judging.tally import Tally
 from harness.judging.workers import Judged, Work, judge_file
@@ -65,6 +66,7 @@ def evaluate(
     if completions is not None and (model or adapter or max_new_tokens):
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
     resolved = config_for(config, adapter, overrides, model=model)
+    limit.limit(resolved.eval.timeout_s)
     if max_new_tokens is not None:
         resolved = _cut_off(resolved, max_new_tokens)
     if completions is None:

@@ -24,10 +24,11 @@ from typing import Any
 
 import click
 
+from harness.commands.output import echo, reserved
 from harness.errors import HarnessError, StoppedError, UserError
 from harness.files import cache_folder, is_full
 from harness.requirements import explained
-from harness.text import visible
+from harness.text import printable, visible
 
 USER_ERROR, INTERNAL_ERROR, SIGNALLED, PIPE = 2, 4, 128, 13
 OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"
@@ -51,6 +52,10 @@ class Command(click.Command):
             if faults:
                 raise UserError("\n".join(faults))
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with reserved():
+            return super().invoke(ctx)
 
 
 def _is_single(option: click.Option) -> bool:
@@ -91,7 +96,10 @@ def _told(group: click.Group, ctx: click.Context | None = None) -> Iterator[None
     try:
         yield
         return
-    except (click.ClickException, click.Abort, click.exceptions.Exit):
+    except click.ClickException as error:
+        error.message = printable(error.message)  # type: ignore[misc]
+        raise
+    except (click.Abort, click.exceptions.Exit):
         raise  # click ends the process by these
     except Exception as error:
         code, sentences = _explained(error, ctx.invoked_subcommand if ctx else group.name)
@@ -100,7 +108,7 @@ def _told(group: click.Group, ctx: click.Context | None = None) -> Iterator[None
         sentences = ["interrupted; the same command goes on where this one ended"]
     with suppress(OSError):  # standard error may be what is broken
         for each in sentences:
-            click.echo(each, err=True)
+            echo(each, err=True)
     _drop_broken_streams()
     raise SystemExit(code)
 
@@ -148,7 +156,7 @@ def _details(error: Exception) -> str:
                 (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
                 return f"please report it with {folder / name}"
     with suppress(OSError):
-        click.echo(text, err=True)
+        echo(text, err=True)
     return "please report it with the lines above"
 
 

@@ -37,6 +37,7 @@ from harness.report.tables import shown, unscored_lines
 from harness.requirements import needs_for_backend
 from harness.run.checked import Made
 from harness.run.sources import check_answers, completions_by, config_for, known_examples
+from harness.text import one_line, printable
 
 WORST = 5
 """The number of completions that a failure lists."""
@@ -192,8 +193,8 @@ def _task(example: Example) -> object:
 def _record(known: Passed, name: str, passed: bool | None, source: Path) -> None:
     if name in known:
         raise DataError(
-            f"{source}: two completions have the id {name!r}; [regression] pairs completions "
-            f"by id, so ids must be unique"
+            f"{source}: two completions have the id {one_line(name)!r}; [regression] pairs "
+            f"completions by id, so ids must be unique"
         )
     known[name] = passed
 
@@ -225,12 +226,13 @@ class _Worst:
             yield f"offending completions ({self.count}), worst first:"
         for completion, verdict in ranked:
             labels = ", ".join(verdict.labels) or ("passed" if verdict.passed else "failed")
-            yield f"  {completion.example_id}: {labels}: {_short(completion.text)}"
+            known = f"{one_line(completion.example_id)}: {one_line(labels)}"
+            yield f"  {known}: {_short(completion.text)}"
         if self.count > len(ranked):
             yield f"  and {self.count - len(ranked)} more"
         for completion, verdict in ranked[:1]:
             if verdict.problems:
-                name = f"completion {completion.example_id}"
+                name = one_line(f"completion {completion.example_id}")
                 yield "\n" + diagnosis(completion.text, verdict, name=name)
 
 
@@ -331,7 +333,9 @@ def _bounded(threshold: Threshold, metric: Metric, sums: Tally, worst: _Worst) -
     ]
     labels = sums.labels[threshold.evaluator].most_common()
     if labels:
-        lines.append("labels: " + ", ".join(f"{label} {count}" for label, count in labels))
+        lines.append(
+            "labels: " + ", ".join(f"{one_line(label)} {count}" for label, count in labels)
+        )
     return _failed([*lines, *worst.lines()], properties)
 
 
@@ -384,6 +388,4 @@ def _dropped(
 
 
 def _failed(lines: Iterable[str], properties: Mapping[str, float] | None = None) -> Outcome:
-    # A lone surrogate cannot be encoded, so it can be neither printed nor sent to a worker.
-    text = "\n".join(lines).encode("utf-8", "backslashreplace").decode()
-    return Outcome(failure=text, properties=properties or {})
+    return Outcome(failure=printable("\n".join(lines)), properties=properties or {})

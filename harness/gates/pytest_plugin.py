@@ -48,13 +48,14 @@ def _assert_format(
 ) -> tuple[Verdict, ...]:
     __tracebackhide__ = True
     from harness.errors import HarnessError
+    from harness.text import printable
 
     if not isinstance(text, str):
         raise TypeError(f"assert_format expects a str, not {type(text).__name__}")
     try:
         verdicts, failure = _judge(text, evaluators, example)
     except HarnessError as error:
-        raise pytest.fail.Exception(str(error)) from None
+        raise pytest.fail.Exception(printable(str(error))) from None
     if failure:
         raise pytest.fail.Exception(failure)
     return verdicts
@@ -72,6 +73,7 @@ def _judge(
     from harness.options import build
     from harness.records import Completion
     from harness.report.diagnostics import diagnosis
+    from harness.text import printable
 
     expected = example.format if example else DEFAULT_FORMAT
     chosen = distinct([build("evaluators", _spec(spec)) for spec in specs or (expected,)])
@@ -90,9 +92,7 @@ def _judge(
         return verdicts, ""
     names = ", ".join(verdict.evaluator for verdict in bad)
     shown = "\n\n".join(diagnosis(text, verdict) for verdict in bad)
-    # A lone surrogate cannot be encoded, so it can be neither printed nor sent to a worker.
-    failure = f"the text fails {names}\n{shown}".encode("utf-8", "backslashreplace").decode()
-    return verdicts, failure
+    return verdicts, printable(f"the text fails {names}\n{shown}")
 
 
 def _spec(spec: str) -> str:
@@ -120,11 +120,12 @@ class GateFile(pytest.File):
     def collect(self) -> Iterator[GateItem]:
         from harness.errors import HarnessError
         from harness.gates.gate_file import read_gate
+        from harness.text import printable
 
         try:
             self.gate = read_gate(self.path, self.nodeid)
         except HarnessError as error:
-            raise self.CollectError(str(error)) from None
+            raise self.CollectError(printable(str(error))) from None
         for name in self.gate.items:
             yield GateItem.from_parent(self, name=name)
 
@@ -141,7 +142,9 @@ class GateItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         # Without the file's name as a prefix, pytest would print the name's dots as colons.
-        return self.path, None, f"{self.path.name}: {self.name}"
+        from harness.text import one_line
+
+        return self.path, None, one_line(f"{self.path.name}: {self.name}")
 
 
 _OUTCOMES = pytest.StashKey[dict[Path, "dict[str, Outcome]"]]()

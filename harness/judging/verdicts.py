@@ -2,7 +2,8 @@
 
 judge(evaluators, examples, completions)  yields a completion's Verdict of each evaluator in turn
 
-An evaluator that raises, or a row that cannot be read, gives an unscored Verdict that says why.
+An evaluator that raises or takes too long, or a row that cannot be read, gives an unscored Verdict
+that says why.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.contracts import Evaluator, applies, formats_of, needs_example
+from harness.judging import limit
 from harness.records import BrokenRow, Completion, Example, Problem, Verdict
 
 
@@ -43,9 +45,9 @@ def verdicts_on(
     """One Verdict of each evaluator that judges the format of the Example, if that is known.
 
     The Verdict is unscored for a broken row, for a Completion that holds an error, and if the
-    evaluator raises, returns something other than its own Verdict on this Completion, or lacks the
-    Example it needs. It is also unscored if the evaluator judges only some of the `formats` and the
-    Completion's Example is not known.
+    evaluator raises, takes longer than the time limit, returns something other than its own Verdict
+    on this Completion, or lacks the Example it needs. It is also unscored if the evaluator judges
+    only some of the `formats` and the Completion's Example is not known.
     """
     if isinstance(row, BrokenRow):
         unread = Completion(example_id=str(row.line), text="")
@@ -67,11 +69,24 @@ def verdicts_on(
 def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
     if example is None and needs_example(evaluator):
         return _unscored(evaluator, completion, "there is no Example with this id to compare with")
+    count = limit.calls
+    count[0] += 1
+    limit.watched()
     try:
+        if limit.skipped and count[0] in limit.skipped:
+            raise limit.TimeLimit
         verdict = evaluator.evaluate(example, completion)
+        count[0] += 1
     except (Exception, SystemExit) as error:
+        count[0] += 1
         reason = f"{evaluator.name} raised {type(error).__name__}: {_said(error)}"
         return _unscored(evaluator, completion, reason)
+    except limit.TimeLimit:
+        count[0] += 1
+        return _unscored(evaluator, completion, f"{evaluator.name} {limit.reason()}")
+    except BaseException:  # Ctrl-C
+        count[0] += 1
+        raise
     name, asked = evaluator.name, completion.example_id
     if (
         isinstance(verdict, Verdict)

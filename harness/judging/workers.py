@@ -3,33 +3,44 @@
     judge_file(path, evaluators, {}, verdicts=True) yields a Judged for each block, in order
 
 Each block is judged by itself and the results are merged in the file's order, so the number of
-processes changes only the time. Nothing is written here.
+processes changes only the time. Nothing is written here. A worker that an evaluator holds longer
+than the time limit is ended, and another judges its blocks without that evaluation; an evaluator
+from a plugin therefore always works in a worker.
 """
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.contracts import Evaluator
 from harness.errors import HarnessError
+from harness.judging import limit
 from harness.judging.rows import BLOCK_BYTES, blocks, completions, lines_in, numbered
 from harness.judging.tally import Tally
 from harness.judging.verdicts import formats_asked, verdicts_on
 from harness.options import check
-from harness.plugins import component
+from harness.plugins import GROUP, component, registry
 from harness.records import BrokenRow, Completion, Example, Verdict, encode
+from harness.text import Shown
 
 IN_FLIGHT = 3
 """How many blocks may wait for each process, which bounds the memory."""
+AHEAD = 2
+"""How many blocks a worker is given at once, so that it never waits for the next."""
+POLL = 0.5
+"""Seconds between two looks at whether a worker is stuck."""
+PR_SET_PDEATHSIG = 1
 
 
 class Judged:
@@ -114,33 +125,43 @@ def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Itera
     Raises DataError if the file cannot be read, and HarnessError if a process dies.
     """
     each = blocks(path)
-    count = -(-path.stat().st_size // BLOCK_BYTES) if path.is_file() else 1
+    count = -(-path.stat().st_size // BLOCK_BYTES) if path.is_file() else 0
     workers = min(processes or _cores(), count)
-    if workers < 2:
+    if workers < 1 or (workers == 1 and not _from_plugins(work.evaluators)):
         for first, block in each:
             yield _judge(work, first, block)
         return
+    pool: list[_Worker] = []
+    done: dict[int, Judged] = {}
+    due = 0
+    tasks = _tasks(each)
+    following = next(tasks, None)
     try:
-        pool = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(_described(work.evaluators), work.examples, work.verdicts, work.dump),
-        )
-    except (OSError, ImportError) as error:
-        raise HarnessError(
-            f"{path}: this machine has no semaphores for several processes, perhaps for want of "
-            f"/dev/shm ({error}); try --processes 1"
-        ) from error
-    waiting: deque[Future[Judged]] = deque()
-    try:
-        for first, block in each:
-            waiting.append(pool.submit(_judge_block, first, block))
-            if len(waiting) >= IN_FLIGHT * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
+        try:
+            pool += [_Worker(path, work) for _ in range(workers)]
+        except (OSError, ImportError) as error:
+            raise HarnessError(
+                f"{path}: this machine cannot start several processes, perhaps for want of "
+                f"/dev/shm ({error}); try --processes 1"
+            ) from error
+        while following or any(worker.tasks for worker in pool):
+            while following and following.number < due + IN_FLIGHT * workers:
+                worker = min(pool, key=lambda each: len(each.tasks))
+                if len(worker.tasks) == AHEAD:
+                    break
+                worker.give(following)
+                following = next(tasks, None)
+            for at, worker in enumerate(pool):
+                if worker.stuck():
+                    pool[at] = worker.replaced()
+            for ready in wait([worker.connection for worker in pool], POLL):
+                worker = next(each for each in pool if each.connection is ready)
+                number, judged = worker.result()
+                done[number] = judged
+            while due in done:
+                yield done.pop(due)
+                due += 1
+    except (EOFError, ConnectionError) as error:
         raise HarnessError(
             f"{path}: a judging process was killed, perhaps for want of memory; try --processes 1"
         ) from error
@@ -148,15 +169,109 @@ def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Itera
         # A second Ctrl-C must not interrupt this, or the exit would wait for the workers forever.
         listens = threading.current_thread() is threading.main_thread()
         before = signal.signal(signal.SIGINT, signal.SIG_IGN) if listens else None
-        pool.shutdown(cancel_futures=True)
+        for worker in pool:
+            worker.process.kill()
+        for worker in pool:
+            worker.end()
         if listens:
             signal.signal(signal.SIGINT, before)
+
+
+class _Task(NamedTuple):
+    """A block of the file, and at which counts its evaluators are not asked."""
+
+    number: int
+    first: int
+    offset: int
+    size: int
+    skipped: frozenset[int] = frozenset()
+
+
+def _tasks(parts: Iterable[tuple[int, bytes]]) -> Iterator[_Task]:
+    offset = 0
+    for number, (first, block) in enumerate(parts):
+        yield _Task(number, first, offset, len(block))
+        offset += len(block)
+
+
+class _Worker:
+    """A process that judges blocks, as its parent sees it."""
+
+    def __init__(self, path: Path, work: Work) -> None:
+        self.path, self.work = path, work
+        self.tasks: deque[_Task] = deque()
+        """What it was given, the one that it is at first."""
+        context = multiprocessing.get_context("spawn")
+        self.calls: Any = context.RawArray("q", 1)
+        self.seen, self.looked, self.held = 0, time.monotonic(), 0.0
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_serve,
+            args=(
+                theirs,
+                path,
+                (_described(work.evaluators), work.examples, work.verdicts, work.dump),
+                (self.calls, limit.seconds()),
+            ),
+        )
+        # The process starts with Ctrl-C blocked, since only its parent handles it.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _POSIX else ()
+        try:
+            self.process.start()
+        finally:
+            if _POSIX:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        theirs.close()
+
+    def give(self, task: _Task) -> None:
+        self.tasks.append(task)
+        self.connection.send(task)
+
+    def result(self) -> tuple[int, Judged]:
+        """The first task's number and result. Raises HarnessError if the worker cannot work."""
+        found = self.connection.recv()
+        if isinstance(found, str):
+            raise HarnessError(found)
+        return self.tasks.popleft().number, found
+
+    def stuck(self) -> bool:
+        """Whether one evaluation has held it for so long that it cannot have been interrupted."""
+        now, calls = time.monotonic(), self.calls[0]
+        if calls != self.seen or calls % 2 == 0 or self.connection.poll():
+            self.seen, self.held = calls, 0.0
+        else:  # a process that was suspended has not been held all the time
+            self.held += min(now - self.looked, 2 * POLL)
+        self.looked = now
+        return self.held > 1.5 * limit.seconds() + 2 * POLL
+
+    def replaced(self) -> _Worker:
+        """Another worker with the same tasks, without the evaluation that this one is stuck in."""
+        self.process.kill()
+        self.end()
+        new = _Worker(self.path, self.work)
+        first, *rest = self.tasks
+        new.give(first._replace(skipped=first.skipped | {self.seen}))
+        for task in rest:
+            new.give(task)
+        return new
+
+    def end(self) -> None:
+        self.process.join()
+        self.connection.close()
+
+
+_POSIX = hasattr(signal, "pthread_sigmask")
 
 
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _from_plugins(evaluators: Iterable[Evaluator]) -> bool:
+    known = registry()["evaluators"]
+    return any(known[e.name].distribution != GROUP for e in evaluators if e.name in known)
 
 
 def _described(evaluators: Sequence[Evaluator]) -> list[tuple[str, dict[str, Any]]]:
@@ -170,37 +285,48 @@ def _described(evaluators: Sequence[Evaluator]) -> list[tuple[str, dict[str, Any
     ]
 
 
-_work: Work | None = None
-
-
-def _start(
-    evaluators: list[tuple[str, dict[str, Any]]],
-    examples: Mapping[str, Example],
-    verdicts: bool,
-    dump: bool,
+def _serve(
+    connection: Connection,
+    path: Path,
+    made: tuple[list[tuple[str, dict[str, Any]]], Mapping[str, Example], bool, bool],
+    limited: tuple[Any, float],
 ) -> None:
-    """Build a worker's own evaluators; only the parent handles Ctrl-C, and stops the worker."""
-    global _work
+    """Judge block after block until the parent ends; only the parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
+    os.dup2(2, 1)
+    sys.stdout = Shown(sys.stderr)
+    described, examples, verdicts, dump = made
+    limit.calls, seconds = limited
+    limit.limit(seconds)
     built = []
-    for name, table in evaluators:
+    for name, table in described:
         instance, faults = check(component("evaluators", name), table, name)
         if instance is None:
-            raise ValueError("; ".join(faults))
+            connection.send("; ".join(faults))
+            return
         built.append(instance)
-    _work = Work(built, examples, verdicts=verdicts, dump=dump)
+    work = Work(built, examples, verdicts=verdicts, dump=dump)
+    with path.open("rb") as file:
+        while True:
+            task = connection.recv()
+            file.seek(task.offset)
+            limit.calls[0] = 0
+            limit.skipped = task.skipped
+            connection.send(_judge(work, task.first, file.read(task.size)))
 
 
 def _end_with_parent() -> None:
+    """End when the parent does, also while an evaluator holds the interpreter (on Linux)."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _wait_for_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
-
-
-def _judge_block(first: int, block: bytes) -> Judged:
-    assert _work is not None
-    return _judge(_work, first, block)
 
 
 def _judge(work: Work, first: int, block: bytes) -> Judged:

@@ -10,6 +10,7 @@ failures; other rates have the plain difference.
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ from harness.judging.statistics import Paired, mcnemar
 from harness.judging.tally import OUTCOMES, Slice, slices_of, tally
 from harness.records import Completion, Example, Metric, Verdict
 from harness.report.tables import counted, grouped, named, shown, stop_matrix, table, telling
+from harness.text import MOST_OF_A_TEXT, cut, one_line, printable
+from harness.text import markdown as as_markdown
 
 SIDES = ("base [95%]", "tuned [95%]", "change [95%]")
 TEST = ("fixed", "broken", "p (McNemar)")
@@ -207,17 +210,19 @@ def _sides(example: Example, base: Side, tuned: Side) -> list[tuple[str, str]]:
 
 
 def _text(example: Example, base: Side, tuned: Side) -> str:
-    lines = [f"== {example.id}"]
+    lines = [f"== {one_line(example.id)}"]
     for heading, text in _sides(example, base, tuned):
-        lines += [f"{heading}:", textwrap.indent(text, "    ", lambda _: True)]
+        safe = printable(cut(text, MOST_OF_A_TEXT))
+        lines += [f"{one_line(heading)}:", textwrap.indent(safe, "    ", lambda _: True)]
     return "\n".join(lines)
 
 
 def _markdown(example: Example, base: Side, tuned: Side) -> str:
-    lines = [f"### {example.id}"]
+    lines = [f"### {as_markdown(example.id)}"]
     for heading, text in _sides(example, base, tuned):
+        safe = printable(cut(text, MOST_OF_A_TEXT))
         # A fence longer than any in the text keeps a fenced completion inside its block.
-        ticks = max((len(run) for run in text.split() if set(run) == {"`"}), default=0)
+        ticks = max(map(len, re.findall("`+", safe)), default=0)
         fence = "`" * max(4, ticks + 1)
-        lines += ["", f"**{heading}**", "", f"{fence}text", text, fence]
+        lines += ["", f"**{as_markdown(heading)}**", "", f"{fence}text", safe, fence]
     return "\n".join(lines)

@@ -16,19 +16,20 @@ from tabulate import tabulate
 
 from harness.judging.tally import OUTCOMES, Tally
 from harness.records import Metric
-from harness.text import visible
+from harness.text import markdown as as_markdown
+from harness.text import one_line, visible
 
 STOPS = ("stop", "length", "error")
 """The finish reasons in the order of the table; others follow, `unknown` among them."""
 WIDEST = 40
+MOST_OF_A_REASON = 1_000
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
-    """Rows under headers; all cells are text."""
-    style = "github" if markdown else "simple"
-    if markdown:
-        rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+    """Rows under headers; all cells are text, and shown as one line each."""
+    style, shows = ("github", as_markdown) if markdown else ("simple", one_line)
+    cells = [[shows(cell) for cell in row] for row in rows]
+    return tabulate(cells, [*map(shows, headers)], tablefmt=style, disable_numparse=True)
 
 
 def shown(metric: Metric) -> str:
@@ -51,7 +52,7 @@ def counted(metric: Metric) -> str:
 
 def named(value: str) -> str:
     """A slice's value on one line, cut if it is long; a tag may hold any text."""
-    line = " ".join(value.split())
+    line = visible(" ".join(value.split()))
     return line if len(line) <= WIDEST else line[: WIDEST - 3] + "..."
 
 
@@ -83,7 +84,7 @@ def _remarks(tally: Tally) -> str:
     for evaluator, labels in tally.labels.items():
         if labels:
             ranked = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
-            counted = ", ".join(f"{visible(label)} {count}" for label, count in ranked)
+            counted = ", ".join(f"{one_line(label)} {count}" for label, count in ranked)
             lines.append(f"{evaluator} labels: {counted}")
     return "\n".join([*lines, *unscored_lines(tally)])
 
@@ -92,7 +93,7 @@ def unscored_lines(tally: Tally) -> list[str]:
     """For each evaluator with unscored Verdicts: how many, and the reason of the first."""
     return [
         f"{evaluator}: {tally.counts[evaluator]['unscored']} unscored, the first because "
-        f"{visible(' '.join(reason.split()))}"
+        f"{one_line(reason, MOST_OF_A_REASON)}"
         for evaluator, reason in tally.reason.items()
     ]
 

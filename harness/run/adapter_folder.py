@@ -20,6 +20,7 @@ import msgspec
 from harness.config import Config
 from harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, TRAINED_ON, TrainedOn
 from harness.files import atomic_file, file_digest
+from harness.text import one_line
 
 CARD = """---
 library_name: peft
@@ -103,19 +104,19 @@ def _card(
     config: Config, told: TrainedOn, certificate: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> str:
     builtin, local = told.base == BUILTIN_MODEL, Path(told.base).exists()
-    loadable = HUB_ID_OF_BUILTIN if builtin else told.base
+    loadable = HUB_ID_OF_BUILTIN if builtin else one_line(told.base)
     nf4 = told.quantization == "nf4"
     return CARD.format(
         front="" if local else f"base_model: {loadable}\n",
-        name=config.name,
-        base=told.base,
+        name=one_line(config.name),
+        base=one_line(told.base),
         revision=f" at `{told.revision}`" if told.revision else "",
         quantization="NF4, double-quantized" if nf4 else "not quantized",
         precision=told.precision,
         trainer=config.trainer.name,
         steps=facts.get("best_step") or facts.get("steps", "?"),
         tokens=facts.get("train_tokens", "?"),
-        stop_token=certificate.get("stop_token", "?"),
+        stop_token=one_line(str(certificate.get("stop_token", "?"))).replace("`", "'"),
         generator=config.data.generator,
         n_train=config.data.n_train,
         seed=config.seed,

@@ -17,11 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, get_args
 
-from tabulate import tabulate
-
 from harness.contracts import Split
 from harness.judging.tally import TAGS, slices_of
 from harness.records import Example
+from harness.report.tables import table
 
 MEASURED = {
     "schemas": "the keys of the target at every depth, without order, case and separators",
@@ -282,7 +281,7 @@ def stats_markdown(stats: dict[str, Any]) -> str:
 
 
 def _table(headers: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    return table(headers, [[str(cell) for cell in row] for row in rows], markdown=True)
 
 
 def _share(count: int, total: int) -> str:

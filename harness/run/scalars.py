@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.files import atomic_file, digest
 from harness.progress import say
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -50,7 +51,7 @@ class Scalars:
         if self.view is None:
             return
         for name, value in values.items():
-            self.view.add_scalar(name, value, step)
+            self.view.add_scalar(one_line(name), value, step)
         self.view.flush()
 
     def close(self) -> None:
