@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from harness.cli import main
 from harness.config import load_config
 from harness.errors import ConfigError
+from harness.run.folder import manifest_digest
 from harness.run.scalars import Scalars
 from tests.fakes import FAKE_CONFIG
 from tests.test_checkpoints import Training, names, save, start
@@ -242,6 +243,7 @@ def test_what_a_person_put_into_an_unfinished_adapter_stays(
     out = Path(shutil.copytree(half, tmp_path / "out"))
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["stages"]["train"] |= {"begun": True, "files": {}}
+    manifest["sha256"] = manifest_digest(manifest)
     (out / "manifest.json").write_text(json.dumps(manifest))
     for name in ("adapter/README.md", "adapter/notes/a.txt", "checkpoints/step-2/notes.txt"):
         put(out / name)
