@@ -121,6 +121,8 @@ def _library() -> ctypes.CDLL:
     Its name ends with its hash. Raises OSError or subprocess.SubprocessError if it cannot be built
     or loaded.
     """
+    from harness.files import held_folder, sweep
+
     program = compiler()
     if program is None:
         raise OSError("no C compiler")
@@ -129,8 +131,10 @@ def _library() -> ctypes.CDLL:
     for known in sorted(folder.glob(f"{name}-*.so")) if folder else ():
         if (library := _loaded(known)) is not None:
             return library
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        output = Path(temporary) / f"{name}.so"
+    if folder is not None:
+        sweep(folder)
+    with held_folder(folder or Path(tempfile.gettempdir()), name) as temporary:
+        output = temporary / f"{name}.so"
         command = [program, *OPTIONS, "-o", str(output), str(SOURCE), "-lm"]
         subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
         output.chmod(0o700)
