@@ -187,8 +187,8 @@ def test_several_processes_without_semaphores() -> None:
     Path("site/sitecustomize.py").write_text(NO_SEMAPHORES)
     Path("many.jsonl").write_text('{"text": "some text that makes it long enough"}\n' * 80_000)
     command = "FMT eval --completions many.jsonl --processes"
-    refused(shell(f"{command} 2", first=Path("site").resolve()), "/dev/shm", "--processes 1")
-    assert shell(f"{command} 1", first=Path("site").resolve()).returncode == 0
+    for processes in (1, 2):
+        assert shell(f"{command} {processes}", first=Path("site").resolve()).returncode == 0
 
 
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
@@ -300,8 +300,8 @@ def test_compare_shows_and_writes_what_no_encoding_holds(
     Path("fake.toml").write_text(FAKE_CONFIG)
     done = CliRunner(charset=charset).invoke(main, ["compare", "fake.toml", "--out", "r"])
     assert done.exit_code == 0, done.output
-    assert "half \\ud800 " in done.stdout
-    assert "half \\ud800 \u65e5" in Path("r/compare.md").read_text(encoding="utf-8")
+    assert "half <U+D800> " in done.stdout
+    assert "half <U+D800> \u65e5" in Path("r/compare.md").read_text(encoding="utf-8")
 
 
 def test_weights_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -333,6 +333,7 @@ def test_a_manifest_of_another_shape(fakes: list[str]) -> None:
     Path("fake.toml").write_text(FAKE_CONFIG)
     stages = {"data": {"inputs": "one hash, as of an earlier version", "files": {}}}
     Path("r").mkdir()
-    Path("r/manifest.json").write_text(json.dumps({"stages": stages}))
+    held = {"name": "fake", "began": "2026-01-01", "seed": 0, "config_sha256": "", "stages": stages}
+    Path("r/manifest.json").write_text(json.dumps(held))
     done = CliRunner().invoke(main, ["compare", "fake.toml", "--out", "r"])
     assert done.exit_code == 0 and "an earlier version of fmtharness made it" in done.stderr

@@ -112,7 +112,7 @@ def test_there_is_no_circle() -> None:
 def test_the_core_is_small() -> None:
     files = sorted((ROOT / "harness").glob("*.py"))
     assert len(files) <= 20
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in files) <= 3200
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in files) <= 3400
 
 
 def test_no_file_is_long() -> None:

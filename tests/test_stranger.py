@@ -247,7 +247,7 @@ def test_a_new_package_takes_its_name(
 
     site.install(folder)
     gate = site.python("-m", "pytest", "-q", "tests/answers.fmt.toml", cwd=folder)
-    assert "2 passed" in gate.stdout, gate.stdout
+    assert "3 passed" in gate.stdout, gate.stdout
     assert site.fmtharness("check", f"--{what}", name, "city=Oslo").returncode == 0
 
 

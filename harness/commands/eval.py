@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from harness.commands.output import opened_as
 from harness.commands.paths import KEPT, not_read
 from harness.config import QUICK, Config, implied
 from harness.contracts import Evaluator, formats_of, needs_example
@@ -224,7 +225,7 @@ def _written(
     with ExitStack() as stack:
         into = [
             stack.enter_context(stack.enter_context(atomic_file(path)).open("wb")) if path else None
-            for path in (verdicts, dump_jsonl)
+            for path in (each and opened_as(each) for each in (verdicts, dump_jsonl))
         ]
         for part in parts:
             sums.merge(part.tally)

@@ -13,12 +13,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
 from harness.text import Shown, json_line, printable
 
+STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _reserved: list[TextIO] = []
 
 
@@ -37,6 +39,14 @@ def echo(text: str = "", *, err: bool = False, colors: bool = False) -> None:
 def echo_json(document: Any) -> None:
     """Print one JSON document."""
     click.echo(json_line(document), file=stdout())
+
+
+def opened_as(path: Path) -> Path:
+    """The path of a file to write; /dev/stdout is standard output also while that is reserved."""
+    stream = stdout()
+    if stream is None or stream is sys.stdout or str(path) not in STDOUT:
+        return path
+    return Path(f"/dev/fd/{stream.fileno()}")
 
 
 @contextmanager

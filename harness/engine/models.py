@@ -82,6 +82,8 @@ def load_model(
         raise
     except Exception as error:  # a foreign model's files lead the libraries anywhere
         raise unloadable(options, error) from error
+    if getattr(model.config, "attn_logit_softcapping", None):
+        patches.attend_by(model, "eager", "SDPA has no cap, and older versions leave it out")
     if adapter is None:  # one that was trained elsewhere may have weights for all parts
         _keep_text_alone(options.name, model)
     packed = [w for w in model.parameters() if hasattr(w, "quant_state")]
@@ -130,8 +132,6 @@ def _model(source: str, options: ModelOptions, dtype: torch.dtype, device: torch
         unused = [f"^{re.escape(key)}$" for key in found["unexpected_keys"]]
         unused += getattr(model, "_keys_to_ignore_on_load_unexpected", None) or []
         refuse_unfinite(options.name, folder, unused)
-    if getattr(model.config, "attn_logit_softcapping", None):
-        model.set_attn_implementation("eager")  # SDPA has no cap, and older versions leave it out
     if options.quantization != "nf4":
         return model.to(device) if options.quantization == "none" else model
     if not any(hasattr(weight, "quant_state") for weight in model.parameters()):

@@ -79,6 +79,8 @@ class AdapterWeights:
             group.compute_with(copies[0], copies[1:])
             self.leaves += copies
         self.leaves += others
+        self.all_fused = not others
+        """Whether no layer computes by peft's own forward."""
 
     def refresh(self) -> None:
         """Let the model compute with the vector as it is now."""

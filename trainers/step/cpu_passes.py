@@ -33,8 +33,9 @@ class CpuPasses:
     def run(self, batch: Sequence[Encoded], labels: int) -> None:
         """Leave the loss and the gradient of the batch in the accumulator."""
         has_dropout = self._accumulator.has_dropout
-        # With several lanes the order of dropout's draws, and of collectives, would be random.
-        one_lane = has_dropout or self._sharded
+        # With several lanes the order of dropout's draws, and of collectives, would be random; and
+        # where peft puts a sum in a parameter's place, two passes would share its graph.
+        one_lane = has_dropout or self._sharded or not self._accumulator.weights.all_fused
         lanes = 1 if one_lane else lanes_for([len(row.ids) for row in batch], self._max_tokens)
         passes = micro_batches(batch, self._max_tokens // lanes, by_text=True, multiple_of=lanes)
         if self._sharded:
