@@ -167,6 +167,7 @@ def told(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
     return errors[0]
 
 
+@pytest.mark.slow
 def test_replaced_weights_run_again_and_a_model_that_is_gone_does_not(tmp_path: Path) -> None:
     config, out = tiny_config(tmp_path), tmp_path / "out"
     command = ("run", str(config), "--out", str(out), "--set", "train.num_train_epochs=1")
@@ -241,6 +242,7 @@ def test_a_full_disk_while_rows_are_written(tmp_path: Path) -> None:
     assert "the disk is full" in told(done) and "free some space" in told(done)
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_a_checkpoint_is_written(tmp_path: Path) -> None:
     config = tiny_config(tmp_path)
     out = ("--out", str(tmp_path / "out"))

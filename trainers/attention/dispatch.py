@@ -143,6 +143,8 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """query, key, value: (1, heads, tokens, size) -> (1, tokens, heads, size)."""
     attend: Any = decode_attention.attend
+    if kwargs.get("softcap"):
+        raise ValueError("its attention caps the scores")
     if packed is None:
         whole: tuple[torch.Tensor, None] = attend(
             module, query, key, value, attention_mask, **kwargs
