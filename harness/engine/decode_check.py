@@ -104,13 +104,17 @@ def not_finite(model: Any) -> ModelError:
     )
 
 
-def decodes_right(model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> bool:
+def decodes_right(
+    model: Any, prompts: Sequence[Sequence[int]], pad_id: int, *, in_step: bool = False
+) -> bool:
     """Whether left-padded rows with a cache give the logits of single rows without one.
 
-    Says why not. All ranks of a sharded model call this together.
+    Says why not. `in_step`: all ranks call this together, and rank 0 decides.
     """
     if model not in _known:
         reason = _difference(model, prompts, pad_id)
+        if in_step:
+            reason = collectives.broadcast_object(reason)
         if reason:
             say(f"generate: one prompt at a time by the model's own generate(), since {reason}")
         _known[model] = not reason
@@ -131,7 +135,7 @@ def _difference(model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> st
     except Exception as error:  # a foreign model's code may raise anything
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         return f"it does not decode in padded batches: {said}"
-    if collectives.broadcast_object(far) <= 1:
+    if far <= 1:
         return ""
     return f"in padded batches it gives other logits ({far:.0f} times its rounding)"
 

@@ -65,7 +65,9 @@ def generate(
                     in_slots = slots is not None
                 if slots is not None:
                     found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
-                elif decodes_right(model, [prompts[index] for index in waiting], pad_id):
+                elif decodes_right(
+                    model, [prompts[index] for index in waiting], pad_id, in_step=in_step
+                ):
                     batch = {index: budgets[index] for index in waiting[:batch_size]}
                     found = _decode(model, prompts, batch, stop_ids, pad_id, in_step)
                 else:
