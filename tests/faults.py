@@ -114,7 +114,7 @@ def command(name: str, folder: Path) -> list[str]:
             "--adapter",
             f"{out}/adapter",
             "--data",
-            f"{out}/data/eval.jsonl",
+            f"{folder}/eval.jsonl",
             "--json",
         ],
     }[name]
@@ -155,7 +155,7 @@ def met(name: str, folder: Path, known: dict[str, bytes], usual: dict[str, str])
         return Met("as undisturbed") if same else Met("ANOTHER RESULT", out[-2000:] + err[-1000:])
     if name == "gate":
         return Met("one sentence") if code == 1 else Met("WRONG EXIT CODE", out[-2000:])
-    sentences = [line for line in err.splitlines() if line.startswith("error: ")]
+    sentences = [line for line in err.splitlines() if line.lower().startswith("error: ")]
     if code in (2, 3) and (len(sentences) == 1 or code == 3):
         return Met("one sentence")
     return Met("WRONG EXIT CODE" if sentences else "NO SENTENCE", f"{code}\n{(out + err)[-2000:]}")
