@@ -131,3 +131,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is spelled nearly so, if there is one."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its type if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

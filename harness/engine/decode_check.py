@@ -24,6 +24,7 @@ from harness.engine.patching import Patches
 from harness.engine.rounding import Own, apart, measured
 from harness.errors import ModelError
 from harness.progress import say
+from harness.text import first_line
 
 TOKENS = 32
 """Most tokens of a prompt that the check decodes."""
@@ -34,7 +35,7 @@ _known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 class Batch:
-    """Left-padded rows with a DynamicCache; `step` feeds tokens and returns the next logits."""
+    """Left-padded rows with a DynamicCache; `logits` and `feed` take turns."""
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> None:
         device = next(model.parameters()).device
@@ -95,12 +96,12 @@ def check_finite(chosen: torch.Tensor, model: Any) -> None:
         raise not_finite(model)
 
 
-def not_finite(model: Any) -> ModelError:
-    """The error for logits that are NaN or infinite."""
+def not_finite(model: Any, what: str = "logits") -> ModelError:
+    """The error for logits, or other results, that are NaN or infinite."""
     dtype = str(model.dtype).removeprefix("torch.")
     return ModelError(
-        f"model {model.name_or_path!r}: its logits are not finite in {dtype}, so no token can be "
-        f"chosen; set model.precision to 'bf16' or 'fp32'"
+        f"model {model.name_or_path!r}: its {what} are not finite in {dtype}; set model.precision "
+        f"to 'bf16' or 'fp32'"
     )
 
 
@@ -112,7 +113,9 @@ def decodes_right(
     Says why not. `in_step`: all ranks call this together, and rank 0 decides.
     """
     if model not in _known:
-        reason = _difference(model, prompts, pad_id)
+        if not (trial := _trial(prompts)):
+            return True  # too short to tell, so the next prompts are tried
+        reason = _difference(model, trial, pad_id)
         if in_step:
             reason = collectives.broadcast_object(reason)
         if reason:
@@ -121,10 +124,8 @@ def decodes_right(
     return _known[model]
 
 
-def _difference(model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> str:
-    trial = _trial(prompts)
-    if not trial:
-        return ""
+def _difference(model: Any, trial: Sequence[Sequence[int]], pad_id: int) -> str:
+    """Why the trial prompts decode otherwise than they should; empty if they do not."""
     with borrowed(), ready_kernels():
         own = uncached(model, trial)
     try:
@@ -133,8 +134,7 @@ def _difference(model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> st
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a foreign model's code may raise anything
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"it does not decode in padded batches: {said}"
+        return f"it does not decode in padded batches: {first_line(error)}"
     if far <= 1:
         return ""
     return f"in padded batches it gives other logits ({far:.0f} times its rounding)"

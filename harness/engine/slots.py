@@ -27,6 +27,7 @@ from harness.engine.patching import Patches
 from harness.engine.rounding import ROOM, Own, apart
 from harness.progress import say
 from harness.records import FinishReason
+from harness.text import first_line
 
 PREFILLED = 4096
 """Maximum prompt tokens, with padding, of one prefill pass."""
@@ -86,7 +87,7 @@ def slots_for(
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # such as an operation that a graph cannot capture, or the mask
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
     _unfit.add(model)
     say(f"generate: this model decodes without CUDA graphs ({reason})")
     return None

@@ -8,7 +8,6 @@ refuse_changed(run, "train")            UserError if a file of a finished stage 
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from harness.errors import DataError, UserError
 from harness.files import digest, file_digest
 from harness.records import Example, encode
-from harness.run.folder import RunFolder, manifest_digest
+from harness.run.folder import RunFolder, intact_manifest
 from harness.run.sources import known_examples
 
 MANIFEST = "manifest.json"
@@ -32,10 +31,7 @@ class Made:
         self.run = run
         path = run / MANIFEST
         try:
-            manifest = json.loads(path.read_bytes())
-            if manifest.get("sha256", own := manifest_digest(manifest)) != own:
-                raise ValueError("its own hash does not fit")
-            stages = manifest["stages"]
+            stages = intact_manifest(path)["stages"]
             self._inputs = {stage: held["inputs"] for stage, held in stages.items()}
             self._files: dict[str, Any] = {}
             for held in stages.values():

@@ -252,14 +252,20 @@ def manifest_digest(manifest: Mapping[str, Any]) -> str:
     return digest(json.loads(json.dumps(rest)))
 
 
+def intact_manifest(path: Path) -> dict[str, Any]:
+    """A manifest whose own hash fits, if it has one. Raises ValueError or AttributeError else."""
+    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if manifest.get("sha256", own := manifest_digest(manifest)) != own:
+        raise ValueError("its own hash does not fit: it was changed or damaged")
+    return manifest
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
     """A run's manifest; empty if there is no file. Raises UserError for any other file."""
     if not path.is_file():
         return {}
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if manifest.get("sha256", own := manifest_digest(manifest)) != own:
-            raise ValueError("its own hash does not fit: it was changed or damaged")
+        manifest = intact_manifest(path)
         if lacking := [key for key in OF_A_MANIFEST if key not in manifest]:
             raise ValueError(f"it has no {lacking[0]!r}")
         for stage in manifest["stages"].values():

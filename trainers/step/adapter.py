@@ -17,6 +17,7 @@ import torch
 from harness.engine.lora_linear import groups
 from harness.engine.patching import Patches
 from harness.errors import UserError
+from harness.text import first_line
 from trainers.options import LowRankOptions
 from trainers.step.targets import check_targets, excluded
 
@@ -40,10 +41,9 @@ def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
         with quiet_transformers():
             model = get_peft_model(model, config)
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"train: peft puts no adapter on this model ({reason}); name other layers in "
-            f"train.target_modules or train.exclude_modules"
+            f"train: peft puts no adapter on this model ({first_line(error)}); name other layers "
+            f"in train.target_modules or train.exclude_modules"
         ) from error
     patches.replace(model, "config.use_cache", False, "training reads no cache")
     return model

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import cross_entropy
 
+from harness.engine.decode_check import not_finite
 from harness.engine.encoding import Encoded
 from harness.engine.fused_layers import fuse
 from harness.engine.patching import Patches
-from harness.engine.rounding import Own, apart, measured
-from harness.errors import ModelError
+from harness.engine.rounding import apart, measured
 from harness.progress import say
+from harness.text import first_line
 from trainers.attention import dispatch
 from trainers.batch.packed import Packed, pack, shape_of
 from trainers.batch.tree import pack_tree
@@ -71,14 +72,15 @@ def fast_forward(model: Any, rows: Sequence[Encoded], patches: Patches) -> Forwa
     """
     trial = _trial(rows)
     before, reason = len(patches), ""
+    window = dispatch.window(model.config)
+    longest = max(len(row.ids) for row in rows)
     with _drawn(model):
-        own = measured(model, lambda: _own(model, trial))
-        _finite(model, own)
-        window = dispatch.window(model.config)
-        longest = max(len(row.ids) for row in rows)
         if window and longest > window:
+            _check_finite(model, _own(model, trial))
             reason = f"rows have up to {longest} tokens, and its attention a window of {window}"
         else:
+            own = measured(model, lambda: _own(model, trial))
+            _check_finite(model, own.values)
             try:
                 replace_layers(model, patches)
                 packed = _packed(trial, model.device)
@@ -90,8 +92,7 @@ def fast_forward(model: Any, rows: Sequence[Encoded], patches: Patches) -> Forwa
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # a foreign model's code may raise anything
-                said = (str(error).strip() or type(error).__name__).splitlines()[0]
-                reason = f"packed rows fail in it: {said}"
+                reason = f"packed rows fail in it: {first_line(error)}"
             patches.undo(keep=before)
     say(f"train: more slowly, row by row in the model's own forward pass, since {reason}")
     return SINGLE_ROWS
@@ -150,10 +151,6 @@ def _drawn(model: Any) -> Iterator[None]:
         model.train(trained)
 
 
-def _finite(model: Any, own: Own) -> None:
-    if not all(bool(value.isfinite().all()) for value in own.values):
-        dtype = str(model.dtype).removeprefix("torch.")
-        raise ModelError(
-            f"model {model.name_or_path!r}: its logits or gradients are not finite in {dtype}; set "
-            f"model.precision to 'bf16' or 'fp32'"
-        )
+def _check_finite(model: Any, values: Sequence[torch.Tensor]) -> None:
+    if not all(bool(value.isfinite().all()) for value in values):
+        raise not_finite(model, "logits or gradients")

@@ -22,6 +22,7 @@ from harness.engine.cuda_graphs import let_go
 from harness.engine.encoding import Encoded
 from harness.errors import UserError
 from harness.progress import say
+from harness.text import first_line
 from trainers.batch.order import micro_batches
 from trainers.batch.packed import Packed, Shape, buckets, pack, shape_of
 from trainers.options import LowRankOptions
@@ -153,8 +154,7 @@ class GpuPasses:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:  # what cannot be captured fails here
-            why = str(error).strip().splitlines()[0]
-            say(f"train: this model trains without CUDA graphs ({why})")
+            say(f"train: this model trains without CUDA graphs ({first_line(error)})")
             self._graphs, self._go = False, self._run_eagerly
 
     def _shrink(self) -> None:
