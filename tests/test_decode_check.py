@@ -42,6 +42,12 @@ def test_a_model_with_a_state_keeps_it(name: str, capsys: pytest.CaptureFixture[
     assert "one prompt at a time" not in capsys.readouterr().err
 
 
+def test_prompts_too_short_to_tell_say_nothing_of_the_next() -> None:
+    model = build("mamba")
+    texts(model, [[20, 21], [22]])
+    assert texts(model) == alone(model)
+
+
 def test_a_model_that_ignores_padding_decodes_singly(capsys: pytest.CaptureFixture[str]) -> None:
     model = build("llama")
     expected, own = alone(model), model.forward

@@ -56,13 +56,17 @@ def test_rounding_is_told_from_a_part_left_out(dtype: torch.dtype) -> None:
     assert apart(own, [own.values[0][:, :1]]) == torch.inf
 
 
-def test_one_wrong_element_is_seen() -> None:
-    model = build("llama")
+@DTYPES
+def test_one_wrong_element_is_seen(dtype: torch.dtype) -> None:
+    """Where the root mean square of all does not show it."""
+    model = build("llama").to(dtype)
     ids = torch.tensor([list(range(20, 40))])
     own = measured(model, lambda: [model(input_ids=ids).logits])
     found = own.values[0].clone()
-    found[0, 3, 7] += 1e-3 * found.std()
+    found[0, 3, 7] += 3 * own.moves[0][0]
     assert apart(own, [found]) > 1
+    rms = float((found - own.values[0]).square().mean().sqrt())
+    assert rms < own.moves[0][1]
 
 
 @DTYPES
