@@ -193,6 +193,15 @@ def test_a_template_file_that_is_missing_is_named(config: Path) -> None:
     assert "mime.jinja': cannot be read (No such file or directory), did you mean" in done.stderr
 
 
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_template_file_is_named(config: Path, text: str) -> None:
+    path = config.parent / "mine.jinja"
+    path.write_text(text)
+    done = run("train", config, f'model.chat_template="{path}"')
+    assert done.exit_code == 2
+    assert f"model.chat_template = '{path}': it is empty; name a Jinja file" in done.stderr
+
+
 def closing(after: str, between: str = "") -> str:
     """A template that writes `after` behind an assistant's message, and `between` before others."""
     return (

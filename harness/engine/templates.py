@@ -142,7 +142,9 @@ def _own(tokenizer: PreTrainedTokenizerBase) -> str | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        if (text := path.read_text(encoding="utf-8")).strip():
+            return text
+        why = "it is empty"
     except OSError as error:
         why = f"cannot be read ({error.strerror}){near_miss(path, Path.is_file)}"
     except UnicodeDecodeError:
