@@ -43,39 +43,39 @@ def _set(place: str, value: Any) -> None:
 
 
 def _no_kernels() -> None:
-    _set("harness.engine.kernels.choice._compiled", lambda: None)
-    _set("harness.engine.kernels.choice._tried", lambda device, dtype: None)
+    _set("fmtharness.harness.engine.kernels.choice._compiled", lambda: None)
+    _set("fmtharness.harness.engine.kernels.choice._tried", lambda device, dtype: None)
 
 
 def _no_lanes() -> None:
-    _set("trainers.step.cpu_passes.lanes_for", lambda sizes, most: 1)
+    _set("fmtharness.trainers.step.cpu_passes.lanes_for", lambda sizes, most: 1)
 
 
 def _no_tree() -> None:
-    from trainers.batch.tree import pack_tree
+    from fmtharness.trainers.batch.tree import pack_tree
 
     def unshared(rows: Any, *, share: bool = True) -> Any:
         return pack_tree(rows, share=False)
 
-    _set("trainers.step.cpu_passes.pack_tree", unshared)
+    _set("fmtharness.trainers.step.cpu_passes.pack_tree", unshared)
 
 
 def _no_fused_adapter() -> None:
-    _set("harness.engine.fused_layers.group_layers", lambda model, patches: None)
+    _set("fmtharness.harness.engine.fused_layers.group_layers", lambda model, patches: None)
 
 
 def _no_fused_norms() -> None:
-    _set("harness.engine.fused_layers.fuse_norms", lambda model, patches: 0)
+    _set("fmtharness.harness.engine.fused_layers.fuse_norms", lambda model, patches: 0)
 
 
 def _no_fused_mlps() -> None:
-    _set("harness.engine.fused_layers.fuse_mlps", lambda model, dtype, patches: 0)
+    _set("fmtharness.harness.engine.fused_layers.fuse_mlps", lambda model, dtype, patches: 0)
 
 
 def _head_everywhere() -> None:
     import torch
 
-    from trainers.step import forward, loss
+    from fmtharness.trainers.step import forward, loss
 
     def summed(model: Any, packed: Any, logits_bytes: int = 2**29) -> torch.Tensor:
         causal = loss._causal(model)
@@ -91,23 +91,23 @@ def _head_everywhere() -> None:
         made: torch.Tensor = loss._HeadLoss.apply(hidden, head.weight, head.bias, labels, chunk)  # type: ignore[no-untyped-call]
         return made
 
-    _set("trainers.step.forward.FUSED", forward.FUSED._replace(loss=summed))
+    _set("fmtharness.trainers.step.forward.FUSED", forward.FUSED._replace(loss=summed))
 
 
 def _one_row_a_pass() -> None:
     def singly(batch: Any, max_tokens: int, **_: Any) -> list[list[Any]]:
         return [[row] for row in sorted(batch, key=lambda row: -len(row.ids))]
 
-    _set("trainers.step.cpu_passes.micro_batches", singly)
-    _set("trainers.step.gpu_passes.micro_batches", singly)
+    _set("fmtharness.trainers.step.cpu_passes.micro_batches", singly)
+    _set("fmtharness.trainers.step.gpu_passes.micro_batches", singly)
 
 
 def _plain_attention() -> None:
-    _set("trainers.attention.dispatch._is_plain", lambda module, model: False)
+    _set("fmtharness.trainers.attention.dispatch._is_plain", lambda module, model: False)
 
 
 def _no_flash() -> None:
-    _set("trainers.attention.dispatch.has_flash", lambda projected, heads: False)
+    _set("fmtharness.trainers.attention.dispatch.has_flash", lambda projected, heads: False)
 
 
 def _nothing() -> None:

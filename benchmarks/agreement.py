@@ -25,18 +25,18 @@ import click
 import torch
 from tabulate import tabulate
 
-from harness.backends.transformers import complete_with
-from harness.config import Config, load_config
-from harness.contracts import Loaded
-from harness.engine.encoding import Encoded, encode_example, stop_token
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.engine.quiet import quiet_transformers
-from harness.judging.tally import tally
-from harness.judging.verdicts import judge
-from harness.records import Example, Metric
-from harness.run.training import Training
-from trainers.batch.order import Order
+from fmtharness.harness.backends.transformers import complete_with
+from fmtharness.harness.config import Config, load_config
+from fmtharness.harness.contracts import Loaded
+from fmtharness.harness.engine.encoding import Encoded, encode_example, stop_token
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.quiet import quiet_transformers
+from fmtharness.harness.judging.tally import tally
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.records import Example, Metric
+from fmtharness.harness.run.training import Training
+from fmtharness.trainers.batch.order import Order
 
 Side = Callable[[Config, Sequence[Example], Order, int, Path], tuple[list[float], Path]]
 """Trains so many steps in a folder; returns the loss of each and the adapter."""

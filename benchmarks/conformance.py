@@ -21,8 +21,8 @@ from typing import Literal
 
 import msgspec
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.objects import find_objects
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.objects import find_objects
 
 JUDGE = JsonFormat(root="any")
 OWN_LABELS = {"duplicate_key"}

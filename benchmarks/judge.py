@@ -29,9 +29,9 @@ from random import Random
 import msgspec
 from completions import WORDS, value
 
-from harness.judging.verdicts import judge
-from harness.options import build
-from harness.records import Completion
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.options import build
+from fmtharness.harness.records import Completion
 
 SIZE = 235
 """Bytes of a passing text; the failing ones are made from these."""
@@ -46,7 +46,7 @@ PEERS = {
     "promptfoo_contains_json": "promptfoo contains-json",
     "deepeval": "deepeval JSON correctness",
 }
-"""The functions of evaluators.json.peers, and what they are checks of."""
+"""The functions of fmtharness.evaluators.json.peers, and what they are checks of."""
 
 UNITS = (
     *(
@@ -159,7 +159,7 @@ def contestants() -> tuple[dict[str, Check], list[str]]:
     except ModuleNotFoundError:
         notes.append("orjson is not installed: pip install '.[bench]'")
     try:
-        peers = importlib.import_module("evaluators.json.peers")
+        peers = importlib.import_module("fmtharness.evaluators.json.peers")
         found |= {title: _by_peer(getattr(peers, name)) for name, title in PEERS.items()}
     except (ModuleNotFoundError, AttributeError) as error:
         notes.append(f"the checks of peers are left out ({error})")

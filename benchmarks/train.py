@@ -151,10 +151,10 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     import torch
     import transformers
 
-    from harness.config import load_config
-    from harness.engine.encoding import encode_example, stop_token
-    from harness.engine.gguf import resolve
-    from trainers.batch.order import Order
+    from fmtharness.harness.config import load_config
+    from fmtharness.harness.engine.encoding import encode_example, stop_token
+    from fmtharness.harness.engine.gguf import resolve
+    from fmtharness.trainers.batch.order import Order
 
     config = load_config(chosen.config)
     model = resolve(chosen.model or config.model.name)
@@ -247,7 +247,7 @@ def _result(spec: dict[str, Any], process: subprocess.Popen[str], said: Path) ->
 
 def _import_all(side: str) -> None:
     """What takes seconds and is no part of a training."""
-    names = ["accelerate", "peft", "transformers", "harness.run.training"]
+    names = ["accelerate", "peft", "transformers", "fmtharness.harness.run.training"]
     if importlib.util.find_spec("bitsandbytes"):  # LoRA on unquantized weights needs none
         names.append("bitsandbytes")
     for name in [*names, "datasets", "trl.trainer.sft_trainer"] if side == "trl" else names:
@@ -266,15 +266,15 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
     """Three steps on one row of 512 tokens, all but the first of them labels."""
     import torch
 
-    from harness.contracts import ModelOptions
-    from harness.engine.encoding import Encoded
-    from harness.engine.models import load_model, memory_peaks
-    from harness.engine.patching import Patches
-    from trainers.lora import QLora
-    from trainers.step.adapter import AdapterWeights, adapted
-    from trainers.step.forward import replace_layers
-    from trainers.step.passes import Passes
-    from trainers.step.update import Update
+    from fmtharness.harness.contracts import ModelOptions
+    from fmtharness.harness.engine.encoding import Encoded
+    from fmtharness.harness.engine.models import load_model, memory_peaks
+    from fmtharness.harness.engine.patching import Patches
+    from fmtharness.trainers.lora import QLora
+    from fmtharness.trainers.step.adapter import AdapterWeights, adapted
+    from fmtharness.trainers.step.forward import replace_layers
+    from fmtharness.trainers.step.passes import Passes
+    from fmtharness.trainers.step.update import Update
 
     options = QLora(gradient_checkpointing="always")
     model = ModelOptions(name=spec["model"], quantization="nf4", dequantize="never")
@@ -296,10 +296,10 @@ def _peak(spec: dict[str, Any]) -> dict[str, Any]:
 def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     from random import Random
 
-    from harness.backends.transformers import complete_with
-    from harness.config import load_config
-    from harness.engine.models import memory_peaks
-    from harness.run.training import Training
+    from fmtharness.harness.backends.transformers import complete_with
+    from fmtharness.harness.config import load_config
+    from fmtharness.harness.engine.models import memory_peaks
+    from fmtharness.harness.run.training import Training
 
     if "without" in spec:
         import ablation
@@ -361,9 +361,9 @@ def _trl(spec: dict[str, Any]) -> dict[str, Any]:
     from peft import LoraConfig, get_peft_model
     from trl import SFTConfig, SFTTrainer
 
-    from harness.contracts import bytes_of
-    from harness.engine.models import memory_peaks
-    from harness.engine.torch_private import cpu_has_bf16
+    from fmtharness.harness.contracts import bytes_of
+    from fmtharness.harness.engine.models import memory_peaks
+    from fmtharness.harness.engine.torch_private import cpu_has_bf16
 
     on_gpu = torch.cuda.is_available()
     if spec["limit"] and on_gpu:

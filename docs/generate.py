@@ -24,14 +24,14 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.labels import LABELS
-from harness import config, contracts, hookspecs
-from harness.cli import main as fmtharness
-from harness.contracts import Format, rates_of
-from harness.formats import for_value, labels_of
-from harness.plugins import KINDS, Kind, Registered, load
-from harness.testing import plain_values
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.labels import LABELS
+from fmtharness.harness import config, contracts, hookspecs
+from fmtharness.harness.cli import main as fmtharness
+from fmtharness.harness.contracts import Format, rates_of
+from fmtharness.harness.formats import for_value, labels_of
+from fmtharness.harness.plugins import KINDS, Kind, Registered, load
+from fmtharness.harness.testing import plain_values
 
 FOLDER = Path(__file__).parent
 WIDTH = 88
@@ -223,8 +223,9 @@ def plugins_page() -> str:
         "## Hooks",
         table(("hook", "returns", "a component is"), [hook(kind) for kind in KINDS]),
         "## Contracts",
-        "Protocols from `harness.contracts`: a component needs the members below and inherits only "
-        "`Options`, which makes its fields its TOML keys. Records are in `harness.records`.",
+        "Protocols from `fmtharness.harness.contracts`: a component needs the members below and "
+        "inherits only `Options`, which makes its fields its TOML keys. Records are in "
+        "`fmtharness.harness.records`.",
     ]
     for kind in KINDS:
         parts += [block(inspect.getsource(contract(kind)).rstrip(), "python")]

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluators.json.array import JsonArrayFormat
-from evaluators.json.extras import Extras
-from evaluators.json.format import JsonFormat
-from evaluators.json.leniency import JsonLeniency
-from evaluators.json.lines import JsonlFormat
-from evaluators.json.objects import DuplicateJsonObjects
-from evaluators.json.schema import JsonSchema
-from evaluators.json.tool_call import ToolCallFormat
-from evaluators.regex.format import RegexFormat
-from evaluators.tables.csv import CsvFormat
-from evaluators.tables.markdown import MarkdownTableFormat
-from evaluators.toml.format import TomlFormat
-from evaluators.xml.format import XmlFormat
-from evaluators.yaml.format import YamlFormat
-from harness import hookimpl
-from harness.contracts import Evaluator, Format
+from fmtharness.evaluators.json.array import JsonArrayFormat
+from fmtharness.evaluators.json.extras import Extras
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.leniency import JsonLeniency
+from fmtharness.evaluators.json.lines import JsonlFormat
+from fmtharness.evaluators.json.objects import DuplicateJsonObjects
+from fmtharness.evaluators.json.schema import JsonSchema
+from fmtharness.evaluators.json.tool_call import ToolCallFormat
+from fmtharness.evaluators.regex.format import RegexFormat
+from fmtharness.evaluators.tables.csv import CsvFormat
+from fmtharness.evaluators.tables.markdown import MarkdownTableFormat
+from fmtharness.evaluators.toml.format import TomlFormat
+from fmtharness.evaluators.xml.format import XmlFormat
+from fmtharness.evaluators.yaml.format import YamlFormat
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Evaluator, Format
 
 
 @hookimpl

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.contracts import Format
-from harness.matching import same_value
+from fmtharness.harness.contracts import Format
+from fmtharness.harness.matching import same_value
 
 
 def dumped(value: Any) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from generators.tasks import Tasks
-from harness import hookimpl
-from harness.contracts import Generator
+from fmtharness.generators.tasks import Tasks
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Generator
 
 
 @hookimpl

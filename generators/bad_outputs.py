@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from generators.context import Context, Draft, Wording
-from generators.values import surface
-from harness.contracts import Format
+from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.values import surface
+from fmtharness.harness.contracts import Format
 
 ALONE: Wording = {
     "train": (

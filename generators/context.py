@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
-from generators.dice import Dice
-from generators.schemas import STYLES, Schema, draw_schema, styled
-from generators.values import Scalar, draw, surface
-from harness.contracts import Format, Shape, Split
-from harness.errors import PluginError
-from harness.formats import for_value, title
-from harness.matching import same_value
-from harness.records import Message
+from fmtharness.generators.dice import Dice
+from fmtharness.generators.schemas import STYLES, Schema, draw_schema, styled
+from fmtharness.generators.values import Scalar, draw, surface
+from fmtharness.harness.contracts import Format, Shape, Split
+from fmtharness.harness.errors import PluginError
+from fmtharness.harness.formats import for_value, title
+from fmtharness.harness.matching import same_value
+from fmtharness.harness.records import Message
 
 Strictness = Literal["easy", "medium", "hard"]
 Wording = Mapping[Split, tuple[str, ...]]

@@ -4,7 +4,7 @@
 
 Words, numbers, codes, dates and schemas are all divided this way: half of them go to train, a sixth
 to dev and a third to eval. Wordings are divided by hand: each has a list for each split.
-`harness.run.data_stats` measures the result.
+`fmtharness.harness.run.data_stats` measures the result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import TypeVar, get_args
 
-from harness.contracts import Split
+from fmtharness.harness.contracts import Split
 
 T = TypeVar("T")
 BySplit = Mapping[Split, tuple[str, ...]]

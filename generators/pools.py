@@ -8,7 +8,7 @@ name that eval can make.
 
 from __future__ import annotations
 
-from generators.ownership import divide
+from fmtharness.generators.ownership import divide
 
 FIRST = divide("""
     Ada Adrián Agnes Aiko Aisha Alba Alexei Amara Amir Anders Andrea Anika Anton Arjun Astrid

@@ -10,9 +10,9 @@ the same for all splits.
 
 from __future__ import annotations
 
-from generators.context import Context, Draft, Strictness, Wording
-from harness.contracts import Format
-from harness.formats import with_article
+from fmtharness.generators.context import Context, Draft, Strictness, Wording
+from fmtharness.harness.contracts import Format
+from fmtharness.harness.formats import with_article
 
 DEMANDS: dict[Strictness, Wording] = {
     "easy": {

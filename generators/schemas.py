@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from generators.dice import Dice
-from generators.ownership import owner
-from harness.contracts import Split
+from fmtharness.generators.dice import Dice
+from fmtharness.generators.ownership import owner
+from fmtharness.harness.contracts import Split
 
 DOMAINS: dict[str, dict[str, str]] = {
     "order": {

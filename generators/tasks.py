@@ -15,18 +15,18 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from generators.bad_outputs import break_answer
-from generators.context import Abilities, Context, Strictness, abilities
-from generators.dice import Dice
-from generators.families import FAMILIES
-from generators.requests import demand, last_word
-from generators.temptations import tempt
-from harness.contracts import Format, Options, Split
-from harness.errors import PluginError, UserError
-from harness.formats import DEFAULT_FORMAT, for_value, options_of
-from harness.options import build, parse_spec
-from harness.records import Example
-from harness.text import did_you_mean
+from fmtharness.generators.bad_outputs import break_answer
+from fmtharness.generators.context import Abilities, Context, Strictness, abilities
+from fmtharness.generators.dice import Dice
+from fmtharness.generators.families import FAMILIES
+from fmtharness.generators.requests import demand, last_word
+from fmtharness.generators.temptations import tempt
+from fmtharness.harness.contracts import Format, Options, Split
+from fmtharness.harness.errors import PluginError, UserError
+from fmtharness.harness.formats import DEFAULT_FORMAT, for_value, options_of
+from fmtharness.harness.options import build, parse_spec
+from fmtharness.harness.records import Example
+from fmtharness.harness.text import did_you_mean
 
 Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]

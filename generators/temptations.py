@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from generators.context import Context, Draft, Wording, lines
-from generators.values import surface
-from harness.records import Message
+from fmtharness.generators.context import Context, Draft, Wording, lines
+from fmtharness.generators.values import surface
+from fmtharness.harness.records import Message
 
 Temptation = Callable[[Context, Draft], None]
 

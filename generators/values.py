@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from generators import pools
-from generators.dice import Dice
-from generators.ownership import BySplit, owned
-from harness.contracts import Split
+from fmtharness.generators import pools
+from fmtharness.generators.dice import Dice
+from fmtharness.generators.ownership import BySplit, owned
+from fmtharness.harness.contracts import Split
 
 Scalar: TypeAlias = str | int | float | bool | None
 Draw = Callable[[Split, Dice], Scalar]

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from harness.commands.group import Commands
-from harness.commands.output import echo, echo_json, stdout
-from harness.errors import UserError
-from harness.requirements import needs, needs_for_run, needs_model_for_run
+from fmtharness.harness.commands.group import Commands
+from fmtharness.harness.commands.output import echo, echo_json, stdout
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.requirements import needs, needs_for_run, needs_model_for_run
 
 if TYPE_CHECKING:
-    from harness.config import Config
-    from harness.judging.tally import Tally
-    from harness.run.folder import RunFolder
+    from fmtharness.harness.config import Config
+    from fmtharness.harness.judging.tally import Tally
+    from fmtharness.harness.run.folder import RunFolder
 
 # torch's threads wait for each other by spinning, which starves them if other processes need the
 # cores: beside two busy ones on two cores, training ran at 143 tokens/s with this and 98 without.
@@ -86,10 +86,10 @@ def _opened(
     has begun is opened without the libraries, and one that has trained without the model, since a
     finished run needs neither.
     """
-    from harness.commands import paths
-    from harness.files import on_disk
-    from harness.judging import limit
-    from harness.run.folder import RunFolder
+    from fmtharness.harness.commands import paths
+    from fmtharness.harness.files import on_disk
+    from fmtharness.harness.judging import limit
+    from fmtharness.harness.run.folder import RunFolder
 
     where, resolved = _resolved(config, overrides, out)
     limit.limit(resolved.eval.timeout_s)
@@ -110,9 +110,9 @@ def _opened(
 def _resolved(
     config: Path | None, overrides: tuple[str, ...], out: Path | None
 ) -> tuple[Path, Config]:
-    from harness.config import load_config
-    from harness.progress import say
-    from harness.run.folder import default_folder
+    from fmtharness.harness.config import load_config
+    from fmtharness.harness.progress import say
+    from fmtharness.harness.run.folder import default_folder
 
     resolved: Config = load_config(config, overrides=overrides, name=out.name if out else None)
     where = out or default_folder(resolved)
@@ -125,8 +125,8 @@ def _resolved(
 
 def _followed(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> bool:
     """Whether another process leads; this one has then taken part in its training."""
-    from harness import processes
-    from harness.run import stages
+    from fmtharness.harness import processes
+    from fmtharness.harness.run import stages
 
     if processes.leads():
         return False
@@ -141,9 +141,9 @@ def generate(
     config: Path | None, overrides: tuple[str, ...], out: Path | None, to: Path | None
 ) -> None:
     """Write train, dev and eval Examples, and the statistics that prove their separation."""
-    from harness.commands import generate as generating
-    from harness.config import load_config
-    from harness.run import stages
+    from fmtharness.harness.commands import generate as generating
+    from fmtharness.harness.config import load_config
+    from fmtharness.harness.run import stages
 
     if to is not None and out is not None:
         raise UserError("--to and --out exclude each other: data alone, or a run's folder")
@@ -160,7 +160,7 @@ def generate(
 @run_options
 def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
     """Fine-tune on the train Examples; resumes from the last checkpoint."""
-    from harness.run import stages
+    from fmtharness.harness.run import stages
 
     if _followed(config, overrides, out):
         return
@@ -187,8 +187,8 @@ def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> 
 @click.pass_context
 def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any) -> None:
     """Judge a model on Examples, or completions that exist already."""
-    from harness.commands.eval import evaluate as judge_all
-    from harness.report.tables import metrics_json, metrics_table
+    from fmtharness.harness.commands.eval import evaluate as judge_all
+    from fmtharness.harness.report.tables import metrics_json, metrics_table
 
     _one_model(options["model"], options["overrides"])
     made_with, tally = judge_all(**options)
@@ -207,8 +207,8 @@ def run(
     ctx: click.Context, config: Path | None, overrides: tuple[str, ...], out: Path | None
 ) -> None:
     """The whole job: data, the untuned model judged, training, the tuned model judged."""
-    from harness.report.comparison import formats_side_by_side, rates_side_by_side
-    from harness.run import stages
+    from fmtharness.harness.report.comparison import formats_side_by_side, rates_side_by_side
+    from fmtharness.harness.run import stages
 
     if _followed(config, overrides, out):
         return
@@ -253,7 +253,7 @@ def check(
     the default. Without --evaluator or --format, json_strict judges. Exits with 1 if a text
     fails.
     """
-    from harness.commands import check as checking
+    from fmtharness.harness.commands import check as checking
 
     judges = checking.evaluators(evaluators, formats)
     stdin = sys.stdin.buffer if sys.stdin else None
@@ -286,8 +286,8 @@ def compare(
     Stages of the run that are missing are run first, but a finished training is never replaced.
     Without CONFIG, --out is the folder of a run that has begun.
     """
-    from harness.commands import compare as comparing
-    from harness.commands.paths import has_begun
+    from fmtharness.harness.commands import compare as comparing
+    from fmtharness.harness.commands.paths import has_begun
 
     if config is None and out is not None:
         has_begun(out)
@@ -302,7 +302,7 @@ def compare(
 
 
 def _tell_unscored(tallies: Mapping[str, Tally]) -> None:
-    from harness.report.tables import unscored_lines
+    from fmtharness.harness.report.tables import unscored_lines
 
     for arm, tally in tallies.items():
         for line in unscored_lines(tally):
@@ -320,7 +320,7 @@ def _tell_unscored(tallies: Mapping[str, Tally]) -> None:
 @click.option("--out-png", type=file, help="[default: curves.png beside the logs' folder]")
 def plot(logdir: Path, out_png: Path | None) -> None:
     """Draw a run's scalars from its TensorBoard logs."""
-    from harness.commands import plot as plotting
+    from fmtharness.harness.commands import plot as plotting
 
     needs("plot", "matplotlib", "tensorboard")
     target, count = plotting.plot(logdir, out_png)
@@ -331,8 +331,8 @@ def plot(logdir: Path, out_png: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def plugins(as_json: bool) -> None:
     """List every component: kind, name, distribution, one line."""
-    from harness.plugins import registry
-    from harness.report.tables import table
+    from fmtharness.harness.plugins import registry
+    from fmtharness.harness.report.tables import table
 
     found = [
         (each.kind.removesuffix("s"), each.name, each.distribution, each.summary)
@@ -352,7 +352,7 @@ def plugins(as_json: bool) -> None:
 @click.option("--to", type=folder, help="Its folder.  [default: fmtharness-NAME]")
 def new(what: Literal["format", "evaluator"], name: str, to: Path | None) -> None:
     """Write a plugin of your own: a package with a format or an evaluator, and its tests."""
-    from harness.commands.new import write
+    from fmtharness.harness.commands.new import write
 
     written = write(what, name, to)
     for path in written:
@@ -367,16 +367,12 @@ def new(what: Literal["format", "evaluator"], name: str, to: Path | None) -> Non
 @main.command()
 def models() -> None:
     """Show the built-in model and the converted models in the cache."""
-    from harness.contracts import BUILTIN_MODEL
-    from harness.engine.gguf import BUILTIN_PACKAGE, cached_models
-    from harness.files import cache_folder
-    from harness.report.tables import table
+    from fmtharness.harness.contracts import BUILTIN_MODEL
+    from fmtharness.harness.engine.gguf import BUILTIN_PACKAGE, cached_models
+    from fmtharness.harness.files import cache_folder
+    from fmtharness.harness.report.tables import table
 
     rows = [[path.name, str(path)] for path in cached_models()]
     echo(f"built-in: {BUILTIN_MODEL} (Apache-2.0, from the package {BUILTIN_PACKAGE})")
     echo(f"cache: {cache_folder()}")
     echo(table(("converted", "folder"), rows) if rows else "nothing converted yet")
-
-
-if __name__ == "__main__":
-    main()

@@ -20,8 +20,8 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, Field, field_validator
 
-from harness import plugins
-from harness.contracts import (
+from fmtharness.harness import plugins
+from fmtharness.harness.contracts import (
     Backend,
     Evaluator,
     Generator,
@@ -30,12 +30,12 @@ from harness.contracts import (
     Trainer,
     formats_of,
 )
-from harness.errors import ConfigError, UserError
-from harness.files import shipped
-from harness.formats import also_judged_by
-from harness.options import check, parse_spec, parse_value, why_not
-from harness.plugins import GROUP, Kind, component
-from harness.text import did_you_mean
+from fmtharness.harness.errors import ConfigError, UserError
+from fmtharness.harness.files import shipped
+from fmtharness.harness.formats import also_judged_by
+from fmtharness.harness.options import check, parse_spec, parse_value, why_not
+from fmtharness.harness.plugins import GROUP, Kind, component
+from fmtharness.harness.text import did_you_mean
 
 OUTPUTS = Path("outputs")
 QUICK = "configs/quick.toml"

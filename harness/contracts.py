@@ -24,8 +24,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import msgspec
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from harness.errors import ModelError
-from harness.records import Completion, Example, Metric, Problem, Verdict
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.records import Completion, Example, Metric, Problem, Verdict
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
 HUB_ID_OF_BUILTIN = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -188,8 +188,8 @@ class Format(Protocol):
     """An output format: how to ask for it, render it, parse it strictly, and break it.
 
     `parse(render(value))` is the value, and `render` raises ValueError for a value that does not
-    survive this round trip; `harness.testing.check_format` tests this and more. Optional members of
-    the class:
+    survive this round trip; `fmtharness.harness.testing.check_format` tests this and more. Optional
+    members of the class:
 
         title: ClassVar[str]                 what people call it, with its article if it has one
                                              ("JSON Lines", "a table"); else made from its name

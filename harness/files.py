@@ -26,8 +26,8 @@ from typing import Any
 if sys.platform != "win32":
     import fcntl
 
-from harness.errors import UserError
-from harness.text import nearest
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.text import nearest
 
 LARGE = 8 * 2**20
 """Bytes over which `quick_digest` remembers a file's hash."""
@@ -40,7 +40,7 @@ _SAYS_FULL = re.compile(rf"os error ({'|'.join(map(str, _FULL))})\b")
 _LEFT = re.compile(r"\..+\.(\d+|[a-z0-9_]{8})\.tmp|\.(step-\d+|adapter|state\.json)\.tmp")
 """How temporary files and folders are called: after what they become, and mostly by whom."""
 _PACKED = Path(__file__).parent / "shipped"
-_CHECKOUT = Path(__file__).parents[1]
+_CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def shipped(name: str) -> Path:

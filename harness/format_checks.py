@@ -1,4 +1,4 @@
-"""The checks of `harness.testing.check_format`, one function per promise of a Format.
+"""The checks of `fmtharness.harness.testing.check_format`, one function per promise of a Format.
 
     PROMISES   round_trip, corruptions, surroundings, any_text, linear: (Format, examples) -> None
 
@@ -20,10 +20,10 @@ from typing import Any, Final
 from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
 
-from harness.contracts import Format, Parsed
-from harness.formats import for_value, labels_of
-from harness.matching import same_value
-from harness.sample_values import UNITS, mutated, plain_values, values, wide
+from fmtharness.harness.contracts import Format, Parsed
+from fmtharness.harness.formats import for_value, labels_of
+from fmtharness.harness.matching import same_value
+from fmtharness.harness.sample_values import UNITS, mutated, plain_values, values, wide
 
 BEFORE: Final = (
     *("Sure! Here it is:\n", "Here is the answer:\n\n", "I can do that for you.\n"),

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from harness.contracts import Format, Rate
-from harness.matching import correct, leaves
-from harness.records import Completion, Example, Problem, Verdict
+from fmtharness.harness.contracts import Format, Rate
+from fmtharness.harness.matching import correct, leaves
+from fmtharness.harness.records import Completion, Example, Problem, Verdict
 
 DEFAULT_FORMAT = "json"
 """The default format to ask for and to check a text against."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pluggy
 
-from harness.contracts import Backend, Evaluator, Format, Generator, Trainer
+from fmtharness.harness.contracts import Backend, Evaluator, Format, Generator, Trainer
 
 hookspec = pluggy.HookspecMarker("fmtharness")
 

@@ -18,9 +18,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import ConfigError
-from harness.plugins import Kind, component
-from harness.text import did_you_mean
+from fmtharness.harness.errors import ConfigError
+from fmtharness.harness.plugins import Kind, component
+from fmtharness.harness.text import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 SHOWN = 200

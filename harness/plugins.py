@@ -1,6 +1,6 @@
 """Finds components: built-ins by an explicit tuple, third-party ones by the entry-point group.
 
-component("evaluators", "json_strict")  -> the class, which harness.options.build() instantiates
+component("evaluators", "json_strict")  -> the class, which options.build() instantiates
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ import msgspec
 import pluggy
 from pydantic import BaseModel
 
-from harness import contracts, hookspecs
-from harness.errors import PluginError, UserError
-from harness.formats import match_evaluator, strict_evaluator
-from harness.text import did_you_mean
+from fmtharness.harness import contracts, hookspecs
+from fmtharness.harness.errors import PluginError, UserError
+from fmtharness.harness.formats import match_evaluator, strict_evaluator
+from fmtharness.harness.text import did_you_mean
 
 Kind = Literal["formats", "generators", "evaluators", "trainers", "backends"]
 KINDS: tuple[Kind, ...] = ("formats", "generators", "evaluators", "trainers", "backends")
 GROUP = "fmtharness"
-DEFAULT_PLUGINS = ("evaluators", "generators", "trainers", "harness.backends")
+DEFAULT_PLUGINS = (
+    "fmtharness.evaluators",
+    "fmtharness.generators",
+    "fmtharness.trainers",
+    "fmtharness.harness.backends",
+)
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -92,8 +97,8 @@ def _register(manager: pluggy.PluginManager, module: Any, name: str, distributio
     ]
     if unmarked:
         raise PluginError(
-            f"{where}: {', '.join(unmarked)} lacks the decorator harness.hookimpl, without which "
-            f"no hook is found"
+            f"{where}: {', '.join(unmarked)} lacks the decorator fmtharness.harness.hookimpl, "
+            f"without which no hook is found"
         )
     if not manager.get_hookcallers(module):
         raise PluginError(f"{where} has no hook; the hooks are {hooks}")
@@ -166,7 +171,7 @@ def _fault(kind: Kind, component: Any) -> str | None:
     if not isinstance(component, type):
         return "is no class"
     if not issubclass(component, BaseModel):
-        return "is no options model; derive it from harness.contracts.Options"
+        return "is no options model; derive it from fmtharness.harness.contracts.Options"
     contract = _CONTRACTS[kind]
     methods = [name for name, value in vars(contract).items() if callable(value) and name[0] != "_"]
     members = (*inspect.get_annotations(contract), *methods)

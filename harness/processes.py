@@ -1,7 +1,7 @@
 """The processes of one run, as started by `accelerate launch` or torchrun; otherwise only one.
 
     fmtharness train configs/hard.toml                                    rank 0 of 1
-    accelerate launch --num_processes 2 -m harness.cli train ...          ranks 0 and 1 of 2
+    accelerate launch --num_processes 2 -m fmtharness train ...          ranks 0 and 1 of 2
 
 Rank 0 leads: it alone reads and writes the run's folder. The others wait for it, take part in the
 training, and exit.

@@ -19,8 +19,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from harness import processes
-from harness.text import one_line, printable
+from fmtharness.harness import processes
+from fmtharness.harness.text import one_line, printable
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines if no terminal is attached."""

@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from harness.errors import DataError
-from harness.files import atomic_file, near_miss
+from fmtharness.harness.errors import DataError
+from fmtharness.harness.files import atomic_file, near_miss
 
 type_record = TypeVar("type_record")
 FinishReason = Literal["stop", "length", "error"]

@@ -14,13 +14,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import ModelError, UserError
-from harness.files import is_gguf, near_miss
-from harness.text import did_you_mean
+from fmtharness.harness.errors import ModelError, UserError
+from fmtharness.harness.files import is_gguf, near_miss
+from fmtharness.harness.text import did_you_mean
 
 if TYPE_CHECKING:
-    from harness.config import Config
-    from harness.contracts import Backend
+    from fmtharness.harness.config import Config
+    from fmtharness.harness.contracts import Backend
 
 TRAIN = frozenset(
     {
@@ -76,7 +76,9 @@ def needs_for_backend(backend: Backend, model: str, adapter: Path | None) -> Non
 
 def needs_model(name: str) -> None:
     """Raise ModelError for what is neither a model on disk nor could be a hub id."""
-    from harness.contracts import BUILTIN_MODEL  # its imports would slow fmtharness --help down
+    from fmtharness.harness.contracts import (
+        BUILTIN_MODEL,  # its imports would slow fmtharness --help down
+    )
 
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves ~nobody as it is
     if name == BUILTIN_MODEL:
@@ -133,7 +135,8 @@ def explained(command: str | None, error: ModuleNotFoundError) -> str:
 def loads_models(component: object) -> bool:
     """Whether it is a built-in trainer or backend, which load local models."""
     module = type(component).__module__
-    return module.partition(".")[0] == "trainers" or module == "harness.backends.transformers"
+    trains = module.split(".")[:2] == ["fmtharness", "trainers"]
+    return trains or module == "fmtharness.harness.backends.transformers"
 
 
 def _is_model(folder: Path) -> bool:

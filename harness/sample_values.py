@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from harness.contracts import Format, Shape
-from harness.formats import for_value
-from harness.matching import same_value
+from fmtharness.harness.contracts import Format, Shape
+from fmtharness.harness.formats import for_value
+from fmtharness.harness.matching import same_value
 
 WORDS: Final = (
     *("x", "Oslo", "Ada Lopez", "no", "Null", "true", "3", "2024-05-01", "12:30", "A-2031"),

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Final, NamedTuple
 
-from harness.contracts import Corruption, Parsed
-from harness.records import Problem
+from fmtharness.harness.contracts import Corruption, Parsed
+from fmtharness.harness.records import Problem
 
 LABELS: Final[Mapping[str, str]] = {
     "empty": "there is no text, or nothing but whitespace",

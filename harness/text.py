@@ -23,7 +23,7 @@ _SHAPER: Final = re.compile("[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000
 
 
 _COLOR: Final = re.compile(r"(\x1b\[(?:1;31|1;34|32|33|0)m)")
-"""The colors of harness.report.diagnostics."""
+"""The colors of fmtharness.harness.report.diagnostics."""
 
 # CI services read these as commands: `::error::` at a line's start, `##vso[` and `##[` anywhere.
 _COMMAND: Final = re.compile(r"^(?P<indent> *):(?=:)|#(?=#\w*\[)", re.MULTILINE)

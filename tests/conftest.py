@@ -14,7 +14,7 @@ from functools import wraps
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
-import harness.cli  # noqa: F401 - sets how torch waits, before any test imports torch
+import fmtharness.harness.cli  # noqa: F401 - sets how torch waits, before any test imports torch
 from tests.fakes import distributions, fakes
 
 settings.register_profile("steady", deadline=None, derandomize=True)

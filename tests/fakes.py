@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness import plugins
-from harness.contracts import ModelOptions, Options, TrainingRun
-from harness.plugins import Kind, Registered
-from harness.records import Completion, Example, Message, Problem, Verdict
+from fmtharness.harness import plugins
+from fmtharness.harness.contracts import ModelOptions, Options, TrainingRun
+from fmtharness.harness.plugins import Kind, Registered
+from fmtharness.harness.records import Completion, Example, Message, Problem, Verdict
 
 ROOT = Path(__file__).parents[1]
 FAKE_CONFIG = """
@@ -186,7 +186,7 @@ def import_path(*folders: Path) -> str:
 def fmtharness(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, with one more folder to import from."""
     return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *arguments],
+        [sys.executable, "-m", "fmtharness", *arguments],
         env=os.environ | {"PYTHONPATH": import_path(path)},
         capture_output=True,
         text=True,

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from click.testing import CliRunner
 
-from harness.cli import main as fmtharness
+from fmtharness.harness.cli import main as fmtharness
 from tests.tiny import tiny_config
 
 SETTINGS = ("train.num_train_epochs=1", "data.n_train=12", "train.n_format_eval_prompts=1")
@@ -180,7 +180,7 @@ def killed(folder: Path, random: Random) -> str:
     """Start the run from some stage anew and kill it after a moment; returns what was done."""
     stage = random.choice(["data", "completions", "verdicts", "adapter", "checkpoints"])
     shutil.rmtree(folder / "run" / stage, ignore_errors=True)
-    arguments = [sys.executable, "-m", "harness.cli", *command("run", folder)]
+    arguments = [sys.executable, "-m", "fmtharness", *command("run", folder)]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(random.uniform(1, 12))
     process.send_signal(signal.SIGKILL)

@@ -30,14 +30,14 @@ except ImportError as missing:
     raise SystemExit(0) from missing
 
 with atheris.instrument_imports(include=["evaluators"]):
-    from evaluators.json.extras import Extras
-    from evaluators.json.format import JsonFormat
-    from evaluators.json.objects import DuplicateJsonObjects
+    from fmtharness.evaluators.json.extras import Extras
+    from fmtharness.evaluators.json.format import JsonFormat
+    from fmtharness.evaluators.json.objects import DuplicateJsonObjects
     from tests.references import check
 
-from harness.contracts import Evaluator
-from harness.formats import match_evaluator
-from harness.records import Completion, Example, Verdict
+from fmtharness.harness.contracts import Evaluator
+from fmtharness.harness.formats import match_evaluator
+from fmtharness.harness.records import Completion, Example, Verdict
 from tests.strategies import ALPHABET, PIECES
 
 FOLDER: Final = Path(__file__).parent.parent / ".fuzz"

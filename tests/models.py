@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.engine.encoding import Encoded
+from fmtharness.harness.engine.encoding import Encoded
 from tests.tiny import CONFIG
 from tests.zoo import ZOO, write
 
@@ -47,10 +47,10 @@ def same_texts(folder: Path) -> int:
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
 
-    from harness.contracts import ModelOptions
-    from harness.engine.generation import generate
-    from harness.engine.models import device_of, load_model
-    from harness.engine.patching import Patches
+    from fmtharness.harness.contracts import ModelOptions
+    from fmtharness.harness.engine.generation import generate
+    from fmtharness.harness.engine.models import device_of, load_model
+    from fmtharness.harness.engine.patching import Patches
 
     greedy: Any = GenerationConfig
     settings = greedy(do_sample=False, max_new_tokens=12, eos_token_id=0, pad_token_id=0)
@@ -87,14 +87,14 @@ def compared_steps(
     from torch.nn.functional import cross_entropy
     from transformers import AutoModelForCausalLM
 
-    from harness.contracts import ModelOptions
-    from harness.engine.models import load_model
-    from harness.engine.patching import Patches
-    from trainers.lora import Lora
-    from trainers.step.adapter import AdapterWeights, adapted
-    from trainers.step.forward import fast_forward
-    from trainers.step.passes import Passes
-    from trainers.step.update import Update
+    from fmtharness.harness.contracts import ModelOptions
+    from fmtharness.harness.engine.models import load_model
+    from fmtharness.harness.engine.patching import Patches
+    from fmtharness.trainers.lora import Lora
+    from fmtharness.trainers.step.adapter import AdapterWeights, adapted
+    from fmtharness.trainers.step.forward import fast_forward
+    from fmtharness.trainers.step.passes import Passes
+    from fmtharness.trainers.step.update import Update
 
     options = Lora(learning_rate=learning_rate, lora_r=4)
     labels = sum(len(row.ids) - row.prompt_length for row in rows)
@@ -167,7 +167,7 @@ def resumes(folder: Path, out: Path) -> bool:
     import torch
     from click.testing import CliRunner
 
-    from harness.cli import main as fmtharness
+    from fmtharness.harness.cli import main as fmtharness
 
     config = out / "tiny.toml"
     config.write_text(CONFIG.format(model=folder))

@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.labels import LABELS, Problems
-from evaluators.json.objects import find_objects
-from evaluators.json.recovery import walk
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.labels import LABELS, Problems
+from fmtharness.evaluators.json.objects import find_objects
+from fmtharness.evaluators.json.recovery import walk
 
 _SPACED: Final = ("members?", "key", "colon", "value", "object-more", "elements?", "array-more")
 _SHORTEST: Final = {

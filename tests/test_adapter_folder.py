@@ -12,13 +12,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from harness.cli import main
-from harness.contracts import BUILTIN_MODEL, TrainedOn, trained_on
-from harness.engine.adapters import differences
-from harness.engine.gguf import BUILTIN_SHA256
-from harness.errors import ConfigError, ModelError
-from harness.files import quick_digest
-from harness.run.sources import config_for
+from fmtharness.harness.cli import main
+from fmtharness.harness.contracts import BUILTIN_MODEL, TrainedOn, trained_on
+from fmtharness.harness.engine.adapters import differences
+from fmtharness.harness.engine.gguf import BUILTIN_SHA256
+from fmtharness.harness.errors import ConfigError, ModelError
+from fmtharness.harness.files import quick_digest
+from fmtharness.harness.run.sources import config_for
 from tests.test_training import trained
 from tests.tiny import tiny_config, tiny_model
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.engine.encoding import Encoded
-from trainers.batch.order import Order, micro_batches, split_by_process
-from trainers.batch.packed import LONGEST, Shape, buckets, shape_of
-from trainers.batch.tree import pack_tree
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.trainers.batch.order import Order, micro_batches, split_by_process
+from fmtharness.trainers.batch.packed import LONGEST, Shape, buckets, shape_of
+from fmtharness.trainers.batch.tree import pack_tree
 
 
 def numbered(n: int) -> list[Encoded]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.format import JsonFormat
 from tests.fakes import ROOT, import_path
 
 

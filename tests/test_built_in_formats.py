@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from generators.families import FAMILIES
-from generators.tasks import Tasks
-from harness.cli import main
-from harness.contracts import Split
-from harness.formats import for_example, for_value, labels_of, title
-from harness.judging.verdicts import judge
-from harness.options import build
-from harness.plugins import load
-from harness.records import Completion, Example
-from harness.run.data_stats import collect_stats
-from harness.testing import plain_values
+from fmtharness.generators.families import FAMILIES
+from fmtharness.generators.tasks import Tasks
+from fmtharness.harness.cli import main
+from fmtharness.harness.contracts import Split
+from fmtharness.harness.formats import for_example, for_value, labels_of, title
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.options import build
+from fmtharness.harness.plugins import load
+from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.run.data_stats import collect_stats
+from fmtharness.harness.testing import plain_values
 
 FORMATS = sorted(load(())["formats"])
 SPLITS: tuple[Split, ...] = ("train", "dev", "eval")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from harness.config import load_config
-from harness.contracts import ModelOptions
-from harness.run.train_inputs import ONLY_MEMORY
+from fmtharness.harness.config import load_config
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.run.train_inputs import ONLY_MEMORY
+from fmtharness.trainers.options import LowRankOptions
 from tests.test_training import ADAPTER, evaluated, losses, manifest, rows, same_adapter, trained
 from tests.tiny import tiny_config
-from trainers.options import LowRankOptions
 
 HALF = "train.num_train_epochs=1"
 INCIDENTAL = (

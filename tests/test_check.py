@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli import main
-from harness.commands.check import sources
-from harness.errors import UserError
+from fmtharness.harness.cli import main
+from fmtharness.harness.commands.check import sources
+from fmtharness.harness.errors import UserError
 from tests.fakes import ROOT, fmtharness, import_path
 
 GOOD, BAD = '{"a": 1}', '{"a": 1,}'
@@ -242,7 +242,7 @@ def test_colour_on_a_terminal(more: dict[str, str]) -> None:
     ours, theirs = os.openpty()
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "check", BAD],
+        [sys.executable, "-m", "fmtharness", "check", BAD],
         env=environment | {"PYTHONPATH": import_path(ROOT)} | more,
         stdout=theirs,
         stderr=subprocess.PIPE,

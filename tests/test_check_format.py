@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness import surroundings
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.records import Problem
-from harness.testing import check_format
+from fmtharness.harness import surroundings
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.records import Problem
+from fmtharness.harness.testing import check_format
 
 PAIR = re.compile(r"(\w+)=(.*)")
 LIKE = re.compile(r"\w+(=|: )")

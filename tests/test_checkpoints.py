@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from harness.engine.patching import Patches
-from harness.errors import UserError
-from trainers.lora import Lora
-from trainers.resume import checkpoints
-from trainers.step.adapter import AdapterWeights, adapted
-from trainers.step.update import Update
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import UserError
+from fmtharness.trainers.lora import Lora
+from fmtharness.trainers.resume import checkpoints
+from fmtharness.trainers.step.adapter import AdapterWeights, adapted
+from fmtharness.trainers.step.update import Update
 
 
 class Training(NamedTuple):

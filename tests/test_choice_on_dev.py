@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness.config import load_config
-from harness.contracts import Loaded
-from harness.records import Completion, Example, read_records
-from harness.run import stages
-from harness.run.folder import RunFolder
+from fmtharness.harness.config import load_config
+from fmtharness.harness.contracts import Loaded
+from fmtharness.harness.records import Completion, Example, read_records
+from fmtharness.harness.run import stages
+from fmtharness.harness.run.folder import RunFolder
 from tests.tiny import tiny_config
 
 ADAPTER = "adapter/adapter_model.safetensors"
@@ -29,9 +29,9 @@ WATCHED = """
 import sys
 from pathlib import Path
 
-from harness.config import load_config
-from harness.run import stages
-from harness.run.folder import RunFolder
+from fmtharness.harness.config import load_config
+from fmtharness.harness.run import stages
+from fmtharness.harness.run.folder import RunFolder
 
 config, there, gone = map(Path, sys.argv[1:])
 for folder in (there, gone):
@@ -92,7 +92,7 @@ def test_the_best_checkpoint_follows_dev_and_the_table_is_of_eval(
             text = example.completion if good else "Sure!"
             yield Completion(example_id=example.id, text=text, finish_reason="stop")
 
-    monkeypatch.setattr("harness.backends.transformers.complete_with", complete)
+    monkeypatch.setattr("fmtharness.harness.backends.transformers.complete_with", complete)
     with RunFolder.open(tmp_path, load_config(config)) as run:
         tallies = stages.run_all(run)
     # The base also answers four train prompts, for the proof of parity.

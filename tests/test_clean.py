@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import load_config
-from harness.files import as_umask, atomic_file, file_digest, held_folder, hold, sweep
-from harness.run.folder import RunFolder
+from fmtharness.harness.config import load_config
+from fmtharness.harness.files import as_umask, atomic_file, file_digest, held_folder, hold, sweep
+from fmtharness.harness.run.folder import RunFolder
 from tests.fakes import ROOT
 from tests.tiny import tiny_config, tiny_model
 
@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be
 WRITES = """
 import sys, time
 from pathlib import Path
-from harness.files import atomic_file, held_folder
+from fmtharness.harness.files import atomic_file, held_folder
 
 with atomic_file(Path("rows.jsonl")), held_folder(Path(), "model-0123") as folder:
     (folder / "model").mkdir()
@@ -131,7 +131,7 @@ def test_a_file_of_a_living_process_is_not_held_twice(tmp_path: Path) -> None:
     assert hold(tmp_path / "missing") is None
 
 
-TRAINS = "from harness.cli import main; main(['train', 'tiny.toml', '--out', '{out}'])"
+TRAINS = "from fmtharness.harness.cli import main; main(['train', 'tiny.toml', '--out', '{out}'])"
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_modes_of_a_new_folder(tmp_path: Path) -> None:
 def test_half_a_conversion_is_swept_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.engine.gguf import resolve
+    from fmtharness.harness.engine.gguf import resolve
     from tests.tiny_gguf import write_gguf
 
     monkeypatch.setenv("FMTHARNESS_CACHE", str(tmp_path / "cache"))
@@ -209,8 +209,8 @@ def test_half_a_conversion_is_swept_by_the_next(
 def test_a_checkpoint_or_adapter_that_is_no_folder(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.errors import UserError
-    from trainers.resume import checkpoints
+    from fmtharness.harness.errors import UserError
+    from fmtharness.trainers.resume import checkpoints
 
     folder, other = tmp_path / "checkpoints", tmp_path / "other"
     folder.mkdir()

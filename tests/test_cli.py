@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli import main
-from harness.records import write_records
+from fmtharness.harness.cli import main
+from fmtharness.harness.records import write_records
 from tests.fakes import FAKE_CONFIG, ROOT, example, fmtharness
 
 GOOD = '{"a": 1}'

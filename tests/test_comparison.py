@@ -9,9 +9,9 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from harness.contracts import Rate
-from harness.records import Completion, Example
-from harness.report.comparison import (
+from fmtharness.harness.contracts import Rate
+from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.report.comparison import (
     Arm,
     diffs,
     formats_side_by_side,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from harness.config import load_config
-from harness.errors import ConfigError
-from harness.options import build, check, parse_spec, parse_value
+from fmtharness.harness.config import load_config
+from fmtharness.harness.errors import ConfigError
+from fmtharness.harness.options import build, check, parse_spec, parse_value
 from tests.fakes import ROOT
 
 PRESETS = sorted((ROOT / "configs").glob("*.toml"))
@@ -273,7 +273,7 @@ def test_bad_spec(spec: str, word: str) -> None:
 
 
 def test_check_reports_each_key_once() -> None:
-    from harness.config import DataOptions
+    from fmtharness.harness.config import DataOptions
 
     found, faults = check(DataOptions, {"n_train": "x", "n_dev": 0, "n_eval": -1, "m": 1}, "here:")
     assert found is None

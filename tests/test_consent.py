@@ -16,13 +16,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from harness import plugins
-from harness.cli import main
-from harness.config import load_config
-from harness.engine.kernels import cpu as cpu_kernels
-from harness.files import shipped
-from harness.run.folder import RunFolder
-from harness.run.sources import config_for
+from fmtharness.harness import plugins
+from fmtharness.harness.cli import main
+from fmtharness.harness.config import load_config
+from fmtharness.harness.engine.kernels import cpu as cpu_kernels
+from fmtharness.harness.files import shipped
+from fmtharness.harness.run.folder import RunFolder
+from fmtharness.harness.run.sources import config_for
 from tests.fakes import ROOT, Distributions, import_path
 from tests.test_training import trained
 from tests.tiny import tiny_config, tiny_model
@@ -125,9 +125,9 @@ def test_without_the_code_a_run_goes_on(tmp_path: Path) -> None:
 
 PLUGIN = '''
 from typing import ClassVar
-from harness import hookimpl
-from harness.contracts import Options
-from harness.records import Completion, Verdict
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.records import Completion, Verdict
 
 class Foreign(Options):
     """A plugin of all kinds."""
@@ -331,7 +331,7 @@ def test_a_config_of_the_user_s_allows_code() -> None:
 
 START = (
     "import os\nos.umask(0o{umask})\n"
-    "from harness.engine.kernels import choice\n"
+    "from fmtharness.harness.engine.kernels import choice\n"
     "assert choice._compiled() is not None\n"
 )
 

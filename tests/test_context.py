@@ -10,14 +10,14 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from harness.backends.transformers import complete_with
-from harness.cli import main
-from harness.contracts import Loaded, ModelOptions
-from harness.engine.context import LENGTHS, context_length
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.errors import ModelError
-from harness.records import Completion, Example, Message, Verdict, read_records
+from fmtharness.harness.backends.transformers import complete_with
+from fmtharness.harness.cli import main
+from fmtharness.harness.contracts import Loaded, ModelOptions
+from fmtharness.harness.engine.context import LENGTHS, context_length
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.records import Completion, Example, Message, Verdict, read_records
 from tests.tiny import CONFIG, tiny_model, tiny_tokenizer
 
 CONTEXT = 230

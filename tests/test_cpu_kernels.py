@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.nn.functional import silu
 
-from harness.engine.kernels import choice
-from harness.engine.kernels import cpu as cpu_kernels
-from harness.engine.kernels.choice import are_right, kernels
+from fmtharness.harness.engine.kernels import choice
+from fmtharness.harness.engine.kernels import cpu as cpu_kernels
+from fmtharness.harness.engine.kernels.choice import are_right, kernels
 from tests import test_kernels as by_torch
 
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.tables.csv import CsvFormat
-from harness.testing import check_format
+from fmtharness.evaluators.tables.csv import CsvFormat
+from fmtharness.harness.testing import check_format
 
 CSV = CsvFormat(min_columns=1)
 DELIMITERS = [",", ";", "\t", "|"]

@@ -13,19 +13,19 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
-from harness.cli import main
-from harness.config import load_config
-from harness.contracts import ModelOptions, trained_on
-from harness.engine import gguf
-from harness.engine.gguf import resolve
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.engine.weights import is_finite
-from harness.errors import DataError, ModelError, UserError
-from harness.files import file_digest
-from harness.run import stages
-from harness.run.checked import Made
-from harness.run.folder import RunFolder, manifest_digest
+from fmtharness.harness.cli import main
+from fmtharness.harness.config import load_config
+from fmtharness.harness.contracts import ModelOptions, trained_on
+from fmtharness.harness.engine import gguf
+from fmtharness.harness.engine.gguf import resolve
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.weights import is_finite
+from fmtharness.harness.errors import DataError, ModelError, UserError
+from fmtharness.harness.files import file_digest
+from fmtharness.harness.run import stages
+from fmtharness.harness.run.checked import Made
+from fmtharness.harness.run.folder import RunFolder, manifest_digest
 from tests.fakes import FAKE_CONFIG
 from tests.test_training import losses, repeated, rows, same_adapter, trained
 from tests.tiny import tiny_config, tiny_model
@@ -163,7 +163,7 @@ def test_rows_after_the_checkpoint_may_be_anything(
 def test_a_broken_line_leaves_the_others(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from harness.run.scalars import read_metrics
+    from fmtharness.harness.run.scalars import read_metrics
 
     shutil.copy(whole / "metrics.jsonl", tmp_path)
     path = damaged_line(tmp_path)

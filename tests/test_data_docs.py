@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from random import Random
 
-from generators.families import FAMILIES
-from generators.tasks import Tasks
-from harness.records import Example
+from fmtharness.generators.families import FAMILIES
+from fmtharness.generators.tasks import Tasks
+from fmtharness.harness.records import Example
 
 PAGE = Path(__file__).parent.parent / "docs" / "data.md"
 SEED = 309
@@ -66,7 +66,7 @@ def test_rows_are_real() -> None:
 
 
 def test_page_names_everything() -> None:
-    from generators.temptations import TEMPTATIONS
+    from fmtharness.generators.temptations import TEMPTATIONS
 
     page = PAGE.read_text(encoding="utf-8")
     for name in (*FAMILIES, *TEMPTATIONS, *Tasks.model_fields):

@@ -12,12 +12,19 @@ from typing import Any
 import msgspec
 import pytest
 
-import generators
-from generators.context import template_id
-from generators.tasks import Tasks
-from harness.contracts import Split
-from harness.records import Example, Message
-from harness.run.data_stats import PAIRS, SPLITS, collect_stats, entity, schema_of, stats_markdown
+from fmtharness import generators
+from fmtharness.generators.context import template_id
+from fmtharness.generators.tasks import Tasks
+from fmtharness.harness.contracts import Split
+from fmtharness.harness.records import Example, Message
+from fmtharness.harness.run.data_stats import (
+    PAIRS,
+    SPLITS,
+    collect_stats,
+    entity,
+    schema_of,
+    stats_markdown,
+)
 
 N = 2000
 OPTIONS = Tasks(
@@ -110,7 +117,7 @@ def wordings(node: Any) -> Iterator[tuple[str, str]]:
 
 def test_all_wordings_are_disjoint() -> None:
     found: dict[str, set[str]] = {split: set() for split in SPLITS}
-    for module in pkgutil.walk_packages(generators.__path__, "generators."):
+    for module in pkgutil.walk_packages(generators.__path__, "fmtharness.generators."):
         for name, node in vars(importlib.import_module(module.name)).items():
             if name.isupper():
                 for split, template in wordings(node):

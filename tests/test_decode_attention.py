@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from harness.engine import decode_attention
-from harness.engine.patching import Patches
+from fmtharness.harness.engine import decode_attention
+from fmtharness.harness.engine.patching import Patches
 
 MODULE: Any = SimpleNamespace(num_key_value_groups=3, is_causal=True)
 SEEN = torch.tensor([[1, 1, 1, 1, 0, 0, 0, 0], [1] * 8, [1] + [0] * 7]).bool()[:, None, None]

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from harness.contracts import ModelOptions
-from harness.engine import decode_check, fused_layers, slots
-from harness.engine.generation import generate
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.errors import ModelError
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine import decode_check, fused_layers, slots
+from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import ModelError
+from fmtharness.trainers.lora import Lora
+from fmtharness.trainers.step.adapter import adapted
+from fmtharness.trainers.step.coverage import coverage
 from tests.zoo import build, write
-from trainers.lora import Lora
-from trainers.step.adapter import adapted
-from trainers.step.coverage import coverage
 
 PROMPTS = [list(range(20, 20 + size)) for size in (7, 30, 12, 19)]
 
@@ -99,7 +99,7 @@ def test_logits_that_stop_being_numbers_are_refused(
     model = build("llama")
     if in_slots:
         monkeypatch.setattr(slots, "_on_gpu", lambda model: True)
-        monkeypatch.delattr("harness.engine.generation._decode")
+        monkeypatch.delattr("fmtharness.harness.engine.generation._decode")
     made = generate(model, PROMPTS, stop_ids={-1}, pad_id=0, max_new_tokens=40, batch_size=2)
     next(made)
     model.model.norm.weight.data.fill_(torch.inf)

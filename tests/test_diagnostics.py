@@ -10,11 +10,11 @@ from hypothesis import example as case
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judging.verdicts import judge
-from harness.options import build
-from harness.records import Completion, Problem, Verdict
-from harness.report.diagnostics import MOST_BLOCKS, WIDTH, Lines, diagnosis
-from harness.text import visible
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.options import build
+from fmtharness.harness.records import Completion, Problem, Verdict
+from fmtharness.harness.report.diagnostics import MOST_BLOCKS, WIDTH, Lines, diagnosis
+from fmtharness.harness.text import visible
 from tests.fakes import verdict
 from tests.strategies import broken_texts, json_objects, mutated_texts, written_texts
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import click
 import pytest
 
-from harness import hookspecs
-from harness.cli import main
-from harness.config import load_config
-from harness.contracts import rates_of
-from harness.options import check
-from harness.plugins import KINDS, Registered, load
-from harness.records import Completion
+from fmtharness.harness import hookspecs
+from fmtharness.harness.cli import main
+from fmtharness.harness.config import load_config
+from fmtharness.harness.contracts import rates_of
+from fmtharness.harness.options import check
+from fmtharness.harness.plugins import KINDS, Registered, load
+from fmtharness.harness.records import Completion
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evaluators.json.objects import DuplicateJsonObjects, find_objects
-from harness.records import Completion, Example, Message
+from fmtharness.evaluators.json.objects import DuplicateJsonObjects, find_objects
+from fmtharness.harness.records import Completion, Example, Message
 from tests.references import objects
 from tests.strategies import (
     at_least,

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from harness.contracts import BUILTIN_MODEL
-from harness.engine.encoding import (
+from fmtharness.harness.contracts import BUILTIN_MODEL
+from fmtharness.harness.engine.encoding import (
     encode_example,
     encode_prompt,
     stop_token,
 )
-from harness.engine.gguf import resolve
-from harness.errors import ModelError
-from harness.records import Example, Message
-from trainers.batch.tree import pack_tree
-from trainers.step.loss import summed_loss
+from fmtharness.harness.engine.gguf import resolve
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.records import Example, Message
+from fmtharness.trainers.batch.tree import pack_tree
+from fmtharness.trainers.step.loss import summed_loss
 
 pytestmark = pytest.mark.model
 

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
-from harness.cli import main
-from harness.records import Completion, Example, Verdict, read_records
+from fmtharness.harness.cli import main
+from fmtharness.harness.records import Completion, Example, Verdict, read_records
 from tests.tiny import tiny_model
 
 SMALL = [

@@ -15,17 +15,17 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from harness.cli import main
-from harness.commands.group import Commands
-from harness.contracts import ModelOptions
-from harness.errors import ModelError, UserError
-from harness.records import Completion, Example
+from fmtharness.harness.cli import main
+from fmtharness.harness.commands.group import Commands
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.errors import ModelError, UserError
+from fmtharness.harness.records import Completion, Example
 from tests.fakes import FAKE_CONFIG, ROOT, Echo
 
 DIGITS = "1" * 5000
 PLAIN = "seed = 0\n"
 DEEP = "[" * 100_000
-COMMAND = f"{shlex.quote(sys.executable)} -m harness.cli"
+COMMAND = f"{shlex.quote(sys.executable)} -m fmtharness"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
 
@@ -305,7 +305,7 @@ def test_compare_shows_and_writes_what_no_encoding_holds(
 
 
 def test_weights_that_cannot_be_opened(tmp_path: Path) -> None:
-    from harness.engine.weights import unloadable
+    from fmtharness.harness.engine.weights import unloadable
 
     (tmp_path / "model/model.safetensors").mkdir(parents=True)
     options = ModelOptions(name=str(tmp_path / "model"))
@@ -314,7 +314,7 @@ def test_weights_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_settings_of_an_adapter_nested_too_deeply(tmp_path: Path) -> None:
-    from harness.engine.adapters import _settings
+    from fmtharness.harness.engine.adapters import _settings
 
     (tmp_path / "adapter_config.json").write_text(DEEP)
     with pytest.raises(ModelError, match="not the settings of a peft adapter"):
@@ -322,7 +322,7 @@ def test_settings_of_an_adapter_nested_too_deeply(tmp_path: Path) -> None:
 
 
 def test_a_state_nested_too_deeply_is_a_damaged_checkpoint(tmp_path: Path) -> None:
-    from trainers.resume import checkpoints
+    from fmtharness.trainers.resume import checkpoints
 
     (tmp_path / "step-4").mkdir()
     (tmp_path / "step-4/state.json").write_text(DEEP)

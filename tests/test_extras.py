@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from evaluators.json.extras import Extras
-from evaluators.json.format import JsonFormat
-from harness.contracts import rates_of
-from harness.records import Completion, Example, FinishReason, Message, Verdict
+from fmtharness.evaluators.json.extras import Extras
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.harness.contracts import rates_of
+from fmtharness.harness.records import Completion, Example, FinishReason, Message, Verdict
 from tests.strategies import broken_texts, json_objects, prose
 
 VALUE = {"a": 1, "b": [{"c": 2}, {"c": 3, "d": 4}]}

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from harness.engine.encoding import Encoded
-from harness.engine.fused_layers import fuse, fuse_norms
-from harness.engine.patching import Patches
-from harness.engine.rounding import apart, measured
-from harness.errors import ModelError
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.fused_layers import fuse, fuse_norms
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.rounding import apart, measured
+from fmtharness.harness.errors import ModelError
+from fmtharness.trainers.batch.tree import pack_tree
+from fmtharness.trainers.lora import Lora
+from fmtharness.trainers.step import forward
+from fmtharness.trainers.step.adapter import adapted
+from fmtharness.trainers.step.forward import FUSED, OWN_HEAD, SINGLE_ROWS, fast_forward
 from tests.zoo import build
-from trainers.batch.tree import pack_tree
-from trainers.lora import Lora
-from trainers.step import forward
-from trainers.step.adapter import adapted
-from trainers.step.forward import FUSED, OWN_HEAD, SINGLE_ROWS, fast_forward
 
 ROWS = [Encoded(list(range(first, first + 12)), 4) for first in (5, 40, 20)]
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

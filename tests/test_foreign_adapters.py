@@ -13,13 +13,13 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
-from harness.cli import main
-from harness.contracts import Loaded, ModelOptions
-from harness.engine.adapters import LIKE_PEFT
-from harness.engine.generation import generate
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.errors import ModelError
+from fmtharness.harness.cli import main
+from fmtharness.harness.contracts import Loaded, ModelOptions
+from fmtharness.harness.engine.adapters import LIKE_PEFT
+from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import ModelError
 from tests.tiny import tiny_model
 
 WEIGHTS = "adapter_model.safetensors"

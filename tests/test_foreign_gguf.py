@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness.contracts import ModelOptions
-from harness.engine.gguf import needs_template, resolve
-from harness.errors import ModelError
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine.gguf import needs_template, resolve
+from fmtharness.harness.errors import ModelError
 from tests.tiny import tiny_model
 from tests.tiny_gguf import write_gguf
 

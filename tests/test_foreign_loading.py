@@ -13,12 +13,12 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from harness.contracts import Loaded, ModelOptions
-from harness.engine import models
-from harness.engine.models import load_model, state_for
-from harness.engine.patching import Patches
-from harness.engine.quiet import quiet_transformers
-from harness.errors import ModelError
+from fmtharness.harness.contracts import Loaded, ModelOptions
+from fmtharness.harness.engine import models
+from fmtharness.harness.engine.models import load_model, state_for
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.quiet import quiet_transformers
+from fmtharness.harness.errors import ModelError
 from tests.tiny import tiny_model
 
 Weights = dict[str, torch.Tensor]

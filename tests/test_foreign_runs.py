@@ -16,13 +16,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from harness import files
-from harness.cli import main
-from harness.commands.group import Commands
-from harness.config import load_config
-from harness.files import LARGE, is_full, quick_digest
-from harness.run.provenance import hub_commit
-from harness.run.stages import _model_inputs
+from fmtharness.harness import files
+from fmtharness.harness.cli import main
+from fmtharness.harness.commands.group import Commands
+from fmtharness.harness.config import load_config
+from fmtharness.harness.files import LARGE, is_full, quick_digest
+from fmtharness.harness.run.provenance import hub_commit
+from fmtharness.harness.run.stages import _model_inputs
 from tests.fakes import ROOT
 from tests.tiny import tiny_config, tiny_model
 from tests.tiny_gguf import write_gguf
@@ -149,7 +149,7 @@ def fmtharness(*command: str, file_size: int | None = None) -> subprocess.Comple
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 
     return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *command],
+        [sys.executable, "-m", "fmtharness", *command],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from harness.commands.eval import evaluate
-from harness.config import implied, load_config
-from harness.contracts import Corruption, Evaluator, Options, Parsed, Shape, applies
-from harness.errors import ConfigError, UserError
-from harness.formats import (
+from fmtharness.harness.commands.eval import evaluate
+from fmtharness.harness.config import implied, load_config
+from fmtharness.harness.contracts import Corruption, Evaluator, Options, Parsed, Shape, applies
+from fmtharness.harness.errors import ConfigError, UserError
+from fmtharness.harness.formats import (
     also_judged_by,
     for_example,
     for_value,
@@ -24,10 +24,10 @@ from harness.formats import (
     strict_evaluator,
     title,
 )
-from harness.judging.tally import tally
-from harness.judging.verdicts import judge
-from harness.options import build
-from harness.records import Completion, Example, Message, Problem, write_records
+from fmtharness.harness.judging.tally import tally
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.options import build
+from fmtharness.harness.records import Completion, Example, Message, Problem, write_records
 from tests.fakes import example
 
 
@@ -109,7 +109,7 @@ def test_a_default_sets_no_option_and_leaves_no_key() -> None:
 
 
 def _encoded(known: Example) -> bytes:
-    from harness.records import encode
+    from fmtharness.harness.records import encode
 
     return encode(known)
 

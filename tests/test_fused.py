@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from harness.engine.fused_layers import fuse, fuse_mlps, fuse_norms, gated_linear
-from harness.engine.lora_linear import group_layers, group_of, groups
-from harness.engine.patching import Patches
-from harness.engine.rounding import agree
-from trainers.attention.rotary import turn, turn_back
+from fmtharness.harness.engine.fused_layers import fuse, fuse_mlps, fuse_norms, gated_linear
+from fmtharness.harness.engine.lora_linear import group_layers, group_of, groups
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.rounding import agree
+from fmtharness.trainers.attention.rotary import turn, turn_back
 
 DTYPES = [torch.float32, torch.bfloat16]
 

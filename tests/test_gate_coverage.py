@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import load_config
-from harness.errors import ConfigError
-from harness.gates.gate_file import read_gate
-from harness.gates.outcomes import Outcome, judge_gate
-from harness.records import write_records
-from harness.run import stages
-from harness.run.folder import RunFolder
+from fmtharness.harness.config import load_config
+from fmtharness.harness.errors import ConfigError
+from fmtharness.harness.gates.gate_file import read_gate
+from fmtharness.harness.gates.outcomes import Outcome, judge_gate
+from fmtharness.harness.records import write_records
+from fmtharness.harness.run import stages
+from fmtharness.harness.run.folder import RunFolder
 from tests.fakes import FAKE_CONFIG, ROOT, example
 
 GATE = Path("answers.fmt.toml")

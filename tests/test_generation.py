@@ -20,11 +20,11 @@ from transformers import (
     MistralForCausalLM,
 )
 
-from harness.engine import decode_attention, fused_layers
-from harness.engine.encoding import Generated
-from harness.engine.generation import generate
-from harness.engine.patching import Patches
-from harness.engine.slots import Slots, decode_in_slots, fits_slots, slots_for
+from fmtharness.harness.engine import decode_attention, fused_layers
+from fmtharness.harness.engine.encoding import Generated
+from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.slots import Slots, decode_in_slots, fits_slots, slots_for
 
 PROMPTS = [[5, 9, 2, 11], [7], [3, 3, 8], [20, 21, 22, 23, 24, 25], [4, 6]]
 PAD = 0
@@ -32,7 +32,7 @@ PAD = 0
 
 @pytest.fixture(autouse=True)
 def _nothing_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.engine.slots._unfit", WeakSet())
+    monkeypatch.setattr("fmtharness.harness.engine.slots._unfit", WeakSet())
 
 
 SIZES: dict[str, Any] = {
@@ -145,7 +145,7 @@ def test_models_that_take_no_such_mask_decode_otherwise(
     bloom = BloomForCausalLM(config).eval()
     expected = run(bloom, PROMPTS, -1, max_new_tokens=3)
     capsys.readouterr()
-    monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
     assert fits_slots(bloom)
     assert run(bloom, PROMPTS, -1, max_new_tokens=3) == expected
     assert "decodes without CUDA graphs" in capsys.readouterr().err
@@ -178,7 +178,7 @@ def test_slots_of_a_model_that_computes_something_else_are_refused(
     with torch.inference_mode():
         assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18) is None
     assert "without CUDA graphs" in capsys.readouterr().err
-    monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
     assert not fits_slots(model)
 
 
@@ -212,15 +212,15 @@ def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyP
     )
     narrow = MiniCPM3ForCausalLM(config).eval()
     expected = run(narrow, PROMPTS, -1)
-    monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: True)
-    monkeypatch.delattr("harness.engine.generation._decode")
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.delattr("fmtharness.harness.engine.generation._decode")
     assert run(narrow, PROMPTS, -1) == expected
 
 
 def test_slots_are_for_layers_that_look_at_all_tokens_before(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
     assert fits_slots(model)
     config = MistralConfig(
         vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2, sliding_window=4
@@ -262,7 +262,7 @@ def test_a_prompt_without_room_is_an_error_and_the_budget_respects_the_context(m
 def test_each_prompt_has_its_own_room(
     model: Any, monkeypatch: pytest.MonkeyPatch, on_gpu: bool
 ) -> None:
-    monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: on_gpu)
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: on_gpu)
     found = run(model, [[1] * 60, [2] * 3], -1, max_new_tokens=12, batch_size=2)
     assert [len(each.ids) for each in found] == [4, 12]
 
@@ -272,7 +272,8 @@ def test_processes_in_step_write_what_the_leader_chooses(
 ) -> None:
     led = iter([[5, 6], [7, 8], [9, 9]])
     monkeypatch.setattr(
-        "harness.engine.collectives.broadcast", lambda chosen: chosen.copy_(torch.tensor(next(led)))
+        "fmtharness.harness.engine.collectives.broadcast",
+        lambda chosen: chosen.copy_(torch.tensor(next(led))),
     )
     found = run(model, PROMPTS[:2], -1, max_new_tokens=3, in_step=True)
     assert sorted(each.ids for each in found) == [[5, 7, 9], [6, 8, 9]]
@@ -283,7 +284,7 @@ def test_fewer_slots_where_memory_ends_and_batches_where_slots_fail(
 ) -> None:
     stop = common_stop(model)
     expected = run(model, PROMPTS, stop)
-    monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
     made: list[int] = []
 
     class Narrow(Slots):
@@ -293,7 +294,7 @@ def test_fewer_slots_where_memory_ends_and_batches_where_slots_fail(
                 raise torch.OutOfMemoryError("no more")
             super().enter(prompts)
 
-    monkeypatch.setattr("harness.engine.slots.Slots", Narrow)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.Slots", Narrow)
     assert run(model, PROMPTS, stop, batch_size=4) == expected
     assert made[:2] == [4, 2]
     assert set(made[1:]) == {2}
@@ -302,7 +303,7 @@ def test_fewer_slots_where_memory_ends_and_batches_where_slots_fail(
     def broken(self: Any) -> Any:
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr("harness.engine.slots.Slots.step", broken)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.Slots.step", broken)
     assert run(model, PROMPTS, stop, batch_size=2) == expected
     assert "not permitted" in capsys.readouterr().err
 

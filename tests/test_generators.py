@@ -17,17 +17,17 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from generators import tasks
-from generators.dice import Dice
-from generators.families import FAMILIES
-from generators.requests import PRIORITY
-from generators.tasks import Tasks
-from generators.temptations import TEMPTATIONS, WISHES
-from harness.contracts import Corruption, Format, Options, Parsed, Shape, Split
-from harness.errors import PluginError
-from harness.format_checks import seconds
-from harness.plugins import component
-from harness.records import Example, Problem
+from fmtharness.generators import tasks
+from fmtharness.generators.dice import Dice
+from fmtharness.generators.families import FAMILIES
+from fmtharness.generators.requests import PRIORITY
+from fmtharness.generators.tasks import Tasks
+from fmtharness.generators.temptations import TEMPTATIONS, WISHES
+from fmtharness.harness.contracts import Corruption, Format, Options, Parsed, Shape, Split
+from fmtharness.harness.errors import PluginError
+from fmtharness.harness.format_checks import seconds
+from fmtharness.harness.plugins import component
+from fmtharness.harness.records import Example, Problem
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "eval")
 ASKED: dict[Split, str] = {"train": "train", "dev": "eval", "eval": "eval"}
@@ -78,7 +78,7 @@ def test_same_seed_same_bytes() -> None:
 def test_bytes_do_not_depend_on_hash_seed() -> None:
     script = (
         "from random import Random; from hashlib import sha256; import msgspec\n"
-        "from generators.tasks import Tasks\n"
+        "from fmtharness.generators.tasks import Tasks\n"
         "rows = Tasks(fix_bad_output_prob_train=0.5).generate('train', 200, Random(3))\n"
         "print(sha256(msgspec.json.encode(list(rows))).hexdigest())"
     )

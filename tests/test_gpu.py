@@ -11,25 +11,25 @@ from typing import Any
 import pytest
 import torch
 
-from harness.contracts import ModelOptions
-from harness.engine.cuda_graphs import borrowed, captured, lend
-from harness.engine.encoding import Encoded
-from harness.engine.fused_layers import fuse_norms
-from harness.engine.generation import generate
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine.cuda_graphs import borrowed, captured, lend
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.fused_layers import fuse_norms
+from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.trainers.attention.flash import has_flash
+from fmtharness.trainers.attention.heads import Heads
+from fmtharness.trainers.batch.packed import Packed, Shape, pack, shape_of
+from fmtharness.trainers.lora import QLora
+from fmtharness.trainers.step.adapter import AdapterWeights, adapted
+from fmtharness.trainers.step.forward import replace_layers
+from fmtharness.trainers.step.gpu_passes import GpuPasses
+from fmtharness.trainers.step.graphs import Captured
+from fmtharness.trainers.step.loss import summed_loss
+from fmtharness.trainers.step.passes import Passes
+from fmtharness.trainers.step.update import Update
 from tests.tiny import tiny_model
-from trainers.attention.flash import has_flash
-from trainers.attention.heads import Heads
-from trainers.batch.packed import Packed, Shape, pack, shape_of
-from trainers.lora import QLora
-from trainers.step.adapter import AdapterWeights, adapted
-from trainers.step.forward import replace_layers
-from trainers.step.gpu_passes import GpuPasses
-from trainers.step.graphs import Captured
-from trainers.step.loss import summed_loss
-from trainers.step.passes import Passes
-from trainers.step.update import Update
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 
@@ -51,8 +51,8 @@ def model_of(folder: Path, **options: Any) -> Any:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_triton_agrees_with_torch(dtype: torch.dtype) -> None:
     pytest.importorskip("triton")
-    from harness.engine.kernels import triton as triton_kernels
-    from harness.engine.kernels.choice import are_right
+    from fmtharness.harness.engine.kernels import triton as triton_kernels
+    from fmtharness.harness.engine.kernels.choice import are_right
 
     assert are_right(triton_kernels, torch.device("cuda"), dtype)
 
@@ -63,7 +63,7 @@ def test_triton_rounds_where_transformers_rounds(dtype: torch.dtype) -> None:
     pytest.importorskip("triton")
     from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
-    from harness.engine.kernels import triton as triton_kernels
+    from fmtharness.harness.engine.kernels import triton as triton_kernels
 
     def drawn(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator).to("cuda", dtype)
@@ -194,7 +194,7 @@ def test_passes_are_as_large_as_memory_allows(
     for bound in (False, True):
         if bound:
             monkeypatch.setattr(GpuPasses, "_run", bounded)
-            monkeypatch.setattr("trainers.step.gpu_passes.SMALL", 100)
+            monkeypatch.setattr("fmtharness.trainers.step.gpu_passes.SMALL", 100)
         passes = Passes(model, weights, QLora(), None)
         passes.plan([batch])
         passes.gradient(batch, 1000)
@@ -221,7 +221,7 @@ def test_slots_write_what_single_rows_write(
     model = model_of(tmp_path, quantization=quantization, precision="fp32").eval()
     expected = [likeliest(model, prompt, 12) for prompt in PROMPTS]
     stop = expected[0][5]
-    monkeypatch.delattr("harness.engine.generation._decode")
+    monkeypatch.delattr("fmtharness.harness.engine.generation._decode")
     made = generate(model, PROMPTS, stop_ids={stop}, pad_id=0, max_new_tokens=12, batch_size=4)
     found = sorted(made)
     assert [each.place for each in found] == list(range(len(PROMPTS)))
@@ -281,7 +281,7 @@ def test_lent_memory_is_taken_before_new() -> None:
 def test_what_borrows_the_graphs_memory_changes_no_gradient(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("harness.engine.generation._decode")  # it is slots that borrow
+    monkeypatch.delattr("fmtharness.harness.engine.generation._decode")  # it is slots that borrow
     model = model_of(tmp_path, quantization="none", precision="bf16")
     weights = AdapterWeights(model)
     passes = Passes(model, weights, QLora(), None)

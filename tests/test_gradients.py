@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from harness.backends.transformers import complete_with
-from harness.contracts import Loaded, ModelOptions
-from harness.engine.encoding import encode_example, stop_token
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.records import Example, Message
-from trainers.batch.tree import pack_tree
-from trainers.lora import QLora
-from trainers.step.adapter import AdapterWeights, adapted
-from trainers.step.forward import replace_layers
-from trainers.step.loss import summed_loss
+from fmtharness.harness.backends.transformers import complete_with
+from fmtharness.harness.contracts import Loaded, ModelOptions
+from fmtharness.harness.engine.encoding import encode_example, stop_token
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.records import Example, Message
+from fmtharness.trainers.batch.tree import pack_tree
+from fmtharness.trainers.lora import QLora
+from fmtharness.trainers.step.adapter import AdapterWeights, adapted
+from fmtharness.trainers.step.forward import replace_layers
+from fmtharness.trainers.step.loss import summed_loss
 
 EXAMPLES = [
     Example(
@@ -113,7 +113,9 @@ def test_the_trap_is_real_where_this_cpu_springs_it(
 
     if not has_avx512bf16():
         pytest.skip("bitsandbytes repacks 4-bit weights only on CPUs with AVX512-BF16")
-    monkeypatch.setattr("trainers.step.adapter.fuse", lambda model: None)  # bitsandbytes' layers
+    monkeypatch.setattr(
+        "fmtharness.trainers.step.adapter.fuse", lambda model: None
+    )  # bitsandbytes' layers
     loaded = drawn(
         ModelOptions(device="cpu", quantization="nf4", precision="bf16", dequantize="never")
     )

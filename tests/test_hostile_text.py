@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from harness.cli import main
-from harness.commands.output import echo
-from harness.gates.gate_file import read_gate
-from harness.gates.outcomes import judge_gate
-from harness.judging.tally import tally
-from harness.options import build
-from harness.progress import say
-from harness.records import Completion, Example, Message, Problem, Verdict, write_records
-from harness.report.comparison import Arm, diffs, slices_side_by_side
-from harness.report.tables import metrics_table, table
-from harness.text import Shown, json_line, markdown, one_line, printable
+from fmtharness.harness.cli import main
+from fmtharness.harness.commands.output import echo
+from fmtharness.harness.gates.gate_file import read_gate
+from fmtharness.harness.gates.outcomes import judge_gate
+from fmtharness.harness.judging.tally import tally
+from fmtharness.harness.options import build
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import Completion, Example, Message, Problem, Verdict, write_records
+from fmtharness.harness.report.comparison import Arm, diffs, slices_side_by_side
+from fmtharness.harness.report.tables import metrics_table, table
+from fmtharness.harness.text import Shown, json_line, markdown, one_line, printable
 from tests.fakes import ROOT
 
 HOSTILE = {
@@ -218,7 +218,7 @@ def test_a_terminal_sees_no_control_character(tmp_path: Path) -> None:
 def on_a_terminal(arguments: list[str]) -> str:
     """What a terminal is sent by a command."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "harness.cli", *arguments]
+    command = [sys.executable, "-m", "fmtharness", *arguments]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT) as running:
         os.close(theirs)
         sent = b""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.plugins import DEFAULT_PLUGINS
+from fmtharness.harness.plugins import DEFAULT_PLUGINS
 from tests.fakes import ROOT
 
 CORE = frozenset({"core"})
@@ -46,7 +46,7 @@ def modules() -> dict[str, ast.Module]:
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             if "templates" not in parts:
-                name = ".".join(part for part in parts if part != "__init__")
+                name = ".".join(("fmtharness", *(part for part in parts if part != "__init__")))
                 found[name] = ast.parse(path.read_text(encoding="utf-8"))
     return found
 
@@ -55,10 +55,10 @@ MODULES = modules()
 
 
 def room(module: str) -> str:
-    first, *rest = module.split(".")
+    _, first, *rest = module.split(".")
     if first != "harness":
         return first
-    if module == "harness.cli":
+    if module == "fmtharness.harness.cli":
         return "cli"
     return rest[0] if rest and (ROOT / "harness" / rest[0]).is_dir() else "core"
 
@@ -82,7 +82,7 @@ def imported(tree: ast.Module, *, lazily: bool = True) -> set[str]:
                 found.add(whole if whole in MODULES else module)
         if lazily or not isinstance(node, ast.FunctionDef):
             waiting += ast.iter_child_nodes(node)
-    return {name for name in found if name.split(".")[0] in ("harness", *OUTER)}
+    return {name for name in found if name.startswith("fmtharness.")}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -122,9 +122,10 @@ def test_no_file_is_long() -> None:
 
 
 def test_the_core_names_plugins_in_one_tuple() -> None:
-    assert {*OUTER} <= {*DEFAULT_PLUGINS}
+    outer = tuple(f"fmtharness.{package}" for package in OUTER)
+    assert {*outer} <= {*DEFAULT_PLUGINS}
     for name, tree in MODULES.items():
-        if not name.startswith("harness"):
+        if room(name) in OUTER:
             continue
         loads = [
             node
@@ -132,10 +133,10 @@ def test_the_core_names_plugins_in_one_tuple() -> None:
             if isinstance(node, ast.Attribute | ast.Name)
             and (node.attr if isinstance(node, ast.Attribute) else node.id) == "import_module"
         ]
-        assert len(loads) == (name == "harness.plugins"), name
+        assert len(loads) == (name == "fmtharness.harness.plugins"), name
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not node.value.startswith(tuple(f"{package}." for package in OUTER)), name
+                assert not node.value.startswith(tuple(f"{package}." for package in outer)), name
 
 
 def test_errors_never_import_click() -> None:
@@ -167,7 +168,7 @@ def test_light_commands_load_no_torch(tmp_path: Path, arguments: list[str]) -> N
     arguments = [str(rows) if argument == "ROWS" else argument for argument in arguments]
     code = f"""
 import sys
-from harness.cli import main
+from fmtharness.harness.cli import main
 try:
     main({arguments!r})
 except SystemExit as done:
@@ -185,14 +186,15 @@ sys.exit(" ".join(heavy & sys.modules.keys()) or None)
 
 
 def test_the_package_alone_is_light() -> None:
-    code = "import sys, harness; sys.exit(len({'torch', 'pydantic'} & sys.modules.keys()))"
+    heavy = {"torch", "pydantic"}
+    code = f"import sys, fmtharness.harness; sys.exit(len({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
     assert done.returncode == 0
 
 
 def test_help_is_quick() -> None:
     """In the processor's time, which other processes take no part of; it waits for nothing."""
-    command = [sys.executable, "-m", "harness.cli", "--help"]
+    command = [sys.executable, "-m", "fmtharness", "--help"]
     best = float("inf")
     for _ in range(10):
         before = os.times()

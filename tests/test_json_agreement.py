@@ -9,8 +9,8 @@ import orjson
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.scanner import Scanner
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.scanner import Scanner
 from tests.references import Automaton
 from tests.strategies import (
     PIECES,

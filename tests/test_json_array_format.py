@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.json.array import JsonArrayFormat
-from evaluators.json.format import JsonFormat
-from harness.testing import check_format
+from fmtharness.evaluators.json.array import JsonArrayFormat
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.harness.testing import check_format
 from tests.strategies import broken_texts, json_values, mutated_texts, written_texts
 
 STRICT = JsonArrayFormat()

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from evaluators.json.corruptions import CORRUPTIONS
-from evaluators.json.format import JsonFormat
-from evaluators.json.labels import Problems
-from evaluators.json.recovery import walk
-from harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.evaluators.json.corruptions import CORRUPTIONS
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.recovery import walk
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 from tests.references import check
 from tests.strategies import (
     at_least,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.labels import LABELS
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.labels import LABELS
 
 STRICT = JsonFormat()
 

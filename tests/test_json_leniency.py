@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from evaluators.json import peers
-from evaluators.json.format import JsonFormat
-from evaluators.json.leniency import LABELS, PEERS, RUNGS, JsonLeniency
-from evaluators.yaml.flow import reads
-from harness.contracts import rates_of
-from harness.judging.tally import tally
-from harness.judging.verdicts import judge
-from harness.records import Completion, Example, Message, Verdict
+from fmtharness.evaluators.json import peers
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.leniency import LABELS, PEERS, RUNGS, JsonLeniency
+from fmtharness.evaluators.yaml.flow import reads
+from fmtharness.harness.contracts import rates_of
+from fmtharness.harness.judging.tally import tally
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.records import Completion, Example, Message, Verdict
 from tests.strategies import (
     broken_texts,
     json_objects,

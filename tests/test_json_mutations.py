@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evaluators.json.corruptions import CORRUPTIONS
-from evaluators.json.format import JsonFormat
-from harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.evaluators.json.corruptions import CORRUPTIONS
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 from tests.strategies import at_least, plain_objects, repeating_objects, written_texts
 
 STRICT = JsonFormat()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from evaluators.json.places import key_place, place, places
-from harness.format_checks import seconds
-from harness.matching import Path
+from fmtharness.evaluators.json.places import key_place, place, places
+from fmtharness.harness.format_checks import seconds
+from fmtharness.harness.matching import Path
 from tests.strategies import json_objects, json_values, written_texts
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.objects import find_objects
-from evaluators.json.reader import build, read
-from evaluators.json.scanner import BROKEN, END, Scanner
-from harness.format_checks import is_linear
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.objects import find_objects
+from fmtharness.evaluators.json.reader import build, read
+from fmtharness.evaluators.json.scanner import BROKEN, END, Scanner
+from fmtharness.harness.format_checks import is_linear
 
 STRICT = JsonFormat()
 

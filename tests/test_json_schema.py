@@ -14,13 +14,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evaluators.json.schema import JsonSchema
-from evaluators.json.schema_of import schema_of
-from harness.contracts import applies, needs_example
-from harness.format_checks import seconds
-from harness.options import check
-from harness.records import Completion, Example, Verdict
-from harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.evaluators.json.schema import JsonSchema
+from fmtharness.evaluators.json.schema_of import schema_of
+from fmtharness.harness.contracts import applies, needs_example
+from fmtharness.harness.format_checks import seconds
+from fmtharness.harness.options import check
+from fmtharness.harness.records import Completion, Example, Verdict
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 from tests.strategies import json_objects, json_values
 
 JUDGE = JsonSchema()

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.labels import Problems
-from evaluators.json.reader import REPEATED, UNREAD, whole
-from evaluators.json.recovery import walk
-from evaluators.json.scanner import SPACE
-from evaluators.json.shortcuts import shortcut
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.reader import REPEATED, UNREAD, whole
+from fmtharness.evaluators.json.recovery import walk
+from fmtharness.evaluators.json.scanner import SPACE
+from fmtharness.evaluators.json.shortcuts import shortcut
 from tests.strategies import (
     at_least,
     broken_texts,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.json.lines import JsonlFormat
-from harness.format_checks import is_linear
-from harness.surroundings import MOST_OF_ONE_LABEL
-from harness.testing import check_format
+from fmtharness.evaluators.json.lines import JsonlFormat
+from fmtharness.harness.format_checks import is_linear
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.harness.testing import check_format
 from tests.strategies import at_least, broken_texts, json_values, mutated_texts, written_texts
 
 STRICT = JsonlFormat()

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.contracts import Evaluator, Options, Rate
-from harness.errors import PluginError, UserError
-from harness.judging.tally import Tally, distinct, slices_of, tally
-from harness.judging.verdicts import judge
-from harness.options import build
-from harness.records import Completion, Example, FinishReason, Verdict
+from fmtharness.harness.contracts import Evaluator, Options, Rate
+from fmtharness.harness.errors import PluginError, UserError
+from fmtharness.harness.judging.tally import Tally, distinct, slices_of, tally
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.options import build
+from fmtharness.harness.records import Completion, Example, FinishReason, Verdict
 from tests.fakes import Picky, example, verdict
 from tests.strategies import json_values
 

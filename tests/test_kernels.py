@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, silu
 
-from harness.engine.kernels.choice import _tried, are_right, kernels
-from trainers.attention import rotary
-from trainers.step.loss_log import Reading
+from fmtharness.harness.engine.kernels.choice import _tried, are_right, kernels
+from fmtharness.trainers.attention import rotary
+from fmtharness.trainers.step.loss_log import Reading
 
 CPU = torch.device("cpu")
 

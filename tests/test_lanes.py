@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.contracts import ModelOptions
-from harness.engine import fused_layers
-from harness.engine.encoding import Encoded
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine import fused_layers
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.trainers.attention import dispatch
+from fmtharness.trainers.lora import Lora
+from fmtharness.trainers.step import lanes
+from fmtharness.trainers.step.adapter import AdapterWeights, adapted
+from fmtharness.trainers.step.forward import replace_layers
+from fmtharness.trainers.step.lanes import lanes_for, run_in_lanes
+from fmtharness.trainers.step.passes import Passes
 from tests.tiny import tiny_model
-from trainers.attention import dispatch
-from trainers.lora import Lora
-from trainers.step import lanes
-from trainers.step.adapter import AdapterWeights, adapted
-from trainers.step.forward import replace_layers
-from trainers.step.lanes import lanes_for, run_in_lanes
-from trainers.step.passes import Passes
 
 ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(8)]
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import harness.files
-from harness.cli import main
-from harness.config import load_config
-from harness.requirements import TRAIN
+import fmtharness.harness.files
+from fmtharness.harness.cli import main
+from fmtharness.harness.config import load_config
+from fmtharness.harness.requirements import TRAIN
 from tests.fakes import FAKE_CONFIG, ROOT
 
 SAID = "which is not installed: pip install 'fmtharness[train]'\n"
@@ -96,7 +96,7 @@ def test_another_missing_module_is_no_users_mistake(
         raise ModuleNotFoundError("No module named 'nope'", name="nope")
 
     monkeypatch.setenv("FMTHARNESS_CACHE", str(light / "cache"))
-    monkeypatch.setattr("harness.run.stages.write_data", broken)
+    monkeypatch.setattr("fmtharness.harness.run.stages.write_data", broken)
     done = call("generate", "--to", "data")
     assert done.exit_code == 4 and "No module named 'nope'" in done.stderr
 
@@ -115,6 +115,6 @@ def test_presets_lie_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     packed = tmp_path / "shipped"
     (packed / "configs").mkdir(parents=True)
     (packed / "configs" / "mine.toml").write_text("seed = 7\n")
-    monkeypatch.setattr(harness.files, "_PACKED", packed)
+    monkeypatch.setattr(fmtharness.harness.files, "_PACKED", packed)
     monkeypatch.chdir(tmp_path)
     assert load_config(Path("configs/mine.toml")).seed == 7

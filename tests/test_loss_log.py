@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness.errors import TrainingError
-from trainers.resume.progress import Progressed
-from trainers.step.loss_log import LossLog
+from fmtharness.harness.errors import TrainingError
+from fmtharness.trainers.resume.progress import Progressed
+from fmtharness.trainers.step.loss_log import LossLog
 
 NORM = torch.tensor(1.0)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from evaluators.tables.markdown import MarkdownTableFormat
-from harness.testing import check_format
+from fmtharness.evaluators.tables.markdown import MarkdownTableFormat
+from fmtharness.harness.testing import check_format
 
 MARKDOWN = MarkdownTableFormat()
 READER = MarkdownIt("commonmark").enable("table")

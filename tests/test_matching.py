@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from evaluators.json.extras import keys
-from evaluators.json.format import JsonFormat
-from harness.matching import leaves
-from harness.options import build
-from harness.records import Completion, Example, Message, Verdict
+from fmtharness.evaluators.json.extras import keys
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.harness.matching import leaves
+from fmtharness.harness.options import build
+from fmtharness.harness.records import Completion, Example, Message, Verdict
 from tests.strategies import json_objects
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import click
 import pytest
 
-from harness.cli import main
-from harness.commands.group import Command
-from harness.engine.gguf import resolve
-from harness.errors import ModelError
-from harness.files import near_miss
-from harness.records import write_records
-from harness.requirements import needs_model
-from harness.run.scalars import Scalars
+from fmtharness.harness.cli import main
+from fmtharness.harness.commands.group import Command
+from fmtharness.harness.engine.gguf import resolve
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.files import near_miss
+from fmtharness.harness.records import write_records
+from fmtharness.harness.requirements import needs_model
+from fmtharness.harness.run.scalars import Scalars
 from tests.fakes import FAKE_CONFIG, ROOT, example, import_path
 from tests.test_cli import GOOD, call, refused, texts
 
@@ -221,7 +221,7 @@ def quickly(*arguments: str) -> str:
     """The message of a command that fails without torch, in a process of its own."""
     code = f"""
 import sys
-from harness.cli import main
+from fmtharness.harness.cli import main
 try:
     main({list(arguments)!r})
 except SystemExit as done:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli import main
-from harness.config import load_config
-from harness.errors import ConfigError
-from harness.run.folder import manifest_digest
-from harness.run.scalars import Scalars
+from fmtharness.harness.cli import main
+from fmtharness.harness.config import load_config
+from fmtharness.harness.errors import ConfigError
+from fmtharness.harness.run.folder import manifest_digest
+from fmtharness.harness.run.scalars import Scalars
+from fmtharness.trainers.resume import checkpoints
 from tests.fakes import FAKE_CONFIG
 from tests.test_checkpoints import Training, names, save, start
 from tests.test_training import trained
 from tests.tiny import tiny_config
-from trainers.resume import checkpoints
 
 EVENTS = "events.out.tfevents.1700000000.host.1.0"
 MANIFESTS = (

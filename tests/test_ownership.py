@@ -6,12 +6,12 @@ import itertools
 from collections import Counter
 from random import Random
 
-from generators import pools
-from generators.families import classify, listing, table, tool_call
-from generators.ownership import SPLITS, by_split, owner
-from generators.schemas import DOMAINS
-from generators.tasks import Tasks
-from harness.contracts import Split
+from fmtharness.generators import pools
+from fmtharness.generators.families import classify, listing, table, tool_call
+from fmtharness.generators.ownership import SPLITS, by_split, owner
+from fmtharness.generators.schemas import DOMAINS
+from fmtharness.generators.tasks import Tasks
+from fmtharness.harness.contracts import Split
 
 
 def test_every_text_has_one_owner() -> None:

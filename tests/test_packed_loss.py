@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from harness.engine.encoding import Encoded
-from harness.engine.fused_layers import fuse_mlps
-from harness.engine.patching import Patches
-from trainers.attention import dispatch
-from trainers.attention.heads import Heads
-from trainers.attention.rows import attend_rows
-from trainers.batch.order import micro_batches
-from trainers.batch.packed import Packed, Shape, pack, shape_of
-from trainers.batch.tree import pack_tree
-from trainers.step.loss import summed_loss
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.fused_layers import fuse_mlps
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.trainers.attention import dispatch
+from fmtharness.trainers.attention.heads import Heads
+from fmtharness.trainers.attention.rows import attend_rows
+from fmtharness.trainers.batch.order import micro_batches
+from fmtharness.trainers.batch.packed import Packed, Shape, pack, shape_of
+from fmtharness.trainers.batch.tree import pack_tree
+from fmtharness.trainers.step.loss import summed_loss
 
 STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
 ROWS = [

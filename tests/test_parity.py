@@ -11,16 +11,23 @@ import pytest
 from click.testing import CliRunner
 from msgspec import structs
 
-from harness.backends import transformers as backend
-from harness.cli import main
-from harness.engine import encoding
-from harness.engine.encoding import Encoded, encode_example, encode_prompt, stop_token
-from harness.engine.parity import certify
-from harness.errors import ParityError
-from harness.records import Completion, Example, Message, ids_digest, read_records, write_records
-from harness.run import stages
+from fmtharness.harness.backends import transformers as backend
+from fmtharness.harness.cli import main
+from fmtharness.harness.engine import encoding
+from fmtharness.harness.engine.encoding import Encoded, encode_example, encode_prompt, stop_token
+from fmtharness.harness.engine.parity import certify
+from fmtharness.harness.errors import ParityError
+from fmtharness.harness.records import (
+    Completion,
+    Example,
+    Message,
+    ids_digest,
+    read_records,
+    write_records,
+)
+from fmtharness.harness.run import stages
+from fmtharness.trainers import loop
 from tests.tiny import TEMPLATE, tiny_config, tiny_model, tiny_tokenizer
-from trainers import loop
 
 
 @pytest.fixture(scope="module")

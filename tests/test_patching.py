@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from harness.contracts import ModelOptions
-from harness.engine.generation import generate
-from harness.engine.models import load_model
-from harness.engine.patching import Patched, Patches
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patched, Patches
+from fmtharness.trainers.lora import Lora
+from fmtharness.trainers.step.adapter import adapted
+from fmtharness.trainers.step.forward import replace_layers
 from tests.tiny import tiny_model
-from trainers.lora import Lora
-from trainers.step.adapter import adapted
-from trainers.step.forward import replace_layers
 
 IDS = torch.tensor([[1, 2, 3, 4, 5]])
 
@@ -60,7 +60,7 @@ def test_an_adapted_model_is_peft_s_again(model: Any) -> None:
 
 
 def test_generation_leaves_a_model_alone(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
     before = behavior(model), copy.deepcopy(model.config.to_dict())
     options: Any = {"stop_ids": {-1}, "pad_id": 0, "max_new_tokens": 3, "batch_size": 2}
     writing: Any = generate(model, [[1, 2, 3], [4, 5]], **options)

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness import plugins
-from harness.config import Config, load_config
-from harness.contracts import Options, Split
-from harness.errors import DataError, PluginError, UserError
-from harness.plugins import Registered
-from harness.records import Completion, Example
-from harness.run import stages
-from harness.run.folder import RunFolder
+from fmtharness.harness import plugins
+from fmtharness.harness.config import Config, load_config
+from fmtharness.harness.contracts import Options, Split
+from fmtharness.harness.errors import DataError, PluginError, UserError
+from fmtharness.harness.plugins import Registered
+from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.run import stages
+from fmtharness.harness.run.folder import RunFolder
 from tests.fakes import CALLS, FAKE_CONFIG, example
 
 EVERYTHING = ["complete base", "train", "complete sft"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import DataError
-from harness.report.plot import draw, read_scalars
-from harness.run.scalars import Scalars
+from fmtharness.harness.errors import DataError
+from fmtharness.harness.report.plot import draw, read_scalars
+from fmtharness.harness.run.scalars import Scalars
 
 STEPS = range(5)
 

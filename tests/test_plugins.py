@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from harness import plugins
-from harness.errors import PluginError, UserError
-from harness.plugins import KINDS, component, registry
-from harness.text import did_you_mean
+from fmtharness.harness import plugins
+from fmtharness.harness.errors import PluginError, UserError
+from fmtharness.harness.plugins import KINDS, component, registry
+from fmtharness.harness.text import did_you_mean
 from tests.fakes import Distributions
 
 HEAD = """
 from typing import ClassVar
-from harness import hookimpl
-from harness.contracts import Options, Parsed
-from harness.records import Problem, Verdict
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Options, Parsed
+from fmtharness.harness.records import Problem, Verdict
 """
 
 EVALUATOR = (
@@ -148,12 +148,12 @@ def test_a_missing_module(distributions: Distributions) -> None:
         ("def fmtharness_evaluators", "def fmtharness_evaluatorz", "fmtharness_evaluatorz"),
         ("def fmtharness_evaluators", "def evaluators", "evaluators"),
         ("def fmtharness_evaluators()", "def fmtharness_evaluators(config)", "config"),
-        ("@hookimpl\n", "", "lacks the decorator harness.hookimpl"),
+        ("@hookimpl\n", "", "lacks the decorator fmtharness.harness.hookimpl"),
         ("@hookimpl\ndef fmtharness_evaluators", "def fmtharness_evaluatorz", "hookimpl"),
         (
             "@hookimpl",
             "import pluggy\n@pluggy.HookimplMarker('fmtharnes')",
-            "fmtharness_evaluators lacks the decorator harness.hookimpl",
+            "fmtharness_evaluators lacks the decorator fmtharness.harness.hookimpl",
         ),
         ("@hookimpl\ndef fmtharness_evaluators", "def evaluators", "has no hook"),
     ],
@@ -208,7 +208,7 @@ def test_one_module_under_two_entry_points(distributions: Distributions) -> None
 
 
 def test_a_format_brings_its_strict_evaluator(distributions: Distributions) -> None:
-    from harness.records import Completion
+    from fmtharness.harness.records import Completion
 
     distributions.add("upper-dist", FORMAT.format(name="upper"))
     found = distributions.load()["evaluators"]["upper_strict"]

@@ -10,7 +10,7 @@ import pytest
 AFTER_LEAVING = """
 import os
 from pathlib import Path
-from harness.engine import collectives
+from fmtharness.harness.engine import collectives
 
 collectives.broadcast_object(None)
 import torch.distributed.nn.functional

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness.contracts import Options
-from harness.run import provenance
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.run import provenance
 from tests.fakes import Distributions
 
 JUDGE = """
 from typing import ClassVar
-from harness import hookimpl
-from harness.contracts import Options
-from harness.records import Verdict
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.records import Verdict
 
 class Short(Options):
     name: ClassVar[str] = "short"
@@ -30,7 +30,7 @@ class Echo(Options):
     name: ClassVar[str] = "parrot"
 
     def complete(self, examples, model, adapter):
-        from harness.records import Completion
+        from fmtharness.harness.records import Completion
         for each in examples:
             yield Completion(example_id=each.id, text=each.completion, finish_reason="stop")
 
@@ -142,7 +142,10 @@ def test_built_in_code_counts_by_package() -> None:
     }
     assert identities["json_strict"] == identities["json_match"] == identities["extras"]
     assert identities["json_strict"] != identities["yaml_strict"]
-    every = [provenance.source_digest(name) for name in ("harness", "harness.engine", "trainers")]
+    every = [
+        provenance.source_digest(name)
+        for name in ("fmtharness.harness", "fmtharness.harness.engine", "fmtharness.trainers")
+    ]
     assert len({*every, "unknown"}) == 4
 
 
@@ -171,9 +174,9 @@ def test_a_file_that_a_component_reads_is_an_input(tmp_path: Path) -> None:
 READER = """
 from pathlib import Path
 from typing import ClassVar
-from harness import hookimpl
-from harness.contracts import Options
-from harness.records import Example, Message
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.records import Example, Message
 
 class Rows(Options):
     name: ClassVar[str] = "rows"

@@ -20,9 +20,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 COUNTING_BACKEND = """
 from typing import ClassVar
 from pathlib import Path
-from harness import hookimpl
-from harness.contracts import Options
-from harness.records import Completion
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.records import Completion
 
 class Counting(Options):
     name: ClassVar[str] = "counting"
@@ -174,7 +174,7 @@ def test_lone_surrogates_pass_between_processes(project: pytest.Pytester) -> Non
 def test_assert_format(project: pytest.Pytester) -> None:
     source = """
 import pytest
-from harness.records import Example
+from fmtharness.harness.records import Example
 
 example = Example(id="1", prompt=(), completion="", format="json", value={"a": 1})
 
@@ -237,7 +237,7 @@ def test_pytest_starts_with_nothing_heavy() -> None:
 import sys, time
 import pytest
 began = time.process_time()
-import harness.gates.pytest_plugin
+import fmtharness.harness.gates.pytest_plugin
 print(time.process_time() - began)
 heavy = {"pydantic", "msgspec", "torch", "numpy", "scipy", "transformers", "filelock"}
 sys.exit(" ".join(heavy & sys.modules.keys()) or None)

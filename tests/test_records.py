@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.errors import DataError, UserError
-from harness.files import atomic_file
-from harness.records import (
+from fmtharness.harness.errors import DataError, UserError
+from fmtharness.harness.files import atomic_file
+from fmtharness.harness.records import (
     Completion,
     Example,
     Metric,

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evaluators.regex.format import RegexFormat
-from evaluators.regex.layout import Part, layout, prefixes
-from harness.format_checks import seconds
-from harness.formats import for_value, options_of, strict_evaluator
-from harness.records import Completion, Example
-from harness.testing import check_format
+from fmtharness.evaluators.regex.format import RegexFormat
+from fmtharness.evaluators.regex.layout import Part, layout, prefixes
+from fmtharness.harness.format_checks import seconds
+from fmtharness.harness.formats import for_value, options_of, strict_evaluator
+from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.testing import check_format
 from tests.strategies import at_least
 
 LINE = RegexFormat()
@@ -190,7 +190,7 @@ def test_a_pattern_that_cannot_be_used_is_one_sentence(pattern: str, reason: str
 
 def test_a_refused_pattern_writes_nothing_to_stderr() -> None:
     code = (
-        "from evaluators.regex.format import RegexFormat\n"
+        "from fmtharness.evaluators.regex.format import RegexFormat\n"
         "try: RegexFormat(pattern='(?=')\n"
         "except ValueError: pass\n"
     )

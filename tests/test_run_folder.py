@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import Config, load_config
-from harness.errors import UserError
-from harness.files import digest, file_digest, on_disk
-from harness.run.folder import RunFolder, default_folder
+from fmtharness.harness.config import Config, load_config
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.files import digest, file_digest, on_disk
+from fmtharness.harness.run.folder import RunFolder, default_folder
 from tests.fakes import ROOT
 
 INPUTS = {"seed": "5", "evaluator mine": "plug 1.0, source 0a"}
@@ -46,8 +46,9 @@ def test_the_folder_keeps_the_config(tmp_path: Path, config: Config) -> None:
 def test_a_second_process_is_refused(tmp_path: Path, config: Config) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from harness.config import load_config\nfrom harness.errors import UserError\n"
-        "from harness.run.folder import RunFolder\n"
+        "from fmtharness.harness.config import load_config\n"
+        "from fmtharness.harness.errors import UserError\n"
+        "from fmtharness.harness.run.folder import RunFolder\n"
         "try:\n    with RunFolder.open(Path(sys.argv[1]), load_config()): pass\n"
         "except UserError as error: sys.exit(str(error))\n"
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.plot import read_scalars
-from harness.run.scalars import Scalars, read_metrics
+from fmtharness.harness.report.plot import read_scalars
+from fmtharness.harness.run.scalars import Scalars, read_metrics
 
 
 @pytest.fixture

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import processes
-from harness.contracts import ModelOptions
-from harness.engine import collectives
-from harness.engine.encoding import Encoded
-from harness.engine.lora_linear import groups
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.errors import UserError
+from fmtharness.harness import processes
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine import collectives
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.lora_linear import groups
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import UserError
+from fmtharness.trainers.lora import Lora
+from fmtharness.trainers.step.adapter import AdapterWeights, adapted
+from fmtharness.trainers.step.forward import replace_layers
+from fmtharness.trainers.step.passes import Passes
+from fmtharness.trainers.step.sharding import load_for_sharding, shard
 from tests.tiny import tiny_model
-from trainers.lora import Lora
-from trainers.step.adapter import AdapterWeights, adapted
-from trainers.step.forward import replace_layers
-from trainers.step.passes import Passes
-from trainers.step.sharding import load_for_sharding, shard
 
 ROWS = [Encoded([7, 8, *range(20, 40 + 3 * i), 0], 12) for i in range(5)]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.regression.linear_model import OLS
 
-from harness.judging.statistics import clustered, mcnemar, paired_difference, rate, wilson
+from fmtharness.harness.judging.statistics import (
+    clustered,
+    mcnemar,
+    paired_difference,
+    rate,
+    wilson,
+)
 
 counts = st.integers(0, 300)
 tables = st.tuples(counts, counts, counts, counts).filter(any)

@@ -15,22 +15,22 @@ from typing import Any, ClassVar
 import jsonschema_rs
 import pytest
 
-from evaluators.json.schema import JsonSchema
-from evaluators.json.schema_size import unfolded
-from harness.contracts import Options
-from harness.judging import limit
-from harness.judging.rows import BLOCK_BYTES
-from harness.judging.verdicts import judge
-from harness.options import build
-from harness.records import Completion, Example, Verdict
+from fmtharness.evaluators.json.schema import JsonSchema
+from fmtharness.evaluators.json.schema_size import unfolded
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.judging import limit
+from fmtharness.harness.judging.rows import BLOCK_BYTES
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.options import build
+from fmtharness.harness.records import Completion, Example, Verdict
 from tests.fakes import ROOT, wait_for
 
 PLUGIN = '''
 import collections, itertools, os, time
 from typing import ClassVar
-import harness
-from harness.contracts import Options
-from harness.records import Verdict
+from fmtharness import harness
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.records import Verdict
 
 class Hangs(Options):
     """Hangs on some texts."""
@@ -89,7 +89,7 @@ def rows(path: Path, *texts: str, blocks: int = 1) -> Path:
 
 
 def started(plugin: Path, file: Path, *options: str, **kwargs: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "harness.cli", "eval", "--completions", str(file)]
+    command = [sys.executable, "-m", "fmtharness", "eval", "--completions", str(file)]
     return subprocess.Popen(
         [*command, "--evaluator", "hangs", "--json", *options],
         env={**os.environ, "PYTHONPATH": f"{plugin}{os.pathsep}{ROOT}"},

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.cli import main
-from harness.commands.new import What, write
+from fmtharness.harness.cli import main
+from fmtharness.harness.commands.new import What, write
 from tests.fakes import ROOT, import_path
 
 TUTORIAL = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -32,9 +32,9 @@ py-modules = ["{module}"]
 """
 EVALUATOR = '''
 from typing import ClassVar
-from harness import hookimpl
-from harness.contracts import Options
-from harness.records import Verdict
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.records import Verdict
 
 class Calm(Options):
     """Passes what does not shout."""
@@ -57,9 +57,9 @@ def fmtharness_evaluators():
 STAGES = """
 from pathlib import Path
 from typing import ClassVar
-from harness import hookimpl
-from harness.contracts import Options
-from harness.records import Completion, Example, Message
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.records import Completion, Example, Message
 
 class Coins(Options):
     name: ClassVar[str] = "coins"
@@ -144,7 +144,7 @@ class Site:
         )
 
     def fmtharness(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.python("-m", "harness.cli", *arguments)
+        return self.python("-m", "fmtharness", *arguments)
 
 
 @pytest.fixture
@@ -300,8 +300,7 @@ def test_every_command_of_the_tutorial_works(site: Site, section: str) -> None:
         if program == "pip":
             site.install(site.folder / arguments[-1].removesuffix("[test]"))
         elif arguments[0] != "run":  # which trains a model
-            module = {"fmtharness": "harness.cli"}.get(program, program)
-            done = site.python("-m", module, *arguments)
+            done = site.python("-m", program, *arguments)
             assert done.returncode == ("# fails" in line), f"{line}\n{done.stdout}{done.stderr}"
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.contracts import Parsed
-from harness.format_checks import is_linear
-from harness.records import Problem
-from harness.surroundings import CORRUPTIONS, LABELS, MOST_OF_ONE_LABEL, strictly
+from fmtharness.harness.contracts import Parsed
+from fmtharness.harness.format_checks import is_linear
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import CORRUPTIONS, LABELS, MOST_OF_ONE_LABEL, strictly
 
 
 def looks(line: str) -> bool:

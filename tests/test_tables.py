@@ -8,10 +8,17 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from harness.judging.statistics import rate
-from harness.judging.tally import Tally, tally
-from harness.records import Completion, Example
-from harness.report.tables import grouped, metrics_json, metrics_table, named, shown, table
+from fmtharness.harness.judging.statistics import rate
+from fmtharness.harness.judging.tally import Tally, tally
+from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.report.tables import (
+    grouped,
+    metrics_json,
+    metrics_table,
+    named,
+    shown,
+    table,
+)
 from tests.fakes import Picky, example, verdict
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from harness.engine.patching import Patches
-from harness.errors import UserError
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import UserError
+from fmtharness.trainers.loop import _schedule
+from fmtharness.trainers.lora import Lora
+from fmtharness.trainers.step.adapter import adapted
 from tests.test_training import ADAPTER, losses, rows, trained
 from tests.tiny import tiny_config
-from trainers.loop import _schedule
-from trainers.lora import Lora
-from trainers.step.adapter import adapted
 
 ALL = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 

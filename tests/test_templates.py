@@ -13,19 +13,31 @@ from click.testing import CliRunner, Result
 from msgspec import structs
 from transformers.utils import chat_template_utils
 
-from harness.cli import main
-from harness.contracts import ModelOptions, TrainedOn, trained_on
-from harness.engine import templates
-from harness.engine.encoding import encode_example, encode_prompt, stop_token, stop_tokens
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.engine.templates import chat_text, set_template
-from harness.errors import ModelError, StoppedError
-from harness.records import Completion, Example, Message, Verdict, read_records, write_records
-from harness.run import folder, stages
+from fmtharness.harness.cli import main
+from fmtharness.harness.contracts import ModelOptions, TrainedOn, trained_on
+from fmtharness.harness.engine import templates
+from fmtharness.harness.engine.encoding import (
+    encode_example,
+    encode_prompt,
+    stop_token,
+    stop_tokens,
+)
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.templates import chat_text, set_template
+from fmtharness.harness.errors import ModelError, StoppedError
+from fmtharness.harness.records import (
+    Completion,
+    Example,
+    Message,
+    Verdict,
+    read_records,
+    write_records,
+)
+from fmtharness.harness.run import folder, stages
+from fmtharness.trainers import loop
+from fmtharness.trainers.resume.progress import save
 from tests.tiny import TEMPLATE, tiny_config, tiny_model, tiny_tokenizer
-from trainers import loop
-from trainers.resume.progress import save
 
 ALTERNATING = (
     "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"

@@ -13,12 +13,12 @@ import tomli_w
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from evaluators.toml.format import TomlFormat
-from evaluators.toml.labels import LABELS
-from harness.format_checks import is_linear, seconds
-from harness.matching import leaves, same_value
-from harness.surroundings import MOST_OF_ONE_LABEL
-from harness.testing import check_format, mutated
+from fmtharness.evaluators.toml.format import TomlFormat
+from fmtharness.evaluators.toml.labels import LABELS
+from fmtharness.harness.format_checks import is_linear, seconds
+from fmtharness.harness.matching import leaves, same_value
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.harness.testing import check_format, mutated
 from tests.strategies import KEYS, at_least, json_objects, json_scalars, json_values
 
 STRICT = TomlFormat()

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.json.tool_call import ToolCallFormat
-from harness.surroundings import MOST_OF_ONE_LABEL
-from harness.testing import check_format
+from fmtharness.evaluators.json.tool_call import ToolCallFormat
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.harness.testing import check_format
 from tests.strategies import (
     at_least,
     broken_texts,

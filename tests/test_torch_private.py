@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.contracts import ModelOptions
-from harness.engine import models, torch_private
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine import models, torch_private
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
 from tests.tiny import tiny_model
 
 

@@ -23,11 +23,11 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from harness.cli import main
-from harness.progress import say
+from fmtharness.harness.cli import main
+from fmtharness.harness.progress import say
+from fmtharness.trainers import loop
 from tests.fakes import wait_for
 from tests.tiny import tiny_config
-from trainers import loop
 
 ADAPTER = "adapter/adapter_model.safetensors"
 STEPS = 12
@@ -90,7 +90,7 @@ def manifest(out: Path) -> dict[str, Any]:
 
 
 def command(config: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "harness.cli", "train", str(config), "--out", str(out)]
+    return [sys.executable, "-m", "fmtharness", "train", str(config), "--out", str(out)]
 
 
 def test_a_training_learns_and_says_what_it_did(undisturbed: Path) -> None:
@@ -223,8 +223,8 @@ def grade(
     contents: dict[int, float] | None = None,
 ) -> None:
     """Let each step's evaluation come out as told."""
-    from harness.records import Metric
-    from harness.run.training import Training
+    from fmtharness.harness.records import Metric
+    from fmtharness.harness.run.training import Training
 
     def evaluate(self: Training, loaded: Any, step: int, **_: Any) -> dict[str, Metric]:
         low, content = lows[step], (contents or {}).get(step, 0.0)
@@ -238,7 +238,7 @@ def grade(
 
 def after_each_gradient(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
     """Let a training's Passes come out changed."""
-    from trainers.step.passes import Passes
+    from fmtharness.trainers.step.passes import Passes
 
     gradient = Passes.gradient
 
@@ -345,7 +345,7 @@ def test_a_signal_in_the_last_moments_is_obeyed(
     config: Path, tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """While evaluators judge, who catch what is raised, and when the last step is saved."""
-    from evaluators.json.format import JsonFormat
+    from fmtharness.evaluators.json.format import JsonFormat
 
     place, name = (JsonFormat, "parse") if moment == "evaluate" else (loop, "save")
     work = getattr(place, name)

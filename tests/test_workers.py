@@ -13,11 +13,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.commands import eval as evaluation
-from harness.errors import DataError
-from harness.judging.rows import BLOCK_BYTES, blocks, completions, count_lines, numbered, read_rows
-from harness.records import BrokenRow, Completion, write_records
-from harness.report.tables import metrics_json
+from fmtharness.harness.commands import eval as evaluation
+from fmtharness.harness.errors import DataError
+from fmtharness.harness.judging.rows import (
+    BLOCK_BYTES,
+    blocks,
+    completions,
+    count_lines,
+    numbered,
+    read_rows,
+)
+from fmtharness.harness.records import BrokenRow, Completion, write_records
+from fmtharness.harness.report.tables import metrics_json
 from tests.fakes import ROOT, example, wait_for
 
 TEXTS = (
@@ -134,7 +141,7 @@ def test_two_interrupts_in_a_row_end_it(many: Path, tmp_path: Path) -> None:
     with rows.open("ab") as file:
         for _ in range(6):
             file.write(many.read_bytes().removeprefix(b"\xef\xbb\xbf").rstrip() + b"\n")
-    command = [sys.executable, "-m", "harness.cli", "eval", "--completions", str(rows)]
+    command = [sys.executable, "-m", "fmtharness", "eval", "--completions", str(rows)]
     command += ["--evaluator", "json_leniency", "--verdicts", str(tmp_path / "v.jsonl")]
     with subprocess.Popen(
         [*command, "--processes", "2"],
@@ -181,7 +188,7 @@ def test_what_an_example_sets_holds_in_every_process(tmp_path: Path) -> None:
     )
     rows.write_text("".join(f"{line}\n" for line in lines))
     assert rows.stat().st_size > 2 * BLOCK_BYTES
-    command = [sys.executable, "-m", "harness.cli", "eval", "--evaluator", "regex_strict", "--json"]
+    command = [sys.executable, "-m", "fmtharness", "eval", "--evaluator", "regex_strict", "--json"]
     command += ["--completions", str(rows), "--data", str(tmp_path / "examples.jsonl")]
     for processes in ("1", "2"):
         done = subprocess.run(

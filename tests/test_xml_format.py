@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.xml.format import XmlFormat
-from harness.format_checks import is_linear
-from harness.testing import check_format
+from fmtharness.evaluators.xml.format import XmlFormat
+from fmtharness.harness.format_checks import is_linear
+from fmtharness.harness.testing import check_format
 
 XML = XmlFormat()
 DATA = "<data>\n  <name>Ada</name>\n</data>"

@@ -11,14 +11,14 @@ import yaml
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from evaluators.yaml import reader
-from evaluators.yaml.format import YamlFormat
-from evaluators.yaml.labels import LABELS
-from evaluators.yaml.scalars import plain, written
-from harness.format_checks import is_linear, seconds
-from harness.matching import same_value
-from harness.surroundings import MOST_OF_ONE_LABEL
-from harness.testing import check_format, mutated
+from fmtharness.evaluators.yaml import reader
+from fmtharness.evaluators.yaml.format import YamlFormat
+from fmtharness.evaluators.yaml.labels import LABELS
+from fmtharness.evaluators.yaml.scalars import plain, written
+from fmtharness.harness.format_checks import is_linear, seconds
+from fmtharness.harness.matching import same_value
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.harness.testing import check_format, mutated
 from tests.strategies import at_least, json_objects, json_values
 
 STRICT = YamlFormat()

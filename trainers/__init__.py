@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from harness import hookimpl
-from harness.contracts import Trainer
-from trainers.lora import Lora, QLora
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Trainer
+from fmtharness.trainers.lora import Lora, QLora
 
 
 @hookimpl

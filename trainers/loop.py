@@ -18,28 +18,28 @@ from typing import Any
 
 import torch
 
-from harness import processes
-from harness.contracts import Loaded, TrainingRun
-from harness.engine import collectives
-from harness.engine.context import check_ids, context_length
-from harness.engine.encoding import Encoded, encode_example, stop_token
-from harness.engine.models import device_of, load_model, memory_peaks
-from harness.engine.parity import certify as certify_parity
-from harness.engine.patching import Patches
-from harness.errors import ModelError, StoppedError, UserError
-from harness.progress import progress, say
-from harness.records import Example
-from trainers.batch.order import Order, split_by_process
-from trainers.options import LowRankOptions
-from trainers.resume.interrupts import interrupts
-from trainers.resume.progress import finish, restore, save
-from trainers.step.adapter import AdapterWeights, adapted
-from trainers.step.coverage import coverage
-from trainers.step.forward import fast_forward
-from trainers.step.loss_log import LossLog
-from trainers.step.passes import Passes
-from trainers.step.sharding import load_for_sharding, shard
-from trainers.step.update import Update
+from fmtharness.harness import processes
+from fmtharness.harness.contracts import Loaded, TrainingRun
+from fmtharness.harness.engine import collectives
+from fmtharness.harness.engine.context import check_ids, context_length
+from fmtharness.harness.engine.encoding import Encoded, encode_example, stop_token
+from fmtharness.harness.engine.models import device_of, load_model, memory_peaks
+from fmtharness.harness.engine.parity import certify as certify_parity
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import ModelError, StoppedError, UserError
+from fmtharness.harness.progress import progress, say
+from fmtharness.harness.records import Example
+from fmtharness.trainers.batch.order import Order, split_by_process
+from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.resume.interrupts import interrupts
+from fmtharness.trainers.resume.progress import finish, restore, save
+from fmtharness.trainers.step.adapter import AdapterWeights, adapted
+from fmtharness.trainers.step.coverage import coverage
+from fmtharness.trainers.step.forward import fast_forward
+from fmtharness.trainers.step.loss_log import LossLog
+from fmtharness.trainers.step.passes import Passes
+from fmtharness.trainers.step.sharding import load_for_sharding, shard
+from fmtharness.trainers.step.update import Update
 
 
 def train(

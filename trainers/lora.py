@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from harness.contracts import TrainingRun
-from harness.errors import UserError
-from harness.records import Example
-from trainers.options import LowRankOptions
+from fmtharness.harness.contracts import TrainingRun
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.records import Example
+from fmtharness.trainers.options import LowRankOptions
 
 
 class QLora(LowRankOptions):
@@ -31,7 +31,7 @@ class QLora(LowRankOptions):
     def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
         """Train on the Examples, from the run's last checkpoint on; returns the adapter's folder.
 
-        Raises as `trainers.loop.train` does, and UserError if the model is not quantized to NF4.
+        Raises as `loop.train` does, and UserError if the model is not quantized to NF4.
         """
         return _train(self, examples, run, "NF4 weights", "lora")
 
@@ -49,7 +49,7 @@ class Lora(LowRankOptions):
     def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
         """Train on the Examples, from the run's last checkpoint on; returns the adapter's folder.
 
-        Raises as `trainers.loop.train` does, and UserError if the model is quantized.
+        Raises as `loop.train` does, and UserError if the model is quantized.
         """
         return _train(self, examples, run, "unquantized weights", "qlora")
 
@@ -57,8 +57,8 @@ class Lora(LowRankOptions):
 def _train(
     trainer: QLora | Lora, examples: Sequence[Example], run: TrainingRun, weights: str, other: str
 ) -> Path:
-    from harness.engine.patching import Patches
-    from trainers.loop import train
+    from fmtharness.harness.engine.patching import Patches
+    from fmtharness.trainers.loop import train
 
     if run.model.quantization != trainer.quantization:
         raise UserError(

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.contracts import Options
+from fmtharness.harness.contracts import Options
 
 
 class LowRankOptions(Options):

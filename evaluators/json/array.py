@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.labels import LABELS
-from evaluators.rendering import checked, dumped
-from harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.labels import LABELS
+from fmtharness.evaluators.rendering import checked, dumped
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 
 
 class JsonArrayFormat(Options):

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from evaluators.json.scanner import CHARS, WS
-from harness.contracts import Corruption
+from fmtharness.evaluators.json.scanner import CHARS, WS
+from fmtharness.harness.contracts import Corruption
 
 _TOKEN: Final = re.compile(
     rf'(?P<key>"{CHARS}"(?={WS}:))|(?P<string>"{CHARS}")|(?P<open>[{{\[])|(?P<close>[}}\]])'

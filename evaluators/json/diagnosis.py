@@ -4,7 +4,7 @@
     -> Diagnosis(start=6, end=17, problems=(text_before 0:5, python_literal 12:16))
 
 It cuts the text into values and what stands around them, and leaves the inside of each broken
-value to `evaluators.json.recovery`. A text without problems is one that the fast reader accepts.
+value to `recovery`. A text without problems is one that the fast reader accepts.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from evaluators.json.labels import Problems
-from evaluators.json.reader import UNREAD
-from evaluators.json.recovery import walk
-from evaluators.json.scalars import label_root_string, word_label, word_message
-from evaluators.json.scanner import (
+from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.reader import UNREAD
+from fmtharness.evaluators.json.recovery import walk
+from fmtharness.evaluators.json.scalars import label_root_string, word_label, word_message
+from fmtharness.evaluators.json.scanner import (
     DONE,
     END,
     SPACE,
@@ -28,8 +28,8 @@ from evaluators.json.scanner import (
     scan_scalar,
     skip_space,
 )
-from evaluators.json.shortcuts import shortcut
-from harness.records import Problem
+from fmtharness.evaluators.json.shortcuts import shortcut
+from fmtharness.harness.records import Problem
 
 Root = Literal["object", "array", "any"]
 

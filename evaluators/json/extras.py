@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.reader import UNREAD
-from evaluators.json.scanner import SPACE
-from harness.contracts import Options, Parsed, Rate
-from harness.matching import Path
-from harness.records import Completion, Example, Verdict
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.reader import UNREAD
+from fmtharness.evaluators.json.scanner import SPACE
+from fmtharness.harness.contracts import Options, Parsed, Rate
+from fmtharness.harness.matching import Path
+from fmtharness.harness.records import Completion, Example, Verdict
 
 # The strict evaluator checks the value itself.
 _FORMAT: Final = JsonFormat(root="any", unique_keys=False, unicode_scalars=False)

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from evaluators.json.corruptions import CORRUPTIONS
-from evaluators.json.diagnosis import Diagnosis, diagnose
-from evaluators.json.labels import LABELS
-from evaluators.json.reader import REPEATED, UNREAD, build, whole
-from evaluators.rendering import checked, dumped
-from harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.evaluators.json.corruptions import CORRUPTIONS
+from fmtharness.evaluators.json.diagnosis import Diagnosis, diagnose
+from fmtharness.evaluators.json.labels import LABELS
+from fmtharness.evaluators.json.reader import REPEATED, UNREAD, build, whole
+from fmtharness.evaluators.rendering import checked, dumped
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 
 _STARTS, _ENDS = "{[ \n", "}] \n"
 _ROOTS = {"object": dict, "array": list, "any": object}

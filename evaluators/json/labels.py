@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.records import Problem
-from harness.surroundings import LABELS as AROUND
-from harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import LABELS as AROUND
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 
 _SHARED: Final = ("byte_order_mark", "text_before", "text_after", "code_fence")
 LABELS: Final[dict[str, str]] = {

@@ -5,8 +5,8 @@
 
 The ladder's rungs are strict, trimmed, fence_stripped, first_object and repaired. Each cuts out or
 makes another text and judges it by the same strict JsonFormat. Each also accepts all that the rung
-before accepts. The peers' checks are in `evaluators.json.peers`; they are not rungs. What a lenient
-checker would do with schemas is not covered.
+before accepts. The peers' checks are in `peers`; they are not rungs. What a lenient checker would
+do with schemas is not covered.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from evaluators.json import peers
-from evaluators.json.format import JsonFormat
-from evaluators.json.objects import find_objects
-from evaluators.json.scanner import DONE, END, Scanner
-from harness.contracts import Rate
-from harness.formats import for_example
-from harness.records import Completion, Example, Problem, Verdict
+from fmtharness.evaluators.json import peers
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.objects import find_objects
+from fmtharness.evaluators.json.scanner import DONE, END, Scanner
+from fmtharness.harness.contracts import Rate
+from fmtharness.harness.formats import for_example
+from fmtharness.harness.records import Completion, Example, Problem, Verdict
 
 RUNGS: Final = ("strict", "trimmed", "fence_stripped", "first_object", "repaired")
 PEERS: Final = ("ifeval", "promptfoo_is_json", "promptfoo_contains_json", "deepeval")

@@ -17,18 +17,18 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from evaluators.json.corruptions import CORRUPTIONS as JSON_CORRUPTIONS
-from evaluators.json.format import JsonFormat
-from evaluators.json.labels import LABELS as JSON_LABELS
-from evaluators.json.labels import Problems
-from evaluators.json.reader import REPEATED, UNREAD, whole
-from evaluators.json.recovery import walk
-from evaluators.json.scanner import DONE, SPACE, WS, Scanner
-from evaluators.rendering import checked, dumped
-from harness import surroundings
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.records import Problem
-from harness.surroundings import shifted, strictly
+from fmtharness.evaluators.json.corruptions import CORRUPTIONS as JSON_CORRUPTIONS
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.labels import LABELS as JSON_LABELS
+from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.reader import REPEATED, UNREAD, whole
+from fmtharness.evaluators.json.recovery import walk
+from fmtharness.evaluators.json.scanner import DONE, SPACE, WS, Scanner
+from fmtharness.evaluators.rendering import checked, dumped
+from fmtharness.harness import surroundings
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import shifted, strictly
 
 _OWN_LABELS: Final = {
     "blank_line": "a line is empty or holds nothing but whitespace",

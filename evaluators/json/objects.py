@@ -16,10 +16,10 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Final
 
-from evaluators.json.reader import SAFE_DEPTH, UNREAD, read, whole
-from evaluators.json.scanner import CHARS, DONE, END, FLAT_OBJECT, WS, Scanner
-from harness.contracts import Options, Rate
-from harness.records import Completion, Example, Problem, Verdict
+from fmtharness.evaluators.json.reader import SAFE_DEPTH, UNREAD, read, whole
+from fmtharness.evaluators.json.scanner import CHARS, DONE, END, FLAT_OBJECT, WS, Scanner
+from fmtharness.harness.contracts import Options, Rate
+from fmtharness.harness.records import Completion, Example, Problem, Verdict
 
 # The text up to a brace worth following; braces that break off at once are skipped.
 _NEXT_BRACE: Final = re.compile(

@@ -26,10 +26,10 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import RootModel
 
-from evaluators.json.objects import find_objects
-from evaluators.json.reader import read
-from evaluators.json.scanner import CHARS, DONE, FLAT_ARRAY, SCALAR, SPACE, WS, Scanner
-from evaluators.yaml.flow import reads
+from fmtharness.evaluators.json.objects import find_objects
+from fmtharness.evaluators.json.reader import read
+from fmtharness.evaluators.json.scanner import CHARS, DONE, FLAT_ARRAY, SCALAR, SPACE, WS, Scanner
+from fmtharness.evaluators.yaml.flow import reads
 
 type_value = TypeVar("type_value")
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final, NamedTuple
 
-from evaluators.json.scanner import CHARS, SPACE, WS
-from harness.matching import Path
+from fmtharness.evaluators.json.scanner import CHARS, SPACE, WS
+from fmtharness.harness.matching import Path
 
 _TOKENS: Final = re.compile(rf'("{CHARS}")(?={WS}:)|"{CHARS}"|[{{}}\[\]]|[^{SPACE},"\[\]{{}}:]+')
 _PATH: Final = object()

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from evaluators.json.scanner import CHARS, SPACE, WS
+from fmtharness.evaluators.json.scanner import CHARS, SPACE, WS
 
 UNREAD: Final[Any] = msgspec.UNSET
 """The sentinel for no value, since None is a value."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from evaluators.json.labels import Problems
-from evaluators.json.scalars import (
+from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.scalars import (
     LETTER,
     QUOTES,
     SMART_QUOTES,
@@ -24,7 +24,7 @@ from evaluators.json.scalars import (
     take_string,
     take_word,
 )
-from evaluators.json.scanner import (
+from fmtharness.evaluators.json.scanner import (
     AFTER,
     BROKEN,
     COLON,

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from evaluators.json.labels import Problems
-from evaluators.json.scanner import AFTER, COLON, KEY, KEY_OR_END, WS, Scanner
+from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.scanner import AFTER, COLON, KEY, KEY_OR_END, WS, Scanner
 
 _LOOSE_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:(")|\\?\Z)', re.DOTALL).match
 _SINGLE: Final = re.compile(

@@ -20,14 +20,14 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from pydantic import PrivateAttr, model_validator
 
-from evaluators.json.format import JsonFormat
-from evaluators.json.places import places
-from evaluators.json.schema_of import schema_of
-from evaluators.json.schema_size import unfolded
-from harness.contracts import Options
-from harness.matching import Path
-from harness.records import Completion, Example, Problem, Verdict
-from harness.surroundings import bounded
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.places import places
+from fmtharness.evaluators.json.schema_of import schema_of
+from fmtharness.evaluators.json.schema_size import unfolded
+from fmtharness.harness.contracts import Options
+from fmtharness.harness.matching import Path
+from fmtharness.harness.records import Completion, Example, Problem, Verdict
+from fmtharness.harness.surroundings import bounded
 
 _STRICT: Final = JsonFormat(root="any")
 _LONGEST_MESSAGE: Final = 200

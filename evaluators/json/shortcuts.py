@@ -15,10 +15,10 @@ import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final
 
-from evaluators.json.labels import Problems
-from evaluators.json.reader import NOT_BRACKETS, REPEATED, UNREAD, read, whole
-from evaluators.json.recovery import note_repeated_key, note_truncated
-from evaluators.json.scanner import SPACE
+from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.reader import NOT_BRACKETS, REPEATED, UNREAD, read, whole
+from fmtharness.evaluators.json.recovery import note_repeated_key, note_truncated
+from fmtharness.evaluators.json.scanner import SPACE
 
 _CLOSER: Final = {"{": "}", "[": "]"}
 _MOST_NESTED: Final = 64

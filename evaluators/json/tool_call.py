@@ -18,16 +18,16 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from evaluators.json.corruptions import CORRUPTIONS as JSON_CORRUPTIONS
-from evaluators.json.format import JsonFormat
-from evaluators.json.labels import LABELS as JSON_LABELS
-from evaluators.json.places import places
-from evaluators.json.scanner import SPACE
-from evaluators.rendering import checked, dumped
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.matching import Path
-from harness.records import Problem
-from harness.surroundings import bounded, shifted
+from fmtharness.evaluators.json.corruptions import CORRUPTIONS as JSON_CORRUPTIONS
+from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.labels import LABELS as JSON_LABELS
+from fmtharness.evaluators.json.places import places
+from fmtharness.evaluators.json.scanner import SPACE
+from fmtharness.evaluators.rendering import checked, dumped
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.matching import Path
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import bounded, shifted
 
 _OWN_LABELS: Final = {
     "missing_name": "a call has no key 'name'",

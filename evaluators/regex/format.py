@@ -18,12 +18,12 @@ from typing import Any, ClassVar, Final
 
 from pydantic import field_validator
 
-from evaluators.regex.layout import compiled, fault, found, layout, missing, prefixes
-from evaluators.rendering import checked
-from harness import surroundings
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.records import Problem
-from harness.surroundings import BLANK, bounded, outside, shifted
+from fmtharness.evaluators.regex.layout import compiled, fault, found, layout, missing, prefixes
+from fmtharness.evaluators.rendering import checked
+from fmtharness.harness import surroundings
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import BLANK, bounded, outside, shifted
 
 _LABELS: Final = {
     **{label: said for label, said in surroundings.LABELS.items() if label != "no_value"},

@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from evaluators.tables.csv_corruptions import corruptions_of
-from evaluators.tables.csv_reader import (
+from fmtharness.evaluators.tables.csv_corruptions import corruptions_of
+from fmtharness.evaluators.tables.csv_reader import (
     CALLED,
     CONTROL,
     LABELS,
@@ -28,9 +28,9 @@ from evaluators.tables.csv_reader import (
     lines_like_a_table,
     read,
 )
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.records import Problem
-from harness.surroundings import strictly
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import strictly
 
 # What a cell of a one-column table may be without quotes: nothing that could be something else.
 _PLAIN: Final = re.compile(r"\w(?:[\w .:-]*\w)?").fullmatch

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Final
 
-from evaluators.tables.csv_reader import DELIMITERS, Cell, Row, read, rows_of
-from harness import surroundings
-from harness.contracts import Corruption
+from fmtharness.evaluators.tables.csv_reader import DELIMITERS, Cell, Row, read, rows_of
+from fmtharness.harness import surroundings
+from fmtharness.harness.contracts import Corruption
 
 _Way = Callable[[str, Random, str], str | None]
 

@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from harness import surroundings
-from harness.contracts import Parsed
-from harness.records import Problem
+from fmtharness.harness import surroundings
+from fmtharness.harness.contracts import Parsed
+from fmtharness.harness.records import Problem
 
 LABELS: Final[Mapping[str, str]] = {
     **surroundings.LABELS,

@@ -14,12 +14,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, NamedTuple
 
-from evaluators.tables.csv import columns_of
-from evaluators.tables.markdown_corruptions import CORRUPTIONS
-from harness import surroundings
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.records import Problem
-from harness.surroundings import strictly
+from fmtharness.evaluators.tables.csv import columns_of
+from fmtharness.evaluators.tables.markdown_corruptions import CORRUPTIONS
+from fmtharness.harness import surroundings
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import strictly
 
 LABELS: Final[Mapping[str, str]] = {
     **surroundings.LABELS,

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
-from harness import surroundings
-from harness.contracts import Corruption
+from fmtharness.harness import surroundings
+from fmtharness.harness.contracts import Corruption
 
 
 def _edited(text: str, number: int, new: Callable[[str], str]) -> str:

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from evaluators.toml.scalars import KEY
-from harness.contracts import Corruption
-from harness.surroundings import CORRUPTIONS as AROUND
+from fmtharness.evaluators.toml.scalars import KEY
+from fmtharness.harness.contracts import Corruption
+from fmtharness.harness.surroundings import CORRUPTIONS as AROUND
 
 _LINE: Final = re.compile(rf"^(?P<key>{KEY}) = (?P<value>.*)$", re.MULTILINE)
 _HEADER: Final = re.compile(r"^\[.*\]$", re.MULTILINE)

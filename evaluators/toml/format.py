@@ -19,14 +19,14 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from evaluators.toml.corruptions import CORRUPTIONS
-from evaluators.toml.labels import LABELS
-from evaluators.toml.scalars import KEY
-from evaluators.toml.scanner import further_lines, scan
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.matching import same_value
-from harness.records import Problem
-from harness.surroundings import strictly
+from fmtharness.evaluators.toml.corruptions import CORRUPTIONS
+from fmtharness.evaluators.toml.labels import LABELS
+from fmtharness.evaluators.toml.scalars import KEY
+from fmtharness.evaluators.toml.scanner import further_lines, scan
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.matching import same_value
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import strictly
 
 _NOT_RAW: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]|\r(?!\n)")
 _PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)\Z", re.DOTALL)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.surroundings import LABELS as AROUND
+from fmtharness.harness.surroundings import LABELS as AROUND
 
 LABELS: Final[dict[str, str]] = {
     **AROUND,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from evaluators.toml.labels import LABELS
-from evaluators.toml.scalars import KEY, PART, wrong
-from evaluators.toml.strings import QUOTES, bad_escapes, closed, over_lines
-from harness.records import Problem
+from fmtharness.evaluators.toml.labels import LABELS
+from fmtharness.evaluators.toml.scalars import KEY, PART, wrong
+from fmtharness.evaluators.toml.strings import QUOTES, bad_escapes, closed, over_lines
+from fmtharness.harness.records import Problem
 
 _KEY: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+(?P<sign>[=:]?)")
 _PARTS: Final = re.compile(PART)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from evaluators.toml.scalars import KEY
+from fmtharness.evaluators.toml.scalars import KEY
 
 QUOTES: Final = ('"""', "'''", '"', "'")
 _CLOSED: Final = {

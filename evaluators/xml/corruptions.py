@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
-from harness import surroundings
-from harness.contracts import Corruption
+from fmtharness.harness import surroundings
+from fmtharness.harness.contracts import Corruption
 
 _LEAF: Final = re.compile(r"<([^\s<>/]+)>([^<]*)</\1>")
 _OPENING: Final = re.compile(r"<([^\s<>/]+)>")

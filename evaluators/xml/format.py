@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from evaluators.xml.corruptions import CORRUPTIONS
-from evaluators.xml.reader import BLANK, LABELS, read
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.matching import same_value
-from harness.records import Problem
-from harness.surroundings import bounded, shifted
+from fmtharness.evaluators.xml.corruptions import CORRUPTIONS
+from fmtharness.evaluators.xml.reader import BLANK, LABELS, read
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.matching import same_value
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import bounded, shifted
 
 _START: Final = re.compile(r"<(?:\?\w|!--|!doctype\b|[^\W\d]|\Z)", re.IGNORECASE)
 _ROOT: Final = re.compile(r"<([^\W\d][^\s<>/]*)")

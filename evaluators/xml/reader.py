@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
-from evaluators.xml.errors import Found, explained
-from harness import surroundings
-from harness.records import Problem
+from fmtharness.evaluators.xml.errors import Found, explained
+from fmtharness.harness import surroundings
+from fmtharness.harness.records import Problem
 
 LABELS: Final[Mapping[str, str]] = {
     **surroundings.LABELS,

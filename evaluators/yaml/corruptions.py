@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from evaluators.yaml.scalars import Unclear, plain
-from harness.contracts import Corruption
-from harness.surroundings import CORRUPTIONS as AROUND
+from fmtharness.evaluators.yaml.scalars import Unclear, plain
+from fmtharness.harness.contracts import Corruption
+from fmtharness.harness.surroundings import CORRUPTIONS as AROUND
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OTHER_LITERALS: Final = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
-from evaluators.yaml.labels import LABELS
-from harness.records import Problem
+from fmtharness.evaluators.yaml.labels import LABELS
+from fmtharness.harness.records import Problem
 
 OWN_LINE: Final = re.compile(
     r"^[ \t]*+(?:-[ \t]++\S|-$|[\w./-]++:(?:[ \t]|$)"

@@ -16,13 +16,13 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from evaluators.yaml.corruptions import CORRUPTIONS, wrong_root
-from evaluators.yaml.labels import LABELS
-from evaluators.yaml.reader import ROOTS, Root, read
-from evaluators.yaml.scalars import written
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.matching import same_value
-from harness.surroundings import strictly
+from fmtharness.evaluators.yaml.corruptions import CORRUPTIONS, wrong_root
+from fmtharness.evaluators.yaml.labels import LABELS
+from fmtharness.evaluators.yaml.reader import ROOTS, Root, read
+from fmtharness.evaluators.yaml.scalars import written
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.matching import same_value
+from fmtharness.harness.surroundings import strictly
 
 _BLOCK_TEXT: Final = re.compile(r"\S(?:[^\n]*\S)?(?:\n+ *\S(?:[^\n]*\S)?)+\n?").fullmatch
 _KEY: Final = (

@@ -17,11 +17,19 @@ from typing import Any, Final, Literal
 import msgspec
 import yaml
 
-from evaluators.yaml.errors import OWN_LINE, WORD, Closed, explain, filled, line_end, until
-from evaluators.yaml.labels import LABELS
-from evaluators.yaml.scalars import NOT_RAW, Unclear, plain
-from harness.contracts import Parsed
-from harness.records import Problem
+from fmtharness.evaluators.yaml.errors import (
+    OWN_LINE,
+    WORD,
+    Closed,
+    explain,
+    filled,
+    line_end,
+    until,
+)
+from fmtharness.evaluators.yaml.labels import LABELS
+from fmtharness.evaluators.yaml.scalars import NOT_RAW, Unclear, plain
+from fmtharness.harness.contracts import Parsed
+from fmtharness.harness.records import Problem
 
 Root = Literal["object", "array", "any"]
 ROOTS: Final[dict[str, Any]] = {"object": dict, "array": list, "any": object}

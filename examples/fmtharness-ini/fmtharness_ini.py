@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, ClassVar
 
-from harness import hookimpl, surroundings
-from harness.contracts import Corruption, Options, Parsed, Shape
-from harness.records import Problem
+from fmtharness.harness import hookimpl, surroundings
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.records import Problem
 
 HEADER = "[record]"
 PAIR = re.compile(r"(\w[\w .-]*)=([^\r]*)")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from generators.context import Context, Draft
-from generators.families import (
+from fmtharness.generators.context import Context, Draft
+from fmtharness.generators.families import (
     classify,
     convert,
     edit,
@@ -23,7 +23,7 @@ from generators.families import (
     table,
     tool_call,
 )
-from harness.contracts import Shape
+from fmtharness.harness.contracts import Shape
 
 
 @dataclass(frozen=True, slots=True)

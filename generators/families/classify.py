@@ -9,10 +9,10 @@ The clue stands beside its label in the prompt, so it only has to be found.
 
 from __future__ import annotations
 
-from generators.context import Context, Draft, Wording
-from generators.ownership import divide, owned
-from generators.schemas import styled
-from generators.values import surface
+from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.ownership import divide, owned
+from fmtharness.generators.schemas import styled
+from fmtharness.generators.values import surface
 
 CLUES = {
     "billing": "invoice refund receipt surcharge",

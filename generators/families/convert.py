@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from generators.context import Context, Draft, Wording
-from generators.families.table import row_count, rows_value
-from generators.values import surface
+from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.families.table import row_count, rows_value
+from fmtharness.generators.values import surface
 
 ASK: Wording = {
     "train": (

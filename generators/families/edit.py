@@ -9,9 +9,9 @@ Both key sets, before and after, are schemas of the split.
 
 from __future__ import annotations
 
-from generators.context import Context, Draft, Wording
-from generators.ownership import owner
-from generators.schemas import Schema
+from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.ownership import owner
+from fmtharness.generators.schemas import Schema
 
 SET: Wording = {
     "train": (

@@ -10,8 +10,8 @@ asked for stand between them at hard strictness.
 
 from __future__ import annotations
 
-from generators.context import Context, Draft, Wording
-from generators.schemas import DOMAINS
+from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.schemas import DOMAINS
 
 ASK: Wording = {
     "train": (

@@ -8,7 +8,7 @@ nights: 4
 
 from __future__ import annotations
 
-from generators.context import Context, Draft, Wording
+from fmtharness.generators.context import Context, Draft, Wording
 
 ASK: Wording = {
     "train": (

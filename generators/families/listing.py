@@ -9,10 +9,10 @@ In a Format whose root is the list itself, the items stand alone and no key is a
 
 from __future__ import annotations
 
-from generators.context import Context, Draft, Wording
-from generators.ownership import by_split
-from generators.schemas import styled
-from generators.values import Scalar
+from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.ownership import by_split
+from fmtharness.generators.schemas import styled
+from fmtharness.generators.values import Scalar
 
 KINDS = {
     "guests": "person",

@@ -9,7 +9,7 @@ No two fields of the schema have values of the same kind, so each value fits onl
 
 from __future__ import annotations
 
-from generators.context import Context, Draft, Wording
+from fmtharness.generators.context import Context, Draft, Wording
 
 ASK: Wording = {
     "train": (

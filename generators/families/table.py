@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from generators.context import Context, Draft, Wording
-from generators.ownership import divide
-from generators.schemas import Schema
-from generators.values import Scalar
+from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.ownership import divide
+from fmtharness.generators.schemas import Schema
+from fmtharness.generators.values import Scalar
 
 NAMES = divide("""
     items rows entries records results lines data members hits bundle batch set parts elements

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from generators.context import Context, Draft, Wording
-from generators.ownership import divide
-from generators.schemas import Schema
-from generators.values import Scalar
+from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.ownership import divide
+from fmtharness.generators.schemas import Schema
+from fmtharness.generators.values import Scalar
 
 VERBS = divide("""
     add approve archive cancel check close confirm copy create delete duplicate edit export find

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from harness import hookimpl
-from harness.backends.transformers import Transformers
-from harness.contracts import Backend
+from fmtharness.harness import hookimpl
+from fmtharness.harness.backends.transformers import Transformers
+from fmtharness.harness.contracts import Backend
 
 
 @hookimpl

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.contracts import Loaded, ModelOptions, Options
-from harness.errors import ModelError
-from harness.records import Completion, Example, ids_digest
+from fmtharness.harness.contracts import Loaded, ModelOptions, Options
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.records import Completion, Example, ids_digest
 
 
 class Transformers(Options):
@@ -35,8 +35,8 @@ class Transformers(Options):
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterator[Completion]:
         """Load the model and yield one Completion per Example, in the order of `examples`."""
-        from harness.engine.models import load_model
-        from harness.engine.patching import Patches
+        from fmtharness.harness.engine.models import load_model
+        from fmtharness.harness.engine.patching import Patches
 
         with Patches() as patches:
             yield from complete_with(
@@ -61,10 +61,10 @@ def complete_with(
     finish_reason `error`. `in_step`: the model is sharded and all ranks generate the same
     completions together.
     """
-    from harness.engine.context import check_ids, context_length, embedded
-    from harness.engine.encoding import encode_prompt, stop_token, stop_tokens, text_of
-    from harness.engine.generation import generate
-    from harness.progress import progress, say
+    from fmtharness.harness.engine.context import check_ids, context_length, embedded
+    from fmtharness.harness.engine.encoding import encode_prompt, stop_token, stop_tokens, text_of
+    from fmtharness.harness.engine.generation import generate
+    from fmtharness.harness.progress import progress, say
 
     model, tokenizer, *_ = loaded
     stop_id, stop_ids = stop_token(tokenizer), stop_tokens(loaded)

@@ -19,17 +19,17 @@ from typing import Any, BinaryIO, Final, Literal
 
 import msgspec
 
-from harness.contracts import Evaluator, needs_example
-from harness.errors import DataError, UserError
-from harness.formats import DEFAULT_FORMAT
-from harness.judging.tally import distinct
-from harness.judging.verdicts import judge
-from harness.options import build, parse_spec
-from harness.plugins import component
-from harness.progress import say
-from harness.records import Completion, Verdict
-from harness.report.diagnostics import Lines, diagnosis
-from harness.text import visible
+from fmtharness.harness.contracts import Evaluator, needs_example
+from fmtharness.harness.errors import DataError, UserError
+from fmtharness.harness.formats import DEFAULT_FORMAT
+from fmtharness.harness.judging.tally import distinct
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.options import build, parse_spec
+from fmtharness.harness.plugins import component
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import Completion, Verdict
+from fmtharness.harness.report.diagnostics import Lines, diagnosis
+from fmtharness.harness.text import visible
 
 STDIN: Final = "<stdin>"
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".txt", ".md", ".log")

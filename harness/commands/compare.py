@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.config import Config
-from harness.errors import UserError
-from harness.files import atomic_file
-from harness.judging.tally import Tally
-from harness.report.comparison import (
+from fmtharness.harness.config import Config
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.files import atomic_file
+from fmtharness.harness.judging.tally import Tally
+from fmtharness.harness.report.comparison import (
     diffs,
     formats_side_by_side,
     rates_side_by_side,
     slices_side_by_side,
     stops_side_by_side,
 )
-from harness.run import stages
-from harness.run.folder import RunFolder
+from fmtharness.harness.run import stages
+from fmtharness.harness.run.folder import RunFolder
 
 SHORT = 40
 """Lines of a table by slice that are shown on the screen; compare.md has them all."""

@@ -13,22 +13,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness.commands.output import opened_as
-from harness.commands.paths import KEPT, not_read
-from harness.config import QUICK, Config, implied
-from harness.contracts import Evaluator, formats_of, needs_example
-from harness.errors import UserError
-from harness.files import atomic_file, on_disk, shipped
-from harness.formats import DEFAULT_FORMAT
-from harness.judging import limit
-from harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
-from harness.judging.tally import Tally
-from harness.judging.workers import Judged, Work, judge_file
-from harness.options import build
-from harness.progress import progress, say
-from harness.records import Example
-from harness.requirements import needs_for_backend
-from harness.run.sources import (
+from fmtharness.harness.commands.output import opened_as
+from fmtharness.harness.commands.paths import KEPT, not_read
+from fmtharness.harness.config import QUICK, Config, implied
+from fmtharness.harness.contracts import Evaluator, formats_of, needs_example
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.files import atomic_file, on_disk, shipped
+from fmtharness.harness.formats import DEFAULT_FORMAT
+from fmtharness.harness.judging import limit
+from fmtharness.harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
+from fmtharness.harness.judging.tally import Tally
+from fmtharness.harness.judging.workers import Judged, Work, judge_file
+from fmtharness.harness.options import build
+from fmtharness.harness.progress import progress, say
+from fmtharness.harness.records import Example
+from fmtharness.harness.requirements import needs_for_backend
+from fmtharness.harness.run.sources import (
     EXAMPLES,
     check_answers,
     completions_by,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import filecmp
 from pathlib import Path
 
-from harness.config import Config
-from harness.errors import UserError
-from harness.files import atomic_file, held_folder, sweep
-from harness.run import stages
+from fmtharness.harness.config import Config
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.files import atomic_file, held_folder, sweep
+from fmtharness.harness.run import stages
 
 
 def write_data(config: Config, folder: Path) -> None:

@@ -24,11 +24,11 @@ from typing import Any
 
 import click
 
-from harness.commands.output import echo, reserved
-from harness.errors import HarnessError, StoppedError, UserError
-from harness.files import cache_folder, is_full
-from harness.requirements import explained
-from harness.text import printable, visible
+from fmtharness.harness.commands.output import echo, reserved
+from fmtharness.harness.errors import HarnessError, StoppedError, UserError
+from fmtharness.harness.files import cache_folder, is_full
+from fmtharness.harness.requirements import explained
+from fmtharness.harness.text import printable, visible
 
 USER_ERROR, INTERNAL_ERROR, SIGNALLED, PIPE = 2, 4, 128, 13
 OUT_OF_MEMORY = "raise model.memory_limit, take a smaller model, or end what else uses the GPU"

@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import UserError
-from harness.plugins import KINDS, registry
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.plugins import KINDS, registry
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 60

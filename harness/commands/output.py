@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import click
 
-from harness.text import Shown, json_line, printable
+from fmtharness.harness.text import Shown, json_line, printable
 
 STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _reserved: list[TextIO] = []

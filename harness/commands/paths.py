@@ -17,10 +17,10 @@ from typing import Any
 
 import tomli_w
 
-from harness.config import OUTPUTS, Config
-from harness.errors import UserError
-from harness.files import near_miss
-from harness.run.folder import RunFolder, read_manifest
+from fmtharness.harness.config import OUTPUTS, Config
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.files import near_miss
+from fmtharness.harness.run.folder import RunFolder, read_manifest
 
 MANIFEST, KEPT = "manifest.json", "config.toml"
 VIEWS = ("curves.png", "compare.md")

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.commands.paths import files_of, is_run, kept, not_read
-from harness.errors import DataError
-from harness.files import near_miss
-from harness.report.plot import draw
+from fmtharness.harness.commands.paths import files_of, is_run, kept, not_read
+from fmtharness.harness.errors import DataError
+from fmtharness.harness.files import near_miss
+from fmtharness.harness.report.plot import draw
 
 NAME_ONE = "name a run's folder, or a folder with TensorBoard logs"
 

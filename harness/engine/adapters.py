@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import (
+from fmtharness.harness.contracts import (
     BUILTIN_MODEL,
     HUB_ID_OF_BUILTIN,
     TRAINED_ON,
@@ -22,15 +22,15 @@ from harness.contracts import (
     TrainedOn,
     trained_on,
 )
-from harness.engine.encoding import stop_token
-from harness.engine.gguf import BUILTIN_SHA256
-from harness.engine.patching import Patches
-from harness.engine.quiet import quiet_transformers
-from harness.engine.weights import is_finite
-from harness.errors import ModelError
-from harness.files import file_digest, on_disk, quick_digest
-from harness.progress import say
-from harness.requirements import ADAPTER_CONFIG, needs_adapter
+from fmtharness.harness.engine.encoding import stop_token
+from fmtharness.harness.engine.gguf import BUILTIN_SHA256
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.quiet import quiet_transformers
+from fmtharness.harness.engine.weights import is_finite
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.files import file_digest, on_disk, quick_digest
+from fmtharness.harness.progress import say
+from fmtharness.harness.requirements import ADAPTER_CONFIG, needs_adapter
 
 LIKE_PEFT = (
     *("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "VBLORA", "RANDLORA"),
@@ -106,9 +106,9 @@ def _fuse(adapted: Any, patches: Patches, probe: Sequence[int]) -> None:
     """Fuse the layers; undone, and said, if the logits are not peft's up to rounding."""
     import torch
 
-    from harness.engine.fused_layers import fuse
-    from harness.engine.lora_linear import groups
-    from harness.engine.rounding import apart, measured
+    from fmtharness.harness.engine.fused_layers import fuse
+    from fmtharness.harness.engine.lora_linear import groups
+    from fmtharness.harness.engine.rounding import apart, measured
 
     ids = torch.tensor([list(probe)], device=adapted.device)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.processes import count
+from fmtharness.harness.processes import count
 
 if TYPE_CHECKING:
     import torch

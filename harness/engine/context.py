@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from harness.contracts import Loaded
-from harness.errors import ModelError
+from fmtharness.harness.contracts import Loaded
+from fmtharness.harness.errors import ModelError
 
 LENGTHS = (
     "max_position_embeddings",

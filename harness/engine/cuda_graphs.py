@@ -19,7 +19,11 @@ from typing import Any
 
 import torch
 
-from harness.engine.torch_private import capture_stream, clear_cublas_workspaces, end_capture
+from fmtharness.harness.engine.torch_private import (
+    capture_stream,
+    clear_cublas_workspaces,
+    end_capture,
+)
 
 _lent: ContextVar[torch.cuda.MemPool | None] = ContextVar("lent", default=None)
 

@@ -19,8 +19,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.engine.patching import Patches
-from harness.engine.quiet import quiet_transformers
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.quiet import quiet_transformers
 
 NAME = "fmtharness_decode"
 

@@ -17,14 +17,14 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from harness.engine import collectives
-from harness.engine.cuda_graphs import borrowed
-from harness.engine.decode_attention import ready_kernels
-from harness.engine.patching import Patches
-from harness.engine.rounding import Own, apart, measured
-from harness.errors import ModelError
-from harness.progress import say
-from harness.text import first_line
+from fmtharness.harness.engine import collectives
+from fmtharness.harness.engine.cuda_graphs import borrowed
+from fmtharness.harness.engine.decode_attention import ready_kernels
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.rounding import Own, apart, measured
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.progress import say
+from fmtharness.harness.text import first_line
 
 TOKENS = 32
 """Most tokens of a prompt that the check decodes."""

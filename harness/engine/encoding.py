@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.contracts import Loaded
-from harness.engine.templates import chat_text
-from harness.errors import ModelError
-from harness.records import Example, FinishReason, Message
+from fmtharness.harness.contracts import Loaded
+from fmtharness.harness.engine.templates import chat_text
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.records import Example, FinishReason, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -18,8 +18,8 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, rms_norm, silu
 
-from harness.engine.kernels.choice import kernels
-from harness.engine.lora_linear import (
+from fmtharness.harness.engine.kernels.choice import kernels
+from fmtharness.harness.engine.lora_linear import (
     Group,
     adapter_gradients,
     add_adapters,
@@ -27,8 +27,8 @@ from harness.engine.lora_linear import (
     group_of,
     side_by_side,
 )
-from harness.engine.patching import Patches
-from harness.engine.rounding import apart, measured
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.rounding import apart, measured
 
 GATED = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 """The child modules of a gated feed-forward layer."""

@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from harness.engine import collectives
-from harness.engine.context import context_length
-from harness.engine.cuda_graphs import borrowed
-from harness.engine.decode_attention import ready_kernels
-from harness.engine.decode_check import Batch, check_finite, decode_alone, decodes_right
-from harness.engine.encoding import Generated
-from harness.engine.patching import Patches
-from harness.engine.slots import decode_in_slots, fits_slots, slots_for
-from harness.progress import say
+from fmtharness.harness.engine import collectives
+from fmtharness.harness.engine.context import context_length
+from fmtharness.harness.engine.cuda_graphs import borrowed
+from fmtharness.harness.engine.decode_attention import ready_kernels
+from fmtharness.harness.engine.decode_check import Batch, check_finite, decode_alone, decodes_right
+from fmtharness.harness.engine.encoding import Generated
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.slots import decode_in_slots, fits_slots, slots_for
+from fmtharness.harness.progress import say
 
 
 def generate(

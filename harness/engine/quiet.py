@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 
-from harness.progress import say
+from fmtharness.harness.progress import say
 
 LIBRARIES = ("transformers", "bitsandbytes", "peft", "accelerate")
 ADVICE = re.compile(

@@ -18,16 +18,16 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from harness.engine import decode_attention
-from harness.engine.cuda_graphs import borrowed, captured, nothing_read
-from harness.engine.decode_check import centered, not_finite, uncached
-from harness.engine.encoding import Generated
-from harness.engine.fused_layers import fuse_norms
-from harness.engine.patching import Patches
-from harness.engine.rounding import ROOM, Own, apart
-from harness.progress import say
-from harness.records import FinishReason
-from harness.text import first_line
+from fmtharness.harness.engine import decode_attention
+from fmtharness.harness.engine.cuda_graphs import borrowed, captured, nothing_read
+from fmtharness.harness.engine.decode_check import centered, not_finite, uncached
+from fmtharness.harness.engine.encoding import Generated
+from fmtharness.harness.engine.fused_layers import fuse_norms
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.rounding import ROOM, Own, apart
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import FinishReason
+from fmtharness.harness.text import first_line
 
 PREFILLED = 4096
 """Maximum prompt tokens, with padding, of one prefill pass."""

@@ -19,11 +19,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import ModelOptions
-from harness.errors import ModelError
-from harness.files import near_miss
-from harness.progress import say
-from harness.records import Message
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.errors import ModelError
+from fmtharness.harness.files import near_miss
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

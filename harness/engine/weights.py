@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import BUILTIN_MODEL, ModelOptions
-from harness.errors import HarnessError, ModelError
-from harness.files import is_full, on_disk
-from harness.progress import say
-from harness.text import did_you_mean
+from fmtharness.harness.contracts import BUILTIN_MODEL, ModelOptions
+from fmtharness.harness.errors import HarnessError, ModelError
+from fmtharness.harness.files import is_full, on_disk
+from fmtharness.harness.progress import say
+from fmtharness.harness.text import did_you_mean
 
 if TYPE_CHECKING:
     import torch

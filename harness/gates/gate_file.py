@@ -22,11 +22,11 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from harness.contracts import Evaluator, Options, Rate, needs_example, rates_of
-from harness.errors import ConfigError, UserError
-from harness.options import build, check
-from harness.plugins import component
-from harness.text import did_you_mean
+from fmtharness.harness.contracts import Evaluator, Options, Rate, needs_example, rates_of
+from fmtharness.harness.errors import ConfigError, UserError
+from fmtharness.harness.options import build, check
+from fmtharness.harness.plugins import component
+from fmtharness.harness.text import did_you_mean
 
 SCORED = "scored"
 """Name of the item that every gate has. It passes if no Verdict is unscored."""

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import DataError, HarnessError
-from harness.gates.gate_file import (
+from fmtharness.harness.errors import DataError, HarnessError
+from fmtharness.harness.gates.gate_file import (
     ANSWERED,
     SCORED,
     Gate,
@@ -27,17 +27,17 @@ from harness.gates.gate_file import (
     Threshold,
     drop_item,
 )
-from harness.judging.rows import read_rows
-from harness.judging.statistics import mcnemar
-from harness.judging.tally import Tally
-from harness.judging.verdicts import formats_asked, judge, verdicts_on
-from harness.records import BrokenRow, Completion, Example, Metric, Verdict
-from harness.report.diagnostics import diagnosis
-from harness.report.tables import shown, unscored_lines
-from harness.requirements import needs_for_backend
-from harness.run.checked import Made
-from harness.run.sources import check_answers, completions_by, config_for, known_examples
-from harness.text import one_line, printable
+from fmtharness.harness.judging.rows import read_rows
+from fmtharness.harness.judging.statistics import mcnemar
+from fmtharness.harness.judging.tally import Tally
+from fmtharness.harness.judging.verdicts import formats_asked, judge, verdicts_on
+from fmtharness.harness.records import BrokenRow, Completion, Example, Metric, Verdict
+from fmtharness.harness.report.diagnostics import diagnosis
+from fmtharness.harness.report.tables import shown, unscored_lines
+from fmtharness.harness.requirements import needs_for_backend
+from fmtharness.harness.run.checked import Made
+from fmtharness.harness.run.sources import check_answers, completions_by, config_for, known_examples
+from fmtharness.harness.text import one_line, printable
 
 WORST = 5
 """The number of completions that a failure lists."""

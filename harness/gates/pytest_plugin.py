@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from harness.gates.gate_file import Gate
-    from harness.gates.outcomes import Outcome
-    from harness.records import Example, Verdict
+    from fmtharness.harness.gates.gate_file import Gate
+    from fmtharness.harness.gates.outcomes import Outcome
+    from fmtharness.harness.records import Example, Verdict
 
 
 class AssertFormat(Protocol):
@@ -47,8 +47,8 @@ def _assert_format(
     text: str, *evaluators: str, example: Example | None = None
 ) -> tuple[Verdict, ...]:
     __tracebackhide__ = True
-    from harness.errors import HarnessError
-    from harness.text import printable
+    from fmtharness.harness.errors import HarnessError
+    from fmtharness.harness.text import printable
 
     if not isinstance(text, str):
         raise TypeError(f"assert_format expects a str, not {type(text).__name__}")
@@ -65,15 +65,15 @@ def _judge(
     text: str, specs: tuple[str, ...], example: Example | None
 ) -> tuple[tuple[Verdict, ...], str]:
     """The Verdicts on a text, and the failure message (empty if every evaluator passes it)."""
-    from harness.contracts import applies, needs_example
-    from harness.errors import UserError
-    from harness.formats import DEFAULT_FORMAT
-    from harness.judging.tally import distinct
-    from harness.judging.verdicts import judge
-    from harness.options import build
-    from harness.records import Completion
-    from harness.report.diagnostics import diagnosis
-    from harness.text import printable
+    from fmtharness.harness.contracts import applies, needs_example
+    from fmtharness.harness.errors import UserError
+    from fmtharness.harness.formats import DEFAULT_FORMAT
+    from fmtharness.harness.judging.tally import distinct
+    from fmtharness.harness.judging.verdicts import judge
+    from fmtharness.harness.options import build
+    from fmtharness.harness.records import Completion
+    from fmtharness.harness.report.diagnostics import diagnosis
+    from fmtharness.harness.text import printable
 
     expected = example.format if example else DEFAULT_FORMAT
     chosen = distinct([build("evaluators", _spec(spec)) for spec in specs or (expected,)])
@@ -97,7 +97,7 @@ def _judge(
 
 def _spec(spec: str) -> str:
     """`json:root=any` -> `json_strict:root=any` if `json` names a format but no evaluator."""
-    from harness import plugins
+    from fmtharness.harness import plugins
 
     name, colon, options = spec.partition(":")
     known = plugins.registry()
@@ -118,9 +118,9 @@ class GateFile(pytest.File):
     gate: Gate
 
     def collect(self) -> Iterator[GateItem]:
-        from harness.errors import HarnessError
-        from harness.gates.gate_file import read_gate
-        from harness.text import printable
+        from fmtharness.harness.errors import HarnessError
+        from fmtharness.harness.gates.gate_file import read_gate
+        from fmtharness.harness.text import printable
 
         try:
             self.gate = read_gate(self.path, self.nodeid)
@@ -142,7 +142,7 @@ class GateItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         # Without the file's name as a prefix, pytest would print the name's dots as colons.
-        from harness.text import one_line
+        from fmtharness.harness.text import one_line
 
         return self.path, None, one_line(f"{self.path.name}: {self.name}")
 
@@ -160,7 +160,7 @@ def _outcomes(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
 
 def _judged_once(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
     """Judge the gate. Among pytest-xdist workers, one judges and the others read its result."""
-    from harness.gates.outcomes import Outcome, judge_gate
+    from fmtharness.harness.gates.outcomes import Outcome, judge_gate
 
     # A worker's basetemp is a subfolder of the session's, which all local workers share.
     base = config.getoption("basetemp", None)
@@ -171,7 +171,7 @@ def _judged_once(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
     import msgspec
     from filelock import FileLock
 
-    from harness.files import atomic_file
+    from fmtharness.harness.files import atomic_file
 
     key = hashlib.sha256(f"{worker['testrunuid']} {gate.path}".encode()).hexdigest()[:16]
     result = Path(base).parent / f"fmtharness-{key}.json"

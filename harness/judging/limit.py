@@ -7,7 +7,7 @@
 
 A clock that ticks now and then looks whether the count has changed, so a completion costs nothing.
 The clock interrupts Python code in the main thread. Code that never returns to Python needs a
-process of its own, which harness.judging.workers ends.
+process of its own, which fmtharness.harness.judging.workers ends.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from typing import Any, get_args
 
 import msgspec
 
-from harness.errors import DataError
-from harness.records import BrokenRow, Completion, FinishReason, decode, numbered_lines
-from harness.text import visible
+from fmtharness.harness.errors import DataError
+from fmtharness.harness.records import BrokenRow, Completion, FinishReason, decode, numbered_lines
+from fmtharness.harness.text import visible
 
 BLOCK_BYTES = 1 << 20
 REASONS = get_args(FinishReason)

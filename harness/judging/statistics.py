@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.records import Metric
+from fmtharness.harness.records import Metric
 
 
 @functools.lru_cache(maxsize=4096)

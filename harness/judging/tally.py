@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from harness.contracts import Evaluator, Rate, formats_of, rates_of
-from harness.errors import PluginError, UserError
-from harness.judging.statistics import Clustered, clustered, rate
-from harness.records import Completion, Example, Metric, Verdict
+from fmtharness.harness.contracts import Evaluator, Rate, formats_of, rates_of
+from fmtharness.harness.errors import PluginError, UserError
+from fmtharness.harness.judging.statistics import Clustered, clustered, rate
+from fmtharness.harness.records import Completion, Example, Metric, Verdict
 
 Slice = tuple[str, str]
 """A dimension and a value: `("family", "extract")`."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from harness.contracts import Evaluator, applies, formats_of, needs_example
-from harness.judging import limit
-from harness.records import BrokenRow, Completion, Example, Problem, Verdict
+from fmtharness.harness.contracts import Evaluator, applies, formats_of, needs_example
+from fmtharness.harness.judging import limit
+from fmtharness.harness.records import BrokenRow, Completion, Example, Problem, Verdict
 
 
 def judge(

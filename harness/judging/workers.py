@@ -23,16 +23,16 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.contracts import Evaluator
-from harness.errors import HarnessError
-from harness.judging import limit
-from harness.judging.rows import BLOCK_BYTES, blocks, completions, lines_in, numbered
-from harness.judging.tally import Tally
-from harness.judging.verdicts import formats_asked, verdicts_on
-from harness.options import check
-from harness.plugins import GROUP, component, registry
-from harness.records import BrokenRow, Completion, Example, Verdict, encode
-from harness.text import Shown
+from fmtharness.harness.contracts import Evaluator
+from fmtharness.harness.errors import HarnessError
+from fmtharness.harness.judging import limit
+from fmtharness.harness.judging.rows import BLOCK_BYTES, blocks, completions, lines_in, numbered
+from fmtharness.harness.judging.tally import Tally
+from fmtharness.harness.judging.verdicts import formats_asked, verdicts_on
+from fmtharness.harness.options import check
+from fmtharness.harness.plugins import GROUP, component, registry
+from fmtharness.harness.records import BrokenRow, Completion, Example, Verdict, encode
+from fmtharness.harness.text import Shown
 
 IN_FLIGHT = 3
 """How many blocks may wait for each process, which bounds the memory."""

@@ -16,13 +16,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from harness.contracts import Evaluator, Rate, formats_of, rates_of
-from harness.judging.statistics import Paired, mcnemar
-from harness.judging.tally import OUTCOMES, Slice, slices_of, tally
-from harness.records import Completion, Example, Metric, Verdict
-from harness.report.tables import counted, grouped, named, shown, stop_matrix, table, telling
-from harness.text import MOST_OF_A_TEXT, cut, one_line, printable
-from harness.text import markdown as as_markdown
+from fmtharness.harness.contracts import Evaluator, Rate, formats_of, rates_of
+from fmtharness.harness.judging.statistics import Paired, mcnemar
+from fmtharness.harness.judging.tally import OUTCOMES, Slice, slices_of, tally
+from fmtharness.harness.records import Completion, Example, Metric, Verdict
+from fmtharness.harness.report.tables import (
+    counted,
+    grouped,
+    named,
+    shown,
+    stop_matrix,
+    table,
+    telling,
+)
+from fmtharness.harness.text import MOST_OF_A_TEXT, cut, one_line, printable
+from fmtharness.harness.text import markdown as as_markdown
 
 SIDES = ("base [95%]", "tuned [95%]", "change [95%]")
 TEST = ("fixed", "broken", "p (McNemar)")

@@ -28,8 +28,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from harness.records import Problem, Verdict
-from harness.text import visible
+from fmtharness.harness.records import Problem, Verdict
+from fmtharness.harness.text import visible
 
 MOST_BLOCKS: Final = 10
 """How many different problems are shown in full."""

@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import DataError
-from harness.files import atomic_file
-from harness.progress import say
+from fmtharness.harness.errors import DataError
+from fmtharness.harness.files import atomic_file
+from fmtharness.harness.progress import say
 
 Series = Mapping[str, list[tuple[int, float]]]
 

@@ -4,7 +4,7 @@ evaluator    metric               value [95% interval]  count   by family [95%]
 json_strict  format_success_rate  0.970 [0.915, 0.990]  97/100  [0.871, 0.994]
 
 After the rates come the finish reasons and the slices. Tables of two sides are in
-harness.report.comparison.
+fmtharness.harness.report.comparison.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.judging.tally import OUTCOMES, Tally
-from harness.records import Metric
-from harness.text import markdown as as_markdown
-from harness.text import one_line, visible
+from fmtharness.harness.judging.tally import OUTCOMES, Tally
+from fmtharness.harness.records import Metric
+from fmtharness.harness.text import markdown as as_markdown
+from fmtharness.harness.text import one_line, visible
 
 STOPS = ("stop", "length", "error")
 """The finish reasons in the order of the table; others follow, `unknown` among them."""

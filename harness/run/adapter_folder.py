@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from harness.config import Config
-from harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, TRAINED_ON, TrainedOn
-from harness.files import atomic_file, file_digest
-from harness.text import one_line
+from fmtharness.harness.config import Config
+from fmtharness.harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, TRAINED_ON, TrainedOn
+from fmtharness.harness.files import atomic_file, file_digest
+from fmtharness.harness.text import one_line
 
 CARD = """---
 library_name: peft
@@ -71,8 +71,8 @@ def describe(
     settings = adapter / "adapter_config.json"
     if not settings.is_file():
         return
-    from harness.engine.models import state_for
-    from harness.engine.templates import writes_date
+    from fmtharness.harness.engine.models import state_for
+    from fmtharness.harness.engine.templates import writes_date
 
     told, tokenizer = state_for(config.model)
     tokenizer.save_pretrained(adapter)

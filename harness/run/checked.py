@@ -12,11 +12,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError, UserError
-from harness.files import digest, file_digest
-from harness.records import Example, encode
-from harness.run.folder import RunFolder, intact_manifest
-from harness.run.sources import known_examples
+from fmtharness.harness.errors import DataError, UserError
+from fmtharness.harness.files import digest, file_digest
+from fmtharness.harness.records import Example, encode
+from fmtharness.harness.run.folder import RunFolder, intact_manifest
+from fmtharness.harness.run.sources import known_examples
 
 MANIFEST = "manifest.json"
 

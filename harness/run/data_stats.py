@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, get_args
 
-from harness.contracts import Split
-from harness.judging.tally import TAGS, slices_of
-from harness.records import Example
-from harness.report.tables import table
+from fmtharness.harness.contracts import Split
+from fmtharness.harness.judging.tally import TAGS, slices_of
+from fmtharness.harness.records import Example
+from fmtharness.harness.report.tables import table
 
 MEASURED = {
     "schemas": "the keys of the target at every depth, without order, case and separators",

@@ -22,12 +22,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from harness.config import OUTPUTS, Config
-from harness.contracts import ModelOptions
-from harness.errors import UserError
-from harness.files import atomic_file, digest, file_digest, sweep
-from harness.progress import say
-from harness.run.provenance import distributions, version
+from fmtharness.harness.config import OUTPUTS, Config
+from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.files import atomic_file, digest, file_digest, sweep
+from fmtharness.harness.progress import say
+from fmtharness.harness.run.provenance import distributions, version
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "pluggy")
 OF_A_MANIFEST = ("name", "began", "seed", "config_sha256", "stages")

@@ -1,7 +1,8 @@
 """What a stage's files are made by: components with their versions and sources, and options.
 
-made_by([("evaluators", JsonStrict())], packages=["harness.judging"])
-    {"evaluator json_strict": "fmtharness 0.1.0, source 3fb2...", "package harness.judging": ...}
+made_by([("evaluators", JsonStrict())], packages=["fmtharness.harness.judging"])
+    {"evaluator json_strict": "fmtharness 0.1.0, source 3fb2...",
+     "package fmtharness.harness.judging": "5e07..."}
 
 A stage whose inputs hold this runs again when a plugin is upgraded or edited, when a file that a
 component reads has changed, and when built-in code changes, package by package.
@@ -17,14 +18,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness import plugins
-from harness.files import digest, file_digest
-from harness.plugins import Kind
+from fmtharness.harness import plugins
+from fmtharness.harness.files import digest, file_digest
+from fmtharness.harness.plugins import Kind
 
 Maker = tuple[Kind, Any]
 """A component, as an instance or a class, and its kind."""
-LEVELS = {"harness": 2, "evaluators": 2}
-"""Built-in packages that count by subpackage: a change in TOML's leaves JSON's results alone."""
+LEVELS = {
+    "fmtharness.evaluators": 3,
+    "fmtharness.generators": 2,
+    "fmtharness.harness": 3,
+    "fmtharness.trainers": 2,
+}
+"""How many parts of a module's name count: a change in TOML's leaves JSON's results alone."""
 SOURCES = ("*.py", "*.c", "*.toml", "*.json")
 
 
@@ -64,7 +70,7 @@ def version(distribution: str) -> str | None:
 def source_digest(package: str) -> str:
     """The first 16 digits of the SHA-256 of a module's file, or of a package's source files.
 
-    `harness` stands for its own modules, without its subpackages.
+    `fmtharness.harness` stands for its own modules, without its subpackages.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
@@ -73,14 +79,14 @@ def source_digest(package: str) -> str:
     if place.name != "__init__.py":
         return file_digest(place)[:16]
     folder = place.parent
-    search = folder.glob if package == "harness" else folder.rglob
+    search = folder.glob if package == "fmtharness.harness" else folder.rglob
     files = sorted({path for pattern in SOURCES for path in search(pattern)})
     return digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})[:16]
 
 
 def _package(module: str) -> str:
     parts = module.split(".")
-    return ".".join(parts[: LEVELS.get(parts[0], 1)])
+    return ".".join(parts[: LEVELS.get(".".join(parts[:2]), 1)])
 
 
 @functools.cache

@@ -12,9 +12,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.files import atomic_file, digest
-from harness.progress import say
-from harness.text import one_line
+from fmtharness.harness.files import atomic_file, digest
+from fmtharness.harness.progress import say
+from fmtharness.harness.text import one_line
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -14,15 +14,15 @@ from typing import Any
 
 import msgspec
 
-from harness.config import Config, EvalOptions, load_config
-from harness.contracts import TRAINED_ON, Backend, ModelOptions, trained_on
-from harness.errors import ConfigError, DataError, ModelError
-from harness.files import shipped
-from harness.options import check
-from harness.plugins import component
-from harness.progress import say
-from harness.records import Completion, Example, read_records
-from harness.requirements import loads_models
+from fmtharness.harness.config import Config, EvalOptions, load_config
+from fmtharness.harness.contracts import TRAINED_ON, Backend, ModelOptions, trained_on
+from fmtharness.harness.errors import ConfigError, DataError, ModelError
+from fmtharness.harness.files import shipped
+from fmtharness.harness.options import check
+from fmtharness.harness.plugins import component
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import Completion, Example, read_records
+from fmtharness.harness.requirements import loads_models
 
 EXAMPLES = "data/examples/eval.jsonl"
 NAME = "model.name"
@@ -143,7 +143,7 @@ def _where(config: Config) -> str:
     """The device of a local model; the name of another backend."""
     if not loads_models(config.backend):
         return f"backend {config.backend.name}"
-    from harness.engine.models import device_of
+    from fmtharness.harness.engine.models import device_of
 
     return f"device {device_of(config.model)}"
 

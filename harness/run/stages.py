@@ -19,27 +19,34 @@ from typing import Any
 
 import msgspec
 
-from harness.config import Config
-from harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions, Split
-from harness.errors import DataError, HarnessError, PluginError, StoppedError
-from harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
-from harness.judging.tally import Tally, by_completion, tally
-from harness.judging.verdicts import judge
-from harness.judging.workers import dump_row
-from harness.plugins import component
-from harness.progress import say
-from harness.records import Completion, Example, Verdict, encode, read_records, write_records
-from harness.report.comparison import Arm
-from harness.report.plot import draw
-from harness.requirements import loads_models
-from harness.run.adapter_folder import describe
-from harness.run.checked import refuse_changed
-from harness.run.data_stats import collect_stats, stats_markdown
-from harness.run.folder import RunFolder, held
-from harness.run.provenance import Maker, files_of, hub_commit, made_by
-from harness.run.sources import completions_by, conditions
-from harness.run.train_inputs import begin_training, resumed_by, train_inputs
-from harness.run.training import Training
+from fmtharness.harness.config import Config
+from fmtharness.harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions, Split
+from fmtharness.harness.errors import DataError, HarnessError, PluginError, StoppedError
+from fmtharness.harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
+from fmtharness.harness.judging.tally import Tally, by_completion, tally
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.judging.workers import dump_row
+from fmtharness.harness.plugins import component
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import (
+    Completion,
+    Example,
+    Verdict,
+    encode,
+    read_records,
+    write_records,
+)
+from fmtharness.harness.report.comparison import Arm
+from fmtharness.harness.report.plot import draw
+from fmtharness.harness.requirements import loads_models
+from fmtharness.harness.run.adapter_folder import describe
+from fmtharness.harness.run.checked import refuse_changed
+from fmtharness.harness.run.data_stats import collect_stats, stats_markdown
+from fmtharness.harness.run.folder import RunFolder, held
+from fmtharness.harness.run.provenance import Maker, files_of, hub_commit, made_by
+from fmtharness.harness.run.sources import completions_by, conditions
+from fmtharness.harness.run.train_inputs import begin_training, resumed_by, train_inputs
+from fmtharness.harness.run.training import Training
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
@@ -63,7 +70,7 @@ def _draw_curves(run: RunFolder) -> None:
     """
     metrics = run.path / "metrics.jsonl"
     if metrics.is_file() and not any(run.tb_logdir.rglob("*tfevents*")):
-        from harness.run.scalars import Scalars
+        from fmtharness.harness.run.scalars import Scalars
 
         Scalars(metrics, run.tb_logdir, keep_until=sys.maxsize).close()
     try:
@@ -94,7 +101,7 @@ def _data_inputs(config: Config) -> dict[str, str]:
     asked = [component("formats", name) for name in getattr(config.generator, "formats", ())]
     makers: list[Maker] = [("generators", config.generator)]
     makers += [("formats", each) for each in asked]
-    return inputs | made_by(makers, packages=["harness"])
+    return inputs | made_by(makers, packages=["fmtharness.harness"])
 
 
 def trained_otherwise(run: RunFolder) -> str:
@@ -149,7 +156,7 @@ def train(run: RunFolder) -> Path:
     Nothing here reads data/eval.jsonl. Of several processes only the leading one calls this; the
     others are in `follow`.
     """
-    from harness.engine import collectives
+    from fmtharness.harness.engine import collectives
 
     config = run.config
     inputs = train_inputs(run, _model_inputs(config))
@@ -184,7 +191,7 @@ def train(run: RunFolder) -> Path:
 
 def follow(path: Path, config: Config) -> None:
     """Take part in the training that another process leads, if it trains at all."""
-    from harness.engine import collectives
+    from fmtharness.harness.engine import collectives
 
     given: Any = collectives.broadcast_object(None)
     if given is not None:
@@ -201,8 +208,8 @@ def _train(
     dev: Sequence[Example],
     fed: Mapping[str, Completion],
 ) -> tuple[Path, Training]:
-    from harness.backends.transformers import complete_with
-    from harness.engine import collectives
+    from fmtharness.harness.backends.transformers import complete_with
+    from fmtharness.harness.engine import collectives
 
     training = Training(
         path,
@@ -248,7 +255,7 @@ def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: P
         "[eval]": digest(options),
         **_model_inputs(config),
         "adapter": digest(held(adapter)) if adapter else "",
-        **made_by([("backends", config.backend)], packages=["harness.engine"]),
+        **made_by([("backends", config.backend)], packages=["fmtharness.harness.engine"]),
     }
     todo: dict[str, dict[str, str]] = {}
     for name, examples in asked.items():
@@ -324,7 +331,7 @@ def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally
         "completions": file_digest(run.completions(arm)),
         "prompts": digest(list(by_id)),
         "eval.jsonl": file_digest(run.data("eval")),
-        **made_by(judges, packages=["harness", "harness.judging"]),
+        **made_by(judges, packages=["fmtharness.harness", "fmtharness.harness.judging"]),
     }
     if not run.is_current(f"verdicts/{arm}", inputs):
         run.begin(f"verdicts/{arm}", inputs, [path])

@@ -13,13 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.config import Config
-from harness.contracts import CHOOSE_BY, rates_of
-from harness.files import digest, file_digest
-from harness.run.folder import RunFolder
-from harness.run.provenance import Maker, made_by
+from fmtharness.harness.config import Config
+from fmtharness.harness.contracts import CHOOSE_BY, rates_of
+from fmtharness.harness.files import digest, file_digest
+from fmtharness.harness.run.folder import RunFolder
+from fmtharness.harness.run.provenance import Maker, made_by
 
-SHAPE_ADAPTERS = ("harness", "harness.engine", "harness.backends", "harness.judging")
+SHAPE_ADAPTERS = (
+    "fmtharness.harness",
+    "fmtharness.harness.engine",
+    "fmtharness.harness.backends",
+    "fmtharness.harness.judging",
+)
 """Built-in packages whose code shapes an adapter, besides the trainer's and the evaluators'."""
 ONLY_MEMORY = ("memory_limit", "dequantize")
 """Options of the model that change what is held in memory, and numbers by their rounding alone."""

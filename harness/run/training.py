@@ -12,12 +12,12 @@ from typing import Any
 
 from msgspec import structs
 
-from harness import processes
-from harness.contracts import Evaluator, Loaded, ModelOptions
-from harness.judging.tally import tally
-from harness.judging.verdicts import judge
-from harness.records import Completion, Example, Metric, write_records
-from harness.run.scalars import Scalars, read_metrics
+from fmtharness.harness import processes
+from fmtharness.harness.contracts import Evaluator, Loaded, ModelOptions
+from fmtharness.harness.judging.tally import tally
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.records import Completion, Example, Metric, write_records
+from fmtharness.harness.run.scalars import Scalars, read_metrics
 
 
 class Training:
@@ -102,7 +102,7 @@ class Training:
 
         Each process completes its share of the prompts, or all of them if the model is sharded.
         """
-        from harness.engine import collectives
+        from fmtharness.harness.engine import collectives
 
         loaded.model.eval()
         examples = self.dev_examples[:n_prompts]

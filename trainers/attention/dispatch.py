@@ -14,17 +14,17 @@ from typing import Any
 
 import torch
 
-from harness.engine import decode_attention
-from harness.engine.encoding import Encoded
-from harness.engine.lora_linear import side_by_side
-from harness.engine.patching import Patches
-from harness.engine.rounding import apart, measured
-from trainers.attention.flash import attend_flash, has_flash
-from trainers.attention.heads import Heads
-from trainers.attention.rows import attend_rows
-from trainers.attention.squares import attend_squares, move
-from trainers.batch.packed import Packed, pack, shape_of
-from trainers.batch.tree import pack_tree
+from fmtharness.harness.engine import decode_attention
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.lora_linear import side_by_side
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.rounding import apart, measured
+from fmtharness.trainers.attention.flash import attend_flash, has_flash
+from fmtharness.trainers.attention.heads import Heads
+from fmtharness.trainers.attention.rows import attend_rows
+from fmtharness.trainers.attention.squares import attend_squares, move
+from fmtharness.trainers.batch.packed import Packed, pack, shape_of
+from fmtharness.trainers.batch.tree import pack_tree
 
 NAME = "fmtharness_rows"
 PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}

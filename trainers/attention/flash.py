@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from harness.engine import torch_private
-from trainers.attention.heads import Heads
-from trainers.attention.rotary import turn, turn_back
-from trainers.batch.packed import Packed
+from fmtharness.harness.engine import torch_private
+from fmtharness.trainers.attention.heads import Heads
+from fmtharness.trainers.attention.rotary import turn, turn_back
+from fmtharness.trainers.batch.packed import Packed
 
 LARGEST = 256
 """The largest head size that the kernels take."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from harness.engine.kernels.choice import kernels, rotate_half
+from fmtharness.harness.engine.kernels.choice import kernels, rotate_half
 
 
 def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from harness.engine.torch_private import softmax_back
-from trainers.attention.heads import Heads
-from trainers.attention.rotary import turn, turn_back
-from trainers.batch.packed import Block, Packed
+from fmtharness.harness.engine.torch_private import softmax_back
+from fmtharness.trainers.attention.heads import Heads
+from fmtharness.trainers.attention.rotary import turn, turn_back
+from fmtharness.trainers.batch.packed import Block, Packed
 
 
 def attend_rows(

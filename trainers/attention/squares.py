@@ -14,9 +14,9 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 
-from trainers.attention.heads import Heads
-from trainers.attention.rotary import turn, turn_back
-from trainers.batch.packed import Packed
+from fmtharness.trainers.attention.heads import Heads
+from fmtharness.trainers.attention.rotary import turn, turn_back
+from fmtharness.trainers.batch.packed import Packed
 
 
 def attend_squares(

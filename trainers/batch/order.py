@@ -15,7 +15,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from harness.engine.encoding import Encoded
+from fmtharness.harness.engine.encoding import Encoded
 
 
 class Order:

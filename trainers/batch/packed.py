@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.engine.encoding import Encoded
+from fmtharness.harness.engine.encoding import Encoded
 
 if TYPE_CHECKING:
     import torch
@@ -61,8 +61,8 @@ class Packed(NamedTuple):
 
     `tokens` is the token at each place, and `slots` the place where each token is a query.
 
-    With `blocks` (a prefix tree, see `trainers.batch.tree`) a token has one place per row that
-    attends to it. Without, each row has `length` places, and padding refers to the last token and
+    With `blocks` (a prefix tree, see `batch.tree`) a token has one place per row that attends to
+    it. Without, each row has `length` places, and padding refers to the last token and
     the last place, which are always padding and have zero gradients. `starts` then has the offset
     of each row, the end of the last, and the end of the padding, which is one more row.
     """

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.engine.encoding import Encoded
-from trainers.batch.packed import Block, Packed, Shared
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.trainers.batch.packed import Block, Packed, Shared
 
 if TYPE_CHECKING:
     import torch

@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.errors import UserError
-from harness.files import as_umask, digest, file_digest
-from harness.progress import say
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.files import as_umask, digest, file_digest
+from fmtharness.harness.progress import say
 
 FILES = (
     *("adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors", "state.json"),

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from harness import processes
-from harness.engine import collectives
-from harness.errors import StoppedError
-from harness.progress import say
+from fmtharness.harness import processes
+from fmtharness.harness.engine import collectives
+from fmtharness.harness.errors import StoppedError
+from fmtharness.harness.progress import say
 
 
 class _Interrupted(BaseException):

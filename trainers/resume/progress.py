@@ -12,16 +12,16 @@ from typing import Any
 
 import msgspec
 
-from harness.contracts import CHOOSE_BY, TrainingRun
-from harness.engine import collectives
-from harness.errors import UserError
-from harness.files import file_digest
-from harness.progress import say
-from harness.records import Metric
-from trainers.options import LowRankOptions
-from trainers.resume import checkpoints
-from trainers.step.adapter import AdapterWeights
-from trainers.step.update import Update
+from fmtharness.harness.contracts import CHOOSE_BY, TrainingRun
+from fmtharness.harness.engine import collectives
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.files import file_digest
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import Metric
+from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.resume import checkpoints
+from fmtharness.trainers.step.adapter import AdapterWeights
+from fmtharness.trainers.step.update import Update
 
 METRICS = "metrics.jsonl"
 """Where a run keeps its scalars, in order of their steps."""

@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from harness import processes
-from harness.engine.encoding import Encoded
-from trainers.batch.packed import Packed
-from trainers.options import LowRankOptions
-from trainers.step.adapter import AdapterWeights
-from trainers.step.forward import FUSED, Forward
+from fmtharness.harness import processes
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.trainers.batch.packed import Packed
+from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.step.adapter import AdapterWeights
+from fmtharness.trainers.step.forward import FUSED, Forward
 
 
 class Accumulator:

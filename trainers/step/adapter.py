@@ -14,19 +14,19 @@ from typing import Any
 
 import torch
 
-from harness.engine.lora_linear import groups
-from harness.engine.patching import Patches
-from harness.errors import UserError
-from harness.text import first_line
-from trainers.options import LowRankOptions
-from trainers.step.targets import check_targets, excluded
+from fmtharness.harness.engine.lora_linear import groups
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.text import first_line
+from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.step.targets import check_targets, excluded
 
 
 def adapted(model: Any, options: LowRankOptions, patches: Patches) -> Any:
     """The model with a fresh adapter on all linear layers but the head."""
     from peft import LoraConfig, get_peft_model
 
-    from harness.engine.quiet import quiet_transformers
+    from fmtharness.harness.engine.quiet import quiet_transformers
 
     check_targets(model, options)
     config = LoraConfig(

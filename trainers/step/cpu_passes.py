@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 import torch
 
-from harness import processes
-from harness.engine.encoding import Encoded
-from trainers.batch.order import micro_batches
-from trainers.batch.tree import pack_tree
-from trainers.options import LowRankOptions
-from trainers.step.accumulator import Accumulator
-from trainers.step.lanes import lanes_for, run_in_lanes
-from trainers.step.sharding import even_passes
+from fmtharness.harness import processes
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.trainers.batch.order import micro_batches
+from fmtharness.trainers.batch.tree import pack_tree
+from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.step.accumulator import Accumulator
+from fmtharness.trainers.step.lanes import lanes_for, run_in_lanes
+from fmtharness.trainers.step.sharding import even_passes
 
 
 class CpuPasses:

@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import cross_entropy
 
-from harness.engine.decode_check import not_finite
-from harness.engine.encoding import Encoded
-from harness.engine.fused_layers import fuse
-from harness.engine.patching import Patches
-from harness.engine.rounding import apart, measured
-from harness.progress import say
-from harness.text import first_line
-from trainers.attention import dispatch
-from trainers.batch.packed import Packed, pack, shape_of
-from trainers.batch.tree import pack_tree
-from trainers.step.loss import (
+from fmtharness.harness.engine.decode_check import not_finite
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.fused_layers import fuse
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.rounding import apart, measured
+from fmtharness.harness.progress import say
+from fmtharness.harness.text import first_line
+from fmtharness.trainers.attention import dispatch
+from fmtharness.trainers.batch.packed import Packed, pack, shape_of
+from fmtharness.trainers.batch.tree import pack_tree
+from fmtharness.trainers.step.loss import (
     linear_logits,
     logits_at_labels,
     own_head_loss,

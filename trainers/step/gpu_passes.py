@@ -17,18 +17,18 @@ from functools import partial
 
 import torch
 
-from harness import processes
-from harness.engine.cuda_graphs import let_go
-from harness.engine.encoding import Encoded
-from harness.errors import UserError
-from harness.progress import say
-from harness.text import first_line
-from trainers.batch.order import micro_batches
-from trainers.batch.packed import Packed, Shape, buckets, pack, shape_of
-from trainers.options import LowRankOptions
-from trainers.step.accumulator import Accumulator
-from trainers.step.graphs import Captured
-from trainers.step.sharding import even_passes
+from fmtharness.harness import processes
+from fmtharness.harness.engine.cuda_graphs import let_go
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.progress import say
+from fmtharness.harness.text import first_line
+from fmtharness.trainers.batch.order import micro_batches
+from fmtharness.trainers.batch.packed import Packed, Shape, buckets, pack, shape_of
+from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.step.accumulator import Accumulator
+from fmtharness.trainers.step.graphs import Captured
+from fmtharness.trainers.step.sharding import even_passes
 
 SMALL = 1024
 """Tokens that keep a GPU busy: below, checkpointing costs less than still smaller passes."""

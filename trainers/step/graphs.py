@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from harness.engine.cuda_graphs import captured, lend, let_go
-from trainers.batch.packed import Packed
+from fmtharness.harness.engine.cuda_graphs import captured, lend, let_go
+from fmtharness.trainers.batch.packed import Packed
 
 
 class Captured:

@@ -15,9 +15,9 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy, linear
 
-from harness.engine.encoding import Encoded
-from harness.engine.kernels.choice import kernels
-from trainers.batch.packed import Packed
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.kernels.choice import kernels
+from fmtharness.trainers.batch.packed import Packed
 
 CPU_ROWS = 8
 """Rows of logits in one softmax on a CPU: so many fit in its cache in fp32."""
@@ -129,7 +129,7 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def _loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """`harness.engine.kernels.triton.loss_rows` in torch operations.
+    """`fmtharness.harness.engine.kernels.triton.loss_rows` in torch operations.
 
     -log softmax(logits)[label] of each row (N,), whose logits become its gradient in place.
     """

@@ -16,10 +16,10 @@ import time
 
 import torch
 
-from harness.contracts import TrainingRun
-from harness.errors import TrainingError
-from harness.progress import Progress
-from trainers.resume.progress import Progressed
+from fmtharness.harness.contracts import TrainingRun
+from fmtharness.harness.errors import TrainingError
+from fmtharness.harness.progress import Progress
+from fmtharness.trainers.resume.progress import Progressed
 
 DIVERGED = 3.0
 """A loss above this many times the first logged one (or 1 nat, if larger) means divergence."""

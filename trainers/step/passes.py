@@ -13,14 +13,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from harness.engine.encoding import Encoded
-from trainers.options import LowRankOptions
-from trainers.step.accumulator import Accumulator
-from trainers.step.adapter import AdapterWeights
-from trainers.step.cpu_passes import CpuPasses
-from trainers.step.forward import FUSED, Forward
-from trainers.step.gpu_passes import GpuPasses
-from trainers.step.row_passes import RowPasses
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.step.accumulator import Accumulator
+from fmtharness.trainers.step.adapter import AdapterWeights
+from fmtharness.trainers.step.cpu_passes import CpuPasses
+from fmtharness.trainers.step.forward import FUSED, Forward
+from fmtharness.trainers.step.gpu_passes import GpuPasses
+from fmtharness.trainers.step.row_passes import RowPasses
 
 
 class Passes:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import torch
 
-from harness.engine.encoding import Encoded
-from harness.errors import UserError
-from harness.progress import say
-from trainers.step.accumulator import Accumulator
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.progress import say
+from fmtharness.trainers.step.accumulator import Accumulator
 
 
 class RowPasses:

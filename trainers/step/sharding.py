@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 
-from harness import processes
-from harness.contracts import Loaded, ModelOptions
-from harness.engine import collectives
-from harness.engine.encoding import Encoded
-from harness.engine.lora_linear import groups
-from harness.engine.models import load_model
-from harness.engine.patching import Patches
-from harness.errors import UserError
+from fmtharness.harness import processes
+from fmtharness.harness.contracts import Loaded, ModelOptions
+from fmtharness.harness.engine import collectives
+from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.lora_linear import groups
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.errors import UserError
 
 EMPTY_PASS = [Encoded([0, 0], 2)]
 """Two tokens without labels, for a process that has fewer passes than another."""

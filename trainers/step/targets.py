@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from harness.errors import UserError
-from harness.text import did_you_mean
-from trainers.options import LowRankOptions
+from fmtharness.harness.errors import UserError
+from fmtharness.harness.text import did_you_mean
+from fmtharness.trainers.options import LowRankOptions
 
 MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 """Model types whose kernels read the weight of `out_proj` without calling it: peft refuses it."""

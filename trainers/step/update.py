@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from harness.engine.cuda_graphs import captured
-from trainers.options import LowRankOptions
-from trainers.step.adapter import AdapterWeights
+from fmtharness.harness.engine.cuda_graphs import captured
+from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.step.adapter import AdapterWeights
 
 SCALER = "scaler/"
 """Prefix of the loss scaler's entries in `numbers`."""

@@ -12,7 +12,7 @@ from fmtharness_ini import Ini
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.testing import check_format
+from fmtharness.harness.testing import check_format
 
 DATA = Path(__file__).parent.parent / "data.toml"
 LINES = (

@@ -1,6 +1,6 @@
 """Selects the fused kernels for a tensor's device and dtype.
 
-    kernels(x)      the module harness.engine.kernels.triton or harness.engine.kernels.cpu, or None
+    kernels(x)      the module triton or cpu beside this one, or None
 
 Both need a C compiler at first use; Triton is installed with torch on Linux. Before first use on a
 device, every kernel is compared with torch's own operations on a small example.
@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, rms_norm, silu
 
-from harness.engine.rounding import agree
-from harness.progress import say
+from fmtharness.harness.engine.rounding import agree
+from fmtharness.harness.progress import say
 
 FEW = 4
 """Maximum torch threads for which the CPU kernels, which use one thread, are faster than torch."""
@@ -40,7 +40,7 @@ def _tried(device: torch.device, dtype: torch.dtype) -> Any:
     if importlib.util.find_spec("triton") is None:
         return None
     try:
-        from harness.engine.kernels import triton as triton_kernels
+        from fmtharness.harness.engine.kernels import triton as triton_kernels
 
         with torch.no_grad(), torch.cuda.device(device):
             right = are_right(triton_kernels, device, dtype)
@@ -56,7 +56,7 @@ def _tried(device: torch.device, dtype: torch.dtype) -> Any:
 
 @cache
 def _compiled() -> Any:
-    from harness.engine.kernels import cpu as cpu_kernels
+    from fmtharness.harness.engine.kernels import cpu as cpu_kernels
 
     if cpu_kernels.compiler() is None:
         return None

@@ -1,6 +1,6 @@
 """Fused bf16 kernels in C for a CPU: each does in one pass over memory what torch does in several.
 
-    gate, gate_back, norm, norm_back, turn, loss_rows     as in harness.engine.kernels.triton
+    gate, gate_back, norm, norm_back, turn, loss_rows     as in kernels.triton
 
 The machine's C compiler builds them at first use, in half a second; the library is kept in the
 user's cache, and loaded from there only if nobody else can have written it. Each kernel runs on the
@@ -121,7 +121,7 @@ def _library() -> ctypes.CDLL:
     Its name ends with its hash. Raises OSError or subprocess.SubprocessError if it cannot be built
     or loaded.
     """
-    from harness.files import held_folder, sweep
+    from fmtharness.harness.files import held_folder, sweep
 
     program = compiler()
     if program is None:
@@ -148,7 +148,7 @@ def _library() -> ctypes.CDLL:
 
 def _own_folder() -> Path | None:
     """The cache's folder of kernels, if it is the user's own and no one else may write to it."""
-    from harness.files import cache_folder
+    from fmtharness.harness.files import cache_folder
 
     folder = cache_folder() / "kernels"
     try:

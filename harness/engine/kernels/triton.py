@@ -11,7 +11,7 @@
 
 Each kernel computes in fp32 and rounds where the corresponding sequence of torch operations does,
 so that a layer's output matches transformers'. Arguments are not checked.
-`harness.engine.kernels.choice` decides whether the kernels are used.
+`fmtharness.harness.engine.kernels.choice` decides whether the kernels are used.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ SampleEvaluator(limit=5), '{"a": 1}'  ->  failed, label too_long at 5:8
 
 from typing import ClassVar
 
-from harness import hookimpl
-from harness.contracts import Options, Rate
-from harness.records import Completion, Example, Problem, Verdict
+from fmtharness.harness import hookimpl
+from fmtharness.harness.contracts import Options, Rate
+from fmtharness.harness.records import Completion, Example, Problem, Verdict
 
 
 class SampleEvaluator(Options):

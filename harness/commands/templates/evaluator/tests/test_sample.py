@@ -2,7 +2,7 @@
 
 from fmtharness_sample import SampleEvaluator
 
-from harness.records import Completion
+from fmtharness.harness.records import Completion
 
 
 def test_a_short_text_passes() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from fmtharness_sample import SampleFormat
 
-from harness.testing import check_format
+from fmtharness.harness.testing import check_format
 
 
 def test_it_keeps_the_promises_of_a_format() -> None:
