@@ -249,6 +249,8 @@ class Evaluator(Protocol):
                                             `metric`, the share of scored Completions that pass
         needs_example: ClassVar[bool]       True if a text cannot be judged without its Example:
                                             a text without one is then unscored
+        needs_value: ClassVar[bool]         True if it compares with the Example's value: it gives
+                                            no Verdict on the answer to an Example without one
         formats: ClassVar[frozenset[str]]   the formats that it judges; it gives no Verdict on the
                                             answer to an Example in another format
     """
@@ -357,10 +359,19 @@ def needs_example(evaluator: Evaluator) -> bool:
     return _needs_example(type(evaluator))
 
 
+def needs_value(evaluator: Evaluator) -> bool:
+    """Whether the evaluator compares with the value of an Example."""
+    return _needs_value(type(evaluator))
+
+
 def applies(evaluator: Evaluator, example: Example | None) -> bool:
     """Whether the evaluator judges answers to this Example; to an unknown one, always."""
+    if example is None:
+        return True
     formats = formats_of(evaluator)
-    return example is None or formats is None or example.format in formats
+    if formats is not None and example.format not in formats:
+        return False
+    return example.value is not msgspec.UNSET or not needs_value(evaluator)
 
 
 def formats_of(evaluator: Evaluator) -> frozenset[str] | None:
@@ -372,6 +383,11 @@ def formats_of(evaluator: Evaluator) -> frozenset[str] | None:
 @functools.cache
 def _needs_example(kind: Hashable) -> bool:
     return bool(getattr(kind, "needs_example", False))
+
+
+@functools.cache
+def _needs_value(kind: Hashable) -> bool:
+    return bool(getattr(kind, "needs_value", False))
 
 
 @functools.cache

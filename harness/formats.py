@@ -163,6 +163,7 @@ def match_evaluator(format_class: Any) -> Any:
         evaluate=evaluate,
         rates=MATCH_RATES,
         needs_example=True,
+        needs_value=True,
     )
 
 

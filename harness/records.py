@@ -25,11 +25,18 @@ type_record = TypeVar("type_record")
 FinishReason = Literal["stop", "length", "error"]
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One chat turn."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """The calls of an assistant turn, as chat templates take them: `{"type": "function",
+    "function": {"name": ..., "arguments": {...}}}`, with `id` where there is one."""
+    tool_call_id: str | None = None
+    """Which call a tool turn answers."""
+    name: str | None = None
+    """The tool that a tool turn is from."""
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,15 +44,26 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     prompt: tuple[Message, ...]
-    completion: str
-    """The target text, exactly as the model should write it; the stop token is not part of it."""
+    completion: str | None = None
+    """The target text, exactly as the model should write it; the stop token is not part of it.
+    None if only the prompt is known."""
     format: str
-    value: Any
-    """What `completion` means as data; a Format's `parse(completion)` gives it back."""
+    value: Any = msgspec.UNSET
+    """What `completion` means as data; a Format's `parse(completion)` gives it back. UNSET if there
+    is no completion, or if its format does not parse it."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """The tools that the chat template is given, each `{"type": "function", "function": {...}}`."""
     format_options: dict[str, Any] = {}
     """Options of the Format for this Example only, such as the pattern of a regex."""
     tags: dict[str, Any] = {}
     """family, shape, schema, strictness, hard_negatives and bad_outputs (lists of kinds)."""
+
+    @property
+    def target(self) -> str:
+        """The completion. Raises DataError for an Example without one."""
+        if self.completion is None:
+            raise DataError(f"Example {self.id}: it has no completion, only a prompt")
+        return self.completion
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ class Echo(Options):
         arm = "sft" if adapter else "base"
         CALLS.append(f"complete {arm}")
         for asked in examples:
-            text = asked.completion if adapter else f"Sure: {asked.completion}"
+            text = asked.target if adapter else f"Sure: {asked.target}"
             yield Completion(example_id=asked.id, text=text, finish_reason="stop", arm=arm)
 
 

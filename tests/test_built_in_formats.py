@@ -62,7 +62,7 @@ def test_data(name: str) -> None:
             completions = [
                 Completion(
                     example_id=row.id,
-                    text=row.completion if text == "completion" else f"Sure!\n{row.completion}",
+                    text=row.target if text == "completion" else f"Sure!\n{row.target}",
                 )
                 for row in rows
             ]

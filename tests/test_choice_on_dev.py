@@ -89,7 +89,7 @@ def test_the_best_checkpoint_follows_dev_and_the_table_is_of_eval(
         right = {-4: BASE, 16: SFT}.get(step)
         for index, example in enumerate(examples):
             good = index < (RIGHT[split][step] if right is None else right)
-            text = example.completion if good else "Sure!"
+            text = example.target if good else "Sure!"
             yield Completion(example_id=example.id, text=text, finish_reason="stop")
 
     monkeypatch.setattr("fmtharness.harness.backends.transformers.complete_with", complete)

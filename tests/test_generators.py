@@ -107,7 +107,7 @@ def test_target_is_strict_and_derivable(split: Split) -> None:
     asked = ASKED[split]
     options: dict[str, Any] = {f"fix_bad_output_prob_{asked}": 0.3, f"{asked}_strictness": "mixed"}
     for example in examples(split, 1500, **options):
-        parsed = json_format.parse(example.completion)
+        parsed = json_format.parse(example.target)
         assert parsed.ok and parsed.value == example.value
         assert example.completion == json_format.render(example.value)
         prompt = prompt_text(example)
@@ -157,7 +157,7 @@ def test_broken_answer_is_shown_and_is_broken() -> None:
     alone = 0
     for row in examples("train", 400, fix_bad_output_prob_train=1.0, hard_negative_prob_train=0.0):
         if row.tags["bad_outputs"][0] not in AROUND:
-            assert row.completion not in prompt_text(row)
+            assert row.target not in prompt_text(row)
         shown = [turn.content for turn in row.prompt if turn.role == "assistant"]
         alone += not shown
         for text in shown:
@@ -172,11 +172,9 @@ def test_strictness_shows_in_the_prompt() -> None:
         assert {row.tags["strictness"] for row in rows} == {level}
         instructed = ["Answer with one JSON" in prompt_text(row) for row in rows]
         assert not any(instructed) if level == "easy" else all(instructed)
-    nulls = ["null" in row.completion for row in examples("train", 600, train_strictness="hard")]
+    nulls = ["null" in row.target for row in examples("train", 600, train_strictness="hard")]
     assert any(nulls)
-    assert not any(
-        "null" in row.completion for row in examples("train", 600, train_strictness="easy")
-    )
+    assert not any("null" in row.target for row in examples("train", 600, train_strictness="easy"))
 
 
 def test_format_has_the_last_word_where_it_is_contradicted() -> None:
@@ -302,7 +300,7 @@ def test_any_format_gets_data(name: str) -> None:
         fix_bad_output_prob_train=0.3,
     )
     for row in rows:
-        assert target.parse(row.completion).value == row.value
+        assert target.parse(row.target).value == row.value
         assert "json" not in prompt_text(row).lower()
         assert "null" not in prompt_text(row)
         for text in strings(row.value):
@@ -330,7 +328,7 @@ class Choosy(Settings):
 def test_a_value_that_the_format_refuses_is_drawn_again() -> None:
     rows = examples("train", 100, format="choosy", hard_negative_prob_train=0.0)
     assert len(rows) == 100
-    assert not any(" " in row.completion for row in rows)
+    assert not any(" " in row.target for row in rows)
     assert rows == examples("train", 100, format="choosy", hard_negative_prob_train=0.0)
     with pytest.raises(PluginError, match="refuses 100 values in a row, the last because that is"):
         examples("train", 1, format="choosy-none", hard_negative_prob_train=0.0)

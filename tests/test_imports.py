@@ -18,15 +18,16 @@ CORE = frozenset({"core"})
 MAY_IMPORT = {
     "core": CORE,
     "judging": CORE,
+    "dataset": CORE | {"judging"},
     "report": CORE | {"judging"},
-    "run": CORE | {"judging", "report"},
-    "gates": CORE | {"judging", "report", "run"},
-    "commands": CORE | {"judging", "report", "run", "gates"},
-    "cli": CORE | {"judging", "report", "run", "gates", "commands"},
+    "run": CORE | {"judging", "dataset", "report"},
+    "gates": CORE | {"judging", "dataset", "report", "run"},
+    "commands": CORE | {"judging", "dataset", "report", "run", "gates"},
+    "cli": CORE | {"judging", "dataset", "report", "run", "gates", "commands"},
     "engine": CORE,
     "backends": CORE,
     "evaluators": CORE,
-    "generators": CORE,
+    "generators": CORE | {"dataset"},
     "trainers": CORE | {"engine"},
 }
 """Which rooms a room imports, besides itself; TYPE_CHECKING and functions count, too."""
@@ -111,8 +112,8 @@ def test_there_is_no_circle() -> None:
 
 def test_the_core_is_small() -> None:
     files = sorted((ROOT / "harness").glob("*.py"))
-    assert len(files) <= 20
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in files) <= 3400
+    assert len(files) <= 21
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in files) <= 3500
 
 
 def test_no_file_is_long() -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+from msgspec import UNSET
+
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.reader import UNREAD
 from fmtharness.evaluators.json.scanner import SPACE
@@ -59,7 +61,7 @@ class Extras(Options):
         start, end = diagnosis.start, diagnosis.end
         found = {problem.label for problem in diagnosis.problems}
         missing = unexpected = compared = 0
-        if example is not None:
+        if example is not None and example.value is not UNSET:
             value = diagnosis.value
             parsed = _FORMAT.parse(text[start:end]) if value is UNREAD else Parsed(value)
             if parsed.ok:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any, ClassVar, Final, NamedTuple
 
+from msgspec import UNSET
 from pydantic import PrivateAttr, model_validator
 
 from fmtharness.evaluators.json.format import JsonFormat
@@ -150,6 +151,8 @@ def _schema_for(example: Example | None) -> str:
     if example is None:
         raise ValueError("json_schema needs a schema_file, or the Example that is answered")
     schema = example.tags.get("json_schema")
+    if schema is None and example.value is UNSET:
+        raise ValueError("the Example has neither a schema nor a value that implies one")
     if schema is None:
         return json.dumps(schema_of(example.value))
     if not isinstance(schema, dict):

@@ -44,9 +44,12 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message])
 
 
 def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id: int) -> Encoded:
-    """The ids of the prompt and the completion, each tokenized separately, and the stop token."""
+    """The ids of the prompt and the completion, each tokenized separately, and the stop token.
+
+    Raises DataError for an Example without a completion.
+    """
     prompt = encode_prompt(tokenizer, example.prompt)
-    return Encoded([*prompt, *token_ids(tokenizer, example.completion), stop_id], len(prompt))
+    return Encoded([*prompt, *token_ids(tokenizer, example.target), stop_id], len(prompt))
 
 
 def stop_token(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -94,17 +94,17 @@ def _check_labels(
             f"Example {example.id}: its training row does not end with the stop token, refusing to "
             f"train; tokenizer {tokenizer.name_or_path!r}"
         )
-    text = text_of(tokenizer, labels[:-1])
-    if text == example.completion:
+    text, target = text_of(tokenizer, labels[:-1]), example.target
+    if text == target:
         return
-    pairs = zip(text, example.completion, strict=False)
+    pairs = zip(text, target, strict=False)
     at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     start = max(0, at - AROUND)
-    lost = f" at {example.completion[at]!r}" if at < len(example.completion) else ""
+    lost = f" at {target[at]!r}" if at < len(target) else ""
     raise ParityError(
         f"Example {example.id}: the tokenizer loses text, refusing to train: its completion comes "
         f"back from token ids as {text[start : at + AROUND]!r} where "
-        f"{example.completion[start : at + AROUND]!r} should be, which differs{lost}; tokenizer "
+        f"{target[start : at + AROUND]!r} should be, which differs{lost}; tokenizer "
         f"{tokenizer.name_or_path!r}"
     )
 

@@ -210,7 +210,9 @@ def _by_id(arm: Arm) -> dict[str, Side]:
 
 
 def _sides(example: Example, base: Side, tuned: Side) -> list[tuple[str, str]]:
-    parts = [("prompt", example.prompt[-1].content), ("target", example.completion)]
+    parts = [("prompt", example.prompt[-1].content)]
+    if example.completion is not None:
+        parts.append(("target", example.completion))
     for name, (completion, verdicts) in (("base", base), ("tuned", tuned)):
         said = "; ".join(f"{evaluator}: {labels}" for evaluator, labels in verdicts.items())
         parts.append((f"{name} ({completion.finish_reason or 'text'}; {said})", completion.text))

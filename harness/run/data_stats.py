@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, get_args
 
+from msgspec import UNSET
+
 from fmtharness.harness.contracts import Split
 from fmtharness.harness.judging.tally import TAGS, slices_of
 from fmtharness.harness.records import Example
@@ -65,14 +67,15 @@ class SplitStats:
             self.slices[name][value] += 1
         prompt = "\0".join(f"{turn.role}\0{turn.content}" for turn in example.prompt)
         self.prompt_chars[sum(len(turn.content) for turn in example.prompt)] += 1
-        self.completion_chars[len(example.completion)] += 1
+        self.completion_chars[len(example.completion or "")] += 1
         self.turns[len(example.prompt)] += 1
-        structure = schema_of(example.value)
+        known = None if example.value is UNSET else example.value
+        structure = schema_of(known)
         templates = example.tags.get("templates", [])
         if structure.strip("[]|"):  # a list of scalars has no keys to share
             self.schemas[structure] += 1
         self.templates.update(templates)
-        values = {text for leaf in leaves(example.value) if (text := entity(leaf)) is not None}
+        values = {text for leaf in leaves(known) if (text := entity(leaf)) is not None}
         digest = sha256(prompt.encode()).digest()[:8]
         self.totals["entity_values"] += len(values)
         self.totals["prompts"] += 1

@@ -1,0 +1,40 @@
+"""Options that several commands share, and their exit codes."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fmtharness.harness.errors import UserError
+
+FAILED, UNSCORED = 1, 3
+file = click.Path(path_type=Path, dir_okay=False)
+folder = click.Path(path_type=Path, file_okay=False)
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """CONFIG, --set, --model and --out: the options of every command over a run's folder."""
+
+    @click.argument("config", type=file, required=False)
+    @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
+    @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
+    @click.option("--out", type=folder, help="The run's folder.  [default: outputs/<name>]")
+    @functools.wraps(command)
+    def wrapped(*args: Any, model: str | None, overrides: tuple[str, ...], **kwargs: Any) -> None:
+        one_model(model, overrides)
+        if model is not None:
+            overrides = (*overrides, f"model.name={json.dumps(model)}")
+        command(*args, overrides=overrides, **kwargs)
+
+    return wrapped
+
+
+def one_model(model: str | None, overrides: Iterable[str]) -> None:
+    names = {each.partition("=")[0].strip() for each in overrides}
+    if model is not None and "model.name" in names:
+        raise UserError("--model and --set model.name both name the model; give one of them")

@@ -1,0 +1,1 @@
+"""Rows that a user brings: files of many forms, read as Examples."""
