@@ -39,6 +39,8 @@ from fmtharness.harness.text import did_you_mean
 
 OUTPUTS = Path("outputs")
 QUICK = "configs/quick.toml"
+OWN = frozenset({"adapter", "checkpoints", "completions", "data", "tb", "verdicts"})
+"""The folders that a run writes in its own."""
 
 
 class RunOptions(Options):
@@ -99,6 +101,10 @@ class EvalOptions(Options):
         for each in (path, PureWindowsPath(path)) if path is not None else ():
             if each.anchor or ".." in each.parts or not each.name:
                 raise ValueError("it must be a file below the run's folder, such as 'rows.jsonl'")
+            if each.parts[0].lower() in OWN:
+                raise ValueError(
+                    f"{each.parts[0]!r} in a run's folder is the run's own; name another"
+                )
         return path
 
 

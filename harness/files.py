@@ -51,7 +51,8 @@ def shipped(name: str) -> Path:
 def on_disk(name: str) -> Path | None:
     """The folder or file that a model's name leads to; None for a hub id."""
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves ~nobody as it is
-    return path if path.exists() else None
+    # Path.exists would raise for a text that is no file's name, such as one that is too long.
+    return path if os.path.exists(path) else None  # noqa: PTH110
 
 
 def is_gguf(path: Path) -> bool:

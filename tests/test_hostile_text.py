@@ -9,14 +9,19 @@ import re
 import select
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fmtharness.harness.cli import main
 from fmtharness.harness.commands.output import echo
+from fmtharness.harness.config import load_config
+from fmtharness.harness.contracts import TrainedOn
 from fmtharness.harness.gates.gate_file import read_gate
 from fmtharness.harness.gates.outcomes import judge_gate
 from fmtharness.harness.judging.tally import tally
@@ -25,6 +30,9 @@ from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example, Message, Problem, Verdict, write_records
 from fmtharness.harness.report.comparison import Arm, diffs, slices_side_by_side
 from fmtharness.harness.report.tables import metrics_table, table
+from fmtharness.harness.run.adapter_folder import _card
+from fmtharness.harness.run.data_stats import collect_stats, stats_markdown
+from fmtharness.harness.run.scalars import Scalars
 from fmtharness.harness.text import Shown, json_line, markdown, one_line, printable
 from tests.fakes import ROOT
 
@@ -168,6 +176,34 @@ def test_commands(hostile: str, tmp_path: Path) -> None:
         ran("eval", "--completions", str(tmp_path / clean[:50].replace("/", "")))
     for arguments in (["check", "--evaluator", clean], ["eval", f"--x{clean}"], [f"x{clean}"]):
         ran(*arguments)
+
+
+def test_pages_of_a_run(hostile: str, tmp_path: Path) -> None:
+    """The statistics of its data, the card of its adapter, and the tags of its scalars."""
+    examples, _ = judged(hostile)
+    keyed = [msgspec.structs.replace(each, value={hostile: hostile}) for each in examples]
+    page = stats_markdown(collect_stats(keyed, keyed, keyed))
+    assert is_harmless(page)
+    assert "<script" not in page
+    config = load_config(overrides=[f"data.n_train={len(keyed)}"])
+    told = TrainedOn(
+        base=hostile,
+        revision=hostile,
+        quantization="none",
+        precision="bfloat16",
+        template_sha256="",
+        stop_token=hostile,
+    )
+    card = _card(replace(config, name=hostile), told, {"stop_token": hostile}, {})
+    assert is_harmless(card)
+    code = r"```.*?```|`[^`]*`|^base_model: .*$"
+    assert "<script>" not in re.sub(code, "", card, flags=re.DOTALL | re.MULTILINE)
+    scalars = Scalars(tmp_path / "metrics.jsonl", tmp_path / "tb", keep_until=0)
+    scalars.log(1, {hostile: 0.5})
+    scalars.close()
+    read = EventAccumulator(str(tmp_path / "tb")).Reload()
+    for tag in read.Tags()["scalars"]:
+        assert is_harmless(tag)
 
 
 def test_a_gate(hostile: str, tmp_path: Path) -> None:

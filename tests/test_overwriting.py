@@ -306,3 +306,9 @@ def test_a_kill_between_two_renames_loses_nothing(
     checkpoints.write_adapter(adapter, training.model)
     assert (adapter / "notes.txt").read_text() == "mine"
     assert names(tmp_path) == ["adapter"]
+
+
+@pytest.mark.parametrize("path", ["adapter/README.md", "Data/train.jsonl", "tb/rows.jsonl"])
+def test_dump_jsonl_is_in_none_of_the_run_s_folders(fake: Path, path: str) -> None:
+    with pytest.raises(ConfigError, match="in a run's folder is the run's own; name another"):
+        load_config(fake, overrides=[f"eval.dump_jsonl={json.dumps(path)}"])

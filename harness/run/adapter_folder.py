@@ -19,7 +19,8 @@ import msgspec
 
 from fmtharness.harness.config import Config
 from fmtharness.harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, TRAINED_ON, TrainedOn
-from fmtharness.harness.files import atomic_file, file_digest
+from fmtharness.harness.files import atomic_file, file_digest, on_disk
+from fmtharness.harness.text import markdown as as_markdown
 from fmtharness.harness.text import one_line
 
 CARD = """---
@@ -48,7 +49,7 @@ A low-rank adapter for `{base}`, trained with fmtharness {version} to answer in 
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer{more_imports}
 
-base = AutoModelForCausalLM.from_pretrained("{loadable}"{quantized})
+base = AutoModelForCausalLM.from_pretrained({loadable}{quantized})
 model = PeftModel.from_pretrained(base, "FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 ```
@@ -103,25 +104,30 @@ def describe(
 def _card(
     config: Config, told: TrainedOn, certificate: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> str:
-    builtin, local = told.base == BUILTIN_MODEL, Path(told.base).exists()
+    builtin, local = told.base == BUILTIN_MODEL, on_disk(told.base) is not None
     loadable = HUB_ID_OF_BUILTIN if builtin else one_line(told.base)
     nf4 = told.quantization == "nf4"
     return CARD.format(
-        front="" if local else f"base_model: {loadable}\n",
-        name=one_line(config.name),
-        base=one_line(told.base),
-        revision=f" at `{told.revision}`" if told.revision else "",
+        front="" if local else f"base_model: {json.dumps(loadable)}\n",
+        name=as_markdown(config.name),
+        base=_code(told.base),
+        revision=f" at `{_code(told.revision)}`" if told.revision else "",
         quantization="NF4, double-quantized" if nf4 else "not quantized",
         precision=told.precision,
         trainer=config.trainer.name,
         steps=facts.get("best_step") or facts.get("steps", "?"),
         tokens=facts.get("train_tokens", "?"),
-        stop_token=one_line(str(certificate.get("stop_token", "?"))).replace("`", "'"),
+        stop_token=_code(str(certificate.get("stop_token", "?"))),
         generator=config.data.generator,
         n_train=config.data.n_train,
         seed=config.seed,
-        loadable=loadable,
+        loadable=json.dumps(loadable),
         more_imports=", BitsAndBytesConfig" if nf4 else "",
         quantized=NF4 if nf4 else "",
         version=importlib.metadata.version("fmtharness"),
     )
+
+
+def _code(text: str) -> str:
+    """The text as it can stand between two backticks in a table."""
+    return one_line(text).replace("`", "'").replace("|", "\\|")

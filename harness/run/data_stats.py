@@ -76,7 +76,7 @@ class SplitStats:
             self.schemas[structure] += 1
         self.templates.update(templates)
         values = {text for leaf in leaves(known) if (text := entity(leaf)) is not None}
-        digest = sha256(prompt.encode()).digest()[:8]
+        digest = sha256(prompt.encode(errors="surrogatepass")).digest()[:8]
         self.totals["entity_values"] += len(values)
         self.totals["prompts"] += 1
         if self.keeps:
