@@ -44,7 +44,6 @@ _MOST_VISITS: Final = 50_000
 
 Deciding whether a value is valid does not, for there the validator remembers what it has seen.
 """
-_MOST_PAIRS: Final = 200_000
 _MOST_TO_DECIDE: Final = 100_000_000
 """The size of the unfolded schema times the length of the text: about a second."""
 _REFERENCES: Final = re.compile(r'"\$(?:ref|dynamicRef|recursiveRef)": ').search
@@ -224,7 +223,7 @@ def _is_little_work(schema: _Schema, value: Any, text: str) -> bool:
     """Whether to list all that is wrong takes no more than about a second."""
     if len(text) * max(schema.size, 3 ** _depth(value)) <= _MOST_WORK:
         return True
-    return visits(schema.references, value, _MOST_PAIRS) <= _MOST_VISITS
+    return visits(schema.references, value, _MOST_VISITS) < _MOST_VISITS
 
 
 def _count(size: int) -> str:

@@ -32,10 +32,10 @@ _TYPES: Final = {
     "null": "null",
 }
 _LIMITS: Final = {
-    "minimum": "less than {limit}, the least that is allowed",
-    "maximum": "more than {limit}, the most that is allowed",
-    "exclusiveMinimum": "not more than {limit}, as is due",
-    "exclusiveMaximum": "not less than {limit}, as is due",
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
 }
 _COUNTS: Final = {
     "Length": ("character", "characters"),
@@ -50,6 +50,8 @@ class _Violation(NamedTuple):
     path: Path
     at_key: bool = False
     """Whether the problem is the key at the path, not its value."""
+    schemas: int = 0
+    """If one of several schemas must fit and this is told of the nearest: how many there are."""
 
 
 class _Place(NamedTuple):
@@ -82,6 +84,8 @@ def problems_of(errors: Iterable[Any], value: Any, text: str, schema: Any) -> tu
         start, end, key = found[each.path]
         span = key if each.at_key and key else (start, end)
         message = f"{_pointer(each.path)}: {each.words}"
+        if each.schemas:
+            message += f" (by the nearest of {each.schemas} schemas, one of which must fit)"
         problems.append(Problem(each.label, message, *span))
     return tuple(problems)
 
@@ -108,38 +112,45 @@ def _violations(error: Any, value: Any, schema: Any, odd: bool) -> Iterator[_Vio
         yield _Violation(label, f"the key {words}", place.inside(key), at_key=True)
     elif kind == "additionalItems":
         most = error.kind.limit
-        words = f"only {_counted(most, 'Items')} may stand here"
+        words = f"only {_counted(most, 'Items')} may stand in this array"
         yield _Violation(label, words, place.inside(most))
     elif kind == "uniqueItems":
         first, second = _equal_items(part)
         words = f"{_shown(part[second])} equals item {first}, and no two items may be equal"
         yield _Violation(label, words, place.inside(second))
     elif kind in ("anyOf", "oneOf") and all(error.kind.context):
-        yield _of_branches(label, error, value, odd)
+        yield from _of_branches(label, error, value, odd)
     else:
         yield _Violation(label, _words(error, kind, part, schema), place.path)
 
 
-def _of_branches(label: str, error: Any, value: Any, odd: bool) -> _Violation:
-    """One violation for a value that fits none of several schemas: what it lacks for the nearest.
+def _of_branches(label: str, error: Any, value: Any, odd: bool) -> Iterator[_Violation]:
+    """What a value lacks that fits none of several schemas.
 
-    Of schemas that only differ in a type or in a fixed value, all are told.
+    All schemas are told if they only want other types, or other fixed values at one place. Else it
+    is what the one lacks that a value of this type and with these fixed values is meant for; if
+    that is not clear, what the nearest lacks.
     """
     branches, depth = error.kind.context, len(error.instance_path)
     firsts = [branch[0] for branch in branches]
+    tags = _tags(branches)
     if all(each.kind.name == "type" for each in firsts) and _one_place(firsts):
         types = dict.fromkeys(name for each in firsts for name in each.kind.types)
         place = _resolved(firsts[0], value, odd)
-        return _Violation(label, _wrong_type(place.part, [*types]), place.path)
-    tags = _tags(branches)
-    if tags is not None:
+        yield _Violation(label, _wrong_type(place.part, [*types]), place.path)
+    elif tags is not None:
         place = _resolved(tags[0], value, odd)
         options = [option for tag in tags for option in _options(tag)]
-        return _Violation(label, _wrong_option(place.part, options), place.path)
-    branch = min(branches, key=lambda branch: _distance(branch, depth))
-    inner = next(_violations(min(branch, key=_hardness), value, None, odd))
-    which = f"the nearest of the {len(branches)} schemas, one of which must fit"
-    return _Violation(label, f"{inner.words} ({which})", inner.path, inner.at_key)
+        yield _Violation(label, _wrong_option(place.part, options), place.path)
+    else:
+        meant = [branch for branch in branches if not any(_distance(branch, depth)[:2])]
+        if len(meant) == 1:
+            for each in meant[0]:
+                yield from _violations(each, value, None, odd)
+            return
+        branch = min(branches, key=lambda branch: _distance(branch, depth))
+        inner = next(_violations(min(branch, key=_hardness), value, None, odd))
+        yield inner._replace(label=label, schemas=len(branches))
 
 
 def _one_place(errors: Sequence[Any]) -> bool:
@@ -194,12 +205,12 @@ def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
         if kind == "dependentRequired" and (of := _requiring(error, part, schema)):
             words += f", which the key {_json(of)} requires"
     elif kind in _LIMITS:
-        words = f"{shown} is {_LIMITS[kind].format(limit=_json(found.limit))}"
+        words = f"{shown} is given, {_LIMITS[kind]} {_json(found.limit)} is due"
     elif kind[:3] in ("min", "max") and kind[3:] in _COUNTS:
-        bound = "at least" if kind[:3] == "min" else "at most"
-        has = _counted(len(part), kind[3:]) if isinstance(part, str | list | dict) else "others"
-        words = f"{shown} has {has}, {bound} {_json(found.limit)} must be there"
-        words = words.replace("must be there", "are due" if kind[:3] == "min" else "are allowed")
+        has = f"has {_counted(len(part), kind[3:])}" if hasattr(part, "__len__") else "is given"
+        bound, due = ("at least", "due") if kind[:3] == "min" else ("at most", "allowed")
+        are = "is" if found.limit == 1 else "are"
+        words = f"{shown} {has}, {bound} {found.limit:,} {are} {due}"
     elif kind == "multipleOf":
         words = f"{shown} is no multiple of {_json(found.multiple_of)}"
     elif kind == "pattern":
@@ -214,6 +225,8 @@ def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
         fits = [str(n) for n, branch in enumerate(found.context, 1) if not branch]
         which = f"{', '.join(fits[:-1])} and {fits[-1]}" if len(fits) > 1 else "more than one"
         words = f"{shown} fits the schemas {which} of {len(found.context)}, exactly one must fit"
+    elif kind == "falseSchema" and error.schema_path[-1:] == ["propertyNames"]:
+        words = "no key may stand in this object"
     elif kind == "falseSchema":
         words = f"{shown} stands where nothing may stand"
     elif kind == "unevaluatedItems":
@@ -225,8 +238,8 @@ def _wrong_type(part: Any, types: Sequence[str]) -> str:
     *others, last = (_TYPES.get(name, name) for name in types)
     due = f"{', '.join(others)} or {last}" if others else last
     if part is None or isinstance(part, list | dict):
-        return f"{_shown(part)} is given, {due} is due"
-    return f"{_shown(part)} is {_type(part)}, {due} is due"
+        return f"{_given(part)}, {due} is due"
+    return f"{_json(part)} is {_type(part)}, {due} is due"
 
 
 def _type(scalar: Any) -> str:
@@ -237,14 +250,12 @@ def _type(scalar: Any) -> str:
 def _wrong_option(part: Any, options: Sequence[Any]) -> str:
     unique = list(dict.fromkeys(map(_json, options)))
     if len(unique) == 1:
-        return f"{_shown(part)} is given, {unique[0]} is due"
-    near = (
-        nearest(part, [each for each in options if isinstance(each, str)])
-        if (isinstance(part, str))
-        else None
-    )
+        return f"{_given(part)}, {unique[0]} is due"
+    if not isinstance(part, str):
+        return f"{_given(part)}, one of {_listed(unique)} is due"
+    near = nearest(part, [each for each in options if isinstance(each, str)])
     hint = "" if near is None else f", did you mean {_json(near)}?"
-    return f"{_shown(part)} is none of {_listed(unique)}{hint}"
+    return f"{_json(part)} is none of {_listed(unique)}{hint}"
 
 
 def _wrong_contents(kind: str, shown: str, around: Any) -> str:
@@ -252,9 +263,9 @@ def _wrong_contents(kind: str, shown: str, around: Any) -> str:
     due = f" {_json(around['contains'])}" if "contains" in around else " what contains asks for"
     if kind == "contains":
         return f"{shown} has no item that fits{due}"
-    bound = "fewer" if kind == "minContains" else "more"
-    limit = f" than {_json(around[kind])}" if kind in around else ""
-    return f"{shown} has {bound} items{limit} that fit{due}"
+    bound, few = ("fewer", "few") if kind == "minContains" else ("more", "many")
+    limit = f"{bound} than {_json(around[kind])} items" if kind in around else f"too {few} items"
+    return f"{shown} has {limit} that fit{due}"
 
 
 def _unexpected(key: str, around: Any) -> str:
@@ -287,11 +298,18 @@ def _counted(count: int, unit: str) -> str:
 
 def _shown(part: Any) -> str:
     """What stands there: a scalar as JSON, of a container only what it is."""
-    if isinstance(part, dict):
-        return "an object" if part else "an empty object"
-    if isinstance(part, list):
-        return "an array" if part else "an empty array"
+    if isinstance(part, dict | list):
+        return "the object" if isinstance(part, dict) else "the array"
     return _json(part)
+
+
+def _given(part: Any) -> str:
+    """The same for what another type or value is due for."""
+    if isinstance(part, dict | list):
+        empty = "" if part else "empty "
+        kind = f"{empty}object" if isinstance(part, dict) else f"{empty}array"
+        return f"an {kind} is given"
+    return f"{_json(part)} is given"
 
 
 def _json(value: Any) -> str:
