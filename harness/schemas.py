@@ -21,20 +21,30 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
-from fmtharness.harness.errors import DataError, UserError
+from fmtharness.harness.errors import ConfigError, DataError, UserError
 from fmtharness.harness.files import near_miss
-from fmtharness.harness.options import why_not
+from fmtharness.harness.options import check, why_not
+from fmtharness.harness.plugins import component
 from fmtharness.harness.text import did_you_mean, one_line
 
 Schema = dict[str, Any] | bool
 """`true` and `false` are schemas, too: everything fits, nothing fits."""
 
+SCHEMA_EVALUATOR: Final = "json_schema"
+"""The evaluator that holds texts to its option `schema`."""
+ANY_JSON: Final = "json_strict:root=any"
+"""The evaluator that goes with it: the schema says what the root is."""
 _CODE: Final = re.compile(r"(?!\d)[\w.]+:(?!\d)[\w.]+").fullmatch
 
 
 def names_code(spec: object) -> bool:
     """Whether this spec is `package.module:Model`; a file of such a name is `./name`."""
     return isinstance(spec, str) and _CODE(spec) is not None
+
+
+def named_from(file: Path, spec: str) -> str:
+    """The spec as it is meant in this file: a path is relative to the file's folder."""
+    return spec if names_code(spec) else str(file.parent / spec)
 
 
 def load_schema(spec: str, where: str = "") -> Schema:
@@ -48,6 +58,17 @@ def load_schema(spec: str, where: str = "") -> Schema:
         return _of_module(*spec.split(":")) if names_code(spec) else _of_file(Path(spec))
     except UserError as error:
         raise UserError(f"{where}{': ' if where else ''}{spec}: {error}") from None
+
+
+def by_schema(schema: str | Schema, options: Mapping[str, Any], where: str) -> Any:
+    """The evaluator that holds texts to a schema; ConfigError if the options do not fit."""
+    if "schema" in options:
+        raise ConfigError(f"{where}: the schema is given twice; give one")
+    table = {**options, "schema": schema}
+    instance, faults = check(component("evaluators", SCHEMA_EVALUATOR), table, where)
+    if instance is None:
+        raise ConfigError("\n".join(faults))
+    return instance
 
 
 def schema_of_model(model: Any) -> Schema:

@@ -150,7 +150,7 @@ def test_each_violation_has_its_label_and_place(text: str, expected: list[tuple[
 
 def test_a_message_names_the_path_and_stays_short() -> None:
     (problem,) = judged('{"rows": [{"city": 4}]}', schema=SCHEMA).problems
-    assert problem.message == '/rows/0/city: 4 is an integer, a string is due'
+    assert problem.message == "/rows/0/city: 4 is an integer, a string is due"
     (problem,) = judged('{"a/b~c": 1}', schema=SCHEMA).problems
     assert problem.message == '/a~1b~0c: the key "a/b~c" is not allowed here, only "rows", "n"'
     (problem,) = judged(json.dumps("x" * 5000), value=1).problems
@@ -198,7 +198,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_a_schema_file_holds_without_an_example(tmp_path: Path) -> None:
     path = write(tmp_path / "schema.json", '{"type": "array"}')
-    judge = JsonSchema(schema_file=path)
+    judge = JsonSchema(schema=path)
     rebuilt, faults = check(JsonSchema, judge.model_dump(mode="json"), "json_schema")
     assert faults == []
     assert rebuilt is not None
@@ -237,7 +237,7 @@ def test_without_any_schema_it_says_so() -> None:
 def test_a_faulty_schema_file_is_one_sentence(tmp_path: Path, text: str, reason: str) -> None:
     path = write(tmp_path / "schema.json", text)
     with pytest.raises(ValidationError, match=reason):
-        JsonSchema(schema_file=path)
+        JsonSchema(schema=path)
     built, faults = check(JsonSchema, {"schema_file": path}, "json_schema")
     assert built is None
     assert len(faults) == 1
@@ -247,10 +247,10 @@ def test_a_faulty_schema_file_is_one_sentence(tmp_path: Path, text: str, reason:
 
 def test_a_schema_file_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="cannot be read"):
-        JsonSchema(schema_file=tmp_path / "none.json")
+        JsonSchema(schema=tmp_path / "none.json")
     (tmp_path / "latin.json").write_bytes(b'{"title": "\xe9"}')
     with pytest.raises(ValidationError, match="not UTF-8"):
-        JsonSchema(schema_file=tmp_path / "latin.json")
+        JsonSchema(schema=tmp_path / "latin.json")
 
 
 def test_no_reference_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
