@@ -116,11 +116,11 @@ def _of_file(path: Path) -> Schema:
 def _of_module(name: str, attribute: str) -> Schema:
     with _here():
         found: Any = _imported(name)
+        owner = f"module {name}"
         for step in attribute.split("."):
             if not hasattr(found, step):
-                owner = f"module {name}" if isinstance(found, ModuleType) else found.__qualname__
                 raise UserError(f"{owner} has no {step!r}{did_you_mean(step, dir(found))}")
-            found = getattr(found, step)
+            found, owner = getattr(found, step), step
         return schema_of_model(found)
 
 

@@ -84,7 +84,7 @@ class JsonSchema(_Schemed):
     """A folder of JSON files that a $ref may name, by relative path or by their $id."""
     ref_base: str | None = None
     """The address that `ref_folder` stands for, such as `https://example.com/schemas/`."""
-    _documents: Documents = PrivateAttr(NOTHING)
+    _documents: Documents = PrivateAttr(default_factory=lambda: NOTHING)
     _address: str = PrivateAttr(NOTHING.base)
     _schema: str | None = PrivateAttr(None)
 

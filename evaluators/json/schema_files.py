@@ -22,15 +22,15 @@ _MOST_FILES: Final = 10_000
 _MOST_BYTES: Final = 64 * 2**20
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Documents:
     """What a $ref may name besides the schema itself, by its address, parsed."""
 
     folder: Path | None = None
     base: str = HERE
     """The address that the folder has; a schema without $id stands there."""
-    parsed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    broken: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    parsed: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    broken: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     """Why the files that are no JSON are none."""
 
     def address(self, file: Path | None) -> str:
