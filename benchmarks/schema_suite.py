@@ -1,14 +1,15 @@
 """Judges the public JSON Schema test suite, draft 2020-12, by the evaluator json_schema.
 
-    python benchmarks/schema_suite.py                        fetched from PyPI, in jsonschema's sdist
-    python benchmarks/schema_suite.py JSON-Schema-Test-Suite a checkout
+    python benchmarks/schema_suite.py                           fetched from PyPI
+    python benchmarks/schema_suite.py JSON-Schema-Test-Suite    a checkout
     ->  anyOf.json    18 cases    18 right    0 wrong
 
 Each case is a schema of the Example and its data as the completion. It is right if the verdict is
 the suite's, and what jsonschema-rs itself says without the evaluator; and if a failure names a
 place. The suite's `remotes` are the folder that a $ref may name. Required cases must be right, else
 the exit code is 1; the optional ones follow as information, those of formats with assert_formats.
-The suite is not part of this project: https://github.com/json-schema-org/JSON-Schema-Test-Suite
+The suite is not part of this project; the sdist of the package `jsonschema` holds it, too:
+https://github.com/json-schema-org/JSON-Schema-Test-Suite
 """
 
 from __future__ import annotations
@@ -85,8 +86,10 @@ def library(judge: JsonSchema, schema: Any, data: Any) -> bool | None:
     """What the validator says without the evaluator, None if it raises."""
     assert judge.ref_folder is not None
 
+    folder = judge.ref_folder
+
     def remote(uri: str) -> Any:
-        path = judge.ref_folder / uri.removeprefix(REMOTES)
+        path = folder / uri.removeprefix(REMOTES)
         return json.loads(path.read_bytes())
 
     try:
@@ -98,25 +101,24 @@ def library(judge: JsonSchema, schema: Any, data: Any) -> bool | None:
     return validator.is_valid(data)
 
 
-def table(found: list[Case], *, shown: bool) -> bool:
-    """Print a row per file, and the wrong cases; whether all are right."""
+def table(found: list[Case], *, shown: bool) -> Iterator[str]:
+    """A line per file, and the wrong cases; with `shown` also what the failures say."""
     by_file: dict[str, list[Case]] = {}
     for case in found:
         by_file.setdefault(case.file, []).append(case)
-    width = max(map(len, by_file))
+    width = max(map(len, by_file), default=0)
     for name, group in [*by_file.items(), ("all", found)]:
         right = sum(case.right for case in group)
         wrong = len(group) - right
-        print(f"  {name:{width}}  {len(group):5} cases  {right:5} right  {wrong:5} wrong")
+        yield f"  {name:{width}}  {len(group):5} cases  {right:5} right  {wrong:5} wrong"
     for case in found:
         if not case.right:
-            print(
+            yield (
                 f"  wrong: {case.file}: {case.name}: valid is {case.due}, the verdict "
                 f"{case.passed}, the library's {case.by_library}; {case.said}"
             )
         elif shown and case.said:
-            print(f"  {case.file}: {case.name}: {case.said}")
-    return all(case.right for case in found)
+            yield f"  {case.file}: {case.name}: {case.said}"
 
 
 def fetched(folder: Path) -> Path:
@@ -133,27 +135,25 @@ def run(suite: Path, *, shown: bool) -> int:
     """Judge the suite in a folder; the exit code."""
     tests = suite / "tests" / DRAFT
     if not tests.is_dir():
-        print(f"{suite} has no tests/{DRAFT}; name a checkout of the suite", file=sys.stderr)
+        sys.stderr.write(f"{suite} has no tests/{DRAFT}; name a checkout of the suite\n")
         return 2
     plain = JsonSchema(ref_folder=suite / "remotes", ref_base=REMOTES)
     strict = plain.model_copy(update={"assert_formats": True})
-    print(f"{DRAFT}, required:")
-    required = [
-        case for file in sorted(tests.glob("*.json")) for case in cases(file, file.name, plain)
-    ]
-    right = table(required, shown=shown)
-    optional = []
+    required: list[Case] = []
+    for file in sorted(tests.glob("*.json")):
+        required += cases(file, file.name, plain)
+    optional: list[Case] = []
     for file in sorted((tests / "optional").rglob("*.json")):
         name = file.relative_to(tests).as_posix()
-        optional += [*cases(file, name, strict if "format" in name else plain)]
-    if optional:
-        print(f"\n{DRAFT}, optional:")
-        table(optional, shown=shown)
-    return 0 if right else 1
+        optional += cases(file, name, strict if "format" in name else plain)
+    lines = [f"{DRAFT}, required:", *table(required, shown=shown)]
+    lines += [f"{DRAFT}, optional:", *table(optional, shown=shown)]
+    sys.stdout.write("\n".join([*lines, ""]))
+    return 0 if required and all(case.right for case in required) else 1
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("path", nargs="?", type=Path, help="a checkout; default: from PyPI")
     parser.add_argument("--show", action="store_true", help="also print what failures say")
     options = parser.parse_args()

@@ -195,10 +195,10 @@ def _compiled(text: str, address: str, documents: Documents, formats: bool) -> _
             loaded, retriever=document, base_uri=address, validate_formats=formats
         )
     except ValueError as error:
-        reason = getattr(error, "message", None) or str(error)
+        reason = _short(getattr(error, "message", None) or str(error))
         if missing and missing[-1] != references.metaschema:
             reason = documents.why_not(references.written(missing[-1]), missing[-1])
-        raise ValueError(f"it is no usable JSON Schema: {_short(reason)}") from None
+        raise ValueError(f"it is no usable JSON Schema: {reason}") from None
     try:
         size = unfolded(loaded, references)
     except RecursionError:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urldefrag, urljoin
 
+from fmtharness.harness.text import one_line
+
 HERE: Final = "https://schema.invalid/folder/"
 """The address of a schema that names none. One that leaves the folder with .. is another one."""
 _MOST_FILES: Final = 10_000
@@ -41,6 +43,7 @@ class Documents:
 
     def why_not(self, reference: str, uri: str) -> str:
         """The sentence for a reference to what is not here."""
+        reference = one_line(reference.removeprefix(HERE))
         if self.folder is None:
             return (
                 f"its reference {reference!r} leaves the schema, and nothing is fetched; name the "
