@@ -138,7 +138,7 @@ def run(suite: Path, *, shown: bool) -> int:
         sys.stderr.write(f"{suite} has no tests/{DRAFT}; name a checkout of the suite\n")
         return 2
     plain = JsonSchema(ref_folder=suite / "remotes", ref_base=REMOTES)
-    strict = plain.model_copy(update={"assert_formats": True})
+    strict = JsonSchema(ref_folder=suite / "remotes", ref_base=REMOTES, assert_formats=True)
     required: list[Case] = []
     for file in sorted(tests.glob("*.json")):
         required += cases(file, file.name, plain)

@@ -52,6 +52,15 @@ _BRANCHES: Final = re.compile(
 ).search
 
 
+class _Terms(NamedTuple):
+    """What a text is held to: a schema as JSON, its address, what it may name, and how."""
+
+    schema: str | None
+    address: str
+    documents: Documents
+    assert_formats: bool
+
+
 with warnings.catch_warnings(action="ignore"):  # BaseModel has a method of this name, long unused
 
     class _Schemed(Options):
@@ -84,31 +93,30 @@ class JsonSchema(_Schemed):
     """A folder of JSON files that a $ref may name, by relative path or by their $id."""
     ref_base: str | None = None
     """The address that `ref_folder` stands for, such as `https://example.com/schemas/`."""
-    _documents: Documents = PrivateAttr(default_factory=lambda: NOTHING)
-    _address: str = PrivateAttr(NOTHING.base)
-    _schema: str | None = PrivateAttr(None)
+    _terms: _Terms = PrivateAttr()
 
     @model_validator(mode="after")
     def _read(self) -> JsonSchema:
+        documents = NOTHING
         if self.ref_folder is not None:
-            self._documents = documents_in(self.ref_folder, self.ref_base)
+            documents = documents_in(self.ref_folder, self.ref_base)
         elif self.ref_base is not None:
             raise ValueError("ref_base is the address of ref_folder; give that, too")
-        self._address = self._documents.base
+        self._terms = _Terms(None, documents.base, documents, self.assert_formats)
         if self.schema is None:
             return self
-        loaded, where = self.schema, ""
+        loaded, where, address = self.schema, "", documents.base
         if isinstance(loaded, str | Path):
             where = f"{loaded}: "
             if not names_code(loaded):
-                self._address = self._documents.address(Path(loaded))
+                address = documents.address(Path(loaded))
             try:
                 loaded = load_schema(str(loaded))
             except UserError as error:
                 raise ValueError(str(error)) from None
         try:
-            self._schema = json.dumps(loaded)
-            self._compiled(self._schema, self._address)
+            self._terms = _Terms(json.dumps(loaded), address, documents, self.assert_formats)
+            _compiled(self._terms)
         except RecursionError:
             raise ValueError(f"{where}it nests too deeply") from None
         except ValueError as error:
@@ -117,10 +125,8 @@ class JsonSchema(_Schemed):
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one completion; ValueError if there is no schema or the Example's is invalid."""
-        if self._schema is not None:
-            schema = self._compiled(self._schema, self._address)
-        else:
-            schema = self._schema_for(example)
+        terms = self._terms
+        schema = _compiled(terms if terms.schema is not None else _terms_for(example, terms))
         text = completion.text
         parsed = _STRICT.parse(text)
         problems: tuple[Problem, ...] = ()
@@ -136,32 +142,34 @@ class JsonSchema(_Schemed):
             value = _tame(parsed.value) if _HUGE(text) else parsed.value
             if not schema.validator.is_valid(value):
                 problems = _violations(schema, value, text)
+        kept = bounded(problems) if problems else ()
         return Verdict(
             id=completion.example_id,
             evaluator=self.name,
             passed=not problems,
-            labels=tuple(dict.fromkeys(problem.label for problem in bounded(problems))),
-            problems=bounded(problems),
+            labels=tuple(dict.fromkeys([problem.label for problem in kept])),
+            problems=kept,
             counts={"violations": len(problems) if parsed.ok else 0},
         )
 
-    def _schema_for(self, example: Example | None) -> _Schema:
-        if example is None:
-            raise ValueError("json_schema needs a schema, or the Example that is answered")
-        schema = example.tags.get("json_schema")
-        if schema is None and example.value is UNSET:
-            raise ValueError("the Example has neither a schema nor a value that implies one")
-        if schema is None:
-            return self._compiled(json.dumps(schema_of(example.value)), self._address)
-        if not isinstance(schema, dict | bool):
-            raise ValueError("the Example's tag json_schema is not an object, true or false")
-        try:
-            return self._compiled(json.dumps(schema), self._address)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"the Example's tag json_schema: {error}") from None
 
-    def _compiled(self, schema: str, address: str) -> _Schema:
-        return _compiled(schema, address, self._documents, self.assert_formats)
+def _terms_for(example: Example | None, terms: _Terms) -> _Terms:
+    """The terms with the schema of the Example, or that of its value."""
+    if example is None:
+        raise ValueError("json_schema needs a schema, or the Example that is answered")
+    schema = example.tags.get("json_schema")
+    if schema is None and example.value is UNSET:
+        raise ValueError("the Example has neither a schema nor a value that implies one")
+    if schema is None:
+        return terms._replace(schema=json.dumps(schema_of(example.value)))
+    if not isinstance(schema, dict | bool):
+        raise ValueError("the Example's tag json_schema is not an object, true or false")
+    try:
+        found = terms._replace(schema=json.dumps(schema))
+        _compiled(found)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the Example's tag json_schema: {error}") from None
+    return found
 
 
 class _Schema(NamedTuple):
@@ -176,11 +184,12 @@ class _Schema(NamedTuple):
 
 
 @lru_cache(1024)
-def _compiled(text: str, address: str, documents: Documents, formats: bool) -> _Schema:
+def _compiled(terms: _Terms) -> _Schema:
     """The compiled schema; ValueError, with a sentence, if it is not a usable schema."""
     import jsonschema_rs  # slow to import, so commands that judge nothing do without it
 
-    loaded = json.loads(text)
+    text, address, documents, formats = terms
+    loaded = json.loads(text or "true")
     missing: list[str] = []
 
     def document(uri: str) -> Any:

@@ -10,6 +10,7 @@ at once, so that no $ref in a hostile schema is ever a path on the disk.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,11 +29,13 @@ _MOST_BYTES: Final = 64 * 2**20
 class Documents:
     """What a $ref may name besides the schema itself, by its address, parsed."""
 
-    folder: Path | None = None
-    base: str = HERE
+    digest: str = ""
+    """A hash of all the rest, by which two are compared."""
+    folder: Path | None = dataclasses.field(default=None, compare=False)
+    base: str = dataclasses.field(default=HERE, compare=False)
     """The address that the folder has; a schema without $id stands there."""
-    parsed: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
-    broken: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    parsed: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    broken: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
     """Why the files that are no JSON are none."""
 
     def address(self, file: Path | None) -> str:
@@ -65,7 +68,6 @@ def documents_in(folder: Path, base: str | None = None) -> Documents:
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; name the folder of the referenced schemas")
     base = HERE if base is None else base.rstrip("/") + "/"
-    found = Documents(folder, base)
     parsed: dict[str, Any] = {}
     broken: dict[str, str] = {}
     for path in _files(folder):
@@ -78,7 +80,8 @@ def documents_in(folder: Path, base: str | None = None) -> Documents:
     for address, document in list(parsed.items()):
         if isinstance(document, dict) and isinstance(document.get("$id"), str):
             parsed.setdefault(urldefrag(urljoin(address, document["$id"])).url, document)
-    return dataclasses.replace(found, parsed=parsed, broken=broken)
+    known = json.dumps([str(folder), base, parsed, broken])
+    return Documents(hashlib.sha256(known.encode()).hexdigest(), folder, base, parsed, broken)
 
 
 def _files(folder: Path) -> Iterable[Path]:
