@@ -338,6 +338,7 @@ def test_an_evaluator_is_rebuilt_from_its_options(here: Path) -> None:
         first = build("evaluators", f"json_schema:schema={spec}")
         second, faults = check(type(first), first.model_dump(mode="json"), "json_schema")
         assert faults == []
+        assert second is not None
         for judge in (first, second):
             assert judge.evaluate(None, Completion(example_id="1", text='{"kind": "a"}')).passed
             assert not judge.evaluate(None, Completion(example_id="1", text="{}")).passed

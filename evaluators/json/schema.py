@@ -55,7 +55,8 @@ _BRANCHES: Final = re.compile(
 class _Terms(NamedTuple):
     """What a text is held to: a schema as JSON, its address, what it may name, and how."""
 
-    schema: str | None
+    schema: str
+    """Empty if each Example has its own."""
     address: str
     documents: Documents
     assert_formats: bool
@@ -102,7 +103,7 @@ class JsonSchema(_Schemed):
             documents = documents_in(self.ref_folder, self.ref_base)
         elif self.ref_base is not None:
             raise ValueError("ref_base is the address of ref_folder; give that, too")
-        self._terms = _Terms(None, documents.base, documents, self.assert_formats)
+        self._terms = _Terms("", documents.base, documents, self.assert_formats)
         if self.schema is None:
             return self
         loaded, where, address = self.schema, "", documents.base
@@ -126,7 +127,7 @@ class JsonSchema(_Schemed):
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one completion; ValueError if there is no schema or the Example's is invalid."""
         terms = self._terms
-        schema = _compiled(terms if terms.schema is not None else _terms_for(example, terms))
+        schema = _compiled(terms if terms.schema else _terms_for(example, terms))
         text = completion.text
         parsed = _STRICT.parse(text)
         problems: tuple[Problem, ...] = ()
@@ -189,7 +190,7 @@ def _compiled(terms: _Terms) -> _Schema:
     import jsonschema_rs  # slow to import, so commands that judge nothing do without it
 
     text, address, documents, formats = terms
-    loaded = json.loads(text or "true")
+    loaded = json.loads(text)
     missing: list[str] = []
 
     def document(uri: str) -> Any:
