@@ -192,7 +192,7 @@ def kind_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         extra = inner[1].metadata if isinstance(inner[1], FieldInfo) else inner[1:]
         shown = kind_of(inner[0], extra)
     elif origin is dict:
-        shown = f"table of {kind_of(inner[1])}"
+        shown = "table" if inner[1] is Any else f"table of {kind_of(inner[1])}"
     elif origin in (tuple, list):
         shown = f"array of {kind_of(inner[0])}s"
     else:

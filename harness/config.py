@@ -35,6 +35,7 @@ from fmtharness.harness.files import shipped
 from fmtharness.harness.formats import also_judged_by
 from fmtharness.harness.options import check, parse_spec, parse_value, why_not
 from fmtharness.harness.plugins import GROUP, Kind, component
+from fmtharness.harness.schemas import names_code
 from fmtharness.harness.text import did_you_mean
 
 OUTPUTS = Path("outputs")
@@ -321,6 +322,7 @@ def _section(
         faults.append(f"{where} has no key {key!r}{hint}")
         del rest[key]
     # Options may name formats, which are asked what they can do while the options are checked.
+    faults += [] if asked else _unasked_code(rest, where)
     for name in [] if asked else sorted(_texts(rest) & plugins.registry()["formats"].keys()):
         faults += _unasked("formats", name, where)
     if not asked and faults:
@@ -349,11 +351,25 @@ def _unasked(kind: Kind, name: str, where: str) -> list[str]:
     ]
 
 
+def _unasked_code(value: Any, where: str, key: str = "") -> list[str]:
+    """A sentence for each schema in a table that is code, `package.module:Model`."""
+    if isinstance(value, Mapping):
+        return [line for each in value.items() for line in _unasked_code(each[1], where, each[0])]
+    if isinstance(value, list):
+        return [line for each in value for line in _unasked_code(each, where, key)]
+    if "schema" not in key or not names_code(value):
+        return []
+    return [
+        f"{where} {key}: {value!r} is code, and a run's folder cannot choose what runs; name its "
+        f"config.toml, or a config of your own, as CONFIG if it shall"
+    ]
+
+
 def _component(kind: Kind, spec: str, where: str, *, asked: bool) -> tuple[Any, list[str]]:
     try:
         name, table = parse_spec(spec)
         found = component(kind, name)
-        if not asked and (unasked := _unasked(kind, name, where)):
+        if not asked and (unasked := _unasked(kind, name, where) + _unasked_code(table, where)):
             return None, unasked
         return check(found, table, f"{where}: {name}")
     except UserError as error:

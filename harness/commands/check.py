@@ -29,6 +29,7 @@ from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Verdict
 from fmtharness.harness.report.diagnostics import Lines, diagnosis
+from fmtharness.harness.schemas import ANY_JSON, SCHEMA_EVALUATOR, by_schema
 from fmtharness.harness.text import visible
 
 STDIN: Final = "<stdin>"
@@ -123,18 +124,31 @@ def _read(path: str, stdin: BinaryIO | None) -> Source:
         ) from error
 
 
-def evaluators(specs: Iterable[str], formats: Iterable[str]) -> list[Evaluator]:
+def evaluators(
+    specs: Iterable[str], formats: Iterable[str], schema: str | None = None
+) -> list[Evaluator]:
     """The evaluators named, then `<format>_strict` of each format; by default that of JSON.
 
-    Raises UserError for an unknown name, for options that do not fit, for one given twice, and for
-    one that needs an Example.
+    With a schema, a file or `package.module:Model`, json_schema holds the texts to it, besides what
+    is named, or else besides json_strict for any root. Raises UserError for an unknown name, for
+    options that do not fit, for one given twice, and for one that needs an Example.
     """
-    chosen = [build("evaluators", spec) for spec in specs]
+    chosen = []
+    for spec in specs:
+        name, table = parse_spec(spec)
+        if schema is not None and name == SCHEMA_EVALUATOR:
+            chosen.append(by_schema(schema, table, f"{spec!r}: {name}"))
+            schema = None
+        else:
+            chosen.append(build("evaluators", spec))
     for spec in formats:
         name = parse_spec(spec)[0]
         component("formats", name)  # so that a misspelled name gets a near miss among the formats
         options = spec.partition(":")[2]
         chosen.append(build("evaluators", f"{name}_strict:{options}", f"{spec!r}: {name}"))
+    if schema is not None:
+        chosen = chosen or [build("evaluators", ANY_JSON)]
+        chosen.append(by_schema(schema, {}, "--schema"))
     chosen = chosen or [build("evaluators", f"{DEFAULT_FORMAT}_strict")]
     for evaluator in chosen:
         if needs_example(evaluator):

@@ -56,6 +56,7 @@ def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any)
     metavar="NAME[:KEY=VALUE,...]",
     help="The same as --evaluator NAME_strict[:...].",
 )
+@click.option("--schema", metavar="FILE|MODULE:MODEL", help="A JSON Schema, or a Pydantic model.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def check(
@@ -65,17 +66,18 @@ def check(
     files: tuple[Path, ...],
     evaluators: tuple[str, ...],
     formats: tuple[str, ...],
+    schema: str | None,
     as_json: bool,
 ) -> None:
     """Judge texts without a model, and show where each is broken.
 
     An argument is a file if one has this name, else it is the text itself; `-` is standard input,
-    the default. Without --evaluator or --format, json_strict judges. Exits with 1 if a text
-    fails.
+    the default. Without --evaluator or --format, json_strict judges, and with --schema also
+    json_schema. Exits with 1 if a text fails.
     """
     from fmtharness.harness.commands import check as checking
 
-    judges = checking.evaluators(evaluators, formats)
+    judges = checking.evaluators(evaluators, formats, schema)
     stdin = sys.stdin.buffer if sys.stdin else None
     checked = checking.check(checking.sources(arguments, texts, files, stdin), judges)
     if as_json:

@@ -16,6 +16,7 @@ import dataclasses
 import itertools
 import json
 import tomllib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -24,8 +25,9 @@ from pydantic import Field, model_validator
 
 from fmtharness.harness.contracts import Evaluator, Options, Rate, needs_example, rates_of
 from fmtharness.harness.errors import ConfigError, UserError
-from fmtharness.harness.options import build, check
+from fmtharness.harness.options import check, parse_spec
 from fmtharness.harness.plugins import component
+from fmtharness.harness.schemas import ANY_JSON, SCHEMA_EVALUATOR, named_from
 from fmtharness.harness.text import did_you_mean
 
 SCORED = "scored"
@@ -35,7 +37,15 @@ ANSWERED = "answered"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class GateOptions(Options):
+with warnings.catch_warnings(action="ignore"):  # BaseModel has a method of this name, long unused
+
+    class _Schemed(Options):
+        schema: str | None = None  # type: ignore[assignment]
+        """The JSON Schema of the evaluator `json_schema`: a file, relative to the gate file, or
+        `package.module:Model` of a Pydantic model. `json_strict` then takes any root."""
+
+
+class GateOptions(_Schemed):
     """The top-level keys. Exactly one of `completions`, `run` and `[model]` must be set."""
 
     completions: Path | None = None
@@ -178,7 +188,17 @@ def read_gate(path: Path, name: str | None = None) -> Gate:
     rates = _table(tables, "thresholds")
     uses = dict.fromkeys(drops, f"{where}: [regression] max_drop")
     uses |= dict.fromkeys(rates, f"{where}: [thresholds]")
-    evaluators, wrong = _evaluators(tables.get("evaluators"), uses, where)
+    specs = tables.get("evaluators")
+    defaults: dict[str, dict[str, Any]] = {}
+    if options is not None and options.schema is not None:
+        name, table = parse_spec(ANY_JSON)
+        defaults = {name: table, SCHEMA_EVALUATOR: {"schema": named_from(path, options.schema)}}
+        if SCHEMA_EVALUATOR not in uses:
+            faults.append(
+                f"{where} has the key 'schema', but no threshold needs it; add "
+                f"[thresholds.{SCHEMA_EVALUATOR}]"
+            )
+    evaluators, wrong = _evaluators(specs, uses, defaults, where)
     faults += wrong
     thresholds: list[Threshold] = []
     for name, table in rates.items():
@@ -202,9 +222,9 @@ def _table(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _evaluators(
-    specs: Any, uses: Mapping[str, str], where: str
+    specs: Any, uses: Mapping[str, str], defaults: Mapping[str, dict[str, Any]], where: str
 ) -> tuple[dict[str, Evaluator], list[str]]:
-    """Build the evaluators of `specs` and, without options, the others in `uses`.
+    """Build the evaluators of `specs` and the others in `uses`, with the options in `defaults`.
 
     `uses` maps an evaluator's name to the table that uses it. Returns the evaluators by name, and
     the faults.
@@ -214,9 +234,15 @@ def _evaluators(
     listed = specs if isinstance(specs, list) else []
     for spec in (each for each in listed if isinstance(each, str)):
         try:
-            evaluator = build("evaluators", spec)
+            name, table = parse_spec(spec)
+            table = defaults.get(name, {}) | table
+            said = f"{where} evaluators: {spec!r}: {name}"
+            evaluator, wrong = check(component("evaluators", name), table, said)
         except UserError as error:
             faults += [f"{where} evaluators: {line}" for line in str(error).splitlines()]
+            continue
+        faults += wrong
+        if evaluator is None:
             continue
         if evaluator.name in found:
             faults.append(f"{where} evaluators: {evaluator.name!r} is given twice")
@@ -227,7 +253,8 @@ def _evaluators(
         if name in found:
             continue
         try:
-            evaluator, wrong = check(component("evaluators", name), {}, f"{uses[name]} {name}")
+            table = defaults.get(name, {})
+            evaluator, wrong = check(component("evaluators", name), table, f"{uses[name]} {name}")
         except UserError as error:
             faults.append(f"{uses[name]}: {error}")
             continue

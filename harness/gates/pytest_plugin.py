@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -27,7 +27,7 @@ class AssertFormat(Protocol):
     """The type of the fixture `assert_format`."""
 
     def __call__(
-        self, text: str, *evaluators: str, example: Example | None = None
+        self, text: str, *evaluators: str, example: Example | None = None, schema: Any = None
     ) -> tuple[Verdict, ...]:
         """Fail the test unless every evaluator passes the text; return Verdicts in their order."""
 
@@ -39,12 +39,14 @@ def assert_format() -> AssertFormat:
     `assert_format(text)` expects strict JSON, or the format of `example=`. Evaluators are written
     as on the command line: `assert_format(text, "json_strict:root=any", "extras")`. A format's name
     alone selects its strict evaluator. Evaluators that compare with an Example need `example=`.
+    `assert_format(text, schema=Ticket)` expects strict JSON that fits a Pydantic model; a schema
+    may also be a dict, a file's path or a text `package.module:Model`.
     """
     return _assert_format
 
 
 def _assert_format(
-    text: str, *evaluators: str, example: Example | None = None
+    text: str, *evaluators: str, example: Example | None = None, schema: Any = None
 ) -> tuple[Verdict, ...]:
     __tracebackhide__ = True
     from fmtharness.harness.errors import HarnessError
@@ -53,7 +55,7 @@ def _assert_format(
     if not isinstance(text, str):
         raise TypeError(f"assert_format expects a str, not {type(text).__name__}")
     try:
-        verdicts, failure = _judge(text, evaluators, example)
+        verdicts, failure = _judge(text, evaluators, example, schema)
     except HarnessError as error:
         raise pytest.fail.Exception(printable(str(error))) from None
     if failure:
@@ -62,7 +64,7 @@ def _assert_format(
 
 
 def _judge(
-    text: str, specs: tuple[str, ...], example: Example | None
+    text: str, specs: tuple[str, ...], example: Example | None, schema: Any
 ) -> tuple[tuple[Verdict, ...], str]:
     """The Verdicts on a text, and the failure message (empty if every evaluator passes it)."""
     from fmtharness.harness.contracts import applies, needs_example
@@ -73,10 +75,17 @@ def _judge(
     from fmtharness.harness.options import build
     from fmtharness.harness.records import Completion
     from fmtharness.harness.report.diagnostics import diagnosis
+    from fmtharness.harness.schemas import ANY_JSON, by_schema, schema_of_model
     from fmtharness.harness.text import printable
 
     expected = example.format if example else DEFAULT_FORMAT
-    chosen = distinct([build("evaluators", _spec(spec)) for spec in specs or (expected,)])
+    if schema is not None and not specs and expected == DEFAULT_FORMAT:
+        specs = (ANY_JSON,)
+    named = [build("evaluators", _spec(spec)) for spec in specs or (expected,)]
+    if schema is not None:
+        meant = str(schema) if isinstance(schema, str | Path) else schema_of_model(schema)
+        named.append(by_schema(meant, {}, "schema"))
+    chosen = distinct(named)
     for each in chosen:
         if not applies(each, example):
             raise UserError(
