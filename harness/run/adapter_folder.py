@@ -118,7 +118,7 @@ def _card(
         tokens=facts.get("train_tokens", "?"),
         stop_token=one_line(str(certificate.get("stop_token", "?"))).replace("`", "'"),
         generator=config.data.generator,
-        n_train=config.data.n_train,
+        n_train=config.data.n_train or "all",
         seed=config.seed,
         loadable=loadable,
         more_imports=", BitsAndBytesConfig" if nf4 else "",
