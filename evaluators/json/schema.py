@@ -1,10 +1,11 @@
-"""Judges JSON by a JSON Schema: a file's, the Example's own, or the one that its value implies.
+"""Judges JSON by a JSON Schema: one that the user names, the Example's own, or its value's.
 
     '{"city": 4}' for an Example with the value {"city": "Oslo"}
-    -> failed, label schema_type at 9:10, message '/city: 4 is not of type "string"'
+    -> failed, label schema_type at 1:10, message '/city: 4 is an integer, a string is due'
 
 The validator is jsonschema-rs, for draft 2020-12 or the draft that `$schema` names. `format`
-asserts nothing, and no $ref is ever fetched from the network or the disk.
+asserts nothing unless that is asked for, and no $ref ever leads to the network, nor to the disk
+outside of a folder that the user names.
 """
 
 from __future__ import annotations
@@ -12,22 +13,24 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+import warnings
 from decimal import Decimal
 from functools import lru_cache
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
 from msgspec import UNSET
-from pydantic import PrivateAttr, model_validator
+from pydantic import AliasChoices, Field, PrivateAttr, model_validator
 
 from fmtharness.evaluators.json.format import JsonFormat
-from fmtharness.evaluators.json.places import places
+from fmtharness.evaluators.json.schema_files import NOTHING, Documents, documents_in
 from fmtharness.evaluators.json.schema_of import schema_of
-from fmtharness.evaluators.json.schema_size import unfolded
+from fmtharness.evaluators.json.schema_size import References, unfolded, visits
+from fmtharness.evaluators.json.schema_words import problems_of
 from fmtharness.harness.contracts import Options
-from fmtharness.harness.matching import Path
+from fmtharness.harness.errors import UserError
 from fmtharness.harness.records import Completion, Example, Problem, Verdict
+from fmtharness.harness.schemas import Schema, load_schema, names_code
 from fmtharness.harness.surroundings import bounded
 
 _STRICT: Final = JsonFormat(root="any")
@@ -36,48 +39,89 @@ _HUGE: Final = re.compile(r"[0-9]{300}|[eE]\+?[0-9]{3}").search
 _HUGE_INTEGER: Final = 10**3000
 _HUGE_FLOAT: Final = sys.float_info.max
 _MOST_WORK: Final = 1_000_000
+_MOST_VISITS: Final = 50_000
 """If a schema branches into itself, listing violations takes time exponential in the depth.
 
 Deciding whether a value is valid does not, for there the validator remembers what it has seen.
 """
+_MOST_PAIRS: Final = 200_000
 _MOST_TO_DECIDE: Final = 100_000_000
 """The size of the unfolded schema times the length of the text: about a second."""
 _REFERENCES: Final = re.compile(r'"\$(?:ref|dynamicRef|recursiveRef)": ').search
 _BRANCHES: Final = re.compile(
     r'"(?:anyOf|oneOf|allOf|not|if|contains|dependentSchemas|patternProperties|unevaluated\w+)": '
 ).search
-_NOT_LOWER: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-class JsonSchema(Options):
+with warnings.catch_warnings(action="ignore"):  # BaseModel has a method of this name, long unused
+
+    class _Schemed(Options):
+        schema: str | Path | dict[str, Any] | bool | None = Field(  # type: ignore[assignment]
+            default=None, validation_alias=AliasChoices("schema", "schema_file")
+        )
+        """What every completion is held to: a file's path, `package.module:Model` for a Pydantic
+        model, or the JSON Schema itself."""
+
+
+class JsonSchema(_Schemed):
     """Passes a completion that is strict JSON, of any root, and valid against a JSON Schema.
 
-    '{"city": "Oslo", "x": 1}' -> failed, label schema_additional_properties at 17:20, violations 1
+    '{"city": "Oslo", "x": 1}' -> failed, label schema_additional_properties at 1:18, violations 1
     where the Example's value is {"city": "Riga"}
 
-    Without `schema_file` the schema is the Example's tag json_schema, else what `schema_of` says of
-    its value. A text that is not strict JSON fails as not_strict. Numbers beyond a float's range
-    count as the largest float. A text is unscored if the schema, with each $ref replaced by what it
-    names, is too large to judge it in about a second.
+    Without `schema` it is the Example's tag json_schema, else what `schema_of` says of its value.
+    A text that is not strict JSON fails as not_strict. Numbers beyond a float's range count as the
+    largest float. A text is unscored if the schema, with each $ref replaced by what it names, is
+    too large to judge it in about a second.
     """
 
     name: ClassVar[str] = "json_schema"
     metric: ClassVar[str] = "schema_valid_rate"
     formats: ClassVar[frozenset[str]] = frozenset({"json", "json_array", "tool_call"})
 
-    schema_file: FilePath | None = None
-    """The path of a JSON Schema that every completion is held to."""
+    assert_formats: bool = False
+    """Whether the keyword `format` asserts; a format that is not known never does."""
+    ref_folder: Path | None = None
+    """A folder of JSON files that a $ref may name, by relative path or by their $id."""
+    ref_base: str | None = None
+    """The address that `ref_folder` stands for, such as `https://example.com/schemas/`."""
+    _documents: Documents = PrivateAttr(NOTHING)
+    _address: str = PrivateAttr(NOTHING.base)
     _schema: str | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _read(self) -> JsonSchema:
-        if self.schema_file is not None:
-            self._schema = _schema_in(self.schema_file)
+        if self.ref_folder is not None:
+            self._documents = documents_in(self.ref_folder, self.ref_base)
+        elif self.ref_base is not None:
+            raise ValueError("ref_base is the address of ref_folder; give that, too")
+        self._address = self._documents.base
+        if self.schema is None:
+            return self
+        loaded, where = self.schema, ""
+        if isinstance(loaded, str | Path):
+            where = f"{loaded}: "
+            if not names_code(loaded):
+                self._address = self._documents.address(Path(loaded))
+            try:
+                loaded = load_schema(str(loaded))
+            except UserError as error:
+                raise ValueError(str(error)) from None
+        try:
+            self._schema = json.dumps(loaded)
+            self._compiled(self._schema, self._address)
+        except RecursionError:
+            raise ValueError(f"{where}it nests too deeply") from None
+        except ValueError as error:
+            raise ValueError(f"{where}{error}") from None
         return self
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one completion; ValueError if there is no schema or the Example's is invalid."""
-        schema = _compiled(self._schema if self._schema is not None else _schema_for(example))
+        if self._schema is not None:
+            schema = self._compiled(self._schema, self._address)
+        else:
+            schema = self._schema_for(example)
         text = completion.text
         parsed = _STRICT.parse(text)
         problems: tuple[Problem, ...] = ()
@@ -102,137 +146,85 @@ class JsonSchema(Options):
             counts={"violations": len(problems) if parsed.ok else 0},
         )
 
+    def _schema_for(self, example: Example | None) -> _Schema:
+        if example is None:
+            raise ValueError("json_schema needs a schema, or the Example that is answered")
+        schema = example.tags.get("json_schema")
+        if schema is None and example.value is UNSET:
+            raise ValueError("the Example has neither a schema nor a value that implies one")
+        if schema is None:
+            return self._compiled(json.dumps(schema_of(example.value)), self._address)
+        if not isinstance(schema, dict | bool):
+            raise ValueError("the Example's tag json_schema is not an object, true or false")
+        try:
+            return self._compiled(json.dumps(schema), self._address)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the Example's tag json_schema: {error}") from None
+
+    def _compiled(self, schema: str, address: str) -> _Schema:
+        return _compiled(schema, address, self._documents, self.assert_formats)
+
 
 class _Schema(NamedTuple):
-    """A compiled schema, whether it may branch into itself, and its size when unfolded."""
+    """A compiled schema, its size when unfolded, and whether it may branch into itself."""
 
     validator: Any
-    branching: bool
     size: int
+    branching: bool
+    references: References
+    loaded: Schema | None
+    """The schema, if all of it lies in one document."""
 
 
 @lru_cache(1024)
-def _compiled(schema: str) -> _Schema:
+def _compiled(text: str, address: str, documents: Documents, formats: bool) -> _Schema:
     """The compiled schema; ValueError, with a sentence, if it is not a usable schema."""
     import jsonschema_rs  # slow to import, so commands that judge nothing do without it
 
-    loaded = json.loads(schema)
+    loaded = json.loads(text)
+    missing: list[str] = []
+
+    def document(uri: str) -> Any:
+        if uri not in documents.parsed:
+            missing.append(uri)
+            raise ValueError("it is not here")
+        return documents.parsed[uri]
+
+    references = References(loaded, address, documents.parsed)
     try:
-        validator = jsonschema_rs.validator_for(loaded, offline=True, validate_formats=False)
+        validator = jsonschema_rs.validator_for(
+            loaded, retriever=document, base_uri=address, validate_formats=formats
+        )
     except ValueError as error:
         reason = getattr(error, "message", None) or str(error)
+        if missing and missing[-1] != references.metaschema:
+            reason = documents.why_not(references.written(missing[-1]), missing[-1])
         raise ValueError(f"it is no usable JSON Schema: {_short(reason)}") from None
     try:
-        size = unfolded(loaded)
+        size = unfolded(loaded, references)
     except RecursionError:
         raise ValueError("it nests too deeply") from None
-    return _Schema(validator, bool(_REFERENCES(schema) and _BRANCHES(schema)), size)
-
-
-def _schema_in(path: FilePath) -> str:
-    try:
-        loaded = json.loads(path.read_bytes())
-        text = json.dumps(loaded)
-        _compiled(text)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}); check the path") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-    except RecursionError:
-        raise ValueError(f"{path} nests too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return text
-
-
-def _schema_for(example: Example | None) -> str:
-    if example is None:
-        raise ValueError("json_schema needs a schema_file, or the Example that is answered")
-    schema = example.tags.get("json_schema")
-    if schema is None and example.value is UNSET:
-        raise ValueError("the Example has neither a schema nor a value that implies one")
-    if schema is None:
-        return json.dumps(schema_of(example.value))
-    if not isinstance(schema, dict):
-        raise ValueError("the Example's tag json_schema is not an object")
-    try:
-        text = json.dumps(schema)
-        _compiled(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"the Example's tag json_schema: {error}") from None
-    return text
-
-
-class _Violation(NamedTuple):
-    label: str
-    message: str
-    path: Path
-    at_key: bool
-    """Whether the problem is the key at the path, not its value."""
+    branching = bool(_REFERENCES(text) and _BRANCHES(text)) or bool(documents.parsed)
+    whole = not documents.parsed and '"$id"' not in text
+    return _Schema(validator, size, branching, references, loaded if whole else None)
 
 
 def _violations(schema: _Schema, value: Any, text: str) -> tuple[Problem, ...]:
     """Every violation, at the value or key that it is about."""
-    violations: list[_Violation] = []
-    work = max(schema.size, 3 ** _depth(value)) if schema.branching else 1
-    if len(text) * work <= _MOST_WORK:
-        for error in schema.validator.iter_errors(value):
-            violations += _violations_of(error, value)
-    if not violations:
-        message = "the value does not fit the schema, and nests too deeply to say where"
-        return (Problem("schema_mismatch", message, 0, len(text)),)
-    violations = list(dict.fromkeys(violations))
-    found = places(text, (violation.path for violation in violations))
-    problems = []
-    for violation in violations:
-        start, end, key = found[violation.path]
-        span = key if violation.at_key and key else (start, end)
-        pointer = "/".join(
-            ["", *(str(step).replace("~", "~0").replace("/", "~1") for step in violation.path)]
-        )
-        message = f"{pointer or 'the value'}: {violation.message}"
-        problems.append(Problem(violation.label, message, *span))
-    return tuple(problems)
+    problems: tuple[Problem, ...] = ()
+    if not schema.branching or _is_little_work(schema, value, text):
+        problems = problems_of(schema.validator.iter_errors(value), value, text, schema.loaded)
+    if problems:
+        return problems
+    message = "the value does not fit the schema, which branches too often here to say where"
+    return (Problem("schema_mismatch", message, 0, len(text)),)
 
 
-def _violations_of(error: Any, value: Any) -> Iterator[_Violation]:
-    path, node = _resolved(error.instance_path, value)
-    kind = error.kind.name
-    label = f"schema_{_NOT_LOWER.sub('_', kind).lower()}"
-    message = _short(error.message)
-    if kind in ("additionalProperties", "unevaluatedProperties"):
-        for key in error.kind.unexpected:
-            inside = (*path, key) if isinstance(node, dict) and key in node else path
-            yield _Violation(label, f"{key!r:.60} is not allowed here", inside, True)
-    elif kind == "propertyNames":
-        key = error.kind.error.instance
-        inside = (*path, key) if isinstance(node, dict) and key in node else path
-        yield _Violation(label, message, inside, True)
-    else:
-        yield _Violation(label, message, path, False)
-
-
-def _resolved(steps: Sequence[str | int], value: Any) -> tuple[Path, Any]:
-    """The validator's path as a path in the value, and what stands there.
-
-    The validator leaves out empty keys and takes keys of digits for indices. If that leaves doubt,
-    the path ends at the object that holds the place.
-    """
-    path: list[str | int] = []
-    node = value
-    for step in steps:
-        while isinstance(node, dict) and str(step) not in node and "" in node:
-            path.append("")
-            node = node[""]
-        if isinstance(node, dict) and str(step) in node:
-            step = str(step)
-        elif not (isinstance(node, list) and isinstance(step, int) and step < len(node)):
-            break
-        path.append(step)
-        node = node[step]
-    return tuple(path), node
+def _is_little_work(schema: _Schema, value: Any, text: str) -> bool:
+    """Whether to list all that is wrong takes no more than about a second."""
+    if len(text) * max(schema.size, 3 ** _depth(value)) <= _MOST_WORK:
+        return True
+    return visits(schema.references, value, _MOST_PAIRS) <= _MOST_VISITS
 
 
 def _count(size: int) -> str:

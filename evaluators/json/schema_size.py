@@ -4,12 +4,14 @@
 
 A validator visits as much of it for one value: with sixty definitions, each of which names the
 next one twice, that is 2**60. A $ref back to where it stands in counts once, for the validator
-remembers those.
+remembers those. When it lists what is wrong it remembers nothing, and `visits` counts that.
+
+    visits(References({"items": {"$ref": "#"}}), [[], []], 100)  ->  6
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urldefrag, urljoin
 
@@ -19,21 +21,79 @@ _DEFINITIONS: Final = frozenset({"$defs", "definitions"})
 _VALUES: Final = frozenset({"const", "enum", "default", "examples"})
 _MAPS: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "dependencies"})
 _TWICE: Final = frozenset({"unevaluatedProperties", "unevaluatedItems"})
+_LISTS: Final = ("allOf", "anyOf", "oneOf")
+_SAME: Final = ("not", "if", "then", "else")
+"""The keywords whose schemas apply to the value itself."""
+_ELEMENTS: Final = ("items", "additionalItems", "contains", "unevaluatedItems")
+_MEMBERS: Final = ("additionalProperties", "unevaluatedProperties")
 _UNKNOWN: Final = 1_000
 """The size of a schema that is named but not here, such as a metaschema."""
 
 
-def unfolded(schema: Any) -> int:
+class References:
+    """A schema and the documents that it may name, and what each of its references names."""
+
+    def __init__(
+        self, schema: Any, address: str = "", documents: Mapping[str, Any] | None = None
+    ) -> None:
+        self.schema = schema
+        self._documents = documents or {}
+        self._named: dict[str, Any] = {}
+        self._bases: dict[int, str] = {}
+        self._index(schema, address)
+
+    def _index(self, document: Any, address: str) -> None:
+        self._named.setdefault(address, document)
+        for node, base in _all(document, address):
+            self._bases[id(node)] = base
+            if "$id" in node:
+                self._named.setdefault(base, node)
+            for key in _ANCHORS:
+                if isinstance(node.get(key), str):
+                    self._named.setdefault(f"{base}#{node[key]}", node)
+
+    @property
+    def metaschema(self) -> Any:
+        """The draft that the schema names."""
+        return self.schema.get("$schema") if isinstance(self.schema, dict) else None
+
+    def uri(self, node: dict[str, Any], reference: str) -> str:
+        """The address that a reference in this node means."""
+        return urljoin(self._bases.get(id(node), ""), reference)
+
+    def named(self, node: dict[str, Any], reference: str) -> Any:
+        """What a reference in this node names; None if it is not here."""
+        uri = self.uri(node, reference)
+        base, fragment = urldefrag(uri)
+        if base not in self._named and base in self._documents:
+            self._index(self._documents[base], base)
+        found = self._named.get(uri)
+        if found is not None:
+            return found
+        found = self._named.get(base)
+        for step in unquote(fragment).split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, dict):
+                found = found.get(step)
+            elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+                found = found[int(step)]
+            else:
+                return None
+        return found
+
+    def written(self, uri: str) -> str:
+        """The reference as it is written that means this document."""
+        for node, _ in _all(self.schema, ""):
+            for key in _REFERENCES:
+                reference = node.get(key)
+                if isinstance(reference, str) and urldefrag(self.uri(node, reference)).url == uri:
+                    return reference
+        return uri
+
+
+def unfolded(schema: Any, references: References | None = None) -> int:
     """The number of schemas that the schema is when unfolded; RecursionError if it is too deep."""
-    named: dict[str, tuple[Any, str]] = {}
-    bases: dict[int, str] = {}
-    for node, base in _all(schema, ""):
-        bases[id(node)] = base
-        if node is schema or "$id" in node:
-            named.setdefault(base, (node, base))
-        for key in _ANCHORS:
-            if isinstance(node.get(key), str):
-                named.setdefault(f"{base}#{node[key]}", (node, base))
+    references = references or References(schema)
     sizes: dict[int, int] = {}
 
     def size(node: Any) -> int:
@@ -44,12 +104,77 @@ def unfolded(schema: Any) -> int:
             total = 1 + sum(map(size, _inside(node)))
             for key in _REFERENCES:
                 if isinstance(node.get(key), str):
-                    target = _target(named, urljoin(bases.get(id(node), ""), node[key]))
+                    target = references.named(node, node[key])
                     total += _UNKNOWN if target is None else size(target)
             sizes[id(node)] = total * (1 + len(_TWICE & node.keys()))
         return sizes[id(node)]
 
     return size(schema)
+
+
+def visits(references: References, value: Any, most: int) -> int:
+    """How often a schema meets a part of the value while everything wrong is listed, at least.
+
+    All branches count, as if none held. Returns `most` once there are that many, or as many
+    different pairs of a schema and a part; and for what is not known: metaschemas, references
+    that depend on where they are met.
+    """
+    counts: dict[tuple[int, int], int] = {}
+
+    def count(node: Any, part: Any) -> int:
+        if not isinstance(node, dict):
+            return 1
+        pair = id(node), id(part)
+        if pair not in counts:
+            if len(counts) >= most:
+                return most
+            counts[pair] = 1
+            total = 1 + sum(count(*each) for each in met(node, part))
+            counts[pair] = min(total * (1 + len(_TWICE & node.keys())), most)
+        return counts[pair]
+
+    def met(node: dict[str, Any], part: Any) -> Iterator[tuple[Any, Any]]:
+        for key in _REFERENCES:
+            if isinstance(node.get(key), str):
+                target = references.named(node, node[key])
+                if target is None or key != "$ref":
+                    raise RecursionError
+                yield target, part
+        for key in _LISTS:
+            for each in node.get(key, ()):
+                yield each, part
+        for key in _SAME:
+            if key in node:
+                yield node[key], part
+        if isinstance(part, dict):
+            yield from met_by_keys(node, part)
+        elif isinstance(part, list):
+            firsts = node.get("prefixItems", ())
+            firsts = node["items"] if isinstance(node.get("items"), list) else firsts
+            yield from zip(firsts, part, strict=False)
+            for key in _ELEMENTS:
+                if isinstance(node.get(key), dict):
+                    for element in part:
+                        yield node[key], element
+
+    def met_by_keys(node: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+        for key in ("dependentSchemas", "dependencies"):
+            for each in node.get(key, {}).values():
+                yield each, part
+        known = node.get("properties", {})
+        for key, child in part.items():
+            if key in known:
+                yield known[key], child
+            for each in node.get("patternProperties", {}).values():
+                yield each, child
+            for other in _MEMBERS:
+                if key not in known and isinstance(node.get(other), dict):
+                    yield node[other], child
+
+    try:
+        return count(references.schema, value)
+    except (RecursionError, AttributeError, TypeError):  # a $ref may name what is no schema
+        return most
 
 
 def _inside(node: dict[str, Any]) -> Iterator[Any]:
@@ -73,20 +198,3 @@ def _all(schema: Any, base: str) -> Iterator[tuple[dict[str, Any], str]]:
             left += [(child, base) for child in node.values()]
         elif isinstance(node, list):
             left += [(child, base) for child in node]
-
-
-def _target(named: dict[str, tuple[Any, str]], uri: str) -> Any:
-    """What a reference names; None if it is not here."""
-    if uri in named:
-        return named[uri][0]
-    base, fragment = urldefrag(uri)
-    node = named[base][0] if base in named else None
-    for step in unquote(fragment).split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, dict):
-            node = node.get(step)
-        elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):
-            node = node[int(step)]
-        else:
-            return None
-    return node

@@ -1,0 +1,370 @@
+"""What a violation of a JSON Schema is, in words: where, what stands there, what is due.
+
+    problems_of(errors, {"items": [{"price": "12"}]}, '{"items": [{"price": "12"}]}', schema)
+    -> (Problem("schema_type", '/items/0/price: "12" is a string, a number is due', 21, 25),)
+
+The errors are those of jsonschema-rs; of branches that all fail, the nearest one is told.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from fmtharness.evaluators.json.places import places
+from fmtharness.harness.matching import Path
+from fmtharness.harness.records import Problem
+from fmtharness.harness.text import nearest
+
+_LONGEST: Final = 200
+_LONGEST_VALUE: Final = 60
+_MOST_NAMED: Final = 20
+_NOT_LOWER: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TYPES: Final = {
+    "string": "a string",
+    "number": "a number",
+    "integer": "an integer",
+    "boolean": "a boolean",
+    "object": "an object",
+    "array": "an array",
+    "null": "null",
+}
+_LIMITS: Final = {
+    "minimum": "less than {limit}, the least that is allowed",
+    "maximum": "more than {limit}, the most that is allowed",
+    "exclusiveMinimum": "not more than {limit}, as is due",
+    "exclusiveMaximum": "not less than {limit}, as is due",
+}
+_COUNTS: Final = {
+    "Length": ("character", "characters"),
+    "Items": ("item", "items"),
+    "Properties": ("key", "keys"),
+}
+
+
+class _Violation(NamedTuple):
+    label: str
+    words: str
+    path: Path
+    at_key: bool = False
+    """Whether the problem is the key at the path, not its value."""
+
+
+class _Place(NamedTuple):
+    """What an error is about."""
+
+    path: Path
+    part: Any
+    node: Any
+    """What stands at the path; the same as `part` unless the path had to end before it."""
+
+    def inside(self, step: str | int) -> Path:
+        """The path of a key or an item of it, if it is there."""
+        known = step in self.node if isinstance(self.node, dict) else isinstance(self.node, list)
+        known = known and (isinstance(step, str) or step < len(self.node))
+        return (*self.path, step) if known else self.path
+
+
+def problems_of(errors: Iterable[Any], value: Any, text: str, schema: Any) -> tuple[Problem, ...]:
+    """Every violation once, at the value or key that it is about.
+
+    `schema` is the schema that the errors' paths lead through, or None if it has several parts.
+    """
+    odd = '""' in text
+    violations = dict.fromkeys(
+        each for error in errors for each in _violations(error, value, schema, odd)
+    )
+    found = places(text, (each.path for each in violations))
+    problems = []
+    for each in violations:
+        start, end, key = found[each.path]
+        span = key if each.at_key and key else (start, end)
+        message = f"{_pointer(each.path)}: {each.words}"
+        problems.append(Problem(each.label, message, *span))
+    return tuple(problems)
+
+
+def _pointer(path: Path) -> str:
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return "/".join(["", *steps]) or "the value"
+
+
+def _violations(error: Any, value: Any, schema: Any, odd: bool) -> Iterator[_Violation]:
+    place = _resolved(error, value, odd)
+    part = place.part
+    kind, keyword = error.kind.name, (error.schema_path or [""])[-1]
+    kind = keyword if keyword in ("minContains", "maxContains", "dependentRequired") else kind
+    label = f"schema_{_NOT_LOWER.sub('_', kind).lower()}"
+    if kind in ("additionalProperties", "unevaluatedProperties"):
+        around = _at(schema, error.schema_path[:-1])
+        for key in error.kind.unexpected:
+            yield _Violation(label, _unexpected(key, around), place.inside(key), at_key=True)
+    elif kind == "propertyNames":
+        inner = error.kind.error
+        key = inner.instance
+        words = _words(inner, inner.kind.name, key, None)
+        yield _Violation(label, f"the key {words}", place.inside(key), at_key=True)
+    elif kind == "additionalItems":
+        most = error.kind.limit
+        words = f"only {_counted(most, 'Items')} may stand here"
+        yield _Violation(label, words, place.inside(most))
+    elif kind == "uniqueItems":
+        first, second = _equal_items(part)
+        words = f"{_shown(part[second])} equals item {first}, and no two items may be equal"
+        yield _Violation(label, words, place.inside(second))
+    elif kind in ("anyOf", "oneOf") and all(error.kind.context):
+        yield _of_branches(label, error, value, odd)
+    else:
+        yield _Violation(label, _words(error, kind, part, schema), place.path)
+
+
+def _of_branches(label: str, error: Any, value: Any, odd: bool) -> _Violation:
+    """One violation for a value that fits none of several schemas: what it lacks for the nearest.
+
+    Of schemas that only differ in a type or in a fixed value, all are told.
+    """
+    branches, depth = error.kind.context, len(error.instance_path)
+    firsts = [branch[0] for branch in branches]
+    if all(each.kind.name == "type" for each in firsts) and _one_place(firsts):
+        types = dict.fromkeys(name for each in firsts for name in each.kind.types)
+        place = _resolved(firsts[0], value, odd)
+        return _Violation(label, _wrong_type(place.part, [*types]), place.path)
+    tags = _tags(branches)
+    if tags is not None:
+        place = _resolved(tags[0], value, odd)
+        options = [option for tag in tags for option in _options(tag)]
+        return _Violation(label, _wrong_option(place.part, options), place.path)
+    branch = min(branches, key=lambda branch: _distance(branch, depth))
+    inner = next(_violations(min(branch, key=_hardness), value, None, odd))
+    which = f"the nearest of the {len(branches)} schemas, one of which must fit"
+    return _Violation(label, f"{inner.words} ({which})", inner.path, inner.at_key)
+
+
+def _one_place(errors: Sequence[Any]) -> bool:
+    return len({tuple(error.instance_path) for error in errors}) == 1
+
+
+def _tags(branches: Sequence[Sequence[Any]]) -> list[Any] | None:
+    """An error of each branch, if all branches want other fixed values at one place."""
+    found: list[dict[tuple[Any, ...], Any]] = [
+        {tuple(error.instance_path): error for error in branch if _is_tag(error)}
+        for branch in branches
+    ]
+    shared = [path for path in found[0] if all(path in each for each in found)]
+    return [each[shared[0]] for each in found] if shared else None
+
+
+def _is_tag(error: Any) -> bool:
+    return error.kind.name in ("const", "enum")
+
+
+def _options(error: Any) -> list[Any]:
+    kind = error.kind
+    return [kind.expected_value] if kind.name == "const" else list(kind.options)
+
+
+def _hardness(error: Any) -> tuple[bool, int]:
+    """The order in which the errors of one branch are told: a wrong tag, then the outermost."""
+    return not _is_tag(error), len(error.instance_path)
+
+
+def _distance(branch: Sequence[Any], depth: int) -> tuple[bool, bool, int]:
+    """How far the value is from a branch: another type, another tag, more faults."""
+    another = any(
+        error.kind.name in ("type", "falseSchema") and len(error.instance_path) <= depth
+        for error in branch
+    )
+    tag = any(_is_tag(error) and len(error.instance_path) <= depth + 1 for error in branch)
+    return another, tag, len(branch)
+
+
+def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
+    """What stands there and what is due, without the place."""
+    found = error.kind
+    shown = _shown(part)
+    words = error.message
+    if kind == "type":
+        words = _wrong_type(part, found.types)
+    elif kind in ("enum", "const"):
+        words = _wrong_option(part, _options(error))
+    elif kind in ("required", "dependentRequired"):
+        words = f"the key {_json(found.property)} is missing"
+        if kind == "dependentRequired" and (of := _requiring(error, part, schema)):
+            words += f", which the key {_json(of)} requires"
+    elif kind in _LIMITS:
+        words = f"{shown} is {_LIMITS[kind].format(limit=_json(found.limit))}"
+    elif kind[:3] in ("min", "max") and kind[3:] in _COUNTS:
+        bound = "at least" if kind[:3] == "min" else "at most"
+        has = _counted(len(part), kind[3:]) if isinstance(part, str | list | dict) else "others"
+        words = f"{shown} has {has}, {bound} {_json(found.limit)} must be there"
+        words = words.replace("must be there", "are due" if kind[:3] == "min" else "are allowed")
+    elif kind == "multipleOf":
+        words = f"{shown} is no multiple of {_json(found.multiple_of)}"
+    elif kind == "pattern":
+        words = f"{shown} does not match the pattern {_json(found.pattern)}"
+    elif kind == "format":
+        words = f"{shown} is not of the format {_json(found.format)}"
+    elif kind in ("contains", "minContains", "maxContains"):
+        words = _wrong_contents(kind, shown, _at(schema, error.schema_path[:-1]))
+    elif kind == "not":
+        words = f"{shown} fits the schema that it must not fit: {_json(found.schema)}"
+    elif kind == "oneOf":
+        fits = [str(n) for n, branch in enumerate(found.context, 1) if not branch]
+        which = f"{', '.join(fits[:-1])} and {fits[-1]}" if len(fits) > 1 else "more than one"
+        words = f"{shown} fits the schemas {which} of {len(found.context)}, exactly one must fit"
+    elif kind == "falseSchema":
+        words = f"{shown} stands where nothing may stand"
+    elif kind == "unevaluatedItems":
+        words = f"items are not allowed here: {', '.join(map(str, found.unexpected))}"
+    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 100]} … {words[-100:]}"
+
+
+def _wrong_type(part: Any, types: Sequence[str]) -> str:
+    *others, last = (_TYPES.get(name, name) for name in types)
+    due = f"{', '.join(others)} or {last}" if others else last
+    if part is None or isinstance(part, list | dict):
+        return f"{_shown(part)} is given, {due} is due"
+    return f"{_shown(part)} is {_type(part)}, {due} is due"
+
+
+def _type(scalar: Any) -> str:
+    kind = "boolean" if isinstance(scalar, bool) else "string" if isinstance(scalar, str) else ""
+    return _TYPES[kind or ("integer" if isinstance(scalar, int) else "number")]
+
+
+def _wrong_option(part: Any, options: Sequence[Any]) -> str:
+    unique = list(dict.fromkeys(map(_json, options)))
+    if len(unique) == 1:
+        return f"{_shown(part)} is given, {unique[0]} is due"
+    near = (
+        nearest(part, [each for each in options if isinstance(each, str)])
+        if (isinstance(part, str))
+        else None
+    )
+    hint = "" if near is None else f", did you mean {_json(near)}?"
+    return f"{_shown(part)} is none of {_listed(unique)}{hint}"
+
+
+def _wrong_contents(kind: str, shown: str, around: Any) -> str:
+    around = around if isinstance(around, dict) else {}
+    due = f" {_json(around['contains'])}" if "contains" in around else " what contains asks for"
+    if kind == "contains":
+        return f"{shown} has no item that fits{due}"
+    bound = "fewer" if kind == "minContains" else "more"
+    limit = f" than {_json(around[kind])}" if kind in around else ""
+    return f"{shown} has {bound} items{limit} that fit{due}"
+
+
+def _unexpected(key: str, around: Any) -> str:
+    words = f"the key {_json(key)} is not allowed here"
+    known = list(around.get("properties", ())) if isinstance(around, dict) else []
+    if not known:
+        return words
+    near = nearest(key, known)
+    return f"{words}, did you mean {_json(near)}?" if near else f"{words}, only {_named(known)}"
+
+
+def _named(keys: Sequence[str]) -> str:
+    return _listed([_json(key) for key in keys])
+
+
+def _listed(shown: Sequence[str]) -> str:
+    """All of them up to a bound, else how many more there are."""
+    kept: list[str] = []
+    for each in shown[:_MOST_NAMED]:
+        if kept and len(", ".join(kept)) + len(each) > _LONGEST - _LONGEST_VALUE:
+            break
+        kept.append(each)
+    more = len(shown) - len(kept)
+    return ", ".join(kept) + (f" and {more:,} more" if more else "")
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count:,} {_COUNTS[unit][count != 1]}"
+
+
+def _shown(part: Any) -> str:
+    """What stands there: a scalar as JSON, of a container only what it is."""
+    if isinstance(part, dict):
+        return "an object" if part else "an empty object"
+    if isinstance(part, list):
+        return "an array" if part else "an empty array"
+    return _json(part)
+
+
+def _json(value: Any) -> str:
+    """A value as JSON, without its middle if that is long."""
+    if isinstance(value, str) and len(value) > 2 * _LONGEST_VALUE:
+        value = f"{value[:_LONGEST_VALUE]}…{value[-_LONGEST_VALUE:]}"
+    try:
+        written = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):  # a Decimal, or a number of thousands of digits
+        written = "a number beyond all bounds" if isinstance(value, int) else str(value)
+    if len(written) <= _LONGEST_VALUE:
+        return written
+    return f"{written[: _LONGEST_VALUE // 2]} … {written[-_LONGEST_VALUE // 2 :]}"
+
+
+def _requiring(error: Any, part: Any, schema: Any) -> str | None:
+    """The key that requires the missing one."""
+    rules = _at(schema, error.schema_path)
+    if not isinstance(rules, dict) or not isinstance(part, dict):
+        return None
+    wanted = error.kind.property
+    return next((key for key in part if wanted in (rules.get(key) or ())), None)
+
+
+def _at(schema: Any, steps: Sequence[str | int]) -> Any:
+    """The part of the schema at a path; None if it is not known."""
+    for step in steps:
+        if isinstance(schema, dict) and str(step) in schema:
+            schema = schema[str(step)]
+        elif isinstance(schema, list) and isinstance(step, int) and step < len(schema):
+            schema = schema[step]
+        else:
+            return None
+    return schema
+
+
+def _equal_items(items: Sequence[Any]) -> tuple[int, int]:
+    """The first two equal items."""
+    seen: dict[Any, int] = {}
+    for at, item in enumerate(items):
+        first = seen.setdefault(_comparable(item), at)
+        if first != at:
+            return first, at
+    return 0, len(items) - 1
+
+
+def _comparable(value: Any) -> Any:
+    """A value that can be hashed and is equal where JSON Schema says so: 1 and 1.0, not true."""
+    if isinstance(value, dict):
+        return dict, frozenset((key, _comparable(child)) for key, child in value.items())
+    if isinstance(value, list):
+        return list, tuple(map(_comparable, value))
+    return isinstance(value, bool), value
+
+
+def _resolved(error: Any, value: Any, odd: bool) -> _Place:
+    """Where in the value an error is, and what stands there.
+
+    The validator's path leaves out empty keys and takes keys of digits for indices. If that leaves
+    doubt, the path ends at the object that holds the place. `odd` says that there are empty keys.
+    """
+    path: list[str | int] = []
+    node = value
+    sure = not odd
+    for step in error.instance_path:
+        while isinstance(node, dict) and str(step) not in node and "" in node:
+            path.append("")
+            node = node[""]
+        if isinstance(node, dict) and str(step) in node:
+            step = str(step)
+        elif not (isinstance(node, list) and isinstance(step, int) and step < len(node)):
+            sure = False
+            break
+        path.append(step)
+        node = node[step]
+    return _Place(tuple(path), node if sure else error.instance, node)
