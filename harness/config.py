@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -35,6 +35,7 @@ from fmtharness.harness.files import shipped
 from fmtharness.harness.formats import also_judged_by
 from fmtharness.harness.options import check, parse_spec, parse_value, why_not
 from fmtharness.harness.plugins import GROUP, Kind, component
+from fmtharness.harness.schemas import names_code
 from fmtharness.harness.text import did_you_mean
 
 OUTPUTS = Path("outputs")
@@ -334,6 +335,12 @@ def _section(
     for nested in () if asked else _NESTED:
         for name in sorted(_texts(rest) & plugins.registry()[nested].keys()):
             faults += _unasked(nested, name, where)
+    for spec in () if asked else _schemas(rest):
+        if names_code(spec):
+            faults.append(
+                f"{where} schema: {spec!r} is code, and a run's folder cannot choose what runs; "
+                f"name its config.toml, or a config of your own, as CONFIG if it shall"
+            )
     if not asked and faults:
         return options, None, faults
     instance, wrong = check(found, rest, where)
@@ -347,6 +354,15 @@ def _texts(value: Any) -> set[str]:
     if isinstance(value, list):
         return set().union(*map(_texts, value))
     return {value.partition(":")[0].strip()} if isinstance(value, str) else set()
+
+
+def _schemas(table: Mapping[str, Any]) -> Iterator[Any]:
+    """What stands under `schema` in a table and in those inside of it."""
+    for key, value in table.items():
+        if key == "schema":
+            yield value
+        elif isinstance(value, Mapping):
+            yield from _schemas(value)
 
 
 def _unasked(kind: Kind, name: str, where: str) -> list[str]:

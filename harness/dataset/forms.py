@@ -27,6 +27,7 @@ from fmtharness.harness.dataset.messages import (
     tools_of,
 )
 from fmtharness.harness.records import Message
+from fmtharness.harness.schemas import Schema
 
 Row = dict[str, Any]
 
@@ -40,9 +41,9 @@ class Parts:
     """The target as an assistant's turn."""
     rejected: Message | None = None
     tools: tuple[dict[str, Any], ...] = ()
-    asks: str | None = None
-    """`json` if the row asks for JSON, `text` if it asks for no format."""
-    schema: dict[str, Any] | None = None
+    free: bool = False
+    """Whether the row says that it asks for no format."""
+    schema: Schema | None = None
     tags: dict[str, Any] = field(default_factory=dict)
 
 
@@ -177,7 +178,7 @@ def _asked(row: Row, parts: Parts) -> Parts:
     """The parts with the row's tools, schema and tags."""
     if not row.keys().isdisjoint(_EXTRAS):
         parts.tools = tools_of(row)
-        parts.asks, parts.schema = asked_for(row)
+        parts.free, parts.schema = asked_for(row)
         tags = row.get("tags")
         if isinstance(tags, dict):
             parts.tags = {str(key): value for key, value in tags.items() if value is not None}
@@ -307,15 +308,15 @@ def _promptfoo(row: Row) -> Parts:
         )
     parts = _asked(row, Parts(_prompt(text, row, "vars.prompt")))
     options = row.get("options")
-    if isinstance(options, dict) and parts.asks is None:
-        parts.asks, parts.schema = asked_for(options)
+    if isinstance(options, dict) and parts.schema is None:
+        parts.free, parts.schema = asked_for(options)
     for check in row.get("assert") or ():
         kind, value = (check.get(key) for key in ("type", "value")) if check else (None, None)
         if kind == "equals" and value is not None:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             parts.answer = Message("assistant", text)
         elif kind == "is-json":
-            parts.asks, parts.schema = asked_for({"schema": value or {"type": "json_object"}})
+            parts.free, parts.schema = asked_for({"schema": value or {"type": "object"}})
     return parts
 
 

@@ -2,8 +2,8 @@
 
 messages([{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}])
     (Message("system", "Be brief."),)
-schema_in({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}})
-    {}
+asked_for({"response_format": {"type": "text"}})
+    (True, None)
 
 What cannot be read raises ValueError with half a sentence, to which the reader adds the place.
 """
@@ -14,7 +14,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fmtharness.harness.errors import DataError
 from fmtharness.harness.records import Message
+from fmtharness.harness.schemas import Schema, schema_of_row
 from fmtharness.harness.text import did_you_mean
 
 ROLES: Final[Mapping[str, Any]] = {
@@ -31,7 +33,6 @@ ROLES: Final[Mapping[str, Any]] = {
     "observation": "tool",
 }
 """What the field calls a role, and what chat templates call it."""
-NO_FORMAT_ASKED: Final = "text"
 
 
 def messages(value: Any, what: str = "messages") -> tuple[Message, ...]:
@@ -135,55 +136,20 @@ ASKS: Final = (
     "schema",
     "guided_json",
     "structured_outputs",
-    "response_schema",
     "extra_body",
     "text",
 )
 """Keys under which a row may ask for JSON or hold its schema."""
 
 
-def asked_for(row: Mapping[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
-    """The format that a row asks for, `json` or `text`, and its JSON Schema; None if it says none.
-
-    OpenAI's `response_format`, vLLM's `guided_json` and `structured_outputs`, and a bare `schema`.
-    """
-    for key in ASKS:
-        value = row.get(key)
-        if value is None or (key == "text" and not isinstance(value, dict)):
-            continue
-        if isinstance(value, str):
-            if not value.lstrip().startswith("{"):
-                continue
-            value = _loaded(value, key)
-        if not isinstance(value, dict):
-            continue
-        if key in ("extra_body", "structured_outputs", "text"):
-            inside = {"extra_body": value, "text": {"response_format": value.get("format")}}
-            found = asked_for(inside.get(key, {"json_schema": value.get("json")}))
-        else:
-            found = _unwrapped(value)
-        if found != (None, None):
-            return found
-    return None, None
-
-
-def _unwrapped(value: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
-    """A schema out of what stands around it."""
-    kind = value.get("type")
-    if kind == NO_FORMAT_ASKED:
-        return NO_FORMAT_ASKED, None
-    if kind == "json_schema" and isinstance(value.get("json_schema"), dict):
-        value = value["json_schema"]
-        kind = value.get("type")
-    inner = value.get("schema")
-    if isinstance(inner, str):
-        inner = _loaded(inner, "schema")
-    wrapped = kind in ("json_object", "json_schema") or not {"properties", "type"} & value.keys()
-    if isinstance(inner, dict) and wrapped:
-        return "json", inner
-    if kind in ("json_object", "json_schema"):
-        return "json", None
-    return "json", value
+def asked_for(row: Mapping[str, Any]) -> tuple[bool, Schema | None]:
+    """Whether a row says that it asks for no format, and its JSON Schema if it has one."""
+    try:
+        schema = schema_of_row(row)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    asked = row.get("response_format")
+    return isinstance(asked, dict) and asked.get("type") == "text", schema
 
 
 def _loaded(text: str, what: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,13 +23,14 @@ from fmtharness.harness.dataset.forms import (
     nearest_form,
     recognise,
 )
-from fmtharness.harness.dataset.messages import NO_FORMAT_ASKED, called
+from fmtharness.harness.dataset.messages import called
 from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.formats import DEFAULT_FORMAT, options_of
 from fmtharness.harness.options import build
 from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Example, Message
+from fmtharness.harness.schemas import Schema
 from fmtharness.harness.text import did_you_mean, one_line
 
 EXAMPLE = "example"
@@ -49,7 +50,7 @@ class Source(msgspec.Struct, frozen=True):
     """The Format of the targets, such as `json:root=array`; if not set that of the row, else JSON.
     `none` for rows that ask for no format.
     """
-    schema: dict[str, Any] | None = None
+    schema: Schema | None = None
     """A JSON Schema for all targets; if not set that of the row."""
     limit: int | None = None
     """Read only the first so many rows."""
@@ -102,6 +103,11 @@ def examples(source: Source) -> Iterator[Example]:
 def where(source: Source, line: int) -> str:
     """A row's place, as errors name it: `rows.jsonl, line 3`."""
     return f"{source.name}, {unit_of(source.name)} {line}"
+
+
+def normalised(prompt: Iterable[Message]) -> str:
+    """A prompt in lower case, with one space for all white space: equal ones ask the same."""
+    return "\0".join(f"{turn.role} {' '.join(turn.content.lower().split())}" for turn in prompt)
 
 
 _said: set[str] = set()
@@ -243,14 +249,14 @@ class _Reader:
         )
 
     def _asked_format(
-        self, parts: Parts, schema: dict[str, Any] | None, *, calls: bool
+        self, parts: Parts, schema: Schema | None, *, calls: bool
     ) -> tuple[str, str | None]:
         """The spec of a row's format, and which options its schema adds."""
         if self.source.format is not None:
             return self.source.format, None
         if calls:
             return TOOL_CALL, None
-        if schema is None and parts.asks == NO_FORMAT_ASKED:
+        if schema is None and parts.free:
             return NO_FORMAT, None
         return DEFAULT_FORMAT, None if schema is None else _root_options(schema)
 
@@ -325,8 +331,10 @@ def _written(answer: Message) -> str:
         return json.dumps(value, ensure_ascii=False)
 
 
-def _root_options(schema: Mapping[str, Any]) -> str | None:
+def _root_options(schema: Schema) -> str | None:
     """Options of JSON that let in what the schema does; None for the default, an object."""
+    if isinstance(schema, bool):
+        return None
     kind = schema.get("type")
     if kind == "object" or (kind is None and ("properties" in schema or not schema)):
         return None
