@@ -20,7 +20,8 @@ from typing import Annotated, ClassVar, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from fmtharness.harness.contracts import ALL, NO_FORMAT, Options, Split
+from fmtharness.harness.config import ALL
+from fmtharness.harness.contracts import Options, Split
 from fmtharness.harness.dataset import FORMS, Row, Source, rows
 from fmtharness.harness.dataset.files import HUB, fingerprint
 from fmtharness.harness.dataset.reader import normalised, where
@@ -28,7 +29,7 @@ from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.files import digest
 from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import Example
+from fmtharness.harness.records import NO_FORMAT, Example
 from fmtharness.harness.schemas import Schema, load_schema, names_code
 from fmtharness.harness.text import did_you_mean
 

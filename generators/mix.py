@@ -24,8 +24,8 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from fmtharness.generators.dice import Dice
-from fmtharness.harness.config import SIZES
-from fmtharness.harness.contracts import ALL, Generator, Options, Split
+from fmtharness.harness.config import ALL, SIZES
+from fmtharness.harness.contracts import Generator, Options, Split
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.options import PLACED, check
 from fmtharness.harness.plugins import component

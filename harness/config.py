@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,8 @@ from fmtharness.harness.text import did_you_mean
 
 OUTPUTS = Path("outputs")
 QUICK = "configs/quick.toml"
+ALL = sys.maxsize
+"""How many Examples a generator that ends is asked for if [data] sets no number."""
 SIZES = {"n_train": 800, "n_dev": 32, "n_eval": 100}
 """How many Examples a generator that has no end is asked for if [data] sets no number."""
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -26,7 +25,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from fmtharness.harness.errors import ModelError
-from fmtharness.harness.records import Completion, Example, Metric, Problem, Verdict
+from fmtharness.harness.records import NO_FORMAT, Completion, Example, Metric, Problem, Verdict
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
 HUB_ID_OF_BUILTIN = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -34,10 +33,6 @@ HUB_ID_OF_BUILTIN = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TRAINED_ON = "fmtharness.json"
 """The file in an adapter's folder that holds a `TrainedOn`."""
 Split = Literal["train", "dev", "eval"]
-NO_FORMAT = "none"
-"""The format of an Example that asks for none; only an evaluator that names it judges answers."""
-ALL = sys.maxsize
-"""What a sized Generator is asked for if the config sets no number."""
 CHOOSE_BY = ("format_success_rate", "exact_match_rate")
 """The rates that checkpoints are chosen by: the first decides, the second between equals."""
 Shape = Literal["record", "table", "tree", "list", "call"]
@@ -237,11 +232,10 @@ class Generator(Protocol):
 
         formats: Sequence[str]   the names of the formats that its Examples are in; if
                                  [eval] evaluators is not set, they imply the evaluators
-        evaluators: Sequence[str]  specs of evaluators that are implied besides those
-        sized: bool              whether it may have fewer Examples than are asked for; where the
-                                 config sets no number it is asked for `ALL`
-        inputs: Mapping[str, str]  hashes of what it reads besides the files that its options name
-        parts: Mapping[str, Generator]  the generators that it draws from, by their names
+        evaluators: Sequence[str]            specs of more evaluators that are implied
+        sized: bool              whether it ends; it is asked for `config.ALL` if no number is set
+        inputs: Mapping[str, str]            hashes of what it reads besides its options' files
+        parts: Mapping[str, Generator]       the generators that it draws from
     """
 
     name: ClassVar[str]
@@ -379,11 +373,9 @@ def applies(evaluator: Evaluator, example: Example | None) -> bool:
     if example is None:
         return True
     formats = formats_of(evaluator)
-    if formats is None and example.format == NO_FORMAT:
-        return False
-    if formats is not None and example.format not in formats:
-        return False
-    return example.value is not msgspec.UNSET or not needs_value(evaluator)
+    if example.format != NO_FORMAT if formats is None else example.format in formats:
+        return example.value is not msgspec.UNSET or not needs_value(evaluator)
+    return False
 
 
 def formats_of(evaluator: Evaluator) -> frozenset[str] | None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import codecs
 import csv
-import importlib
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -234,9 +234,10 @@ def _of_promptfoo_table(row: dict[str, Any]) -> dict[str, Any]:
 def _of_parquet(path: Path) -> Iterator[_Raw]:
     if not path.is_file():
         raise _missing(path)
-    parquet = _library("pyarrow.parquet", str(path))
+    with _needs("pyarrow", str(path)):
+        from pyarrow.parquet import ParquetFile
     try:
-        batches = parquet.ParquetFile(path).iter_batches(1024)
+        batches = ParquetFile(path).iter_batches(1024)
         place = 0
         for batch in batches:
             for row in batch.to_pylist():
@@ -259,21 +260,23 @@ def _dataset(name: str) -> Any:
             f"{name}: a dataset of the hub is named hf:owner/name:split, such as "
             f"hf:trl-lib/tldr:train, with @REVISION behind the name or :CONFIG before the split"
         )
-    library = _library("datasets", name)
-    library.disable_progress_bars()
+    with _needs("datasets", name):
+        from datasets import disable_progress_bars, load_dataset
+    disable_progress_bars()
     asked = {key: found[key] for key in ("split", "revision") if found[key]}
     try:
-        return library.load_dataset(found["name"], found["config"], **asked)
+        return load_dataset(found["name"], found["config"], **asked)
     except Exception as error:  # the library raises errors of many kinds
         raise DataError(f"{name}: {first_line(error)}") from error
 
 
-def _library(module: str, name: str) -> Any:
+@contextmanager
+def _needs(library: str, name: str) -> Iterator[None]:
     try:
-        return importlib.import_module(module)
+        yield
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{name}: reading it needs {module.partition('.')[0]}, which is not installed: "
+            f"{name}: reading it needs {library}, which is not installed: "
             f"pip install 'fmtharness[data]'"
         ) from error
 

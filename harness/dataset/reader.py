@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fmtharness.harness.contracts import NO_FORMAT
 from fmtharness.harness.dataset.files import raw_rows, unit_of
 from fmtharness.harness.dataset.forms import (
     FORMS,
@@ -29,7 +28,7 @@ from fmtharness.harness.formats import DEFAULT_FORMAT, options_of
 from fmtharness.harness.options import build
 from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import Example, Message
+from fmtharness.harness.records import NO_FORMAT, Example, Message
 from fmtharness.harness.schemas import Schema
 from fmtharness.harness.text import did_you_mean, one_line
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
-from fmtharness.harness.config import Config
-from fmtharness.harness.contracts import ALL, BUILTIN_MODEL, Evaluator, ModelOptions, Split
+from fmtharness.harness.config import ALL, Config
+from fmtharness.harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions, Split
 from fmtharness.harness.errors import DataError, HarnessError, PluginError, StoppedError, UserError
 from fmtharness.harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from fmtharness.harness.judging.tally import Tally, by_completion, tally
