@@ -168,9 +168,12 @@ class Rows(Options):
     def _names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self._file(split) for split in ("train", "dev", "eval")))
 
+    def _own(self, split: str) -> str | None:
+        """The file of dev or eval alone; None if the split is taken out of the main file."""
+        return {"dev": self.dev_file, "eval": self.eval_file}.get(split)
+
     def _file(self, split: str) -> str:
-        own = {"dev": self.dev_file, "eval": self.eval_file}.get(split)
-        return own or self._main
+        return self._own(split) or self._main
 
     def _source(self, split: Split, schema: Schema | None = None) -> Source:
         return Source(self._file(split), self.form, self.format, schema, self.limit)
@@ -187,7 +190,7 @@ class Rows(Options):
 
     def _rows(self, split: Split, root: int, *, parse: bool = True) -> Iterator[Row]:
         found = rows(self._source(split, self._schema()), parse=parse)
-        if self._file(split) != self._main:
+        if self._own(split):
             return found
         return (row for row in found if self._split_of(row, root) == split)
 
@@ -203,18 +206,18 @@ class Rows(Options):
     def _elsewhere(self, split: Split, root: int) -> dict[bytes, str]:
         """The prompts of the splits that this one must share none with, and where they stand.
 
-        Splits of one file share none as they are made.
+        Splits that are taken out of the main file share none as they are made.
         """
         found: dict[bytes, str] = {}
         for other in COMPARED.get(split, ()):
-            if self._file(other) != self._file(split):
+            if self._own(other) or self._own(split):
                 source = self._source(other)
                 for row in self._rows(other, root, parse=False):
                     found.setdefault(_key(row), f"{where(source, row.line)} ({other})")
         return found
 
     def _say_where_from(self, split: Split) -> None:
-        if self.train_file and split != "train" and self._file(split) == self._main:
+        if self.train_file and split != "train" and not self._own(split):
             share = self.dev_share if split == "dev" else self.eval_share
             say(
                 f"{self.train_file}: {share:.0%} of the prompts are {split}, chosen by a hash, "
@@ -223,14 +226,14 @@ class Rows(Options):
 
     def _why_empty(self, split: Split) -> str:
         name = self._file(split)
-        if name != self._main:
+        if self._own(split):
             return f"{name}: there is no row in it"
         if split == "train":
             return f"{name}: no row is left to train on; lower dev_share and eval_share"
         share = self.dev_share if split == "dev" else self.eval_share
         return (
             f"{name}: none of its rows falls into {split} with {split}_share = {share:g}; raise "
-            f"it, add rows, or name a {split}_file"
+            f"it, add rows, or set {split}_file"
         )
 
 

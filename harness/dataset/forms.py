@@ -118,7 +118,7 @@ def nearest_form(keys: Iterable[str]) -> Form:
         ]
         return sum(ratio for ratio in best if ratio > 0.7) / len(best)
 
-    order = [FORMS["prompt-completion"], *FORMS.values()]
+    order = [FORMS["prompt-completion"], FORMS["messages"], *FORMS.values()]
     return max(order, key=likeness)
 
 
