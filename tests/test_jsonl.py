@@ -18,6 +18,7 @@ from fmtharness.harness.errors import ConfigError, DataError
 from fmtharness.harness.options import build
 from fmtharness.harness.run.stages import _data_inputs as data_inputs
 from tests.test_dataset_forms import write
+from tests.tiny import CONFIG, tiny_model
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "eval")
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -293,6 +294,24 @@ def test_a_whole_run_on_own_rows() -> None:
     assert call("plot", "outputs/mine").exit_code in (0, 2)
     kept = load_config(Path("outputs/mine/config.toml"), asked=False)
     assert kept.evaluators[0].name == "json_strict"
+
+
+@pytest.mark.slow
+def test_a_real_training_on_forty_rows(here: Path) -> None:
+    tiny_model(here / "model")
+    write(Path("rows.jsonl"), *trl(*range(40)))
+    write(Path("check.jsonl"), *trl(*range(100, 110)))
+    rest = CONFIG[CONFIG.index("[model]") :].format(model=here / "model")
+    rest = rest.replace("num_train_epochs = 2", "num_train_epochs = 1")
+    data = RUN[: RUN.index("[train]")].replace("eval.jsonl", "check.jsonl")
+    Path("mine.toml").write_text(data + rest)
+    done = call("run", "mine.toml")
+    assert done.exit_code == 0, done.output
+    assert (here / "outputs/mine/adapter/adapter_model.safetensors").is_file()
+    card = (here / "outputs/mine/adapter/README.md").read_text()
+    assert "generator `jsonl`, all Examples" in card
+    told = json.loads((here / "outputs/mine/manifest.json").read_text())
+    assert {"data", "train", "verdicts/base", "verdicts/sft"} <= told["stages"].keys()
 
 
 def test_files_and_a_schema_in_code_are_inputs_of_the_data() -> None:
