@@ -83,11 +83,7 @@ def fingerprint(name: str) -> str:
 
 def _of_json(path: Path) -> Iterator[_Raw]:
     """JSON Lines, or one JSON document, whatever the file is called."""
-    first = next(numbered_lines(path), None)
-    if first is None:
-        return
-    begins, named = first[1].lstrip()[:1], path.suffix.lower() == ".json"
-    if begins == b"[" or (named and (not _is_json(first[1]) or _only_line(path))):
+    if not _is_lines(path):
         try:
             document = decode(_ANY, _bytes(path))
         except ValueError as error:
@@ -103,6 +99,22 @@ def _of_json(path: Path) -> Iterator[_Raw]:
             raise DataError(f"{path}, line {number}: {error}") from error
 
 
+def are_json_lines(name: str) -> bool:
+    """Whether the rows are JSON Lines, which a decoder of their records can read itself."""
+    path = Path(name)
+    others = (*KINDS[3:], *PACKED)
+    return path.is_file() and path.suffix.lower() not in others and _is_lines(path)
+
+
+def _is_lines(path: Path) -> bool:
+    """Whether a file is JSON Lines and not one JSON document; an empty one is."""
+    lines = numbered_lines(path)
+    _, first = next(lines, (0, b"{}"))
+    if path.suffix.lower() != ".json":
+        return first.lstrip()[:1] != b"["
+    return first.lstrip()[:1] != b"[" and _is_json(first) and next(lines, None) is not None
+
+
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder(object)
 
 
@@ -112,12 +124,6 @@ def _is_json(line: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _only_line(path: Path) -> bool:
-    lines = numbered_lines(path)
-    next(lines)
-    return next(lines, None) is None
 
 
 def _bytes(path: Path) -> bytes:

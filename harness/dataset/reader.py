@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from fmtharness.harness.dataset.files import raw_rows, unit_of
+from fmtharness.harness.dataset.files import are_json_lines, raw_rows, unit_of
 from fmtharness.harness.dataset.forms import (
     FORMS,
     Parts,
@@ -28,7 +29,7 @@ from fmtharness.harness.formats import DEFAULT_FORMAT, options_of
 from fmtharness.harness.options import build
 from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import NO_FORMAT, Example, Message
+from fmtharness.harness.records import NO_FORMAT, Example, Message, read_records
 from fmtharness.harness.schemas import Schema
 from fmtharness.harness.text import did_you_mean, one_line
 
@@ -96,7 +97,14 @@ def rows(source: Source, *, parse: bool = True) -> Iterator[Row]:
 
 def examples(source: Source) -> Iterator[Example]:
     """The rows as Examples."""
-    return (row.example for row in rows(source))
+    own = source.format is None and source.schema is None and are_json_lines(source.name)
+    form = form_of(source) if own else None
+    if form != EXAMPLE:
+        return (row.example for row in rows(source))
+    # Decoded at once, without the row as plain data, they take a third of the time.
+    checked = _Reader(source, form, parse=True).checked
+    read = read_records(Path(source.name), Example)
+    return (checked(example) for example in itertools.islice(read, source.limit))
 
 
 def where(source: Source, line: int) -> str:
@@ -172,7 +180,7 @@ class _Reader:
             raise self._misfit(line, raw)
         try:
             if self.form.name == EXAMPLE:
-                return self._own(line, raw)
+                return self.checked(msgspec.convert(raw, Example))
             return self._example(line, raw)
         except ValueError as error:
             kind = "no Example: " if self.form.name == EXAMPLE else ""
@@ -202,8 +210,11 @@ class _Reader:
             f"as these"
         )
 
-    def _own(self, line: int, raw: dict[str, Any]) -> Example:
-        example = msgspec.convert(raw, Example)
+    def checked(self, example: Example) -> Example:
+        """An own Example with what the source sets, and its target read if its value is not there.
+
+        Raises DataError for an id that stands there twice.
+        """
         if example.id in self.ids:
             raise DataError(
                 f"{self.source.name}: two Examples have the id {example.id!r}; ids must be unique"
