@@ -1,12 +1,14 @@
-"""The built-in generator: task families, temptations and bad outputs, for any Format.
+"""The built-in generators: tasks for any Format, a user's own rows, and a mix of several.
 
-fmtharness_generators() -> Tasks
+fmtharness_generators() -> Tasks, Rows, Mix
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fmtharness.generators.jsonl import Rows
+from fmtharness.generators.mix import Mix
 from fmtharness.generators.tasks import Tasks
 from fmtharness.harness import hookimpl
 from fmtharness.harness.contracts import Generator
@@ -14,5 +16,5 @@ from fmtharness.harness.contracts import Generator
 
 @hookimpl
 def fmtharness_generators() -> Sequence[type[Generator]]:
-    """Task families in any format."""
-    return [Tasks]
+    """Task families in any format, rows of files, and a mix."""
+    return [Tasks, Rows, Mix]

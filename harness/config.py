@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -42,6 +43,10 @@ OUTPUTS = Path("outputs")
 QUICK = "configs/quick.toml"
 OWN = frozenset({"adapter", "checkpoints", "completions", "data", "tb", "verdicts"})
 """The folders that a run writes in its own."""
+ALL = sys.maxsize
+"""How many Examples a generator that ends is asked for if [data] sets no number."""
+SIZES = {"n_train": 800, "n_dev": 32, "n_eval": 100}
+"""How many Examples a generator that has no end is asked for if [data] sets no number."""
 
 
 class RunOptions(Options):
@@ -65,12 +70,12 @@ class DataOptions(Options):
 
     generator: str = "tasks"
     """The generator; `fmtharness plugins` lists them."""
-    n_train: int = Field(default=800, ge=1)
-    """Examples to train on."""
-    n_dev: int = Field(default=32, ge=1)
-    """Examples that checkpoints are chosen on."""
-    n_eval: int = Field(default=100, ge=1)
-    """Held-out Examples to judge on."""
+    n_train: int | None = Field(default=None, ge=1)
+    """Examples to train on; if not set 800, or all that there are of a user's rows."""
+    n_dev: int | None = Field(default=None, ge=1)
+    """Examples that checkpoints are chosen on; if not set 32, or all."""
+    n_eval: int | None = Field(default=None, ge=1)
+    """Held-out Examples to judge on; if not set 100, or all."""
 
 
 class TrainOptions(Options):
@@ -154,6 +159,7 @@ def _dump(options: Any) -> dict[str, Any]:
 
 
 _Section = tuple[str, type[BaseModel], str, Kind]
+_NESTED: tuple[Kind, ...] = ("formats", "generators")
 _SECTIONS: tuple[_Section, ...] = (
     ("data", DataOptions, "generator", "generators"),
     ("train", TrainOptions, "trainer", "trainers"),
@@ -202,6 +208,8 @@ def load_config(
             f"that of the model {tables['model'].get('name')!r}; name a config of your own as "
             f"CONFIG, or add --set model.trust_remote_code=true"
         )
+    if "mix" in tables["data"]:
+        tables["data"].setdefault("generator", "mix")
     report, wrong = check(ReportOptions, tables["report"], f"{source}: [report]")
     faults += wrong
     built: dict[str, Any] = {}
@@ -210,13 +218,19 @@ def load_config(
             tables[table], core, selector, kind, f"{source}: [{table}]", asked=asked
         )
         faults += wrong
+    if built["data"] and not getattr(built["generator"], "sized", False):
+        unset = {key: n for key, n in SIZES.items() if getattr(built["data"], key) is None}
+        built["data"] = built["data"].model_copy(update=unset)
     named = bool(built["eval"] and built["eval"].evaluators is not None)
+    specs: tuple[str, ...] = ()
+    wanted: set[str] = set()
+    try:
+        wanted = set(getattr(built["generator"], "formats", ()))
+        specs = () if named else _implied_by(built["generator"])
+    except UserError as error:
+        # The data of a finished run may be gone, and its evaluators are named.
+        faults += [] if named else [f"{source}: [data]: {error}"]
     if built["eval"] and built["generator"] and not named:
-        try:
-            specs = implied(getattr(built["generator"], "formats", ()))
-        except UserError as error:
-            specs = ()
-            faults.append(f"{source}: [data]: {error}")
         if not specs and not faults:
             chosen = built["data"].generator
             faults.append(
@@ -230,7 +244,6 @@ def load_config(
         evaluator, wrong = _component("evaluators", spec, where, asked=asked)
         evaluators.append(evaluator)
         faults += wrong
-    wanted = set(getattr(built["generator"], "formats", ()))
     for each in filter(None, evaluators):
         judged = formats_of(each)
         if wanted and judged is not None and judged.isdisjoint(wanted):
@@ -269,6 +282,12 @@ def implied(formats: Iterable[str]) -> tuple[str, ...]:
     """
     each = (also_judged_by(component("formats", name)) for name in dict.fromkeys(formats))
     return tuple(dict.fromkeys(itertools.chain.from_iterable(each)))
+
+
+def _implied_by(generator: Any) -> tuple[str, ...]:
+    """The default evaluators for a generator's Examples."""
+    more = getattr(generator, "evaluators", ())
+    return tuple(dict.fromkeys((*implied(getattr(generator, "formats", ())), *more)))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -321,10 +340,11 @@ def _section(
         hint = did_you_mean(key, everything) or f" ({selector} {chosen!r} knows none either)"
         faults.append(f"{where} has no key {key!r}{hint}")
         del rest[key]
-    # Options may name formats, which are asked what they can do while the options are checked.
+    # Options may name formats and generators, which work while the options are checked.
     faults += [] if asked else _unasked_code(rest, where)
-    for name in [] if asked else sorted(_texts(rest) & plugins.registry()["formats"].keys()):
-        faults += _unasked("formats", name, where)
+    for nested in () if asked else _NESTED:
+        for name in sorted(_texts(rest) & plugins.registry()[nested].keys()):
+            faults += _unasked(nested, name, where)
     if not asked and faults:
         return options, None, faults
     instance, wrong = check(found, rest, where)

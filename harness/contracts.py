@@ -25,7 +25,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from fmtharness.harness.errors import ModelError
-from fmtharness.harness.records import Completion, Example, Metric, Problem, Verdict
+from fmtharness.harness.records import NO_FORMAT, Completion, Example, Metric, Problem, Verdict
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
 HUB_ID_OF_BUILTIN = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -228,10 +228,14 @@ class Generator(Protocol):
     The model is trained on `train`; on `dev` checkpoints are chosen and training stops; nothing
     looks at `eval` before the final table.
 
-    An optional field or property:
+    Optional fields or properties:
 
         formats: Sequence[str]   the names of the formats that its Examples are in; if
                                  [eval] evaluators is not set, they imply the evaluators
+        evaluators: Sequence[str]            specs of more evaluators that are implied
+        sized: bool              whether it ends; it is asked for `config.ALL` if no number is set
+        inputs: Mapping[str, str]            hashes of what it reads besides its options' files
+        parts: Mapping[str, Generator]       the generators that it draws from
     """
 
     name: ClassVar[str]
@@ -369,9 +373,9 @@ def applies(evaluator: Evaluator, example: Example | None) -> bool:
     if example is None:
         return True
     formats = formats_of(evaluator)
-    if formats is not None and example.format not in formats:
-        return False
-    return example.value is not msgspec.UNSET or not needs_value(evaluator)
+    if example.format != NO_FORMAT if formats is None else example.format in formats:
+        return example.value is not msgspec.UNSET or not needs_value(evaluator)
+    return False
 
 
 def formats_of(evaluator: Evaluator) -> frozenset[str] | None:

@@ -23,6 +23,8 @@ from fmtharness.harness.plugins import Kind, component
 from fmtharness.harness.text import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
+PLACED = "placed"
+"""The type of a PydanticCustomError whose lines are whole sentences but for the file's name."""
 SHOWN = 200
 """Characters of a value that a sentence shows."""
 _COMMA = re.compile(r",(?![^\[]*\])")
@@ -38,7 +40,9 @@ def check(
         return model.model_validate_json(json.dumps(table, default=str)), []
     except ValidationError as errors:
         found = _of_unions(model, [dict(error) for error in errors.errors()])
-        return None, [_sentence(model, error, where) for error in found]
+        return None, [
+            line for error in found for line in _sentence(model, error, where).split("\n")
+        ]
 
 
 def _of_unions(model: type[BaseModel], errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -70,6 +74,10 @@ def _sentence(model: type[BaseModel], error: dict[str, Any], where: str) -> str:
         return f"{where} has no key {key!r}{did_you_mean(key, model.model_fields)}"
     if error["type"] == "missing":
         return f"{where} lacks the key {key!r}"
+    if error["type"] == PLACED:
+        return "\n".join(
+            f"{where.rpartition(': ')[0]}: {line}" for line in error["msg"].split("\n")
+        )
     message = error["msg"].removeprefix("Value error, ")
     if not key:
         return f"{where}: {message}"

@@ -151,7 +151,7 @@ def _is_rate(value: Any) -> bool:
 
 _CONSTANTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("formats", lambda value: isinstance(value, property) or _texts(value), "a set of names"),
-    ("evaluators", _texts, "a tuple of names"),
+    ("evaluators", lambda value: isinstance(value, property) or _texts(value), "a tuple of names"),
     (
         "rates",
         lambda value: _several(value) and all(isinstance(each, contracts.Rate) for each in value),

@@ -7,15 +7,36 @@ form_of(Source("rows.jsonl"))      "prompt-completion"
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from fmtharness.harness.errors import DataError
-from fmtharness.harness.formats import DEFAULT_FORMAT
-from fmtharness.harness.records import Example, Message, decode, numbered_lines
+from fmtharness.harness.dataset.files import are_json_lines, raw_rows, unit_of
+from fmtharness.harness.dataset.forms import (
+    FORMS,
+    Parts,
+    fits,
+    misspelled,
+    nearest_form,
+    recognise,
+)
+from fmtharness.harness.dataset.messages import called
+from fmtharness.harness.errors import DataError, UserError
+from fmtharness.harness.formats import DEFAULT_FORMAT, options_of
+from fmtharness.harness.options import build
+from fmtharness.harness.plugins import component
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import NO_FORMAT, Example, Message, read_records
+from fmtharness.harness.schemas import Schema
+from fmtharness.harness.text import did_you_mean, one_line
+
+EXAMPLE = "example"
+TOOL_CALL = "tool_call"
+MOST_KEYS = 12
+"""How many of a row's keys an error names."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -27,8 +48,9 @@ class Source(msgspec.Struct, frozen=True):
     """The form of the rows; recognised if not set."""
     format: str | None = None
     """The Format of the targets, such as `json:root=array`; if not set that of the row, else JSON.
+    `none` for rows that ask for no format.
     """
-    schema: dict[str, Any] | None = None
+    schema: Schema | None = None
     """A JSON Schema for all targets; if not set that of the row."""
     limit: int | None = None
     """Read only the first so many rows."""
@@ -44,30 +66,286 @@ class Row(NamedTuple):
 
 
 def form_of(source: Source) -> str:
-    """The form of the rows, by the first of them."""
-    for _, raw in itertools.islice(_raw(source), 1):
-        return "example" if "id" in raw else "prompt"
-    raise DataError(f"{source.name}: there is no row in it")
+    """The form of the rows, by the first of them.
+
+    Raises DataError for an unknown form, and if there is no row.
+    """
+    if source.form is not None:
+        return _known(source)
+    for line, raw in raw_rows(source.name):
+        return _recognised(source, line, raw)
+    what = "Example" if source.name.endswith(".jsonl") else "row"
+    raise DataError(f"{source.name}: there is no {what} in it")
 
 
-def rows(source: Source) -> Iterator[Row]:
-    """The rows in their order. Raises DataError for the first that can't be read, with its line."""
-    form = source.form or form_of(source)
-    for line, raw in itertools.islice(_raw(source), source.limit):
-        if form == "example":
-            example = msgspec.convert(raw, Example)
-        else:
-            prompt = (Message("user", raw["prompt"]),)
-            example = Example(id=str(line), prompt=prompt, format=source.format or DEFAULT_FORMAT)
-        yield Row(line, raw, example)
+def rows(source: Source, *, parse: bool = True) -> Iterator[Row]:
+    """The rows in their order, with a note on the form that was recognised.
+
+    Without `parse` no target is read as a value. Raises DataError for the first row that cannot be
+    read, with its line.
+    """
+    form = form_of(source)
+    example_of = _Reader(source, form, parse=parse)
+    count = 0
+    for line, raw in itertools.islice(raw_rows(source.name), source.limit):
+        yield Row(line, raw, example_of(line, raw))
+        count += 1
+    if source.form is None and form != EXAMPLE:
+        counted = "1 row" if count == 1 else f"{count:,} rows"
+        _say_once(f"{source.name}: {counted}, read as {FORMS[form].title} ({form})")
 
 
 def examples(source: Source) -> Iterator[Example]:
     """The rows as Examples."""
-    return (row.example for row in rows(source))
+    own = source.format is None and source.schema is None and are_json_lines(source.name)
+    form = form_of(source) if own else None
+    if form != EXAMPLE:
+        return (row.example for row in rows(source))
+    # Decoded at once, without the row as plain data, they take a third of the time.
+    checked = _Reader(source, form, parse=True).checked
+    read = read_records(Path(source.name), Example)
+    return (checked(example) for example in itertools.islice(read, source.limit))
 
 
-def _raw(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    for number, line in numbered_lines(Path(source.name)):
-        yield number, decode(decoder, line)
+def where(source: Source, line: int) -> str:
+    """A row's place, as errors name it: `rows.jsonl, line 3`."""
+    return f"{source.name}, {unit_of(source.name)} {line}"
+
+
+def normalised(prompt: Iterable[Message]) -> str:
+    """A prompt in lower case, with one space for all white space: equal ones ask the same."""
+    return "\0".join(f"{turn.role} {' '.join(turn.content.lower().split())}" for turn in prompt)
+
+
+_said: set[str] = set()
+
+
+def _say_once(note: str) -> None:
+    """The same file may be read several times by one command."""
+    if note not in _said:
+        _said.add(note)
+        say(note)
+
+
+def _known(source: Source) -> str:
+    form = source.form or ""
+    if form not in FORMS:
+        raise DataError(
+            f"{source.name}: no form is called {form!r}{did_you_mean(form, FORMS)} (there are "
+            f"{', '.join(FORMS)})"
+        )
+    return form
+
+
+def _recognised(source: Source, line: int, raw: Any) -> str:
+    """The form of a row; DataError if it is none."""
+    if not isinstance(raw, dict):
+        raise DataError(f"{where(source, line)}: a row must be an object, not {raw!r:.60}")
+    form = recognise(raw)
+    if form is None:
+        near = nearest_form(raw)
+        raise DataError(
+            f"{where(source, line)}: its keys ({_keys(raw)}) are those of no form; the nearest is "
+            f"{near.title} ({near.name}) with {' and '.join(near.needs)}: rename the keys"
+        )
+    if form in ("prompt", "text") and (why := misspelled(raw)):
+        raise DataError(
+            f"{where(source, line)}: {why} Rename it, or say form = {form!r} if the row is a "
+            f"prompt alone"
+        )
+    return form
+
+
+def _keys(raw: Mapping[str, Any]) -> str:
+    named = [one_line(str(key), 40) for key in itertools.islice(raw, MOST_KEYS)]
+    return ", ".join([*named, "..."] if len(raw) > MOST_KEYS else named) or "none"
+
+
+class _Reader:
+    """Makes the rows of one source into Examples."""
+
+    def __init__(self, source: Source, form: str, *, parse: bool) -> None:
+        self.source, self.form, self.parse = source, FORMS[form], parse
+        self.forced = source.form is not None
+        self.needs = frozenset(self.form.needs)
+        self.ids: set[str] = set()
+        self.numbered = 0
+        """The last line whose number is its row's id, before any row had an id of its own."""
+        self.formats: dict[Any, tuple[str, dict[str, Any], Callable[[str], Any] | None]] = {}
+
+    def __call__(self, line: int, raw: Any) -> Example:
+        if not isinstance(raw, dict):
+            raise DataError(f"{where(self.source, line)}: a row must be an object, not {raw!r:.60}")
+        if not (self.needs <= raw.keys() if self.forced else fits(self.form.name, raw)):
+            raise self._misfit(line, raw)
+        try:
+            if self.form.name == EXAMPLE:
+                return self.checked(msgspec.convert(raw, Example))
+            return self._example(line, raw)
+        except ValueError as error:
+            kind = "no Example: " if self.form.name == EXAMPLE else ""
+            raise DataError(f"{where(self.source, line)}: {kind}{error}") from error
+        except (AttributeError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{where(self.source, line)}: it is not as rows of {self.form.title} are "
+                f"({self.form.name}): {type(error).__name__}: {error}"
+            ) from error
+
+    def _misfit(self, line: int, raw: dict[str, Any]) -> DataError:
+        at, form = where(self.source, line), self.form
+        if form.name == EXAMPLE:
+            at += ": no Example"
+        if lacking := [key for key in form.needs if key not in raw]:
+            unsure = "" if self.forced else f", as which the first row was read ({form.name})"
+            found = None if self.forced else recognise(raw)
+            other = f" but those of {FORMS[found].title} ({found})" if found else ""
+            return DataError(
+                f"{at}: its keys ({_keys(raw)}) are not those of {form.title}{unsure}{other}: it "
+                f"lacks {' and '.join(lacking)}; write null for what is not known"
+            )
+        found = _recognised(self.source, line, raw)
+        return DataError(
+            f"{at}: its keys ({_keys(raw)}) are those of {FORMS[found].title} ({found}), and the "
+            f"first row is of {form.title} ({form.name}); say form = {form.name!r} to read all "
+            f"as these"
+        )
+
+    def checked(self, example: Example) -> Example:
+        """An own Example with what the source sets, and its target read if its value is not there.
+
+        Raises DataError for an id that stands there twice.
+        """
+        if example.id in self.ids:
+            raise DataError(
+                f"{self.source.name}: two Examples have the id {example.id!r}; ids must be unique"
+            )
+        self.ids.add(example.id)
+        source, changed = self.source, dict[str, Any]()
+        if source.format is not None:
+            changed["format"], changed["format_options"], _ = self._format(source.format, None)
+        if source.schema is not None:
+            changed["tags"] = {**example.tags, "json_schema": source.schema}
+        if changed:
+            example = msgspec.structs.replace(example, value=msgspec.UNSET, **changed)
+        if example.value is not msgspec.UNSET or example.completion is None or not self.parse:
+            return example
+        options = json.dumps(example.format_options, sort_keys=True)
+        read = self._format(example.format, options)[2]
+        return msgspec.structs.replace(example, value=_value(read, example.completion))
+
+    def _example(self, line: int, raw: dict[str, Any]) -> Example:
+        parts = self.form.read(raw)
+        schema = self.source.schema if self.source.schema is not None else parts.schema
+        tags = parts.tags
+        if schema is not None:
+            tags["json_schema"] = schema
+        answer = parts.answer
+        calls = answer is not None and bool(answer.tool_calls)
+        spec, root = self._asked_format(parts, schema, calls=calls)
+        name, options, read = self._format(spec, root)
+        completion = None if answer is None else _written(answer)
+        if parts.rejected is not None:
+            tags["rejected"] = _written(parts.rejected)
+        parse = completion is not None and self.parse
+        return Example(
+            id=self._id(line, raw),
+            prompt=parts.prompt,
+            completion=completion,
+            format=name,
+            value=_value(read, completion) if parse and completion is not None else msgspec.UNSET,
+            tools=parts.tools,
+            format_options=options,
+            tags=tags,
+        )
+
+    def _asked_format(
+        self, parts: Parts, schema: Schema | None, *, calls: bool
+    ) -> tuple[str, str | None]:
+        """The spec of a row's format, and which options its schema adds."""
+        if self.source.format is not None:
+            return self.source.format, None
+        if calls:
+            return TOOL_CALL, None
+        if schema is None and parts.free:
+            return NO_FORMAT, None
+        return DEFAULT_FORMAT, None if schema is None else _root_options(schema)
+
+    def _format(
+        self, spec: str, options: str | None
+    ) -> tuple[str, dict[str, Any], Callable[[str], Any] | None]:
+        """A Format's name, its options, and its parser; `options` are more of them as JSON."""
+        known = self.formats.get((spec, options))
+        if known is None:
+            known = self.formats[spec, options] = self._built(spec, options)
+        return known
+
+    def _built(
+        self, spec: str, options: str | None
+    ) -> tuple[str, dict[str, Any], Callable[[str], Any] | None]:
+        if spec == NO_FORMAT:
+            return NO_FORMAT, {}, None
+        try:
+            target: Any = build("formats", spec, where="format")
+            if options:
+                given = json.loads(options)
+                target = component("formats", target.name).model_validate_json(
+                    json.dumps({**given, **target.model_dump(mode="json", exclude_unset=True)})
+                )
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return target.name, options_of(target), target.parse
+
+    def _id(self, line: int, raw: dict[str, Any]) -> str:
+        for key in ("id", "custom_id", "doc_id"):
+            given = raw.get(key)
+            if isinstance(given, str) and given:
+                break
+            if isinstance(given, int) and not isinstance(given, bool):
+                given = str(given)
+                break
+        else:
+            given = str(line)
+            if not self.ids:
+                self.numbered = line
+                return given  # lines differ, so they need not be remembered
+        if given.isdecimal() and int(given) <= self.numbered:
+            self.ids.add(given)  # an earlier line has this number
+        name, again = given, itertools.count(2)
+        while name in self.ids:
+            name = f"{given}-{line}" if name == given else f"{given}-{line}-{next(again)}"
+        self.ids.add(name)
+        return name
+
+
+def _value(read: Callable[[str], Any] | None, text: str) -> Any:
+    """What the text means in its format; UNSET if nothing strict."""
+    if read is None:
+        return msgspec.UNSET
+    parsed = read(text)
+    return parsed.value if parsed.ok else msgspec.UNSET
+
+
+def _written(answer: Message) -> str:
+    """A target's text; its tool calls as the Format tool_call writes them.
+
+    Raises ValueError for a turn that holds both.
+    """
+    if not answer.tool_calls:
+        return answer.content
+    if answer.content.strip():
+        raise ValueError("the answer holds a text and tool calls, and a target is one of both")
+    value = called(answer.tool_calls)
+    try:
+        return str(component("formats", TOOL_CALL)().render(value))
+    except ValueError:  # arguments that are no object, which the target's judges will say
+        return json.dumps(value, ensure_ascii=False)
+
+
+def _root_options(schema: Schema) -> str | None:
+    """Options of JSON that let in what the schema does; None for the default, an object."""
+    if isinstance(schema, bool):
+        return None
+    kind = schema.get("type")
+    if kind == "object" or (kind is None and ("properties" in schema or not schema)):
+        return None
+    return json.dumps({"root": "array" if kind == "array" else "any"})

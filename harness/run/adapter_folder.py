@@ -119,7 +119,7 @@ def _card(
         tokens=facts.get("train_tokens", "?"),
         stop_token=_code(str(certificate.get("stop_token", "?"))),
         generator=config.data.generator,
-        n_train=config.data.n_train,
+        n_train=config.data.n_train or "all",
         seed=config.seed,
         loadable=json.dumps(loadable),
         more_imports=", BitsAndBytesConfig" if nf4 else "",

@@ -6,7 +6,6 @@ completions_by(backend, model, adapter, examples, arm="sft")   Completions of th
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ import msgspec
 
 from fmtharness.harness.config import Config, EvalOptions, load_config
 from fmtharness.harness.contracts import TRAINED_ON, Backend, ModelOptions, trained_on
+from fmtharness.harness.dataset.reader import Source, examples
 from fmtharness.harness.errors import ConfigError, DataError, ModelError
 from fmtharness.harness.files import shipped
 from fmtharness.harness.options import check
 from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import Completion, Example, read_records
+from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.requirements import loads_models
 
 EXAMPLES = "data/examples/eval.jsonl"
@@ -99,13 +99,13 @@ def _base_in_peft(adapter: Path) -> str | None:
 
 
 def known_examples(data: Path | None, limit: int | None = None) -> dict[str, Example]:
-    """The first Examples of a file, or of the committed ones, by id.
+    """The first rows of a file in any form, or of the committed Examples, by id.
 
     Raises DataError if there is none or two share an id.
     """
     path = data or shipped(EXAMPLES)
     known: dict[str, Example] = {}
-    for example in itertools.islice(read_records(path, Example), limit):
+    for example in examples(Source(str(path), limit=limit)):
         if example.id in known:
             raise DataError(f"{path}: two Examples have the id {example.id!r}; ids must be unique")
         known[example.id] = example

@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
-from fmtharness.harness.config import Config
+from fmtharness.harness.config import ALL, Config
 from fmtharness.harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions, Split
-from fmtharness.harness.errors import DataError, HarnessError, PluginError, StoppedError
+from fmtharness.harness.errors import DataError, HarnessError, PluginError, StoppedError, UserError
 from fmtharness.harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from fmtharness.harness.judging.tally import Tally, by_completion, tally
 from fmtharness.harness.judging.verdicts import judge
@@ -41,7 +41,7 @@ from fmtharness.harness.report.plot import draw
 from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.checked import refuse_changed
-from fmtharness.harness.run.data_stats import collect_stats, stats_markdown
+from fmtharness.harness.run.data_stats import SPLITS, collect_stats, stats_markdown
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.provenance import Maker, files_of, hub_commit, made_by
 from fmtharness.harness.run.sources import completions_by, conditions
@@ -92,16 +92,30 @@ def generate(run: RunFolder) -> None:
     run.begin("data", inputs, [folder / name for name in DATA_FILES])
     began = time.perf_counter()
     run.record("data", inputs, write_data(config, folder), seconds=_since(began))
-    sizes = config.data
-    say(f"data: {sizes.n_train} train, {sizes.n_dev} dev and {sizes.n_eval} eval Examples")
+    stats = msgspec.json.decode((folder / "stats.json").read_bytes())
+    train, dev, held_out = (stats[split]["examples"] for split in SPLITS)
+    say(f"data: {train} train, {dev} dev and {held_out} eval Examples")
 
 
 def _data_inputs(config: Config) -> dict[str, str]:
+    generator: Any = config.generator
     inputs = {"[data]": digest(config.tables()["data"]), "seed": str(config.seed)}
-    asked = [component("formats", name) for name in getattr(config.generator, "formats", ())]
-    makers: list[Maker] = [("generators", config.generator)]
-    makers += [("formats", each) for each in asked]
-    return inputs | made_by(makers, packages=["fmtharness.harness"])
+    makers: list[Maker] = [("generators", generator)]
+    for name, part in getattr(generator, "parts", {}).items():
+        inputs |= {f"{name}: {key}": of for key, of in getattr(part, "inputs", {}).items()}
+        inputs |= {f"{name}: {key}": of for key, of in made_by([("generators", part)]).items()}
+    makers += [("formats", component("formats", name)) for name in _formats(generator)]
+    packages = ["fmtharness.harness", "fmtharness.harness.dataset"]
+    inputs |= getattr(generator, "inputs", {})
+    return inputs | made_by(makers, packages=packages)
+
+
+def _formats(generator: Any) -> Sequence[str]:
+    """The formats of a generator's Examples; none if the files that say it are gone."""
+    try:
+        return [*getattr(generator, "formats", ())]
+    except UserError:
+        return []
 
 
 def trained_otherwise(run: RunFolder) -> str:
@@ -120,9 +134,8 @@ def write_data(config: Config, folder: Path) -> list[Path]:
     Raises PluginError where the generator fails for a split, or has no Example for it.
     """
     train, dev, held_out, stats_json, stats_md = files = [folder / name for name in DATA_FILES]
-    _write_split(config, "train", config.data.n_train, train)
-    _write_split(config, "dev", config.data.n_dev, dev)
-    _write_split(config, "eval", config.data.n_eval, held_out)
+    for split, path in zip(SPLITS, (train, dev, held_out), strict=True):
+        _write_split(config, split, getattr(config.data, f"n_{split}") or ALL, path)
     stats = collect_stats(*(read_records(path, Example) for path in (train, dev, held_out)))
     with atomic_file(stats_json) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
