@@ -40,6 +40,7 @@ from fmtharness.harness.options import build
 from fmtharness.harness.progress import progress, say
 from fmtharness.harness.records import Example, decode
 from fmtharness.harness.report.arms import Answers
+from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.sources import (
     EXAMPLES,
     check_answers,
@@ -123,8 +124,9 @@ def evaluate(
                 parts = _shown(judged, arm.completions)
             else:
                 parts = _asked(arm, configs[arm.name], work)
+                if loads_models(configs[arm.name].backend) and found:
+                    gc.collect()  # a model must be gone before the next is loaded
             found[arm.name] = _summed(parts, chosen, into, arm.name if several else None)
-            gc.collect()  # a model must be gone before the next is loaded
     _tell_pairs(found)
     made = [
         f"completions {arm.completions}"

@@ -111,8 +111,10 @@ def ask(
         completion = msgspec.structs.replace(found, arm=arm.name)
         verdicts = tuple(judge(judges, {}, [completion]))
         checked = Checked(arm.name, completion.text, verdicts)
-        yield Answer(completion, seconds, loads_models(config.backend), checked)
-        gc.collect()  # a model must be gone before the next is loaded
+        loads = loads_models(config.backend)
+        yield Answer(completion, seconds, loads, checked)
+        if loads:
+            gc.collect()  # a model must be gone before the next is loaded
 
 
 def _judges(
