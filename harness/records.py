@@ -22,6 +22,8 @@ from fmtharness.harness.errors import DataError
 from fmtharness.harness.files import atomic_file, near_miss
 
 type_record = TypeVar("type_record")
+NO_FORMAT = "none"
+"""The format of an Example that asks for none; only an evaluator that names it judges answers."""
 FinishReason = Literal["stop", "length", "error"]
 
 

@@ -149,6 +149,21 @@ def test_unread_targets_alone() -> None:
     assert notes(done)[0].endswith("no row of rows.jsonl has a target that its format can read")
 
 
+def test_rows_that_ask_for_no_format() -> None:
+    free = example("b", None) | {"format": "none"}
+    rows = texts("t.jsonl", a=GOOD, b="Fine, thanks.")
+    data = jsonl("rows.jsonl", [example("a"), free])
+    done = call("--data", data, "--completions", rows, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert {each["scored"] for each in found.values()} == {1}
+    assert notes(done) == ["note: 1 of 2 rows ask for no format, and are not judged"]
+    assert refused("--data", jsonl("free.jsonl", [free]), "--completions", rows) == (
+        "no row of free.jsonl asks for a format; name it with --format, or an evaluator with "
+        "--evaluator"
+    )
+
+
 def test_a_row_s_own_schema_implies_its_evaluator() -> None:
     tags = {"json_schema": TICKET}
     data = jsonl("rows.jsonl", [example(name, None, tags=tags) for name in "ab"])

@@ -38,7 +38,7 @@ from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.judging.workers import Judged, Work, judge_file
 from fmtharness.harness.options import build
 from fmtharness.harness.progress import progress, say
-from fmtharness.harness.records import Example, decode
+from fmtharness.harness.records import NO_FORMAT, Example, decode
 from fmtharness.harness.report.arms import Answers
 from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.sources import (
@@ -250,11 +250,14 @@ def _chosen(
 
     Says which they are and why. Raises UserError if none is left.
     """
-    chosen = [*_asked_for(specs, config, examples)]
+    chosen = [*_asked_for(specs, config, examples, data)]
     if schema is not None:
         chosen.append(schema_evaluator(schema))
         if not _can_judge(chosen[-1], [example.format for example in examples]):
             raise UserError("--schema is for JSON, and no Example asks for it; leave it out")
+    free = sum(example.format == NO_FORMAT for example in examples)
+    if free and not any(_can_judge(each, [NO_FORMAT]) for each in chosen):
+        say(f"note: {free} of {len(examples)} rows ask for no format, and are not judged")
     left = []
     for each in chosen:
         formats = formats_of(each)
@@ -285,16 +288,23 @@ def _left_out(evaluator: str, lacking: Sequence[Example], rows: int, data: Path 
 
 
 def _asked_for(
-    specs: Sequence[str], config: Config, examples: Sequence[Example]
+    specs: Sequence[str], config: Config, examples: Sequence[Example], data: Path | None
 ) -> Sequence[Evaluator]:
     """The evaluators named, here or in the config; else those that the Examples' formats imply.
 
-    Raises UserError for a named evaluator that has no Example to judge or to compare with, and if
-    a config names several formats and nothing tells which completion is in which.
+    Raises UserError for a named evaluator that has no Example to judge or to compare with, if the
+    Examples ask for no format and no evaluator is named, and if a config names several formats and
+    nothing tells which completion is in which.
     """
     formats = sorted({example.format for example in examples})
+    due = [name for name in formats if name != NO_FORMAT]
     if formats and not specs and not config.names_evaluators:
-        found = [build("evaluators", spec) for spec in implied(formats)]
+        if not due:
+            raise UserError(
+                f"no row of {data} asks for a format; name it with --format, or an evaluator with "
+                f"--evaluator"
+            )
+        found = [build("evaluators", spec) for spec in implied(due)]
         own = build("evaluators", SCHEMA)
         with_schema = any(SCHEMA in each.tags and applies(own, each) for each in examples)
         if with_schema and all(each.name != SCHEMA for each in found):
@@ -311,7 +321,7 @@ def _asked_for(
         chosen = [each for each in config.evaluators if _can_judge(each, formats)]
         if not chosen and config.names_evaluators:
             raise UserError("the config's evaluators compare with Examples: name them with --data")
-        for name in formats:
+        for name in due:
             if not any(_can_judge(each, [name]) for each in chosen):
                 say(f"note: no evaluator of the config judges the Examples in {name}")
     for each in chosen:
@@ -333,7 +343,9 @@ def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
     if not formats:
         return not needs_example(evaluator)
     judged = formats_of(evaluator)
-    return judged is None or not judged.isdisjoint(formats)
+    if judged is None:
+        return any(name != NO_FORMAT for name in formats)
+    return not judged.isdisjoint(formats)
 
 
 def _answers(
