@@ -185,6 +185,13 @@ def test_a_schema_for_all() -> None:
         assert found["json_schema"]["metrics"]["schema_valid_rate"]["numerator"] == 1
         assert found["json_strict"]["metrics"]["format_success_rate"]["numerator"] == 2
     assert "no.json" in refused("--completions", rows, "--schema", "no.json")
+    own = jsonl("own.jsonl", [example(name, None, tags={"json_schema": {}}) for name in "ab"])
+    for more in ([], ["--evaluator", "json_schema"]):
+        done = call(
+            *("--completions", rows, "--data", own, "--schema", "ticket.json", "--json"), *more
+        )
+        found = json.loads(done.stdout)
+        assert found["json_schema"]["metrics"]["schema_valid_rate"]["numerator"] == 1
     yaml = jsonl("yaml.jsonl", [example("a", None) | {"format": "yaml"}])
     message = refused("--completions", rows, "--data", yaml, "--schema", "ticket.json")
     assert message == "--schema is for JSON, and no Example asks for it; leave it out"

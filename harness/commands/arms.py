@@ -146,10 +146,18 @@ def _cut_off(config: Config, max_new_tokens: int | None) -> Config:
     return dataclasses.replace(config, backend=cut)
 
 
-def schema_evaluator(spec: str) -> Evaluator:
-    """The evaluator of --schema. Raises ConfigError if the schema cannot be used."""
-    evaluator, faults = check(component("evaluators", SCHEMA), {"schema": spec}, "--schema:")
+def with_schema(chosen: Sequence[Evaluator], spec: str) -> list[Evaluator]:
+    """The evaluators and json_schema, which takes this schema of --schema.
+
+    Raises ConfigError if the schema cannot be used.
+    """
+    found: list[Any] = [*chosen]
+    place = next((at for at, each in enumerate(found) if each.name == SCHEMA), len(found))
+    given = found[place : place + 1]
+    own = [each.model_dump(mode="json", include=each.model_fields_set) for each in given]
+    table = {**(own[0] if own else {}), "schema": spec}
+    evaluator, faults = check(component("evaluators", SCHEMA), table, "--schema:")
     if evaluator is None:
         raise ConfigError("\n".join(faults))
-    judge: Any = evaluator
-    return judge  # type: ignore[no-any-return]
+    found[place : place + 1] = [evaluator]
+    return found

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from fmtharness.harness.commands.arms import SCHEMA, Arm, configs_of, schema_evaluator
+from fmtharness.harness.commands.arms import SCHEMA, Arm, configs_of, with_schema
 from fmtharness.harness.commands.output import opened_as
 from fmtharness.harness.commands.paths import KEPT, not_read
 from fmtharness.harness.config import QUICK, Config, implied
@@ -252,8 +252,9 @@ def _chosen(
     """
     chosen = [*_asked_for(specs, config, examples, data)]
     if schema is not None:
-        chosen.append(schema_evaluator(schema))
-        if not _can_judge(chosen[-1], [example.format for example in examples]):
+        chosen = with_schema(chosen, schema)
+        judge = next(each for each in chosen if each.name == SCHEMA)
+        if not _can_judge(judge, [example.format for example in examples]):
             raise UserError("--schema is for JSON, and no Example asks for it; leave it out")
     free = sum(example.format == NO_FORMAT for example in examples)
     if free and not any(_can_judge(each, [NO_FORMAT]) for each in chosen):

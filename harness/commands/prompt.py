@@ -25,15 +25,13 @@ from fmtharness.harness.commands.arms import (
     configs_of,
     named_once,
     of_adapters,
-    schema_evaluator,
+    with_schema,
 )
 from fmtharness.harness.commands.check import Checked
 from fmtharness.harness.config import OUTPUTS, QUICK
-from fmtharness.harness.contracts import Evaluator
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.formats import DEFAULT_FORMAT
 from fmtharness.harness.judging import limit
-from fmtharness.harness.judging.tally import distinct
 from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.records import Completion, Example, Message
 from fmtharness.harness.report.diagnostics import diagnosis
@@ -95,7 +93,9 @@ def ask(
     Raises UserError before the first for options that do not fit, and for a model or an adapter
     that is not there.
     """
-    judges = _judges(evaluators, formats, schema)
+    judges = checking.evaluators(evaluators, formats)
+    if schema is not None:
+        judges = with_schema(judges, schema)
     chosen = _arms(arms, adapters, out)
     like = _adapter_of(out) if out and not adapters else None
     configs = configs_of(chosen, None, overrides, model, max_new_tokens, like=like)
@@ -115,13 +115,6 @@ def ask(
         yield Answer(completion, seconds, loads, checked)
         if loads:
             gc.collect()  # a model must be gone before the next is loaded
-
-
-def _judges(
-    evaluators: Sequence[str], formats: Sequence[str], schema: str | None
-) -> Sequence[Evaluator]:
-    judges = checking.evaluators(evaluators, formats)
-    return judges if schema is None else distinct([*judges, schema_evaluator(schema)])
 
 
 def _arms(names: str | None, adapters: Sequence[Path], out: Path | None) -> list[Arm]:
