@@ -53,15 +53,15 @@ def _canned(fakes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
 
 
-def call(*arguments: str | Path) -> Result:
+def call(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["eval", *map(str, arguments)])
 
 
-def asked(*arguments: str | Path) -> Result:
+def asked(*arguments: object) -> Result:
     return call("--set", "eval.backend=canned", *arguments)
 
 
-def refused(*arguments: str | Path) -> str:
+def refused(*arguments: object) -> str:
     done = call(*arguments)
     assert (done.exit_code, done.stdout) == (2, ""), done.output
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -186,9 +186,9 @@ def test_a_schema_for_all() -> None:
         assert found["json_strict"]["metrics"]["format_success_rate"]["numerator"] == 2
     assert "no.json" in refused("--completions", rows, "--schema", "no.json")
     own = jsonl("own.jsonl", [example(name, None, tags={"json_schema": {}}) for name in "ab"])
-    for more in ([], ["--evaluator", "json_schema"]):
+    for named in ([], ["--evaluator", "json_schema"]):
         done = call(
-            *("--completions", rows, "--data", own, "--schema", "ticket.json", "--json"), *more
+            *("--completions", rows, "--data", own, "--schema", "ticket.json", "--json"), *named
         )
         found = json.loads(done.stdout)
         assert found["json_schema"]["metrics"]["schema_valid_rate"]["numerator"] == 1

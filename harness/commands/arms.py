@@ -156,7 +156,7 @@ def with_schema(chosen: Sequence[Evaluator], spec: str) -> list[Evaluator]:
     given = found[place : place + 1]
     own = [each.model_dump(mode="json", include=each.model_fields_set) for each in given]
     table = {**(own[0] if own else {}), "schema": spec}
-    evaluator, faults = check(component("evaluators", SCHEMA), table, "--schema:")
+    evaluator, faults = check(component("evaluators", SCHEMA), table, "--schema")
     if evaluator is None:
         raise ConfigError("\n".join(faults))
     found[place : place + 1] = [evaluator]
