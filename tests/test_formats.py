@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from fmtharness.harness.commands.arms import Arm
 from fmtharness.harness.commands.eval import evaluate
 from fmtharness.harness.config import implied, load_config
 from fmtharness.harness.contracts import Corruption, Evaluator, Options, Parsed, Shape, applies
@@ -226,10 +227,11 @@ def _judged(tmp_path: Path, *evaluators: str) -> set[str]:
     write_records(data, [example("a")])
     write_records(rows, [Completion(example_id="a", text="{}")])
     nothing: dict[str, Any] = dict.fromkeys(
-        ("config", "model", "adapter", "num_prompts", "max_new_tokens", "dump_jsonl", "verdicts")
+        ("config", "model", "num_prompts", "max_new_tokens", "dump_jsonl", "verdicts")
     )
-    _, sums = evaluate(evaluators=evaluators, completions=rows, data=data, overrides=[], **nothing)
-    return set(sums.rates)
+    arm = Arm("rows", completions=rows)
+    _, found = evaluate([arm], evaluators=evaluators, data=data, overrides=[], **nothing)
+    return set(found["rows"].tally.rates)
 
 
 def test_the_formats_of_the_examples_choose_the_judges(tmp_path: Path) -> None:

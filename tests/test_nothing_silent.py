@@ -129,24 +129,25 @@ def test_an_option_with_one_value_is_given_once(command: str, option: str) -> No
 
 def test_every_repeated_option_is_told() -> None:
     numbers = ["--num-prompts", "1"] * 3
-    message = refused("eval", "--adapter", "a", *numbers, "--adapter", "b", lines=2)
-    assert "--adapter is given twice" in message and "--num-prompts is given 3 times" in message
+    message = refused("eval", "--data", "a", *numbers, "--data", "b", lines=2)
+    assert "--data is given twice" in message and "--num-prompts is given 3 times" in message
 
 
 def test_what_may_be_repeated_may_be_repeated() -> None:
     repeatable = {option.opts[0] for _, option in options() if option.multiple}
-    assert repeatable == {"--evaluator", "--file", "--format", "--set", "--text"}
+    judged = {"--evaluator", "--file", "--format", "--set", "--text"}
+    assert repeatable == judged | {"--adapter", "--arm", "--completions"}
     twice = ["--evaluator", "json_strict", "--evaluator", "extras", "--json", "--json"]
     assert call("eval", *twice, "--completions", texts(GOOD)).exit_code == 0
     # The last --set of a key wins, so that a script can add its own to what it was given.
     sets = ["--set", "seed=1", "--set", "seed=2", "--set", "data.n_train=x"]
     assert 'n_train = "x"' in refused("generate", *sets)
-    assert call("eval", "--adapter", "a", "--adapter", "b", "--help").exit_code == 0
+    assert call("eval", "--data", "a", "--data", "b", "--help").exit_code == 0
 
 
 def test_completion_in_a_shell_minds_nothing() -> None:
     command = main.commands["eval"]
-    twice = ["--adapter", "a", "--adapter", "b"]
+    twice = ["--data", "a", "--data", "b"]
     assert command.make_context("eval", twice, resilient_parsing=True)
 
 

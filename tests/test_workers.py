@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from fmtharness.harness.commands import eval as evaluation
+from fmtharness.harness.commands.arms import Arm
 from fmtharness.harness.errors import DataError
 from fmtharness.harness.judging.rows import (
     BLOCK_BYTES,
@@ -56,13 +57,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def judged(rows: Path, folder: Path, processes: int, data: Path | None) -> list[bytes]:
     folder.mkdir()
-    made_with, tally = evaluation.evaluate(
+    made_with, found = evaluation.evaluate(
+        [Arm("rows", completions=rows)],
         config=None,
         evaluators=["json_strict:root=any", "duplicate_json_objects", "extras"],
-        completions=rows,
         data=data,
         model=None,
-        adapter=None,
         num_prompts=None,
         max_new_tokens=None,
         dump_jsonl=folder / "dump.jsonl",
@@ -70,6 +70,7 @@ def judged(rows: Path, folder: Path, processes: int, data: Path | None) -> list[
         overrides=(),
         processes=processes,
     )
+    tally = found["rows"].tally
     assert made_with.startswith("completions ")
     assert tally.unscored == 3 * 12
     sums = json.dumps([metrics_json(tally), tally.reason]).encode()

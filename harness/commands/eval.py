@@ -1,23 +1,35 @@
 """`fmtharness eval`: judge a model on Examples, or completions that exist already.
 
 {"text": "{\"a\": 1}"}     is a whole row of --completions; `id` or `example_id` is optional
+
+Several arms are judged on the same Examples, one after the other.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import gc
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
+import msgspec
+
+from fmtharness.harness.commands.arms import SCHEMA, Arm, configs_of, with_schema
 from fmtharness.harness.commands.output import opened_as
 from fmtharness.harness.commands.paths import KEPT, not_read
 from fmtharness.harness.config import QUICK, Config, implied
-from fmtharness.harness.contracts import Evaluator, formats_of, needs_example
-from fmtharness.harness.errors import UserError
+from fmtharness.harness.contracts import (
+    Evaluator,
+    applies,
+    formats_of,
+    needs_example,
+    needs_value,
+)
+from fmtharness.harness.dataset import reader
+from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.files import atomic_file, on_disk, shipped
 from fmtharness.harness.formats import DEFAULT_FORMAT
 from fmtharness.harness.judging import limit
@@ -26,14 +38,14 @@ from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.judging.workers import Judged, Work, judge_file
 from fmtharness.harness.options import build
 from fmtharness.harness.progress import progress, say
-from fmtharness.harness.records import Example
-from fmtharness.harness.requirements import needs_for_backend
+from fmtharness.harness.records import NO_FORMAT, Example, decode
+from fmtharness.harness.report.arms import Answers
+from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.sources import (
     EXAMPLES,
     check_answers,
     completions_by,
     conditions,
-    config_for,
     known_examples,
 )
 
@@ -44,94 +56,261 @@ BROKEN_SHOWN = 10
 
 
 def evaluate(
+    arms: Sequence[Arm],
     *,
     config: Path | None,
     evaluators: Sequence[str],
-    completions: Path | None,
     data: Path | None,
     model: str | None,
-    adapter: Path | None,
     num_prompts: int | None,
     max_new_tokens: int | None,
     dump_jsonl: Path | None,
     verdicts: Path | None,
     overrides: Sequence[str],
+    form: str | None = None,
+    target_format: str | None = None,
+    schema: str | None = None,
     processes: int | None = None,
-) -> tuple[str, Tally]:
-    """Judge, write what was asked for, and return what the result was made with, and the sums.
+) -> tuple[str, dict[str, Answers]]:
+    """Judge, write what was asked for, and return what the result was made with, and each arm.
 
-    A broken row of `completions` is unscored. Raises UserError for options that exclude each other,
-    and DataError for a broken line of `data` or if no completion answers one of the Examples; then
-    nothing is written.
+    With one arm, `passed` is empty. A broken row of completions is unscored. Raises UserError for
+    options that exclude each other, and DataError for a broken row of `data` or if no completion
+    answers one of the Examples; then nothing is written.
     """
-    if completions is not None and (model or adapter or max_new_tokens):
+    several = len(arms) > 1
+    files = [arm for arm in arms if arm.completions]
+    only_files = len(files) == len(arms)
+    if only_files and (model or max_new_tokens):
         raise UserError("--completions loads no model: leave --model, --adapter and the like out")
-    resolved = config_for(config, adapter, overrides, model=model)
+    if data is None and (form or (target_format and not only_files)):
+        raise UserError(f"--{'form' if form else 'format'} says how rows are read: name --data")
+    configs = configs_of(arms, config, overrides, model, max_new_tokens)
+    resolved = configs[arms[0].name]
     limit.limit(resolved.eval.timeout_s)
-    if max_new_tokens is not None:
-        resolved = _cut_off(resolved, max_new_tokens)
-    if completions is None:
-        needs_for_backend(resolved.backend, resolved.model.name, adapter)
     not_read(
-        [
-            ("CONFIG" if config else "the default config", config or shipped(QUICK)),
-            ("--completions", completions),
-            ("--data" if data else "the Examples", data or shipped(EXAMPLES)),
-            ("--adapter", adapter),
-            ("the config of the adapter's run", adapter.parent / KEPT if adapter else None),
-            ("the model", on_disk(resolved.model.name)),
-        ],
+        _reads(arms, configs, config, data),
         [("--verdicts", verdicts), ("--dump-jsonl", dump_jsonl)],
     )
     wanted = num_prompts or resolved.eval.num_prompts
     examples: dict[str, Example] = {}
-    if completions is None:
-        examples = known_examples(data, wanted)
+    if not only_files or (data is not None and several):
+        examples = _examples(data, form, target_format, num_prompts if only_files else wanted)
     elif data is not None:
-        examples = known_examples(data)
-    chosen = _chosen(evaluators, resolved, examples.values())
-    parts: Iterator[Judged]
-    if completions is not None:
-        work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
-        if num_prompts:
-            rows = itertools.islice(read_rows(completions), num_prompts)
-            batches = iter(lambda: list(itertools.islice(rows, BATCH)), [])
-            parts = (work.judge(batch) for batch in batches)
-        else:
-            parts = judge_file(completions, work, processes=processes)
-        parts = _shown(_answers(parts, completions, examples, data), completions)
-    else:
-        work = Work(chosen, examples, verdicts=verdicts is not None, dump=dump_jsonl is not None)
-        arm = "sft" if adapter else "base"
-        asked = completions_by(
-            resolved.backend, resolved.model, adapter, [*examples.values()], arm=arm
-        )
-        parts = (work.judge([completion]) for completion in asked)
-    sums = _written(chosen, parts, verdicts, dump_jsonl)
-    if completions is not None:
-        return f"completions {completions}", sums
-    return conditions(resolved, adapter, len(examples), data or Path(EXAMPLES)), sums
+        examples = _examples(data, form, target_format)
+    elif target_format is not None:
+        name, colon, options = target_format.partition(":")
+        evaluators = [*evaluators, f"{name}_strict{colon}{options}"]
+    chosen = _chosen(evaluators, resolved, [*examples.values()], schema, data)
+    work = Work(
+        chosen,
+        examples,
+        verdicts=verdicts is not None or several,
+        dump=dump_jsonl is not None,
+        strangers=not (several and examples),
+    )
+    asked = data or (Path(EXAMPLES) if examples else None)
+    found: dict[str, Answers] = {}
+    with ExitStack() as stack:
+        into = [
+            stack.enter_context(stack.enter_context(atomic_file(path)).open("wb")) if path else None
+            for path in (each and opened_as(each) for each in (verdicts, dump_jsonl))
+        ]
+        for arm in arms:
+            first_rows = num_prompts if not (several and examples) else None
+            if arm.completions is not None:
+                judged = _in_file(arm.completions, work, first_rows, processes)
+                judged = _answers(judged, arm.completions, work, asked)
+                parts = _shown(judged, arm.completions)
+            else:
+                parts = _asked(arm, configs[arm.name], work)
+                if loads_models(configs[arm.name].backend) and found:
+                    gc.collect()  # a model must be gone before the next is loaded
+            found[arm.name] = _summed(parts, chosen, into, arm.name if several else None)
+    _tell_pairs(found)
+    made = [
+        f"completions {arm.completions}"
+        if arm.completions
+        else conditions(configs[arm.name], arm.adapter, len(examples), data or Path(EXAMPLES))
+        for arm in arms
+    ]
+    if several:
+        made = [f"{arm.name}: {said}" for arm, said in zip(arms, made, strict=True)]
+    return "\n".join(made), found
 
 
-def _cut_off(config: Config, max_new_tokens: int) -> Config:
-    backend: Any = config.backend
-    if "max_new_tokens" not in type(backend).model_fields:
-        raise UserError(f"backend {backend.name!r} has no max_new_tokens")
-    cut = backend.model_copy(update={"max_new_tokens": max_new_tokens})
-    return dataclasses.replace(config, backend=cut)
+def _reads(
+    arms: Iterable[Arm], configs: Mapping[str, Config], config: Path | None, data: Path | None
+) -> list[tuple[str, Path | None]]:
+    """What is read, each with what the user calls it."""
+    reads: list[tuple[str, Path | None]] = [
+        ("CONFIG" if config else "the default config", config or shipped(QUICK))
+    ]
+    reads += [(arm.option, arm.completions) for arm in arms]
+    reads.append(("--data" if data else "the Examples", data or shipped(EXAMPLES)))
+    for arm in arms:
+        if arm.adapter:
+            reads.append((arm.option, arm.adapter))
+            reads.append(("the config of the adapter's run", arm.adapter.parent / KEPT))
+        reads.append(("the model", on_disk(configs[arm.name].model.name)))
+    return reads
+
+
+def _examples(
+    data: Path | None, form: str | None, target_format: str | None, most: int | None = None
+) -> dict[str, Example]:
+    """The first rows as Examples by id. Raises DataError if there is none or two share an id."""
+    if data is None:
+        return known_examples(None, most)
+    known: dict[str, Example] = {}
+    source = reader.Source(str(data), form=form, format=target_format, limit=most)
+    for example in reader.examples(source):
+        if example.id in known:
+            raise DataError(f"{data}: two Examples have the id {example.id!r}; ids must be unique")
+        known[example.id] = example
+    if not known:
+        raise DataError(f"{data}: there is no Example in it")
+    return known
+
+
+def _asked(arm: Arm, config: Config, work: Work) -> Iterator[Judged]:
+    """The model's answers to the Examples, judged one by one."""
+    examples = [*work.examples.values()]
+    name = "sft" if arm.adapter else "base"
+    asked = completions_by(config.backend, config.model, arm.adapter, examples, arm=name)
+    return (work.judge([completion]) for completion in asked)
+
+
+def _in_file(path: Path, work: Work, most: int | None, processes: int | None) -> Iterator[Judged]:
+    """The first rows of a file, or all, judged together."""
+    if most is None:
+        yield from judge_file(path, work, processes=processes)
+        return
+    rows = itertools.islice(read_rows(path), most)
+    while batch := list(itertools.islice(rows, BATCH)):
+        yield work.judge(batch)
+
+
+class _Passed(msgspec.Struct):
+    """What a pair needs of a row of --verdicts."""
+
+    id: str
+    evaluator: str
+    passed: bool | None
+
+
+def _summed(
+    parts: Iterable[Judged],
+    evaluators: Sequence[Evaluator],
+    into: Sequence[BinaryIO | None],
+    arm: str | None,
+) -> Answers:
+    """The sums of all parts, which are written on the way; with an `arm`, each row carries it.
+
+    Of several answers to an Example the first that was scored counts in pairs.
+    """
+    sums = Tally(evaluators)
+    passed: dict[str, dict[str, bool]] = defaultdict(dict)
+    decoder = msgspec.json.Decoder(_Passed)
+    carried = b'{"arm":' + msgspec.json.encode(arm) + b"," if arm is not None else b""
+    for part in parts:
+        sums.merge(part.tally)
+        for file, lines in zip(into, (part.verdicts, part.dump), strict=True):
+            if file and arm is None:
+                file.writelines(lines)
+            elif file:
+                file.writelines(carried + line[1:] for line in lines)
+        for line in part.verdicts if arm is not None else ():
+            found = decode(decoder, line)
+            if found.passed is not None:
+                passed[found.evaluator].setdefault(found.id, found.passed)
+    return Answers(sums, passed)
+
+
+def _tell_pairs(arms: Mapping[str, Answers]) -> None:
+    """Say so where an arm and the first have not answered the same Examples."""
+    base, *others = arms
+    for name in others:
+        before, after = arms[base].scored, arms[name].scored
+        if before != after:
+            say(
+                f"note: {len(before & after)} of {len(before | after)} Examples have scored "
+                f"answers of both {base} and {name}, and only these are paired"
+            )
 
 
 def _chosen(
-    specs: Sequence[str], config: Config, examples: Iterable[Example]
+    specs: Sequence[str],
+    config: Config,
+    examples: Sequence[Example],
+    schema: str | None,
+    data: Path | None,
+) -> Sequence[Evaluator]:
+    """The evaluators that are asked for, without those that no Example has a value for.
+
+    Says which they are and why. Raises UserError if none is left.
+    """
+    chosen = [*_asked_for(specs, config, examples, data)]
+    if schema is not None:
+        chosen = with_schema(chosen, schema)
+        judge = next(each for each in chosen if each.name == SCHEMA)
+        if not _can_judge(judge, [example.format for example in examples]):
+            raise UserError("--schema is for JSON, and no Example asks for it; leave it out")
+    free = sum(example.format == NO_FORMAT for example in examples)
+    if free and not any(_can_judge(each, [NO_FORMAT]) for each in chosen):
+        say(f"note: {free} of {len(examples)} rows ask for no format, and are not judged")
+    left = []
+    for each in chosen:
+        formats = formats_of(each)
+        mine = [e for e in examples if formats is None or e.format in formats]
+        lacking = [e for e in mine if not applies(each, e)] if needs_value(each) else []
+        if lacking:
+            say(f"note: {_left_out(each.name, lacking, len(mine), data)}")
+        if not lacking or len(lacking) < len(mine):
+            left.append(each)
+    if not left:
+        raise UserError(
+            f"evaluator {chosen[0].name!r} compares with targets, and {data} has none that can be "
+            f"read; name another evaluator"
+        )
+    return left
+
+
+def _left_out(evaluator: str, lacking: Sequence[Example], rows: int, data: Path | None) -> str:
+    """Which rows the evaluator leaves out, and why."""
+    without = sum(example.completion is None for example in lacking)
+    unread = len(lacking) - without
+    if len(lacking) == rows:
+        which = "a target that its format can read" if unread else "a target"
+        return f"{evaluator} is left out, since no row of {data} has {which}"
+    reasons = {"no target": without, "a target that its format cannot read": unread}
+    said = [f"{count} of {rows} rows have {why}" for why, count in reasons.items() if count]
+    return f"{' and '.join(said)}, which {evaluator} leaves out"
+
+
+def _asked_for(
+    specs: Sequence[str], config: Config, examples: Sequence[Example], data: Path | None
 ) -> Sequence[Evaluator]:
     """The evaluators named, here or in the config; else those that the Examples' formats imply.
 
-    Raises UserError for a named evaluator that has no Example to judge or to compare with, and if
-    a config names several formats and nothing tells which completion is in which.
+    Raises UserError for a named evaluator that has no Example to judge or to compare with, if the
+    Examples ask for no format and no evaluator is named, and if a config names several formats and
+    nothing tells which completion is in which.
     """
     formats = sorted({example.format for example in examples})
+    due = [name for name in formats if name != NO_FORMAT]
     if formats and not specs and not config.names_evaluators:
-        return [build("evaluators", spec) for spec in implied(formats)]
+        if not due:
+            raise UserError(
+                f"no row of {data} asks for a format; name it with --format, or an evaluator with "
+                f"--evaluator"
+            )
+        found = [build("evaluators", spec) for spec in implied(due)]
+        own = build("evaluators", SCHEMA)
+        with_schema = any(SCHEMA in each.tags and applies(own, each) for each in examples)
+        if with_schema and all(each.name != SCHEMA for each in found):
+            found.append(own)
+        return found
     chosen: Sequence[Evaluator] = [build("evaluators", spec) for spec in specs]
     if not specs:
         asked = sorted(set(getattr(config.generator, "formats", ())))
@@ -143,7 +322,7 @@ def _chosen(
         chosen = [each for each in config.evaluators if _can_judge(each, formats)]
         if not chosen and config.names_evaluators:
             raise UserError("the config's evaluators compare with Examples: name them with --data")
-        for name in formats:
+        for name in due:
             if not any(_can_judge(each, [name]) for each in chosen):
                 say(f"note: no evaluator of the config judges the Examples in {name}")
     for each in chosen:
@@ -165,14 +344,13 @@ def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
     if not formats:
         return not needs_example(evaluator)
     judged = formats_of(evaluator)
-    return judged is None or not judged.isdisjoint(formats)
+    if judged is None:
+        return any(name != NO_FORMAT for name in formats)
+    return not judged.isdisjoint(formats)
 
 
 def _answers(
-    parts: Iterable[Judged],
-    path: Path,
-    examples: Mapping[str, Example],
-    data: Path | None,
+    parts: Iterable[Judged], path: Path, work: Work, data: Path | None
 ) -> Iterator[Judged]:
     """The same parts; a DataError after the last if there is no row, or none fits."""
     rows, read, last_id = 0, 0, ""
@@ -183,6 +361,7 @@ def _answers(
         answers.update(part.answers)
         last_id = part.last_id or last_id
         yield part
+    examples = work.examples
     fits = data is None or bool(answers) or not read
     check_answers(path, last_id if rows else None, examples, data, fits=fits)
     if data is None:
@@ -190,7 +369,8 @@ def _answers(
     if missing := len(examples) - len(answers):
         say(f"note: {missing} of {len(examples)} Examples of {data} have no answer in {path}")
     if strangers := read - answers.total():
-        say(f"note: {strangers} completions of {path} answer none of them")
+        left_out = "" if work.strangers else ", and are left out"
+        say(f"note: {strangers} completions of {path} answer none of them{left_out}")
     if several := sum(count > 1 for count in answers.values()):
         say(f"note: {several} Examples have several answers; their intervals are too narrow")
 
@@ -212,24 +392,3 @@ def _shown(parts: Iterable[Judged], path: Path) -> Iterator[Judged]:
             yield part
     if broken > BROKEN_SHOWN:
         say(f"{path}: {broken} broken rows in all")
-
-
-def _written(
-    evaluators: Sequence[Evaluator],
-    parts: Iterable[Judged],
-    verdicts: Path | None,
-    dump_jsonl: Path | None,
-) -> Tally:
-    """The sums of all parts; the files appear once all of their lines are written."""
-    sums = Tally(evaluators)
-    with ExitStack() as stack:
-        into = [
-            stack.enter_context(stack.enter_context(atomic_file(path)).open("wb")) if path else None
-            for path in (each and opened_as(each) for each in (verdicts, dump_jsonl))
-        ]
-        for part in parts:
-            sums.merge(part.tally)
-            for file, lines in zip(into, (part.verdicts, part.dump), strict=True):
-                if file:
-                    file.writelines(lines)
-    return sums

@@ -1,6 +1,6 @@
 """What all commands have in common: how errors are shown, and which options are refused.
 
-    fmtharness eval --adapter a --adapter b   ->  error: --adapter is given twice; give it once
+    fmtharness eval --data a --data b   ->  error: --data is given twice; give it once
 
 A flag may be repeated, and so may options that are meant to be, such as --evaluator.
 """

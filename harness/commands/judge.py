@@ -1,4 +1,4 @@
-"""The commands that judge what a user brings: eval and check."""
+"""The commands that judge what a user brings: eval, check and prompt."""
 
 from __future__ import annotations
 
@@ -9,17 +9,48 @@ from typing import Any
 
 import click
 
+from fmtharness.harness.commands.group import Command
 from fmtharness.harness.commands.options import FAILED, UNSCORED, file, folder, one_model
 from fmtharness.harness.commands.output import echo, echo_json, stdout
+from fmtharness.harness.errors import UserError
+
+SCHEMA = "FILE|MODULE:MODEL"
+EXIT = {"passed": 0, "failed": FAILED, "unscored": UNSCORED}
 
 
-@click.command("eval")
+@click.command("eval", cls=Command)
 @click.argument("config", type=file, required=False)
 @click.option("--evaluator", "evaluators", multiple=True, metavar="NAME[:KEY=VALUE,...]")
-@click.option("--completions", type=file, help="Judge this JSONL of texts; no model is loaded.")
-@click.option("--data", type=file, help="Examples to ask.  [default: data/examples/eval.jsonl]")
+@click.option(
+    "--completions",
+    type=file,
+    multiple=True,
+    help="Judge this JSONL of texts; no model is loaded.",
+)
+@click.option("--data", type=file, help="Rows to ask.  [default: data/examples/eval.jsonl]")
+@click.option("--form", metavar="NAME", help="The form of --data's rows, if it is not recognised.")
+@click.option(
+    "--format",
+    "target_format",
+    metavar="NAME[:KEY=VALUE,...]",
+    help="The format of --data's targets, or of the texts.",
+)
+@click.option("--schema", metavar=SCHEMA, help="Also judge by this JSON Schema.")
 @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
-@click.option("--adapter", type=folder, help="A peft adapter to put on the model.")
+@click.option(
+    "--adapter",
+    "adapters",
+    type=folder,
+    multiple=True,
+    help="A peft adapter to put on the model; two are compared.",
+)
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="NAME=WHAT",
+    help="Compare: base, an adapter's or a run's folder, or a JSONL of texts.",
+)
 @click.option("--num-prompts", type=click.IntRange(1), help="Use only this many Examples.")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Cut completions off here.")
 @click.option("--dump-jsonl", type=file, help="Write prompt, target, text and labels, for reading.")
@@ -29,22 +60,46 @@ from fmtharness.harness.commands.output import echo, echo_json, stdout
 @click.option("--slices/--no-slices", default=True, help="Tables by family, strictness, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any) -> None:
-    """Judge a model on Examples, or completions that exist already."""
+def evaluate(
+    ctx: click.Context,
+    /,
+    arms: tuple[str, ...],
+    adapters: tuple[Path, ...],
+    completions: tuple[Path, ...],
+    slices: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Judge a model on Examples, or completions that exist already.
+
+    Several arms are compared with the first of them on the same Examples; each --adapter and each
+    --completions is an arm, too.
+    """
+    from fmtharness.harness.commands.arms import of_options
     from fmtharness.harness.commands.eval import evaluate as judge_all
+    from fmtharness.harness.report.arms import arms_json, arms_table
     from fmtharness.harness.report.tables import metrics_json, metrics_table
 
     one_model(options["model"], options["overrides"])
-    made_with, tally = judge_all(**options)
+    if completions and adapters:
+        raise UserError(
+            "--completions loads no model: leave --model, --adapter and the like out; "
+            "--arm NAME=... compares a file with a model"
+        )
+    made_with, found = judge_all(of_options(arms, adapters, completions), **options)
+    tallies = [arm.tally for arm in found.values()]
+    several = len(tallies) > 1
     echo(made_with, err=as_json)
     if as_json:
-        echo_json(metrics_json(tally))
+        echo_json(arms_json(found) if several else metrics_json(tallies[0]))
+    elif several:
+        echo(arms_table(found, slices=slices))
     else:
-        echo(metrics_table(tally, slices=slices))
-    ctx.exit(UNSCORED if tally.unscored else 0)
+        echo(metrics_table(tallies[0], slices=slices))
+    ctx.exit(UNSCORED if any(tally.unscored for tally in tallies) else 0)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("arguments", metavar="[TEXT_OR_FILE]...", nargs=-1)
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text, never a file's name.")
 @click.option("--file", "files", multiple=True, type=click.Path(path_type=Path), help="A file.")
@@ -83,8 +138,62 @@ def check(
     if as_json:
         echo_json(checking.report_json(checked))
     else:
-        stream = stdout()
-        color = bool(stream and stream.isatty()) and not os.environ.get("NO_COLOR")
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        echo(checking.report(checked, color=color, encoding=encoding), colors=color)
-    ctx.exit({"passed": 0, "failed": FAILED, "unscored": UNSCORED}[checking.state(checked)])
+        style = _style()
+        echo(checking.report(checked, **style), colors=style["color"])
+    ctx.exit(EXIT[checking.state(checked)])
+
+
+@click.command(cls=Command)
+@click.argument("prompt", required=False)
+@click.option("--system", metavar="TEXT", help="A system message before it.")
+@click.option("--arms", metavar="base,sft", help="Which arms; sft is the run's adapter.")
+@click.option(
+    "--adapter",
+    "adapters",
+    type=folder,
+    multiple=True,
+    help="A peft adapter to put on the model; each is an arm.",
+)
+@click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
+@click.option("--out", type=folder, help="The run's folder of sft.  [default: outputs/quick]")
+@click.option("--evaluator", "evaluators", multiple=True, metavar="NAME[:KEY=VALUE,...]")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="The same as --evaluator NAME_strict[:...].",
+)
+@click.option("--schema", metavar=SCHEMA, help="Also judge by this JSON Schema.")
+@click.option("--max-new-tokens", type=click.IntRange(1), help="Cut completions off here.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def prompt(ctx: click.Context, /, prompt: str | None, as_json: bool, **options: Any) -> None:
+    """Ask one prompt, and judge the answer of each arm.
+
+    Without PROMPT, or with `-`, standard input is the prompt. Without --arms, the arms are those of
+    --adapter, with --out base and sft, else base. Exits with 1 if an arm fails.
+    """
+    from fmtharness.harness.commands import prompt as prompting
+    from fmtharness.harness.commands.check import state
+
+    one_model(options["model"], options["overrides"])
+    text = prompting.text_of(prompt, sys.stdin.buffer if sys.stdin else None)
+    asked = prompting.messages_of(text, options.pop("system"))
+    answers = []
+    for answer in prompting.ask(asked, **options):
+        answers.append(answer)
+        if not as_json:
+            style = _style()
+            echo(prompting.shown(answer, **style), colors=style["color"])
+    if as_json:
+        echo_json(prompting.as_json(asked, answers))
+    ctx.exit(EXIT[state(answer.checked for answer in answers)])
+
+
+def _style() -> dict[str, Any]:
+    """Whether standard output shows colors, and its encoding."""
+    stream = stdout()
+    color = bool(stream and stream.isatty()) and not os.environ.get("NO_COLOR")
+    return {"color": color, "encoding": getattr(stream, "encoding", None) or "utf-8"}

@@ -70,12 +70,15 @@ class Work:
         *,
         verdicts: bool,
         dump: bool,
+        strangers: bool = True,
     ) -> None:
         self.evaluators = evaluators
         self.examples = examples
         self.formats = formats_asked(examples)
         self.verdicts = verdicts
         self.dump = dump
+        self.strangers = strangers
+        """Whether an answer to none of the Examples is judged, too."""
 
     def judge(self, rows: Iterable[Completion | BrokenRow]) -> Judged:
         """Judge the rows, and keep the lines to write if they are wanted."""
@@ -91,6 +94,8 @@ class Work:
             done.rows += 1
             if example is not None:
                 done.answers[example.id] += 1
+            elif not self.strangers and isinstance(row, Completion):
+                continue
             judged = verdicts_on(row, self.evaluators, self.examples, self.formats)
             completion = None if isinstance(row, BrokenRow) else row
             for verdict in judged:
@@ -210,7 +215,7 @@ class _Worker:
             args=(
                 theirs,
                 path,
-                (_described(work.evaluators), work.examples, work.verdicts, work.dump),
+                (_described(work.evaluators), work.examples, _wanted(work)),
                 (self.calls, limit.seconds()),
             ),
         )
@@ -285,10 +290,14 @@ def _described(evaluators: Sequence[Evaluator]) -> list[tuple[str, dict[str, Any
     ]
 
 
+def _wanted(work: Work) -> dict[str, bool]:
+    return {"verdicts": work.verdicts, "dump": work.dump, "strangers": work.strangers}
+
+
 def _serve(
     connection: Connection,
     path: Path,
-    made: tuple[list[tuple[str, dict[str, Any]]], Mapping[str, Example], bool, bool],
+    made: tuple[list[tuple[str, dict[str, Any]]], Mapping[str, Example], dict[str, bool]],
     limited: tuple[Any, float],
 ) -> None:
     """Judge block after block until the parent ends; only the parent handles Ctrl-C."""
@@ -296,7 +305,7 @@ def _serve(
     _end_with_parent()
     os.dup2(2, 1)
     sys.stdout = Shown(sys.stderr)
-    described, examples, verdicts, dump = made
+    described, examples, wanted = made
     limit.calls, seconds = limited
     limit.limit(seconds)
     built = []
@@ -306,7 +315,7 @@ def _serve(
             connection.send("; ".join(faults))
             return
         built.append(instance)
-    work = Work(built, examples, verdicts=verdicts, dump=dump)
+    work = Work(built, examples, **wanted)
     with path.open("rb") as file:
         while True:
             task = connection.recv()

@@ -95,11 +95,11 @@ def _row(
     old: Metric, new: Metric, headline: Rate | None, pairs: Iterable[tuple[bool, bool]]
 ) -> list[str]:
     """A rate on both sides and its change, with its test if it is a headline rate."""
-    change, test = _difference(old, new), ["", "", ""]
+    change, test = difference(old, new), ["", "", ""]
     if headline:
-        paired = _paired(pairs)
-        change = _change(headline, paired) or change
-        test = [str(paired.fixed), str(paired.broken), f"{paired.p_value:.2g}"]
+        found = paired(pairs)
+        change = signed(change_of(headline, found)) or change
+        test = [str(found.fixed), str(found.broken), f"{found.p_value:.2g}"]
     return [*(f"{shown(side)} {counted(side)}" for side in (old, new)), change, *test]
 
 
@@ -146,7 +146,8 @@ def slices_side_by_side(
                     continue  # a side without an answer in this slice has nothing to compare
                 new = later[dimension][value][0]
                 inside = {i: pairs[i] for i in members[dimension, value] if i in pairs}
-                change = _change(headline, _paired(inside.values())) or _difference(old, new)
+                found = paired(inside.values())
+                change = signed(change_of(headline, found)) or difference(old, new)
                 sides = [f"{shown(side)} {counted(side)}" for side in (old, new)]
                 rows.append([dimension, named(value), *sides, change])
         if rows:
@@ -156,25 +157,31 @@ def slices_side_by_side(
     return "\n\n".join(tables)
 
 
-def _difference(old: Metric, new: Metric) -> str:
+def difference(old: Metric, new: Metric) -> str:
+    """The plain difference of two rates; empty if one has no value."""
     if old.value is None or new.value is None:
         return ""
     return f"{new.value - old.value:+.3f}"
 
 
-def _change(headline: Rate, paired: Paired) -> str:
-    """The paired difference of a rate of passes or of failures; empty for another rate."""
-    if paired.difference is None or paired.low is None or paired.high is None:
-        return ""
-    change = paired.difference, paired.low, paired.high
+def change_of(headline: Rate, found: Paired) -> tuple[float, float, float] | None:
+    """The paired difference of a rate of passes or of failures with its interval; else None."""
+    if found.difference is None or found.low is None or found.high is None:
+        return None
     if headline == Rate(headline.name, "failed"):
-        change = 0 - paired.difference, 0 - paired.high, 0 - paired.low
-    elif headline != Rate(headline.name, "passed"):
-        return ""
-    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*change)
+        return 0 - found.difference, 0 - found.high, 0 - found.low
+    if headline == Rate(headline.name, "passed"):
+        return found.difference, found.low, found.high
+    return None
 
 
-def _paired(pairs: Iterable[tuple[bool, bool]]) -> Paired:
+def signed(change: tuple[float, float, float] | None) -> str:
+    """`+0.570 [+0.463, +0.659]`, or nothing."""
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*change) if change else ""
+
+
+def paired(pairs: Iterable[tuple[bool, bool]]) -> Paired:
+    """The test of pairs that passed, or not, before and after."""
     known = list(pairs)
     return mcnemar([before for before, _ in known], [after for _, after in known])
 

@@ -58,7 +58,7 @@ def named(value: str) -> str:
 
 def metrics_table(tally: Tally, *, slices: bool = True, markdown: bool = False) -> str:
     """The rates of one set of Verdicts, the labels, unscored counts, finish reasons and slices."""
-    parts = [_rates(tally, markdown), _remarks(tally), _stops(tally, markdown)]
+    parts = [_rates(tally, markdown), "\n".join(remarks(tally)), _stops(tally, markdown)]
     if slices:
         parts += [_slices(tally, name, markdown) for name in tally.rates]
     return "\n\n".join(filter(None, parts))
@@ -79,14 +79,15 @@ def _rates(tally: Tally, markdown: bool) -> str:
     return table(headers, rows, markdown=markdown)
 
 
-def _remarks(tally: Tally) -> str:
+def remarks(tally: Tally) -> list[str]:
+    """The labels by evaluator, the most frequent first, and what is unscored."""
     lines = []
     for evaluator, labels in tally.labels.items():
         if labels:
             ranked = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
             counted = ", ".join(f"{one_line(label)} {count}" for label, count in ranked)
             lines.append(f"{evaluator} labels: {counted}")
-    return "\n".join([*lines, *unscored_lines(tally)])
+    return [*lines, *unscored_lines(tally)]
 
 
 def unscored_lines(tally: Tally) -> list[str]:
