@@ -169,6 +169,7 @@ def run(
 
 
 main.add_command(judge.check)
+main.add_command(judge.data)
 
 
 @main.command()

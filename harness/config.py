@@ -68,6 +68,8 @@ class DataOptions(Options):
     """Examples that checkpoints are chosen on."""
     n_eval: int = Field(default=100, ge=1)
     """Held-out Examples to judge on."""
+    allow: tuple[str, ...] = ()
+    """Checks of `fmtharness data` that do not stop the training, such as `near_duplicates`."""
 
 
 class TrainOptions(Options):

@@ -135,9 +135,7 @@ def looks_at(
         pool.shutdown(cancel_futures=True)
 
 
-def look_at(
-    file: str, found: Iterable[Row], aims: Aims, near: Near | None, *, keep: bool
-) -> Part:
+def look_at(file: str, found: Iterable[Row], aims: Aims, near: Near | None, *, keep: bool) -> Part:
     """Look at rows."""
     looked = Looked(file, aims, near, keep=keep)
     for row in found:

@@ -35,9 +35,13 @@ CHECKS: Final[dict[str, Check]] = {
     "empty_target": _grave("the target is empty"),
     "empty_prompt": _grave("nothing is asked: the prompt is empty"),
     "ends_with_answer": _grave("the prompt ends with a turn of the assistant, not with a question"),
-    "templated_prompt": _grave("the prompt holds a chat template's markers, and would get a second"),
+    "templated_prompt": _grave(
+        "the prompt holds a chat template's markers, and would get a second"
+    ),
     "template_markers": _grave("the target holds a stop token or another marker of a template"),
-    "prompt_in_two_splits": _grave("the same prompt is in two splits, so one of them tells nothing"),
+    "prompt_in_two_splits": _grave(
+        "the same prompt is in two splits, so one of them tells nothing"
+    ),
     "near_duplicates": _grave("nearly the same prompt is in two splits"),
     "contradictory_targets": _grave("the same prompt has different answers"),
     "cut_off": _grave("the row is longer than max_seq_length, so it would lose its end"),

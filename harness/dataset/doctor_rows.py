@@ -29,8 +29,10 @@ from fmtharness.harness.dataset.doctor_checks import Place
 from fmtharness.harness.dataset.doctor_text import TURNS, UNFILLED, faults, scripts
 from fmtharness.harness.dataset.near import Near, normalized
 from fmtharness.harness.dataset.reader import Row
+from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.verdicts import verdicts_on
 from fmtharness.harness.options import build
+from fmtharness.harness.plugins import component, registry
 from fmtharness.harness.records import Completion, Example, Problem, Verdict
 
 FIRST: Final = 3
@@ -39,9 +41,12 @@ HASHES: Final = (
     "id", "prompt", "exact", "target", "value", "keys", "order", "types", "system",
 )  # fmt: skip
 FACTS: Final = np.dtype(
-    [("line", "<u4"), *((name, "<u8") for name in HASHES)]
-    + [("prompt_size", "<u4"), ("target_size", "<u4"), ("format", "<u2"), ("flags", "<u4")]
-    + [("asked_in", "<u4"), ("answered_in", "<u4")]
+    [
+        ("line", "<u4"),
+        *((name, "<u8") for name in HASHES),
+        *((name, "<u4") for name in ("prompt_size", "target_size", "flags")),
+        *((name, "<u2") for name in ("format", "asked_in", "answered_in")),
+    ]
 )
 """Hashes are 0 where there is nothing to compare; sizes count characters."""
 HAS_TARGET, TIGHT, SPACED, INDENTED, CRLF, LF, ESCAPED, WRITTEN, NFD, NFC = (
@@ -57,6 +62,7 @@ _JSON: Final = frozenset({"json", "tool_call", "json_array"})
 _ASKS_LAYOUT: Final = re.compile(
     r"indent|compact|pretty|minif|one line|single line|white ?space|line breaks?|spaces", re.I
 )
+_ASKS_ORDER: Final = re.compile(r"order(?:ed)?\b|sequence|sorted", re.I)
 _ESCAPED: Final = re.compile(r"\\u00[89a-fA-F]|\\u0[1-9a-fA-F]|\\u[1-9a-cA-C]")
 _prompts: Final = msgspec.json.Encoder()
 _sorted: Final = msgspec.json.Encoder(order="deterministic")
@@ -68,13 +74,17 @@ class Aims(msgspec.Struct):
     markers: tuple[str, ...] = ()
     """A tokenizer's stop and special tokens."""
     longest: int | None = None
-    """A row of more UTF-8 bytes than this is tokenized, to see whether it is cut off."""
+    """max_seq_length: a row that may have more tokens is kept, to be tokenized."""
+    frame: int = 0
+    """Tokens that a template puts around a message, at most."""
 
 
 class Looked:
     """The rows of one block, looked at one after another."""
 
-    def __init__(self, file: str, aims: Aims, near: Near | None = None, *, keep: bool = False) -> None:
+    def __init__(
+        self, file: str, aims: Aims, near: Near | None = None, *, keep: bool = False
+    ) -> None:
         self.file, self.aims, self.near = file, aims, near
         self.counts: Counter[str] = Counter()
         self.labels: dict[str, Counter[str]] = {}
@@ -123,12 +133,11 @@ class Looked:
             if any(each in prompt for each in begins) and (found := pattern.search(prompt)):
                 problem = Problem(check, f"{found[0]!r} stands in the prompt", *found.span())
                 self.found(check, row, self._at(row, prompt, (problem,), check))
-        if self.near and (match := self.near.match(asked)):
-            # Equal ones have a check of their own.
-            if match.known.text != asked:
-                beside = f"{match.known.file}, line {match.known.line} ({match.similarity:.0%})"
-                place = Place(self.file, row.line, row.example.id, beside=beside)
-                self.found("near_duplicates", row, place)
+        match = self.near.match(asked) if self.near else None
+        if match and match.known.text != asked:  # equal ones have a check of their own
+            beside = f"{match.known.file}, line {match.known.line} ({match.similarity:.0%})"
+            place = Place(self.file, row.line, row.example.id, beside=beside)
+            self.found("near_duplicates", row, place)
 
     def _target(self, row: Row, target: str, prompt: str) -> Any:
         """The value of a target that passes; UNSET for others."""
@@ -148,20 +157,24 @@ class Looked:
             else:
                 check = "fenced_target" if inside and inside.passed else "fails_format"
             self._failed(check, row, verdict)
-        elif verdict and "json_schema" in example.tags:
+        elif verdict and value is msgspec.UNSET:
+            value = value_of(example, target)
+        if verdict and verdict.passed and "json_schema" in example.tags:
             fits = judged(example, target, schema_judge())
             if fits is not None and not fits.passed:
                 self._failed("unscored" if fits.passed is None else "fails_schema", row, fits)
-        if self.aims.longest is not None:
-            size = sum(len(each.content.encode(errors="replace")) for each in example.prompt)
-            if size + len(target.encode(errors="replace")) > self.aims.longest or example.tools:
-                self.long.append((row.line, example))
-        for check, start, end, message in faults(
-            target, prompt, example.format, self.aims.markers
-        ):
+        if self.aims.longest is not None and self._may_be_cut_off(example, target):
+            self.long.append((row.line, example))
+        for check, start, end, message in faults(target, prompt, example.format, self.aims.markers):
             problem = Problem(check, message, start, end)
             self.found(check, row, self._at(row, target, (problem,), check))
         return value
+
+    def _may_be_cut_off(self, example: Example, target: str) -> bool:
+        """A token takes a byte at least, beside those that the template puts around a message."""
+        size = len(target.encode(errors="replace")) + self.aims.frame * (1 + len(example.prompt))
+        size += sum(len(each.content.encode(errors="replace")) for each in example.prompt)
+        return bool(example.tools) or self.aims.longest is None or size > self.aims.longest
 
     def _failed(self, check: str, row: Row, verdict: Verdict) -> None:
         problems, by = verdict.problems[:FIRST], verdict.evaluator
@@ -177,7 +190,9 @@ class Looked:
         target, form = example.completion, example.format
         if form not in self.formats:
             self.formats.append(form)
-        exact = hashed(_prompts.encode((example.prompt, example.tools, example.tags.get("json_schema"))))
+        exact = hashed(
+            _prompts.encode((example.prompt, example.tools, example.tags.get("json_schema")))
+        )
         flags = kinds = answer = meaning = keys = order = types = 0
         if target is not None:
             flags, kinds = HAS_TARGET | _flags(target), scripts(target)
@@ -185,7 +200,7 @@ class Looked:
             meaning = answer
         if target is not None and form in _KEYED and isinstance(value, dict | list):
             meaning = _meaning(value, answer)
-            keys, order, types = _keys(value)
+            keys, order, types = _keys(value, said)
             if form in _JSON and value and not _ASKS_LAYOUT.search(said):
                 flags |= _layout(target)
         return (
@@ -193,7 +208,7 @@ class Looked:
             hashed(asked.encode(errors="surrogatepass")) if asked else 0,
             exact, answer, meaning, keys, order, types,
             hashed(system.encode(errors="surrogatepass")) if system else 0,
-            len(said), len(target or ""), self.formats.index(form), flags, scripts(said), kinds,
+            len(said), len(target or ""), flags, self.formats.index(form), scripts(said), kinds,
         )  # fmt: skip
 
 
@@ -221,11 +236,19 @@ def judged(example: Example, text: str, judge: Evaluator | None) -> Verdict | No
     return verdicts_on(completion, (judge,), {example.id: example}, frozenset())[0]
 
 
+def value_of(example: Example, text: str) -> Any:
+    """What a text means in the Example's format; it must be strict."""
+    return for_example(_format(example.format), example).parse(text).value
+
+
+@functools.cache
+def _format(name: str) -> Any:
+    return component("formats", name)()
+
+
 @functools.cache
 def strict(form: str) -> Evaluator | None:
     """The strict evaluator of a format. Raises UserError for an unknown format."""
-    from fmtharness.harness.plugins import component, registry
-
     component("formats", form)
     name = f"{form}_strict"
     return build("evaluators", name) if name in registry()["evaluators"] else None
@@ -265,15 +288,21 @@ def _meaning(value: Any, otherwise: int) -> int:
         return otherwise
 
 
-def _keys(value: Any) -> tuple[int, int, int]:
-    """Hashes of the set of keys, of their order, and of their values' types; 0 for none."""
+def _keys(value: Any, prompt: str) -> tuple[int, int, int]:
+    """Hashes of the set of keys, of their order, and of their values' types; 0 for none.
+
+    An order that the prompt asks for, or in which it names the keys, counts as none.
+    """
     if isinstance(value, list):
         value = value[0] if value and isinstance(value[0], dict) else None
     if not isinstance(value, Mapping) or not value:
         return 0, 0, 0
     names = tuple(map(str, value))
     keys, order = _of_keys(names)
-    return keys, order, _of_types(names, tuple(map(type, value.values())))
+    types = _of_types(names, tuple(map(type, value.values())))
+    named = [prompt.find(name) for name in names]
+    asked = (-1 not in named and named == sorted(named)) or _ASKS_ORDER.search(prompt)
+    return keys, 0 if asked else order, types
 
 
 @functools.lru_cache(20_000)

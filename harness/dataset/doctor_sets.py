@@ -29,6 +29,7 @@ ALIKE: Final = 10
 """From so many rows that are alike, an odd one is worth a note."""
 FEW: Final = 0.05
 """The share up to which rows are odd."""
+FEW_SYSTEMS: Final = 4
 FAR, LONG = 20, 2000
 """A target is far longer at so many times the median, and so many characters."""
 
@@ -86,7 +87,7 @@ def _alone(facts: Any) -> Iterator[Odd]:
 
 def _again(values: Any) -> tuple[Any, Any]:
     """The indices of values that stood before, and where each stood first; 0 counts as nothing."""
-    unique, first, back = np.unique(values, return_index=True, return_inverse=True)
+    _, first, back = np.unique(values, return_index=True, return_inverse=True)
     again = np.flatnonzero((first[back] != np.arange(len(values))) & (values != 0))
     return again, first[back[again]]
 
@@ -103,8 +104,10 @@ def _repeated(facts: Any, has: Any) -> Iterator[Odd]:
 def _once(facts: Any) -> Any:
     keyed = np.flatnonzero(facts["keys"])
     _, back, counts = np.unique(facts["keys"][keyed], return_inverse=True, return_counts=True)
-    if len(keyed) < ALIKE or counts.max() * 2 < len(keyed) or (counts == 1).sum() > max(
-        1, FEW * len(keyed)
+    if (
+        len(keyed) < ALIKE
+        or counts.max() * 2 < len(keyed)
+        or (counts == 1).sum() > max(1, FEW * len(keyed))
     ):
         return keyed[:0]
     return keyed[counts[back] == 1]
@@ -115,9 +118,7 @@ def _minority(facts: Any, field: str, most: float) -> Any:
     known = np.flatnonzero((facts[field] != 0) & (facts["keys"] != 0))
     if not len(known):
         return known
-    _, group, sizes = np.unique(
-        facts["keys"][known], return_inverse=True, return_counts=True
-    )
+    _, group, sizes = np.unique(facts["keys"][known], return_inverse=True, return_counts=True)
     pairs = np.empty(len(known), dtype=[("keys", "<u8"), ("field", "<u8")])
     pairs["keys"], pairs["field"] = facts["keys"][known], facts[field][known]
     _, first, back, counts = np.unique(
@@ -163,7 +164,7 @@ def _systems(files: Sequence[Any]) -> Iterator[Odd]:
         system = facts["system"]
         if 0.0 in shares and shares[number] > 0.5:
             yield Odd("system_in_one_split", number, np.flatnonzero(system))
-        elif number and shares[0] > 0 and len(known) <= max(2, FEW * len(files[0])):
+        elif number and shares[0] > 0 and len(known) <= FEW_SYSTEMS:
             yield Odd("other_system", number, np.flatnonzero(~np.isin(system, known)))
 
 
@@ -192,4 +193,7 @@ def _quantiles(sizes: Any) -> dict[str, int]:
     if not len(sizes):
         return {}
     found = np.quantile(sizes, (0.0, 0.5, 0.9, 0.99, 1.0), method="lower")
-    return {name: int(each) for name, each in zip(("min", "p50", "p90", "p99", "max"), found)}
+    return {
+        name: int(each)
+        for name, each in zip(("min", "p50", "p90", "p99", "max"), found, strict=True)
+    }

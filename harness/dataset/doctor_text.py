@@ -41,7 +41,9 @@ _DAMAGED: Final = re.compile(
     "\ufffd|[ÃÂ][\u0080-\u00bf]|â€[\u0080-\u00bf™œ\u0153\u2122\u02dc\u201c\u201d\u00a6]|"
     "ï»¿|Ð[\u0080-\u00bf°-¿]Ñ|ðŸ[\u0080-\u00bf˜™]"
 )
-_INVISIBLE: Final = re.compile("[\u200b\u2060\ufeff\u00ad\u202a-\u202e\u2066-\u2069\x7f-\x84\x86-\x9f]")
+_INVISIBLE: Final = re.compile(
+    "[\u200b\u2060\ufeff\u00ad\u202a-\u202e\u2066-\u2069\x7f-\x84\x86-\x9f]"
+)
 _LOOKALIKE: Final = re.compile(
     "(?<![^\\W_])[A-Za-z]*(?:[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z])[A-Za-z\u0400-\u04ff]*"
 )

@@ -20,7 +20,7 @@ from rensa import RMinHash, RMinHashLSH
 THRESHOLD: Final = 0.8
 BANDS, ROWS, SEED = 20, 6, 24
 """20 bands of 6 find a pair at the threshold with 1 - (1 - 0.8**6)**20 = 99.8%."""
-WORDS, CHARACTERS = 3, 5
+WORDS, CHARACTERS = 3, 3
 """In a shingle; characters where a text has no spaces between words, as in Chinese."""
 SAMPLE: Final = 2000
 """Prompts that tell what is shared by many."""

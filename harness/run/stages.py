@@ -42,6 +42,7 @@ from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.checked import refuse_changed
 from fmtharness.harness.run.data_stats import collect_stats, stats_markdown
+from fmtharness.harness.run.faulty_rows import refuse_faulty
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.provenance import Maker, files_of, hub_commit, made_by
 from fmtharness.harness.run.sources import completions_by, conditions
@@ -56,6 +57,8 @@ DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md"
 def run_all(run: RunFolder) -> dict[str, Tally]:
     """All stages in order; returns the sums of each arm's Verdicts."""
     generate(run)
+    if not run.known("train"):
+        refuse_faulty(run)
     before = evaluate(run, "base")
     train(run)
     after = evaluate(run, "sft")
@@ -97,7 +100,8 @@ def generate(run: RunFolder) -> None:
 
 
 def _data_inputs(config: Config) -> dict[str, str]:
-    inputs = {"[data]": digest(config.tables()["data"]), "seed": str(config.seed)}
+    options = {k: v for k, v in config.tables()["data"].items() if k != "allow"}
+    inputs = {"[data]": digest(options), "seed": str(config.seed)}
     asked = [component("formats", name) for name in getattr(config.generator, "formats", ())]
     makers: list[Maker] = [("generators", config.generator)]
     makers += [("formats", each) for each in asked]
@@ -165,6 +169,7 @@ def train(run: RunFolder) -> Path:
         collectives.broadcast_object(None)
         return run.adapter
     refuse_changed(run, "train")
+    refuse_faulty(run)
     _complete(run, {"parity": parity_examples(run)}, None)
     fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
