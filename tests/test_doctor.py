@@ -156,10 +156,6 @@ def without_schema(plant: Callable[[Rows, Rows], None]) -> Callable[[Rows, Rows]
     return planted
 
 
-def same_id(train: Rows, dev: Rows) -> None:
-    train[9]["id"] = train[3]["id"]
-
-
 FAULTS: dict[str, tuple[str, Callable[[Rows, Rows], None]]] = {
     "trailing comma": ("fails_format", say(7, lambda old: old[:-1] + ",}")),
     "cut in the middle": ("fails_format", say(7, lambda old: old[: len(old) // 2])),
@@ -195,7 +191,6 @@ FAULTS: dict[str, tuple[str, Callable[[Rows, Rows], None]]] = {
     "refusal": ("refusal", hotel("I'm sorry, but I can't help with that")),
     "outer space": ("outer_space", say(7, lambda old: f"{old}\n")),
     "same row twice": ("duplicate_rows", repeat),
-    "same id twice": ("duplicate_ids", same_id),
     "another set of keys": ("key_set_once", without_schema(say(7, other_form))),
     "another type": (
         "types_once", without_schema(say(7, '{"city": "Oslo", "hotel": "Birke", "nights": "9"}')),
@@ -317,7 +312,7 @@ def test_a_config_and_a_run_folder_are_looked_at(tmp_path: Path) -> None:
     config.write_text("[data]\nn_train = 20\nn_dev = 5\nn_eval = 5\n")
     code, text = run(config, "--processes", "1")
     assert code == 0
-    assert "train.jsonl: 20 rows" in text
+    assert "train.jsonl: 20 rows, read as example" in text
     assert "/train.jsonl" not in text
     folder = tmp_path / "data"
     done = CliRunner().invoke(main, ["generate", str(config), "--to", str(folder)])

@@ -191,7 +191,10 @@ def report(looked: Report, *, color: bool, encoding: str, hidden: str = "") -> s
 def _described(each: dict[str, Any], hidden: str) -> str:
     rows, target = each["rows"], each["with_target"]
     formats = ", ".join(f"{name} {count:,}" for name, count in each["formats"].items())
-    lines = [f"{_name(each['file'], hidden)}: {rows:,} rows, {target:,} with a target ({formats})"]
+    lines = [
+        f"{_name(each['file'], hidden)}: {rows:,} rows, read as {each['form']}, "
+        f"{target:,} with a target ({formats})"
+    ]
     sizes = [
         f"{what} {q['min']:,} to {q['max']:,} (median {q['p50']:,}, 99% up to {q['p99']:,})"
         for what in ("prompt", "target")

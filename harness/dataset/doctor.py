@@ -69,7 +69,7 @@ def examine(
     for finding in findings:
         finding.allowed = finding.check in allow
     described = [
-        {"file": source.name, **summary(facts, look.formats)}
+        {"file": source.name, "form": look.form, **summary(facts, look.formats)}
         for source, facts, look in zip(sources, files, looks, strict=True)
     ]
     return Report(described, findings, notes)

@@ -75,6 +75,7 @@ class Looks:
         self.labels: dict[str, Counter[str]] = {}
         self.places: dict[str, list[Place]] = {}
         self.formats: list[str] = []
+        self.form = ""
         self.blocks: list[Block] = []
         self.at_hand: Sequence[Example] = ()
         """The rows themselves, where they are in memory."""
@@ -102,6 +103,8 @@ def looks_at(
     Raises DataError for a row that cannot be read, and HarnessError if a process dies.
     """
     source = msgspec.structs.replace(source, form=source.form or form_of(source))
+    aims = msgspec.structs.replace(aims, own=source.form == "example")
+    look.form = source.form or ""
     path = Path(source.name)
     if path.suffix.lower() not in OF_LINES or source.limit is not None:
         every = rows(source)

@@ -57,7 +57,6 @@ CHECKS: Final[dict[str, Check]] = {
     "unfilled_prompt": _note("the prompt has a placeholder of a text template"),
     "outer_space": _note("the target begins or ends with white space, which is then learned"),
     "duplicate_rows": _note("the same prompt with the same target stands there before"),
-    "duplicate_ids": _note("the id stands there before"),
     "key_set_once": _note("the target's set of keys is that of no other row, and most share one"),
     "types_once": _note("a key's value has another type than in nearly all rows with these keys"),
     "key_order_mixed": _note("the keys have another order than in most rows with these keys"),

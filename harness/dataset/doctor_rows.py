@@ -38,7 +38,7 @@ from fmtharness.harness.records import Completion, Example, Problem, Verdict
 FIRST: Final = 3
 """Places that are kept of each check and block."""
 HASHES: Final = (
-    "id", "prompt", "exact", "target", "value", "keys", "order", "types", "system",
+    "prompt", "exact", "target", "value", "keys", "order", "types", "system",
 )  # fmt: skip
 FACTS: Final = np.dtype(
     [
@@ -75,6 +75,8 @@ class Aims(msgspec.Struct):
     """A tokenizer's stop and special tokens."""
     longest: int | None = None
     """max_seq_length: a row that may have more tokens is kept, to be tokenized."""
+    own: bool = True
+    """Whether the rows are Examples, of which the reader parses no target that has a value."""
     frame: int = 0
     """Tokens that a template puts around a message, at most."""
 
@@ -147,19 +149,18 @@ class Looked:
             return msgspec.UNSET
         if target[0].isspace() or target[-1].isspace():
             self.found("outer_space", row)
-        verdict = judged(example, target, strict(example.format))
-        if verdict is not None and not verdict.passed:
-            value = msgspec.UNSET
-            fenced = FENCE.fullmatch(target)
-            inside = fenced and judged(example, fenced[1], strict(example.format))
-            if verdict.passed is None:
-                check = "unscored"
-            else:
-                check = "fenced_target" if inside and inside.passed else "fails_format"
-            self._failed(check, row, verdict)
-        elif verdict and value is msgspec.UNSET:
-            value = value_of(example, target)
-        if verdict and verdict.passed and "json_schema" in example.tags:
+        # The reader has parsed all targets but those of Examples, which bring a value of their own.
+        if self.aims.own or value is msgspec.UNSET:
+            verdict = judged(example, target, strict(example.format))
+            strictly = verdict is None or bool(verdict.passed)
+            if verdict is not None and not verdict.passed:
+                value = msgspec.UNSET
+                self._failed(_failure(example, target, verdict), row, verdict)
+            elif verdict is not None and value is msgspec.UNSET:
+                value = value_of(example, target)
+        else:
+            strictly = True
+        if strictly and "json_schema" in example.tags:
             fits = judged(example, target, schema_judge())
             if fits is not None and not fits.passed:
                 self._failed("unscored" if fits.passed is None else "fails_schema", row, fits)
@@ -204,8 +205,7 @@ class Looked:
             if form in _JSON and value and not _ASKS_LAYOUT.search(said):
                 flags |= _layout(target)
         return (
-            line, hashed(example.id.encode(errors="surrogatepass")),
-            hashed(asked.encode(errors="surrogatepass")) if asked else 0,
+            line, hashed(asked.encode(errors="surrogatepass")) if asked else 0,
             exact, answer, meaning, keys, order, types,
             hashed(system.encode(errors="surrogatepass")) if system else 0,
             len(said), len(target or ""), flags, self.formats.index(form), scripts(said), kinds,
@@ -236,6 +236,15 @@ def judged(example: Example, text: str, judge: Evaluator | None) -> Verdict | No
     return verdicts_on(completion, (judge,), {example.id: example}, frozenset())[0]
 
 
+def _failure(example: Example, target: str, verdict: Verdict) -> str:
+    """The check that a failed or unscored target belongs to."""
+    if verdict.passed is None:
+        return "unscored"
+    fenced = FENCE.fullmatch(target)
+    inside = judged(example, fenced[1], strict(example.format)) if fenced else None
+    return "fenced_target" if inside and inside.passed else "fails_format"
+
+
 def value_of(example: Example, text: str) -> Any:
     """What a text means in the Example's format; it must be strict."""
     return for_example(_format(example.format), example).parse(text).value
@@ -249,6 +258,8 @@ def _format(name: str) -> Any:
 @functools.cache
 def strict(form: str) -> Evaluator | None:
     """The strict evaluator of a format. Raises UserError for an unknown format."""
+    if form == "none":
+        return None
     component("formats", form)
     name = f"{form}_strict"
     return build("evaluators", name) if name in registry()["evaluators"] else None

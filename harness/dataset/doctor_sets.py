@@ -60,8 +60,6 @@ def _alone(facts: Any) -> Iterator[Odd]:
     if has.any():
         yield Odd("no_target", 0, np.flatnonzero(~has))
     yield from _repeated(facts, has)
-    at, beside = _again(facts["id"])
-    yield Odd("duplicate_ids", 0, at, beside)
     yield Odd("key_set_once", 0, _once(facts))
     yield Odd("types_once", 0, _minority(facts, "types", FEW))
     yield Odd("key_order_mixed", 0, _minority(facts, "order", 0.5))
