@@ -23,8 +23,8 @@ from fmtharness.harness.records import encode
 from tests.fakes import ROOT
 
 Rows = list[dict[str, Any]]
-CITIES = "Oslo Riga Bern Lima Cairo Quito Tunis Seoul Dakar Hanoi".split()
-HOTELS = "Anker Birke Cedar Dune".split()
+CITIES = ("Oslo", "Riga", "Bern", "Lima", "Cairo", "Quito", "Tunis", "Seoul", "Dakar", "Hanoi")
+HOTELS = ("Anker", "Birke", "Cedar", "Dune")
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -156,6 +156,30 @@ def without_schema(plant: Callable[[Rows, Rows], None]) -> Callable[[Rows, Rows]
     return planted
 
 
+def decompose(train: Rows, dev: Rows) -> None:
+    for at, form in enumerate(("NFC", "NFC", "NFC", "NFD")):
+        value = {**target(train[at]), "hotel": unicodedata.normalize(form, "Zoë")}
+        train[at]["completion"] = json.dumps(value, ensure_ascii=False)
+
+
+def some_escaped(train: Rows, dev: Rows) -> None:
+    for at, ascii_alone in enumerate((False, False, False, True)):
+        value = {**target(train[at]), "hotel": "Zoë"}
+        train[at]["completion"] = json.dumps(value, ensure_ascii=ascii_alone)
+
+
+def line_ends(train: Rows, dev: Rows) -> None:
+    for row in train:
+        row["completion"] = json.dumps(target(row), indent=1)
+    train[7]["completion"] = train[7]["completion"].replace("\n", "\r\n")
+
+
+def systems(train: Rows, dev: Rows) -> None:
+    with_system(train, dev)
+    for row in dev:
+        row["prompt"] = [{"role": "system", "content": "You are a clerk."}, *row["prompt"]]
+
+
 FAULTS: dict[str, tuple[str, Callable[[Rows, Rows], None]]] = {
     "trailing comma": ("fails_format", say(7, lambda old: old[:-1] + ",}")),
     "cut in the middle": ("fails_format", say(7, lambda old: old[: len(old) // 2])),
@@ -200,12 +224,10 @@ FAULTS: dict[str, tuple[str, Callable[[Rows, Rows], None]]] = {
     "no spaces": (
         "layout_mixed", say(7, lambda old: json.dumps(json.loads(old), separators=(",", ":"))),
     ),
-    "decomposed": (
-        "normal_forms_mixed",
-        lambda train, dev: [
-            hotel("Zoë")(train[at : at + 8], dev) for at in (0, 8, 16)
-        ] and say(31, lambda old: old.replace("Dune", unicodedata.normalize("NFD", "Zoë")))(train, dev),
-    ),
+    "decomposed": ("normal_forms_mixed", decompose),
+    "letters escaped": ("escapes_mixed", some_escaped),
+    "other line ends": ("line_ends_mixed", line_ends),
+    "another system prompt": ("other_system", systems),
     "rounding error": ("float_digits", without_schema(
         say(7, '{"city": "Oslo", "hotel": "Birke", "nights": 0.30000000000000004}')
     )),
@@ -227,7 +249,8 @@ def test_a_planted_fault_is_found_under_its_own_name(fault: str, tmp_path: Path)
     assert check in names
     assert {each.check for each in found.findings if each.grave} <= {check}
     finding = next(each for each in found.findings if each.check == check)
-    assert finding.places[0].file.endswith("train.jsonl")
+    at = "dev.jsonl" if check == "other_system" else "train.jsonl"
+    assert finding.places[0].file.endswith(at)
     assert bool(found.stops) is CHECKS[check].grave
 
 
@@ -235,11 +258,8 @@ def test_the_faults_are_many_and_the_rows_clean(tmp_path: Path) -> None:
     assert len(FAULTS) >= 25
     files = [write(tmp_path / "train.jsonl", clean()), write(tmp_path / "dev.jsonl", clean(" b"))]
     assert examine(files).findings == []
-    # Every check but those that need a tokenizer, a plugin, or ten thousand rows is planted.
-    planted = {check for check, _ in FAULTS.values()}
-    assert set(CHECKS) - planted == {
-        "cut_off", "unscored", "line_ends_mixed", "escapes_mixed", "other_system",
-    }  # fmt: skip
+    # These need a tokenizer, and a judge that fails.
+    assert set(CHECKS) - {check for check, _ in FAULTS.values()} == {"cut_off", "unscored"}
 
 
 @pytest.mark.parametrize("config", ["hard", "formats"])

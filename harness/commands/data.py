@@ -148,12 +148,12 @@ def shown(rows: Rows, tokens: Tokens, count: int, *, color: bool, encoding: str)
     return "\n\n".join(parts)
 
 
-def mend(rows: Rows, out: Path) -> tuple[str, Rows]:
+def mend(rows: Rows, file: Path, out: Path) -> tuple[str, Rows]:
     """Write FILE mended; returns what was done, and the new file in FILE's place.
 
     Raises UserError if FILE is no file of rows, or one that would be written over.
     """
-    if rows.made_in or rows.config:
+    if rows.sources[0].name != str(file):
         raise UserError("--fix mends a file of rows; name one instead of a folder or a config")
     source = rows.sources[0]
     reads = [("a file of rows", Path(each.name)) for each in rows.sources]

@@ -137,7 +137,7 @@ def data(
             echo(text, err=as_json, colors=color and not as_json)
             echo(err=as_json)
         if fix is not None:
-            done, rows = looking.mend(rows, fix)
+            done, rows = looking.mend(rows, source, fix)
             echo(done, err=as_json)
         looked = looking.looked_at(rows, model, max_seq_length, allow, processes)
         if as_json:

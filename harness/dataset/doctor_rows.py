@@ -59,10 +59,11 @@ SHORT_QUESTION: Final = 32
 """Below this many characters a question is compared together with its system prompt."""
 _KEYED: Final = frozenset({"json", "tool_call", "json_array", "yaml", "toml"})
 _JSON: Final = frozenset({"json", "tool_call", "json_array"})
-_ASKS_LAYOUT: Final = re.compile(
-    r"indent|compact|pretty|minif|one line|single line|white ?space|line breaks?|spaces", re.I
-)
-_ASKS_ORDER: Final = re.compile(r"order(?:ed)?\b|sequence|sorted", re.I)
+_ASKS_LAYOUT: Final = (
+    "indent", "compact", "pretty", "minif", "one line", "single line", "whitespace", "white space",
+    "line break", "spaces",
+)  # fmt: skip
+_ASKS_ORDER: Final = ("order", "sequence", "sorted")
 _ESCAPED: Final = re.compile(r"\\u00[89a-fA-F]|\\u0[1-9a-fA-F]|\\u[1-9a-cA-C]")
 _prompts: Final = msgspec.json.Encoder()
 _sorted: Final = msgspec.json.Encoder(order="deterministic")
@@ -202,7 +203,7 @@ class Looked:
         if target is not None and form in _KEYED and isinstance(value, dict | list):
             meaning = _meaning(value, answer)
             keys, order, types = _keys(value, said)
-            if form in _JSON and value and not _ASKS_LAYOUT.search(said):
+            if form in _JSON and value and not _any(_ASKS_LAYOUT, said.lower()):
                 flags |= _layout(target)
         return (
             line, hashed(asked.encode(errors="surrogatepass")) if asked else 0,
@@ -210,6 +211,14 @@ class Looked:
             hashed(system.encode(errors="surrogatepass")) if system else 0,
             len(said), len(target or ""), flags, self.formats.index(form), scripts(said), kinds,
         )  # fmt: skip
+
+
+def _any(words: Sequence[str], text: str) -> bool:
+    # Five times as fast as a pattern of them.
+    for word in words:  # noqa: SIM110 - a generator would take twice the time
+        if word in text:
+            return True
+    return False
 
 
 def hashed(data: bytes) -> int:
@@ -312,7 +321,7 @@ def _keys(value: Any, prompt: str) -> tuple[int, int, int]:
     keys, order = _of_keys(names)
     types = _of_types(names, tuple(map(type, value.values())))
     named = [prompt.find(name) for name in names]
-    asked = (-1 not in named and named == sorted(named)) or _ASKS_ORDER.search(prompt)
+    asked = (-1 not in named and named == sorted(named)) or _any(_ASKS_ORDER, prompt.lower())
     return keys, 0 if asked else order, types
 
 

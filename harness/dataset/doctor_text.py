@@ -63,11 +63,11 @@ _REFUSAL: Final = re.compile(
     re.IGNORECASE,
 )
 _DIGITS: Final = re.compile(r"(?<![\w.])-?\d+\.\d*(?:0{8,}|9{8,})\d{0,3}(?!\d)")
-_ANY_ASCII: Final = re.compile(
-    r"\{\{|\{%|&[#\w]+;|<br|TODO|FIXME|TBD|XXX|\.\.\.|[Ll]orem|<your|<insert|<enter|<placeholder|"
-    r"<value|<name|\[your|\[insert|\[enter|\[placeholder|your[_ -]|"
-    r"[Ll]anguage model|[Ss]orry|(?:cannot|can't) |[Aa]s an? (?:AI|art)|0{8}|9{8}|\x7f"
-)
+_ANY_ASCII: Final = (
+    "{{", "{%", "&", "<br", "TODO", "FIXME", "TBD", "XXXX", "...", "orem ipsum", "<", "[your",
+    "[insert", "[enter", "[placeholder", "your_", "your-", "your ", "anguage model", "orry",
+    "annot ", "an't", "s an AI", "s an art", "s a AI", "00000000", "99999999", "\x7f",
+)  # fmt: skip
 """What one of the checks on ASCII needs; most targets hold nothing of it."""
 _MEANS: Final = {
     "damaged_text": "{0!r} is what a wrong decoding leaves",
@@ -97,7 +97,7 @@ def faults(target: str, prompt: str, form: str, more: tuple[str, ...]) -> Iterat
         yield from _first("damaged_text", _DAMAGED, target, prompt)
         yield from _first("invisible_characters", _INVISIBLE, target, prompt)
         yield from _first("lookalike_letters", _LOOKALIKE, target, prompt)
-    if plain and not _ANY_ASCII.search(target):
+    if plain and not any([word in target for word in _ANY_ASCII]):  # noqa: C419 - faster
         return
     if plain:
         yield from _first("invisible_characters", _INVISIBLE, target, prompt)

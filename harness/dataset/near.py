@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rensa import RMinHash, RMinHashLSH
 
@@ -22,6 +22,8 @@ BANDS, ROWS, SEED = 20, 6, 24
 """20 bands of 6 find a pair at the threshold with 1 - (1 - 0.8**6)**20 = 99.8%."""
 WORDS, CHARACTERS = 3, 3
 """In a shingle; characters where a text has no spaces between words, as in Chinese."""
+SLOTS: Final = 1 << 22
+"""Of a table that says which shingles may be known."""
 SAMPLE: Final = 2000
 """Prompts that tell what is shared by many."""
 SHARED: Final = 0.05
@@ -62,6 +64,7 @@ class Near:
     def __init__(self, known: Sequence[Known], others: Iterable[str] = ()) -> None:
         """`others` is a sample of the prompts that will be asked for."""
         self.known = known
+        self.table: bytearray | None = None
         asked = [*islice(others, SAMPLE)]
         sample = [each.text for each in islice(known, SAMPLE)]
         self.shared = _shared(sample) | _shared(asked) | _shared(sample + asked)
@@ -73,7 +76,7 @@ class Near:
     def match(self, text: str) -> Match | None:
         """The nearest of the known prompts, if one is near to this normalised text."""
         own = self._own(text)
-        if not own:
+        if not own or self._too_new(own):
             return None
         best: Match | None = None
         for at in self.index.query(_signature(own)):
@@ -82,6 +85,29 @@ class Near:
             if similarity >= THRESHOLD and (best is None or similarity > best.similarity):
                 best = Match(self.known[at], similarity)
         return best
+
+    def _too_new(self, own: set[str]) -> bool:
+        """Whether too many of the shingles are in no known prompt, which spares the MinHash."""
+        table, may_lack = self._table(), (1 - THRESHOLD) * len(own)
+        lacks = 0
+        for shingle in own:
+            if not table[hash(shingle) & SLOTS - 1]:
+                lacks += 1
+                if lacks > may_lack:
+                    return True
+        return False
+
+    def _table(self) -> bytearray:
+        if self.table is None:
+            self.table = bytearray(SLOTS)
+            for each in self.known:
+                for shingle in shingles(each.text):
+                    self.table[hash(shingle) & SLOTS - 1] = 1
+        return self.table
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the table, since another process has other hashes."""
+        return {**self.__dict__, "table": None}
 
     def _own(self, text: str) -> set[str]:
         return shingles(text) - self.shared
