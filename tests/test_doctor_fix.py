@@ -19,7 +19,7 @@ def row(target: str, raw: dict[str, Any] | None = None, form: str = "json") -> R
     return Row(1, raw or {"prompt": "?", "completion": target}, example)
 
 
-ORDERS = {("a", "b"): ("b", "a")}
+ORDERS: dict[tuple[str, ...], tuple[str, ...]] = {("a", "b"): ("b", "a")}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,11 @@ ORDERS = {("a", "b"): ("b", "a")}
         ('{\r\n "c": 1\r\n}', '{\n "c": 1\n}', ["line_ends_mixed"]),
         ('{"a": 1.50, "b": [1,  2]}', '{"b": [1,  2], "a": 1.50}', ["key_order_mixed"]),
         ('{"a":1,"b":"x"}', '{"b":"x","a":1}', ["key_order_mixed"]),
-        ('{\n "a": {\n  "c": 1\n },\n "b": 2\n}', '{\n "b": 2,\n "a": {\n  "c": 1\n }\n}', ["key_order_mixed"]),
+        (
+            '{\n "a": {\n  "c": 1\n },\n "b": 2\n}',
+            '{\n "b": 2,\n "a": {\n  "c": 1\n }\n}',
+            ["key_order_mixed"],
+        ),
         ('{"a" :1, "b": 2}', '{"a" :1, "b": 2}', []),
         ("", "", []),
     ],

@@ -13,6 +13,7 @@ from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import DataError
 from fmtharness.harness.records import Example, Message, encode, read_records
 from fmtharness.harness.run import stages
+from fmtharness.harness.run.faulty_rows import refuse_faulty
 from fmtharness.harness.run.folder import RunFolder
 from fmtharness.harness.run.seen import Tokens
 from tests.fakes import CALLS, FAKE_CONFIG
@@ -56,7 +57,7 @@ def test_show_and_cut_off_by_the_command(model: Path, tmp_path: Path) -> None:
     assert 0 < longer < 40
     code, text = run(source.name, "--model", model, "--max-seq-length", str(limit), "--json")
     findings = {each["check"]: each for each in json.loads(text)["findings"]}
-    assert (code, findings.keys()) == (1, {"cut_off"})
+    assert (code, [*findings]) == (1, ["cut_off"])
     assert findings["cut_off"]["count"] == longer
     assert findings["cut_off"]["places"][0]["beside"].endswith(f"max_seq_length is {limit}")
     code, text = run(source.name, "--model", "owner/none", "--max-seq-length", "100")
@@ -131,5 +132,5 @@ def test_a_prompt_of_eval_in_train_stops_a_run(tmp_path: Path) -> None:
         shared = json.loads((tmp_path / "run/data/eval.jsonl").read_text().splitlines()[1])
         change(opened.data("train"), 4, prompt=shared["prompt"])
         with pytest.raises(DataError, match="the same prompt is in two splits") as caught:
-            stages.refuse_faulty(opened)
+            refuse_faulty(opened)
     assert "prompt_in_two_splits (1)" in str(caught.value)

@@ -8,25 +8,32 @@ The eval split is looked at for prompts that others share, and for nothing else.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 
+from fmtharness.harness.contracts import Split
 from fmtharness.harness.dataset.doctor import in_memory
 from fmtharness.harness.errors import DataError
 from fmtharness.harness.records import Example, read_records
 from fmtharness.harness.run.folder import RunFolder
 
 
-def refuse_faulty(run: RunFolder) -> None:
-    """Raise DataError if the train or dev rows, or prompts in two splits, would mislead."""
+def refuse_faulty(run: RunFolder, splits: Sequence[Split] = ("train", "dev", "eval")) -> None:
+    """Raise DataError if the train or dev rows, or prompts in two splits, would mislead.
+
+    A run that has trained is not looked at again.
+    """
+    if run.known("train"):
+        return
     allow = run.config.data.allow
-    splits = []
-    for split in ("train", "dev", "eval"):
-        path = run.data(split)
-        if path.is_file():
-            rows = read_records(path, Example)
-            splits.append((str(path), [*(map(_prompt_alone, rows) if split == "eval" else rows)]))
-    found = in_memory(splits, allow)
+    held = []
+    for split in splits:
+        rows = read_records(run.data(split), Example)
+        held.append(
+            (str(run.data(split)), [*(map(_prompt_alone, rows) if split == "eval" else rows)])
+        )
+    found = in_memory(held, allow)
     if not found:
         return
     first = found[0].places[0]

@@ -57,8 +57,7 @@ DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md"
 def run_all(run: RunFolder) -> dict[str, Tally]:
     """All stages in order; returns the sums of each arm's Verdicts."""
     generate(run)
-    if not run.known("train"):
-        refuse_faulty(run)
+    refuse_faulty(run)
     before = evaluate(run, "base")
     train(run)
     after = evaluate(run, "sft")
@@ -169,7 +168,7 @@ def train(run: RunFolder) -> Path:
         collectives.broadcast_object(None)
         return run.adapter
     refuse_changed(run, "train")
-    refuse_faulty(run)
+    refuse_faulty(run, ("train", "dev"))
     _complete(run, {"parity": parity_examples(run)}, None)
     fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
