@@ -133,11 +133,13 @@ def generate(
 def train(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
     """Fine-tune on the train Examples; resumes from the last checkpoint."""
     from fmtharness.harness.run import stages
+    from fmtharness.harness.run.faulty_rows import refuse_faulty
 
     if _followed(config, overrides, out):
         return
     with _opened(config, overrides, out) as run:
         stages.generate(run)
+        refuse_faulty(run)
         echo(f"wrote {stages.train(run)}")
 
 
@@ -170,6 +172,7 @@ def run(
 
 main.add_command(judge.check)
 main.add_command(judge.prompt)
+main.add_command(judge.data)
 
 
 @main.command()

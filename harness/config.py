@@ -76,6 +76,8 @@ class DataOptions(Options):
     """Examples that checkpoints are chosen on; if not set 32, or all."""
     n_eval: int | None = Field(default=None, ge=1)
     """Held-out Examples to judge on; if not set 100, or all."""
+    allow: tuple[str, ...] = ()
+    """Checks of `fmtharness data` that do not stop the training, such as `near_duplicates`."""
 
 
 class TrainOptions(Options):

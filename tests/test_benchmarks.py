@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -79,3 +80,13 @@ def test_completions_are_seeded_and_of_every_kind(tmp_path: Path) -> None:
     assert labels["passed"] > 500
     wanted = ["code_fence", "text_before", "text_after", "truncated", "duplicate_key"]
     assert all(labels[label] for label in [*wanted, "multiple_roots", "trailing_comma"])
+
+
+def test_a_million_rows_are_written_and_looked_at() -> None:
+    done = script("data", "--rows", "300", "--dev", "20")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"300 rows, 0 MB, 2 processes: [\d.]+ s \([\d.]+ s of all cores\), \d+ MB at most in all "
+        r"processes together\n",
+        done.stdout,
+    )

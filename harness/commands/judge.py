@@ -192,6 +192,66 @@ def prompt(ctx: click.Context, /, prompt: str | None, as_json: bool, **options: 
     ctx.exit(EXIT[state(answer.checked for answer in answers)])
 
 
+@click.command(cls=Command)
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--dev", type=file, help="Rows that checkpoints are chosen on.")
+@click.option("--eval", "held_out", type=file, help="Rows to judge on.")
+@click.option("--format", "form_of_targets", metavar="NAME[:KEY=VALUE,...]", help="Of the targets.")
+@click.option("--schema", metavar="FILE|PACKAGE.MODULE:MODEL", help="A JSON Schema for targets.")
+@click.option("--form", help="The form of the rows; recognised if not given.")
+@click.option("--model", metavar="REF", help="Whose tokenizer and template rows are for.")
+@click.option("--max-seq-length", type=click.IntRange(8), help="In tokens, as in training.")
+@click.option("--show", type=click.IntRange(1), metavar="N", help="Print N rows as a model sees.")
+@click.option("--fix", type=file, metavar="OUT.jsonl", help="Write FILE mended, without guesses.")
+@click.option("--allow", multiple=True, metavar="CHECK", help="Do not exit with 1 for this.")
+@click.option("--processes", type=click.IntRange(1), help="[default: one for each core]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def data(
+    ctx: click.Context,
+    source: Path,
+    dev: Path | None,
+    held_out: Path | None,
+    form_of_targets: str | None,
+    schema: str | None,
+    form: str | None,
+    model: str | None,
+    max_seq_length: int | None,
+    show: int | None,
+    fix: Path | None,
+    allow: tuple[str, ...],
+    processes: int | None,
+    as_json: bool,
+) -> None:
+    """What is wrong with rows, before anything is trained on them.
+
+    FILE holds rows, or is a run's folder or a config, whose splits are then looked at. Exits with 1
+    if something would teach the wrong thing; with --fix, if something of it is left in OUT.jsonl.
+    """
+    from fmtharness.harness.commands import data as looking
+
+    read = {"form": form, "format": form_of_targets, "schema": looking.schema_of(schema)}
+    style = _style()
+    color = style["color"]
+    with looking.opened(source, dev, held_out, read) as rows:
+        if show is not None:
+            tokens = looking.tokens_of(rows, model)
+            text = looking.shown(rows, tokens, show, **style)
+            echo(text, err=as_json, colors=color and not as_json)
+            echo(err=as_json)
+        if fix is not None:
+            done, rows = looking.mend(rows, source, fix)
+            echo(done, err=as_json)
+        looked = looking.looked_at(rows, model, max_seq_length, allow, processes)
+        if as_json:
+            echo_json(looking.report_json(looked))
+        else:
+            text = looking.report(looked, **style, hidden=rows.made_in)
+            echo(text, colors=color)
+    unscored = any(each.check == "unscored" for each in looked.findings)
+    ctx.exit(FAILED if looked.stops else UNSCORED if unscored else 0)
+
+
 def _style() -> dict[str, Any]:
     """Whether standard output shows colors, and its encoding."""
     stream = stdout()

@@ -42,6 +42,7 @@ from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.checked import refuse_changed
 from fmtharness.harness.run.data_stats import SPLITS, collect_stats, stats_markdown
+from fmtharness.harness.run.faulty_rows import refuse_faulty
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.provenance import Maker, files_of, hub_commit, made_by
 from fmtharness.harness.run.sources import completions_by, conditions
@@ -56,6 +57,7 @@ DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md"
 def run_all(run: RunFolder) -> dict[str, Tally]:
     """All stages in order; returns the sums of each arm's Verdicts."""
     generate(run)
+    refuse_faulty(run)
     before = evaluate(run, "base")
     train(run)
     after = evaluate(run, "sft")
@@ -99,7 +101,8 @@ def generate(run: RunFolder) -> None:
 
 def _data_inputs(config: Config) -> dict[str, str]:
     generator: Any = config.generator
-    inputs = {"[data]": digest(config.tables()["data"]), "seed": str(config.seed)}
+    options = {k: v for k, v in config.tables()["data"].items() if k != "allow"}
+    inputs = {"[data]": digest(options), "seed": str(config.seed)}
     makers: list[Maker] = [("generators", generator)]
     for name, part in getattr(generator, "parts", {}).items():
         inputs |= {f"{name}: {key}": of for key, of in getattr(part, "inputs", {}).items()}
@@ -178,6 +181,7 @@ def train(run: RunFolder) -> Path:
         collectives.broadcast_object(None)
         return run.adapter
     refuse_changed(run, "train")
+    refuse_faulty(run, ("train", "dev"))
     _complete(run, {"parity": parity_examples(run)}, None)
     fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
