@@ -9,8 +9,17 @@ from typing import Any
 
 import click
 
-from fmtharness.harness.commands.options import FAILED, UNSCORED, file, folder, one_model
+from fmtharness.harness.commands.options import (
+    FAILED,
+    UNSCORED,
+    file,
+    folder,
+    one_model,
+    template_option,
+    with_template,
+)
 from fmtharness.harness.commands.output import echo, echo_json, stdout
+from fmtharness.harness.errors import UserError
 
 
 @click.command("eval")
@@ -19,6 +28,7 @@ from fmtharness.harness.commands.output import echo, echo_json, stdout
 @click.option("--completions", type=file, help="Judge this JSONL of texts; no model is loaded.")
 @click.option("--data", type=file, help="Examples to ask.  [default: data/examples/eval.jsonl]")
 @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
+@template_option
 @click.option("--adapter", type=folder, help="A peft adapter to put on the model.")
 @click.option("--num-prompts", type=click.IntRange(1), help="Use only this many Examples.")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Cut completions off here.")
@@ -29,12 +39,17 @@ from fmtharness.harness.commands.output import echo, echo_json, stdout
 @click.option("--slices/--no-slices", default=True, help="Tables by family, strictness, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def evaluate(ctx: click.Context, /, slices: bool, as_json: bool, **options: Any) -> None:
+def evaluate(
+    ctx: click.Context, /, slices: bool, as_json: bool, template: str | None, **options: Any
+) -> None:
     """Judge a model on Examples, or completions that exist already."""
     from fmtharness.harness.commands.eval import evaluate as judge_all
     from fmtharness.harness.report.tables import metrics_json, metrics_table
 
     one_model(options["model"], options["overrides"])
+    if template is not None and options["completions"] is not None:
+        raise UserError("--completions loads no model: leave --template out")
+    options["overrides"] = with_template(template, options["overrides"])
     made_with, tally = judge_all(**options)
     echo(made_with, err=as_json)
     if as_json:

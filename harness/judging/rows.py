@@ -1,6 +1,7 @@
 """Completions that exist already: the rows of a JSONL file, in constant memory.
 
 {"text": "{\\"a\\": 1}"}    is a whole row; `id` or `example_id` is optional, else its line number
+{"text": "{}", "reasoning": "..."}    has what stood in think tags; also as `reasoning_content`
 
 read_rows(path)    yields a Completion per row, or BrokenRow(7, "not JSON: ...") for a bad line 7
 blocks(path)       yields (1, b"..."), (4097, b"..."), ...: whole lines, for several processes
@@ -27,11 +28,16 @@ REASONS = get_args(FinishReason)
 class Row(msgspec.Struct):
     """A line of --completions; other keys and unknown finish reasons are ignored."""
 
-    text: str
+    text: str | None
+    """None if the server found nothing but reasoning."""
     id: str | int | float | None = None
     example_id: str | int | float | None = None
     finish_reason: Any = None
     error: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    """What llama.cpp, DeepSeek and older versions of vLLM call it."""
+    unclosed: Any = None
 
 
 def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
@@ -48,6 +54,9 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
     for number, line in lines:
         try:
             row = decode(decoder, line)
+            reasoning = _reasoning(row)
+            if row.text is None and not reasoning:
+                raise ValueError("Expected `str`, got `null` - at `$.text`")
         except ValueError as error:
             reason = textwrap.shorten(visible(str(error)), 200, placeholder="...")
             yield BrokenRow(number, f'{reason}; a row needs at least {{"text": "..."}}')
@@ -55,10 +64,18 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
         named = row.example_id if row.example_id is not None else row.id
         yield Completion(
             example_id=str(number if named is None else named),
-            text=row.text,
+            text=row.text or "",
+            reasoning=reasoning,
+            unclosed=row.unclosed is True or row.text is None,
             finish_reason=row.finish_reason if row.finish_reason in REASONS else None,
             error=str(row.error) if row.finish_reason == "error" and row.error else None,
         )
+
+
+def _reasoning(row: Row) -> str | None:
+    if isinstance(row.reasoning, str):
+        return row.reasoning
+    return row.reasoning_content or None if isinstance(row.reasoning_content, str) else None
 
 
 def blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[tuple[int, bytes]]:

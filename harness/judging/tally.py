@@ -28,6 +28,8 @@ TAGS = {
 """The tag that each dimension reads; `format` is a dimension too and stands on the Example."""
 DIMENSIONS = ("format", *TAGS)
 OUTCOMES = ("passed", "failed", "unscored")
+REASONING = "reasoning_rate"
+"""The share of Completions with reasoning in think tags, closed or not."""
 COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
 
 
@@ -76,6 +78,8 @@ class Tally:
         self.slices: dict[str, dict[Slice, Counter[str]]] = {
             name: defaultdict(Counter) for name in self.rates
         }
+        self.completions: Counter[str] = Counter()
+        """How many Completions have an answer, `all`, and how many of these `reasoning`."""
         self.reason: dict[str, str] = {}
         """Why the first unscored Completion is unscored."""
 
@@ -107,8 +111,22 @@ class Tally:
             for key, count in added:
                 counts[key] += count
 
+    def count(self, completion: Completion) -> None:
+        """Count a Completion in, once for all of its Verdicts."""
+        if completion.error is None:
+            self.completions["all"] += 1
+            if completion.reasoning is not None or completion.unclosed:
+                self.completions["reasoning"] += 1
+
+    def reasoning(self) -> Metric | None:
+        """The share of Completions with reasoning; None if none has any."""
+        if not (found := self.completions["reasoning"]):
+            return None
+        return rate(REASONING, found, self.completions["all"])
+
     def merge(self, other: Tally) -> None:
         """Add the sums of another Tally of the same evaluators, whose Verdicts come after these."""
+        self.completions.update(other.completions)
         for name in self.rates:
             self.counts[name].update(other.counts[name])
             self.labels[name].update(other.labels[name])
@@ -147,6 +165,8 @@ class Tally:
         metrics = self.metrics()
         uses = Counter(metric.name for found in metrics.values() for metric in found)
         named = {metric.name: metric for metric in self.pooled()}
+        if reasoning := self.reasoning():
+            named[reasoning.name] = reasoning
         for evaluator, found in metrics.items():
             for metric in found:
                 shared = uses[metric.name] > 1
@@ -219,6 +239,7 @@ def tally(
         for verdict in verdicts:
             sums.add(verdict, known.get(verdict.id))
     for completion, judged in by_completion(evaluators, completions or (), verdicts):
+        sums.count(completion)
         for verdict in judged:
             sums.add(verdict, known.get(verdict.id), completion)
     return sums

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from fmtharness.harness.contracts import Evaluator, applies, formats_of, needs_example
+from msgspec import structs
+
+from fmtharness.harness.contracts import Evaluator, applies, formats_of, needs_example, rates_of
 from fmtharness.harness.judging import limit
 from fmtharness.harness.records import BrokenRow, Completion, Example, Problem, Verdict
+
+TRUNCATED = {"truncated": 1, "empty": 0}
+"""What a text that ends inside think tags counts as, for an evaluator that counts it."""
 
 
 def judge(
@@ -67,6 +72,28 @@ def verdicts_on(
 
 
 def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
+    """The evaluator's Verdict; on a text that ends inside think tags always `truncated`.
+
+    Thoughts are no answer, so the evaluator counts as for an empty one. It passes where its
+    headline is a share of failures, such as of duplicates, since what it looks for is not there.
+    """
+    if not completion.unclosed:
+        return _asked(evaluator, example, completion)
+    verdict = _asked(evaluator, example, structs.replace(completion, text=""))
+    if verdict.passed is None:
+        return verdict
+    end = len(completion.text)
+    seeks_faults = rates_of(evaluator)[0].numerator == "failed"
+    return structs.replace(
+        verdict,
+        passed=verdict.passed and seeks_faults,
+        labels=("truncated",),
+        problems=(Problem("truncated", "the text ends inside think tags", end, end),),
+        counts=verdict.counts | {k: n for k, n in TRUNCATED.items() if k in verdict.counts},
+    )
+
+
+def _asked(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
     if example is None and needs_example(evaluator):
         return _unscored(evaluator, completion, "there is no Example with this id to compare with")
     count = limit.calls

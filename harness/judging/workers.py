@@ -86,6 +86,7 @@ class Work:
                 done.broken.append(row)
                 done.last_id = str(row.line)
             else:
+                done.tally.count(row)
                 example = self.examples.get(row.example_id)
                 done.last_id = row.example_id
             done.rows += 1
@@ -106,10 +107,12 @@ def dump_row(
     completion: Completion, example: Example | None, verdicts: Iterable[Verdict]
 ) -> dict[str, Any]:
     """One row for reading: prompt, target, text, and labels by evaluator."""
+    thought = {} if completion.reasoning is None else {"reasoning": completion.reasoning}
     return {
         "id": completion.example_id,
         "prompt": example and example.prompt,
         "target": example and example.completion,
+        **thought,
         "text": completion.text,
         "finish_reason": completion.finish_reason,
         "verdicts": {

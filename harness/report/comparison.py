@@ -17,10 +17,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from fmtharness.harness.contracts import Evaluator, Rate, formats_of, rates_of
-from fmtharness.harness.judging.statistics import Paired, mcnemar
-from fmtharness.harness.judging.tally import OUTCOMES, Slice, slices_of, tally
+from fmtharness.harness.judging.statistics import Paired, mcnemar, rate
+from fmtharness.harness.judging.tally import OUTCOMES, REASONING, Slice, Tally, slices_of, tally
 from fmtharness.harness.records import Completion, Example, Metric, Verdict
 from fmtharness.harness.report.tables import (
+    COMPLETIONS,
     counted,
     grouped,
     named,
@@ -50,7 +51,7 @@ def rates_side_by_side(
 
     The test and the change with its interval use the Examples that both sides could score.
     """
-    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
+    sums = [tally(evaluators, arm.verdicts, None, arm.completions) for arm in (base, tuned)]
     before, after = (each.metrics() for each in sums)
     rows = []
     for evaluator in evaluators:
@@ -59,6 +60,7 @@ def rates_side_by_side(
             headline = rates_of(evaluator)[0] if place == 0 else None
             pairs = _scored_twice(evaluator.name, base.verdicts, tuned.verdicts)
             rows.append([evaluator.name, old.name, *_row(old, new, headline, pairs.values())])
+    rows += [[COMPLETIONS, *row] for row in _reasoning(*sums)]
     headers = ["evaluator", "metric", *SIDES, *TEST]
     if sums[0].pooled():
         return table(headers, grouped(rows), markdown=markdown)
@@ -69,7 +71,7 @@ def formats_side_by_side(
     evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
 ) -> str:
     """The headline rates that formats share, format by format; empty if there is one format."""
-    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
+    sums = [tally(evaluators, arm.verdicts, None, arm.completions) for arm in (base, tuned)]
     before, after = (each.metrics() for each in sums)
     rows = []
     for old, new in zip(*(each.pooled() for each in sums), strict=True):
@@ -87,8 +89,18 @@ def formats_side_by_side(
             rows.append([old.name, formats, *_row(*sides, headline, pairs)])
         if shared:
             rows.append([old.name, "all", *_row(old, new, shared, pooled)])
+    rows += [[name, "all", *cells] for name, *cells in _reasoning(*sums)] if rows else []
     headers = ["metric", "format", *SIDES, *TEST]
     return table(headers, grouped(rows), markdown=markdown) if rows else ""
+
+
+def _reasoning(base: Tally, tuned: Tally) -> list[list[str]]:
+    """The row of the completions with reasoning, if a side has any."""
+    if not (base.reasoning() or tuned.reasoning()):
+        return []
+    counts = base.completions, tuned.completions
+    old, new = (rate(REASONING, each["reasoning"], each["all"]) for each in counts)
+    return [[REASONING, *_row(old, new, None, ())]]
 
 
 def _row(
