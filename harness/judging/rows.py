@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+from msgspec import structs
 
 from fmtharness.harness.errors import DataError
 from fmtharness.harness.records import BrokenRow, Completion, FinishReason, decode, numbered_lines
@@ -54,22 +55,29 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
     for number, line in lines:
         try:
             row = decode(decoder, line)
-            reasoning = _reasoning(row)
-            if row.text is None and not reasoning:
-                raise ValueError("Expected `str`, got `null` - at `$.text`")
+            text = _answer(row) if row.text is None else row.text
         except ValueError as error:
             reason = textwrap.shorten(visible(str(error)), 200, placeholder="...")
             yield BrokenRow(number, f'{reason}; a row needs at least {{"text": "..."}}')
             continue
         named = row.example_id if row.example_id is not None else row.id
-        yield Completion(
+        completion = Completion(
             example_id=str(number if named is None else named),
-            text=row.text or "",
-            reasoning=reasoning,
-            unclosed=row.unclosed is True or row.text is None,
+            text=text,
             finish_reason=row.finish_reason if row.finish_reason in REASONS else None,
             error=str(row.error) if row.finish_reason == "error" and row.error else None,
         )
+        if row.reasoning is not None or row.reasoning_content or row.unclosed:
+            unclosed = row.unclosed is True or row.text is None
+            completion = structs.replace(completion, reasoning=_reasoning(row), unclosed=unclosed)
+        yield completion
+
+
+def _answer(row: Row) -> str:
+    """The answer of a row without a text: none yet, if it has reasoning."""
+    if not _reasoning(row):
+        raise ValueError("Expected `str`, got `null` - at `$.text`")
+    return ""
 
 
 def _reasoning(row: Row) -> str | None:

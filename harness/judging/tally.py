@@ -78,8 +78,10 @@ class Tally:
         self.slices: dict[str, dict[Slice, Counter[str]]] = {
             name: defaultdict(Counter) for name in self.rates
         }
-        self.completions: Counter[str] = Counter()
-        """How many Completions have an answer, `all`, and how many of these `reasoning`."""
+        self.answered = 0
+        """How many Completions there are, without those that hold an error."""
+        self.reasoned = 0
+        """How many of these have reasoning."""
         self.reason: dict[str, str] = {}
         """Why the first unscored Completion is unscored."""
 
@@ -98,9 +100,10 @@ class Tally:
             self.reason.setdefault(name, reasons[0])
         else:
             added.append(("scored", 1))
-            added += [(k, n) for k, n in verdict.counts.items() if n and k not in COUNTED_HERE]
-            for label in dict.fromkeys(verdict.labels):
-                self.labels[name][label] += 1
+            if verdict.counts:
+                added += [(k, n) for k, n in verdict.counts.items() if n and k not in COUNTED_HERE]
+            if verdict.labels:
+                self.labels[name].update(dict.fromkeys(verdict.labels, 1))
         stop = (completion and completion.finish_reason) or "unknown"
         self.stops[name][stop, outcome] += 1
         sums = [self.counts[name]]
@@ -114,19 +117,18 @@ class Tally:
     def count(self, completion: Completion) -> None:
         """Count a Completion in, once for all of its Verdicts."""
         if completion.error is None:
-            self.completions["all"] += 1
+            self.answered += 1
             if completion.reasoning is not None or completion.unclosed:
-                self.completions["reasoning"] += 1
+                self.reasoned += 1
 
     def reasoning(self) -> Metric | None:
         """The share of Completions with reasoning; None if none has any."""
-        if not (found := self.completions["reasoning"]):
-            return None
-        return rate(REASONING, found, self.completions["all"])
+        return rate(REASONING, self.reasoned, self.answered) if self.reasoned else None
 
     def merge(self, other: Tally) -> None:
         """Add the sums of another Tally of the same evaluators, whose Verdicts come after these."""
-        self.completions.update(other.completions)
+        self.answered += other.answered
+        self.reasoned += other.reasoned
         for name in self.rates:
             self.counts[name].update(other.counts[name])
             self.labels[name].update(other.labels[name])

@@ -61,25 +61,24 @@ def verdicts_on(
     example = examples.get(row.example_id)
     if row.error is not None:
         return [_unscored(each, row, row.error) for each in evaluators if applies(each, example)]
+    ask = _unfinished if row.unclosed else _judge_one
     if example is None and len(formats) > 1:
         return [
-            _judge_one(each, None, row)
+            ask(each, None, row)
             if formats <= (formats_of(each) or formats)
             else _unscored(each, row, "there is no Example with this id to tell its format")
             for each in evaluators
         ]
-    return [_judge_one(each, example, row) for each in evaluators if applies(each, example)]
+    return [ask(each, example, row) for each in evaluators if applies(each, example)]
 
 
-def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
-    """The evaluator's Verdict; on a text that ends inside think tags always `truncated`.
+def _unfinished(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
+    """The Verdict on a text that ends inside think tags, which is `truncated` in every format.
 
     Thoughts are no answer, so the evaluator counts as for an empty one. It passes where its
     headline is a share of failures, such as of duplicates, since what it looks for is not there.
     """
-    if not completion.unclosed:
-        return _asked(evaluator, example, completion)
-    verdict = _asked(evaluator, example, structs.replace(completion, text=""))
+    verdict = _judge_one(evaluator, example, structs.replace(completion, text=""))
     if verdict.passed is None:
         return verdict
     end = len(completion.text)
@@ -93,7 +92,7 @@ def _judge_one(evaluator: Evaluator, example: Example | None, completion: Comple
     )
 
 
-def _asked(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
+def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
     if example is None and needs_example(evaluator):
         return _unscored(evaluator, completion, "there is no Example with this id to compare with")
     count = limit.calls

@@ -80,13 +80,14 @@ class Work:
     def judge(self, rows: Iterable[Completion | BrokenRow]) -> Judged:
         """Judge the rows, and keep the lines to write if they are wanted."""
         done = Judged(self.evaluators)
+        count = done.tally.count
         for row in rows:
             example = None
             if isinstance(row, BrokenRow):
                 done.broken.append(row)
                 done.last_id = str(row.line)
             else:
-                done.tally.count(row)
+                count(row)
                 example = self.examples.get(row.example_id)
                 done.last_id = row.example_id
             done.rows += 1

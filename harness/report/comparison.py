@@ -51,7 +51,7 @@ def rates_side_by_side(
 
     The test and the change with its interval use the Examples that both sides could score.
     """
-    sums = [tally(evaluators, arm.verdicts, None, arm.completions) for arm in (base, tuned)]
+    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
     before, after = (each.metrics() for each in sums)
     rows = []
     for evaluator in evaluators:
@@ -60,7 +60,7 @@ def rates_side_by_side(
             headline = rates_of(evaluator)[0] if place == 0 else None
             pairs = _scored_twice(evaluator.name, base.verdicts, tuned.verdicts)
             rows.append([evaluator.name, old.name, *_row(old, new, headline, pairs.values())])
-    rows += [[COMPLETIONS, *row] for row in _reasoning(*sums)]
+    rows += [[COMPLETIONS, *row] for row in _reasoning(base, tuned)]
     headers = ["evaluator", "metric", *SIDES, *TEST]
     if sums[0].pooled():
         return table(headers, grouped(rows), markdown=markdown)
@@ -71,7 +71,7 @@ def formats_side_by_side(
     evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
 ) -> str:
     """The headline rates that formats share, format by format; empty if there is one format."""
-    sums = [tally(evaluators, arm.verdicts, None, arm.completions) for arm in (base, tuned)]
+    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
     before, after = (each.metrics() for each in sums)
     rows = []
     for old, new in zip(*(each.pooled() for each in sums), strict=True):
@@ -89,17 +89,20 @@ def formats_side_by_side(
             rows.append([old.name, formats, *_row(*sides, headline, pairs)])
         if shared:
             rows.append([old.name, "all", *_row(old, new, shared, pooled)])
-    rows += [[name, "all", *cells] for name, *cells in _reasoning(*sums)] if rows else []
+    rows += [[name, "all", *cells] for name, *cells in _reasoning(base, tuned)] if rows else []
     headers = ["metric", "format", *SIDES, *TEST]
     return table(headers, grouped(rows), markdown=markdown) if rows else ""
 
 
-def _reasoning(base: Tally, tuned: Tally) -> list[list[str]]:
+def _reasoning(base: Arm, tuned: Arm) -> list[list[str]]:
     """The row of the completions with reasoning, if a side has any."""
-    if not (base.reasoning() or tuned.reasoning()):
+    sums = Tally(()), Tally(())
+    for side, arm in zip(sums, (base, tuned), strict=True):
+        for completion in arm.completions:
+            side.count(completion)
+    if not any(side.reasoned for side in sums):
         return []
-    counts = base.completions, tuned.completions
-    old, new = (rate(REASONING, each["reasoning"], each["all"]) for each in counts)
+    old, new = (rate(REASONING, side.reasoned, side.answered) for side in sums)
     return [[REASONING, *_row(old, new, None, ())]]
 
 
