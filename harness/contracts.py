@@ -33,6 +33,8 @@ HUB_ID_OF_BUILTIN = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TRAINED_ON = "fmtharness.json"
 """The file in an adapter's folder that holds a `TrainedOn`."""
 Split = Literal["train", "dev", "eval"]
+GIVEN = ("messages", "tools", "add_generation_prompt")
+"""What every chat template is given, so that no option can set it."""
 CHOOSE_BY = ("format_success_rate", "exact_match_rate")
 """The rates that checkpoints are chosen by: the first decides, the second between equals."""
 Shape = Literal["record", "table", "tree", "list", "call"]
@@ -82,7 +84,8 @@ class ModelOptions(Options):
     quantization: Literal["auto", "nf4", "none"] = "auto"
     """How the base weights are quantized; auto is what the run's trainer trains on, else none."""
     chat_template: Path | None = None
-    """A Jinja file that replaces the model's chat template, in training and generation."""
+    """A Jinja file that replaces the model's chat template, in training and generation; or
+    `chatml` or `plain`, for base models that have none."""
     chat_template_kwargs: dict[str, bool | int | float | str] = {}
     """What the chat template gets besides the messages, such as `{ enable_thinking = false }`."""
     template_date: str | None = None
@@ -97,7 +100,7 @@ class ModelOptions(Options):
     @classmethod
     def _are_names(cls, table: dict[str, Any]) -> dict[str, Any]:
         for name in table:
-            if not name.isidentifier() or name in ("messages", "add_generation_prompt"):
+            if not name.isidentifier() or name in GIVEN:
                 raise ValueError(f"{name!r} is no variable that a template can be given")
         return table
 

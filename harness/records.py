@@ -73,7 +73,11 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
     example_id: str
     text: str
-    """The decoded tokens after the stop token is removed, and nothing else removed."""
+    """The decoded tokens without the stop token, and without what stands in `reasoning`."""
+    reasoning: str | None = None
+    """What stood in think tags in front of the text, if the model's chat template has such tags."""
+    unclosed: bool = False
+    """Whether the text ends inside think tags that nothing closes: it holds no answer."""
     finish_reason: FinishReason | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

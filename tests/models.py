@@ -30,6 +30,9 @@ LOSS = {"fp32": 1e-5, "bf16": 0.02}
 GRADIENT = {"fp32": 1e-3, "bf16": 0.25}
 """The largest difference of a step's gradient, relative to its norm."""
 
+BASE = {"gpt2": "chatml", "gpt-neox": "plain", "opt": "plain", "llama": "chatml"}
+"""Architectures that train as a base model without a chat template, by the layout asked for."""
+
 
 class Steps(NamedTuple):
     """The largest relative differences over some steps of training."""
@@ -158,8 +161,10 @@ def _with_caps(model: Any) -> Any:
     return model
 
 
-def resumes(folder: Path, out: Path) -> bool:
+def resumes(folder: Path, out: Path, layout: str | None = None) -> bool:
     """Whether a training of 3 steps that goes on from step 2 ends in the same bytes.
+
+    With a `layout` the model has no chat template, and gets this one.
 
     On a GPU, where the last bits of a repeated step may differ, in the same numbers.
     """
@@ -173,6 +178,9 @@ def resumes(folder: Path, out: Path) -> bool:
     config.write_text(CONFIG.format(model=folder))
     changed = ["data.n_train=12", "train.num_train_epochs=1", "train.n_format_eval_prompts=1"]
     settings = [part for setting in changed for part in ("--set", setting)]
+    if layout:
+        (folder / "chat_template.jinja").unlink()
+        settings += ["--template", layout]
     command = ["train", str(config), "--out", str(out / "run"), *settings]
     made = []
     for _ in range(2):
@@ -197,11 +205,12 @@ def row(name: str) -> tuple[str, bool]:
         folder = write(name, Path(temporary) / "model")
         texts = same_texts(folder)
         steps = {precision: compared_steps(folder, precision) for precision in LOSS}
-        again = resumes(folder, Path(temporary))
+        again = resumes(folder, Path(temporary), BASE.get(name))
     good = texts == len(PROMPTS) and again
     good &= all(s.loss <= LOSS[p] and s.gradient <= GRADIENT[p] for p, s in steps.items())
     numbers = "  ".join(f"{s.loss:7.0e} {s.gradient:7.0e}" for s in steps.values())
     how = steps["bf16"].said.removeprefix("train: ") or "packed rows"
+    how += f", as a base model with --template {BASE[name]}" if name in BASE else ""
     resumed = "same" if again else "OTHER"
     return f"{name:20} {texts}/{len(PROMPTS)}  {numbers}  {resumed:6}  {how}", good
 

@@ -179,6 +179,7 @@ def test_a_template_that_trims_in_training_is_refused(
     [
         ("eos", "it puts the EOS token '<|end|>' in front of the prompt"),
         ("trim", "it trims the messages of the prompt"),
+        ("tools", "it leaves the tools out"),
     ],
 )
 def test_a_fault_of_the_backend_alone_is_refused(
@@ -186,10 +187,13 @@ def test_a_fault_of_the_backend_alone_is_refused(
 ) -> None:
     own = encoding.encode_prompt
 
-    def planted(tokenizer: Any, prompt: Sequence[Message]) -> list[int]:
+    def planted(tokenizer: Any, prompt: Sequence[Message], tools: Any = ()) -> list[int]:
         if fault == "eos":
-            return [0, *own(tokenizer, prompt)]
-        return own(tokenizer, [structs.replace(m, content=m.content.strip()) for m in prompt])
+            return [0, *own(tokenizer, prompt, tools)]
+        if fault == "tools":
+            return own(tokenizer, prompt)
+        stripped = [structs.replace(m, content=m.content.strip()) for m in prompt]
+        return own(tokenizer, stripped, tools)
 
     complete_with = backend.complete_with
 
@@ -204,12 +208,18 @@ def test_a_fault_of_the_backend_alone_is_refused(
         files = write(config, folder)
         rows = list(read_records(folder / "train.jsonl", Example))
         blank = [
-            structs.replace(r, prompt=(*r.prompt[:-1], Message("user", r.prompt[-1].content + " ")))
+            structs.replace(
+                r,
+                prompt=(*r.prompt[:-1], Message("user", r.prompt[-1].content + " ")),
+                tools=({"type": "function", "function": {"name": "book"}},),
+            )
             for r in rows
         ]
         write_records(folder / "train.jsonl", blank)
         return files
 
+    with_tools = "{% if tools %}{{ tools | tojson }}{% endif %}" + TEMPLATE
+    (config.parent / "model" / "chat_template.jinja").write_text(with_tools)
     monkeypatch.setattr(backend, "complete_with", faulty)
     monkeypatch.setattr(stages, "write_data", with_blanks)
     done = run(config, "train")

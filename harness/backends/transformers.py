@@ -58,12 +58,20 @@ def complete_with(
     """Yield the Completions of a loaded model, in the order of `examples`.
 
     A prompt that the chat template refuses, or that fills the model's context, has the
-    finish_reason `error`. `in_step`: the model is sharded and all ranks generate the same
-    completions together.
+    finish_reason `error`. What stands in think tags is apart from the text. `in_step`: the model is
+    sharded and all ranks generate the same completions together.
     """
     from fmtharness.harness.engine.context import check_ids, context_length, embedded
-    from fmtharness.harness.engine.encoding import encode_prompt, stop_token, stop_tokens, text_of
+    from fmtharness.harness.engine.encoding import (
+        encode_prompt,
+        stop_token,
+        stop_tokens,
+        text_of,
+        think_tag_of,
+    )
     from fmtharness.harness.engine.generation import generate
+    from fmtharness.harness.engine.reasoning import Split, split, think_tags
+    from fmtharness.harness.engine.templates import note
     from fmtharness.harness.progress import progress, say
 
     model, tokenizer, *_ = loaded
@@ -73,7 +81,7 @@ def complete_with(
     errors: dict[int, str] = {}
     for index, example in enumerate(examples):
         try:
-            prompts.append(encode_prompt(tokenizer, example.prompt))
+            prompts.append(encode_prompt(tokenizer, example.prompt, example.tools))
         except ModelError as error:
             errors[index] = str(error)
             prompts.append([])
@@ -94,6 +102,7 @@ def complete_with(
     pad_id = tokenizer.pad_token_id
     if pad_id is None or pad_id >= embedded(model):  # padding is masked, so any known id will do
         pad_id = stop_id
+    tags = think_tags(tokenizer.chat_template)
     done: dict[int, Completion] = {}
     with progress(len(prompts), "generate", unit="completion") as bar:
         for index, ids, reason in generate(
@@ -105,10 +114,15 @@ def complete_with(
             batch_size=batch_size,
             in_step=in_step,
         ):
-            text = text_of(tokenizer, ids)  # with special tokens: the judge sees the raw text
+            raw = text_of(tokenizer, ids)  # with special tokens: the judge sees the raw text
+            found = Split(None, raw, unclosed=False)
+            if tags is not None and reason != "error":
+                found = split(raw, tags, begun=bool(think_tag_of(tokenizer, prompts[index])))
             done[index] = Completion(
                 example_id=examples[index].id,
-                text=text,
+                text=found.text,
+                reasoning=found.reasoning,
+                unclosed=found.unclosed,
                 finish_reason=reason,
                 prompt_tokens=len(prompts[index]),
                 prompt_sha256=ids_digest(prompts[index]) if prompts[index] else None,
@@ -116,4 +130,10 @@ def complete_with(
                 error=errors.get(index),
             )
             bar.advance()
+    if any(each.unclosed and each.finish_reason == "length" for each in done.values()):
+        what = (
+            "completions are cut off inside think tags; raise max_new_tokens, or switch thinking "
+            "off where the template can (model.chat_template_kwargs)"
+        )
+        note(f"model {tokenizer.name_or_path!r}", tokenizer.chat_template, what)
     yield from (done[index] for index in range(len(prompts)))

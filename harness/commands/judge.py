@@ -10,7 +10,15 @@ from typing import Any
 import click
 
 from fmtharness.harness.commands.group import Command
-from fmtharness.harness.commands.options import FAILED, UNSCORED, file, folder, one_model
+from fmtharness.harness.commands.options import (
+    FAILED,
+    UNSCORED,
+    file,
+    folder,
+    one_model,
+    template_option,
+    with_template,
+)
 from fmtharness.harness.commands.output import echo, echo_json, stdout
 from fmtharness.harness.errors import UserError
 
@@ -37,6 +45,7 @@ EXIT = {"passed": 0, "failed": FAILED, "unscored": UNSCORED}
 )
 @click.option("--schema", metavar=SCHEMA, help="Also judge by this JSON Schema.")
 @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
+@template_option
 @click.option(
     "--adapter",
     "adapters",
@@ -66,6 +75,7 @@ def evaluate(
     arms: tuple[str, ...],
     adapters: tuple[Path, ...],
     completions: tuple[Path, ...],
+    template: str | None,
     slices: bool,
     as_json: bool,
     **options: Any,
@@ -81,11 +91,12 @@ def evaluate(
     from fmtharness.harness.report.tables import metrics_json, metrics_table
 
     one_model(options["model"], options["overrides"])
-    if completions and adapters:
+    if completions and (adapters or template):
         raise UserError(
-            "--completions loads no model: leave --model, --adapter and the like out; "
+            "--completions loads no model: leave --model, --template, --adapter and the like out; "
             "--arm NAME=... compares a file with a model"
         )
+    options["overrides"] = with_template(template, options["overrides"])
     made_with, found = judge_all(of_options(arms, adapters, completions), **options)
     tallies = [arm.tally for arm in found.values()]
     several = len(tallies) > 1
@@ -155,6 +166,7 @@ def check(
     help="A peft adapter to put on the model; each is an arm.",
 )
 @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
+@template_option
 @click.option("--out", type=folder, help="The run's folder of sft.  [default: outputs/quick]")
 @click.option("--evaluator", "evaluators", multiple=True, metavar="NAME[:KEY=VALUE,...]")
 @click.option(
@@ -169,7 +181,9 @@ def check(
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def prompt(ctx: click.Context, /, prompt: str | None, as_json: bool, **options: Any) -> None:
+def prompt(
+    ctx: click.Context, /, prompt: str | None, template: str | None, as_json: bool, **options: Any
+) -> None:
     """Ask one prompt, and judge the answer of each arm.
 
     Without PROMPT, or with `-`, standard input is the prompt. Without --arms, the arms are those of
@@ -179,6 +193,7 @@ def prompt(ctx: click.Context, /, prompt: str | None, as_json: bool, **options: 
     from fmtharness.harness.commands.check import state
 
     one_model(options["model"], options["overrides"])
+    options["overrides"] = with_template(template, options["overrides"])
     text = prompting.text_of(prompt, sys.stdin.buffer if sys.stdin else None)
     asked = prompting.messages_of(text, options.pop("system"))
     answers = []

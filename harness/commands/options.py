@@ -17,18 +17,33 @@ file = click.Path(path_type=Path, dir_okay=False)
 folder = click.Path(path_type=Path, file_okay=False)
 
 
+template_option = click.option(
+    "--template",
+    metavar="FILE|chatml|plain",
+    help="The chat template, in place of the model's or for one that has none.",
+)
+
+
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """CONFIG, --set, --model and --out: the options of every command over a run's folder."""
+    """CONFIG, --set, --model, --template, --out: options of every command over a run's folder."""
 
     @click.argument("config", type=file, required=False)
     @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
     @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
+    @template_option
     @click.option("--out", type=folder, help="The run's folder.  [default: outputs/<name>]")
     @functools.wraps(command)
-    def wrapped(*args: Any, model: str | None, overrides: tuple[str, ...], **kwargs: Any) -> None:
+    def wrapped(
+        *args: Any,
+        model: str | None,
+        template: str | None,
+        overrides: tuple[str, ...],
+        **kwargs: Any,
+    ) -> None:
         one_model(model, overrides)
         if model is not None:
             overrides = (*overrides, f"model.name={json.dumps(model)}")
+        overrides = with_template(template, overrides)
         command(*args, overrides=overrides, **kwargs)
 
     return wrapped
@@ -38,3 +53,13 @@ def one_model(model: str | None, overrides: Iterable[str]) -> None:
     names = {each.partition("=")[0].strip() for each in overrides}
     if model is not None and "model.name" in names:
         raise UserError("--model and --set model.name both name the model; give one of them")
+
+
+def with_template(template: str | None, overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """The overrides, with --template as one. Raises UserError if they name another."""
+    key = "model.chat_template"
+    if template is None:
+        return overrides
+    if key in {each.partition("=")[0].strip() for each in overrides}:
+        raise UserError(f"--template and --set {key} both name a template; give one of them")
+    return (*overrides, f"{key}={json.dumps(template)}")

@@ -1,17 +1,21 @@
 """Encodes prompts and Examples as token ids, with the same code for training and generation.
 
-encode_prompt(tokenizer, example.prompt)          -> [1, 4093, 198, ...]
-encode_example(tokenizer, example, stop_id=2)     -> Encoded(ids=[1, ..., 2], prompt_length=31)
+encode_prompt(tokenizer, example.prompt, example.tools)    -> [1, 4093, 198, ...]
+encode_example(tokenizer, example, stop_id=2)  -> Encoded(ids=[1, ..., 2], prompt_length=31)
 
-A prompt's ids end with the chat template's generation prompt.
+A prompt's ids end with the chat template's generation prompt. If that opens think tags, the labels
+begin with what closes them, so that the target is an answer and no thought.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import UNSET
 
 from fmtharness.harness.contracts import Loaded
+from fmtharness.harness.engine.reasoning import LONGEST, closing, opened, think_tags
 from fmtharness.harness.engine.templates import chat_text
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import Example, FinishReason, Message
@@ -35,12 +39,16 @@ class Encoded(NamedTuple):
     prompt_length: int
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message]) -> list[int]:
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Sequence[Message],
+    tools: Sequence[dict[str, Any]] = (),
+) -> list[int]:
     """The token ids of the messages and the generation prompt, by the chat template.
 
     Raises ModelError if the tokenizer has no chat template, or if it refuses these messages.
     """
-    return token_ids(tokenizer, chat_text(tokenizer, prompt))
+    return token_ids(tokenizer, chat_text(tokenizer, prompt, tools))
 
 
 def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id: int) -> Encoded:
@@ -48,8 +56,30 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id
 
     Raises DataError for an Example without a completion.
     """
-    prompt = encode_prompt(tokenizer, example.prompt)
-    return Encoded([*prompt, *token_ids(tokenizer, example.target), stop_id], len(prompt))
+    prompt = encode_prompt(tokenizer, example.prompt, example.tools)
+    closed = token_ids(tokenizer, closed_first(tokenizer, example, prompt))
+    target = token_ids(tokenizer, example.target)
+    return Encoded([*prompt, *closed, *target, stop_id], len(prompt))
+
+
+def closed_first(
+    tokenizer: PreTrainedTokenizerBase, example: Example, prompt: Sequence[int]
+) -> str:
+    """What stands before the target where the prompt opens think tags: `"\\n</think>\\n\\n"`.
+
+    It is empty for a target that holds a thought of its own, and closes it.
+    """
+    tags = think_tags(tokenizer.chat_template)
+    if tags is None or not (begun := think_tag_of(tokenizer, prompt)):
+        return ""
+    is_answer = example.value is not UNSET or tags.close not in example.target
+    return closing(tags, begun) if is_answer else ""
+
+
+def think_tag_of(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> str:
+    """The opening think tag that a prompt's ids end with, as in `"<think>\\n"`; else empty."""
+    tags = think_tags(tokenizer.chat_template)
+    return opened(tags, text_of(tokenizer, prompt[-LONGEST:])) if tags else ""
 
 
 def stop_token(tokenizer: PreTrainedTokenizerBase) -> int:

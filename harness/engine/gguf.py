@@ -97,7 +97,8 @@ def refuse_unusable(path: Path, options: ModelOptions | None) -> None:
     if needs_template(reader.fields, options):
         raise ModelError(
             f"model {path}: this GGUF has no chat template, so that nothing says how to write a "
-            f"conversation; give one with model.chat_template"
+            f"conversation; give one with --template (model.chat_template): a Jinja FILE, chatml, "
+            f"or plain"
         )
 
 

@@ -21,6 +21,7 @@ from msgspec import structs
 
 from fmtharness.harness.engine.encoding import (
     Encoded,
+    closed_first,
     encode_prompt,
     stop_token,
     text_of,
@@ -94,7 +95,8 @@ def _check_labels(
             f"Example {example.id}: its training row does not end with the stop token, refusing to "
             f"train; tokenizer {tokenizer.name_or_path!r}"
         )
-    text, target = text_of(tokenizer, labels[:-1]), example.target
+    closed = closed_first(tokenizer, example, row.ids[: row.prompt_length])
+    text, target = text_of(tokenizer, labels[:-1]), closed + example.target
     if text == target:
         return
     pairs = zip(text, target, strict=False)
@@ -126,8 +128,8 @@ def _check_prompts(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Exampl
     lossy = 0
     for place, example in enumerate(examples):
         texts = [turn.content for turn in example.prompt]
-        if not place:  # the template's own text is the same in all
-            texts += re.split(added, chat_text(tokenizer, example.prompt)) if added else []
+        if added and (not place or example.tools):  # the template's own text is the same in all
+            texts += re.split(added, chat_text(tokenizer, example.prompt, example.tools))
         lost = [char for char in dict.fromkeys("".join(texts)) if not kept(char)]
         if char := next((char for char in lost if char in PLAIN), ""):
             raise ParityError(
@@ -160,7 +162,9 @@ def _faults(
                 yield f"it lacks the {kind} token {name!r} in front of the prompt", prompt[1:]
     yield (
         "the template of training differs: it changes the prompt",
-        encode_prompt(tokenizer, example.prompt),
+        encode_prompt(tokenizer, example.prompt, example.tools),
     )
+    if example.tools:
+        yield "it leaves the tools out", encode_prompt(tokenizer, example.prompt)
     trimmed = [structs.replace(turn, content=turn.content.strip()) for turn in example.prompt]
-    yield "it trims the messages of the prompt", encode_prompt(tokenizer, trimmed)
+    yield "it trims the messages of the prompt", encode_prompt(tokenizer, trimmed, example.tools)

@@ -1,7 +1,7 @@
 """Chat templates: the model's own or that of the config, and the text that they make of messages.
 
     set_template(tokenizer, options)    with model.chat_template, chat_template_kwargs and the date
-    chat_text(tokenizer, example.prompt)
+    chat_text(tokenizer, example.prompt, example.tools)
         "<|user|>Name a city as JSON.<|assistant|>"
 
 What the config says is written in front of the template, so that it goes wherever the template
@@ -14,10 +14,14 @@ goes, such as into the adapter's folder:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import ModelError
@@ -28,6 +32,21 @@ from fmtharness.harness.records import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+CHATML_END = "<|im_end|>"
+CHATML = (
+    "{{% for m in messages %}}<|im_start|>{{{{ m.role }}}}\n{{{{ m.content }}}}"
+    "{{{{ {end} if m.role == 'assistant' else '<|im_end|>' }}}}\n{{% endfor %}}"
+    "{{% if add_generation_prompt %}}<|im_start|>assistant\n{{% endif %}}"
+)
+PLAIN = (
+    "{% for m in messages %}"
+    "{% if m.role == 'assistant' %}Answer:\n{{ m.content }}{{ eos_token }}"
+    "{% elif m.role == 'system' %}{{ m.content }}"
+    "{% else %}{{ 'Prompt' if m.role == 'user' else 'Tool' }}:\n{{ m.content }}{% endif %}"
+    "{{ '\n\n' }}{% endfor %}{% if add_generation_prompt %}Answer:\n{% endif %}"
+)
+LAYOUTS = ("chatml", "plain")
+"""What model.chat_template may name instead of a file, for base models."""
 CLOCK = "strftime_now"
 """The function that transformers gives templates to write today's date."""
 PINNED = re.compile(rf"{{% macro {CLOCK}\(format\) %}}.*{{% endmacro %}}\n")
@@ -45,7 +64,10 @@ def set_template(tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> N
     on. Raises ModelError for a file that cannot be read, and for a template that does not work.
     """
     path = options.chat_template
-    template = _own(tokenizer) if path is None else _read(path)
+    if path is None:
+        template = _own(tokenizer)
+    else:
+        template = _laid_out(tokenizer, options) if str(path) in LAYOUTS else _read(path)
     if template is None:
         return
     where = str(path) if path else f"model {options.name!r}"
@@ -57,7 +79,7 @@ def set_template(tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> N
         day = date.fromisoformat(told) if told else date.today()
         if not told:
             what = f"its chat template writes the date, which is {day} for this command"
-            _note(where, template, what)
+            note(where, template, what)
         template = _pinned(template, day) + template
     lines = [
         f"{{% set {name} = {name} if {name} is defined else {value!r} %}}\n"
@@ -78,23 +100,44 @@ def writes_date(tokenizer: PreTrainedTokenizerBase) -> bool:
 def chat_text(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Message],
+    tools: Sequence[dict[str, Any]] = (),
     *,
     generation_prompt: bool = True,
 ) -> str:
-    """The messages as the template writes them.
+    """The messages as the template writes them, which is given the tools.
 
     If the template refuses or drops the system message, it goes in front of the next user message,
-    with a blank line between them. Raises ModelError if there is no template, or if it fails.
+    with a blank line between them; if it leaves out tools, calls or their results, a note says so.
+    Raises ModelError if there is no template, or if it fails.
     """
     where = f"model {tokenizer.name_or_path!r}"
     if not tokenizer.chat_template:
         raise ModelError(
-            f"{where} has no chat template; use an instruct model, name a file with "
-            f"model.chat_template, or add a chat_template.jinja to its folder"
+            f"{where} has no chat template, as base models have none; use an instruct model, or "
+            f"choose one with --template (model.chat_template): a Jinja FILE, chatml, or plain"
         )
 
+    written = partial(_written, tokenizer, generation_prompt=generation_prompt, where=where)
+    text = written(messages, tools)
+    for what, turns, given in _without_tools(messages, tools):
+        with suppress(ModelError):  # a template that needs this part writes it
+            if written(turns, given) == text:
+                note(where, tokenizer.chat_template, f"its chat template does not write {what}")
+    return text
+
+
+def _written(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[dict[str, Any]],
+    *,
+    generation_prompt: bool,
+    where: str,
+) -> str:
+    """The rendered messages, the system message inside the user's if it is not taken itself."""
+
     def render(turns: Sequence[Message]) -> str:
-        return _render(tokenizer, turns, generation_prompt=generation_prompt, where=where)
+        return _render(tokenizer, turns, tools, generation_prompt=generation_prompt, where=where)
 
     folded = _folded(messages)
     if folded is None:
@@ -115,29 +158,80 @@ def chat_text(
         return text  # the template changes the text of messages, as by tojson
     does = "refuses" if text is None else "drops"
     what = f"its chat template {does} the system message, which goes into the user's turn"
-    _note(where, tokenizer.chat_template, what)
+    note(where, tokenizer.chat_template, what)
     return other
 
 
-def _note(where: str, template: Any, what: str) -> None:
+def _without_tools(
+    messages: Sequence[Message], tools: Sequence[dict[str, Any]]
+) -> Iterator[tuple[str, Sequence[Message], Sequence[dict[str, Any]]]]:
+    """The conversation without each part that tools have in it, and what this part is."""
+    if tools:
+        yield "the tools", messages, ()
+    if any(turn.tool_calls for turn in messages):
+        bare = [structs.replace(turn, tool_calls=()) for turn in messages]
+        yield "the calls of tools", bare, tools
+    if any(turn.role == "tool" for turn in messages):
+        bare = [structs.replace(m, content="") if m.role == "tool" else m for m in messages]
+        yield "the results of tools", bare, tools
+
+
+def note(where: str, template: Any, what: str) -> None:
+    """Say something about a template, once."""
     if (str(template), what) not in _noted:
         _noted.add((str(template), what))
         say(f"note: {where}: {what}")
 
 
 def _own(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The tokenizer's template; of several, the default one."""
+    """The tokenizer's template; of several, the default one, and that for tools if there are any.
+
+    It is one text then, since a tokenizer in an adapter's folder has one.
+    """
     template: Any = tokenizer.chat_template
     if not isinstance(template, dict):
         return None if template is None else str(template)
     try:
-        return str(tokenizer.get_chat_template())
+        default = str(tokenizer.get_chat_template())
     except ValueError:
         names = ", ".join(sorted(template))
         raise ModelError(
             f"model {tokenizer.name_or_path!r} has the chat templates {names} and no default one; "
             f"name a file with model.chat_template"
         ) from None
+    if not (for_tools := template.get("tool_use")):
+        return default
+    # Jinja drops a line break behind a tag, and the one at a template's end.
+    one, other = (str(each).removesuffix("\n") for each in (for_tools, default))
+    return f"{{% if tools %}}\n{one}{{% else %}}\n{other}{{% endif %}}"
+
+
+def _laid_out(tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> str:
+    """The template of this name, for what the tokenizer has; a note says what was assumed.
+
+    ChatML's turns end with <|im_end|>. A base model without this token could not end its own, so
+    these end with its end-of-sequence token then.
+    """
+    name, end = str(options.chat_template), tokenizer.eos_token
+    if name == "chatml" and CHATML_END in tokenizer.get_added_vocab():
+        end = CHATML_END
+    if end is None:
+        raise ModelError(
+            f"model {options.name!r}: its tokenizer has no end-of-sequence token, with which an "
+            f"answer in the layout {name} could end; name a Jinja file that ends answers with a "
+            f"token of the model"
+        )
+    if name == "plain":
+        template, marks = PLAIN, "Prompt: and Answer:"
+    else:
+        quoted = repr(CHATML_END) if end == CHATML_END else "eos_token"
+        template, marks = CHATML.format(end=quoted), f"<|im_start|> and {CHATML_END}"
+    begun = ""
+    if tokenizer.bos_token and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]:
+        template, begun = "{{ bos_token }}" + template, f", behind {tokenizer.bos_token}"
+    what = f"conversations are written with {marks}{begun}, and an answer ends with {end}"
+    note(f"model {options.name!r}", template, f"{what} ({name})")
+    return template
 
 
 def _read(path: Path) -> str:
@@ -149,7 +243,9 @@ def _read(path: Path) -> str:
         why = f"cannot be read ({error.strerror}){near_miss(path, Path.is_file)}"
     except UnicodeDecodeError:
         why = "it is not UTF-8"
-    raise ModelError(f"model.chat_template = {str(path)!r}: {why}; name a Jinja file") from None
+    raise ModelError(
+        f"model.chat_template = {str(path)!r}: {why}; name a Jinja file, chatml or plain"
+    ) from None
 
 
 def _pinned(template: str, day: date) -> str:
@@ -163,18 +259,34 @@ def _pinned(template: str, day: date) -> str:
 def _render(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Message],
+    tools: Sequence[dict[str, Any]] = (),
     *,
     generation_prompt: bool,
     where: str,
 ) -> str:
-    turns = [{"role": message.role, "content": message.content} for message in messages]
+    turns = [_turn(message) for message in messages]
     try:
         text: Any = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=generation_prompt
+            turns,
+            tools=[*tools] or None,
+            tokenize=False,
+            add_generation_prompt=generation_prompt,
         )
     except Exception as error:  # a template is a program, and fails in every way
         raise _failure(where, error) from error
     return str(text)
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """The message as templates take it, with the keys of tools where it has them."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        turn["tool_calls"] = [*message.tool_calls]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        turn["name"] = message.name
+    return turn
 
 
 def _failure(where: str, error: Exception) -> ModelError:

@@ -1,6 +1,7 @@
 """Completions that exist already: the rows of a JSONL file, in constant memory.
 
 {"text": "{\\"a\\": 1}"}    is a whole row; `id` or `example_id` is optional, else its line number
+{"text": "{}", "reasoning": "..."}    has what stood in think tags; also as `reasoning_content`
 
 read_rows(path)    yields a Completion per row, or BrokenRow(7, "not JSON: ...") for a bad line 7
 blocks(path)       yields (1, b"..."), (4097, b"..."), ...: whole lines, for several processes
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+from msgspec import structs
 
 from fmtharness.harness.errors import DataError
 from fmtharness.harness.records import BrokenRow, Completion, FinishReason, decode, numbered_lines
@@ -27,11 +29,16 @@ REASONS = get_args(FinishReason)
 class Row(msgspec.Struct):
     """A line of --completions; other keys and unknown finish reasons are ignored."""
 
-    text: str
+    text: str | None
+    """None if the server found nothing but reasoning."""
     id: str | int | float | None = None
     example_id: str | int | float | None = None
     finish_reason: Any = None
     error: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    """What llama.cpp, DeepSeek and older versions of vLLM call it."""
+    unclosed: Any = None
 
 
 def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
@@ -48,17 +55,35 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
     for number, line in lines:
         try:
             row = decode(decoder, line)
+            text = _answer(row) if row.text is None else row.text
         except ValueError as error:
             reason = textwrap.shorten(visible(str(error)), 200, placeholder="...")
             yield BrokenRow(number, f'{reason}; a row needs at least {{"text": "..."}}')
             continue
         named = row.example_id if row.example_id is not None else row.id
-        yield Completion(
+        completion = Completion(
             example_id=str(number if named is None else named),
-            text=row.text,
+            text=text,
             finish_reason=row.finish_reason if row.finish_reason in REASONS else None,
             error=str(row.error) if row.finish_reason == "error" and row.error else None,
         )
+        if row.reasoning is not None or row.reasoning_content or row.unclosed:
+            unclosed = row.unclosed is True or row.text is None
+            completion = structs.replace(completion, reasoning=_reasoning(row), unclosed=unclosed)
+        yield completion
+
+
+def _answer(row: Row) -> str:
+    """The answer of a row without a text: none yet, if it has reasoning."""
+    if not _reasoning(row):
+        raise ValueError("Expected `str`, got `null` - at `$.text`")
+    return ""
+
+
+def _reasoning(row: Row) -> str | None:
+    if isinstance(row.reasoning, str):
+        return row.reasoning
+    return row.reasoning_content or None if isinstance(row.reasoning_content, str) else None
 
 
 def blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[tuple[int, bytes]]:

@@ -28,6 +28,8 @@ TAGS = {
 """The tag that each dimension reads; `format` is a dimension too and stands on the Example."""
 DIMENSIONS = ("format", *TAGS)
 OUTCOMES = ("passed", "failed", "unscored")
+REASONING = "reasoning_rate"
+"""The share of Completions with reasoning in think tags, closed or not."""
 COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
 
 
@@ -76,6 +78,10 @@ class Tally:
         self.slices: dict[str, dict[Slice, Counter[str]]] = {
             name: defaultdict(Counter) for name in self.rates
         }
+        self.answered = 0
+        """How many Completions there are, without those that hold an error."""
+        self.reasoned = 0
+        """How many of these have reasoning."""
         self.reason: dict[str, str] = {}
         """Why the first unscored Completion is unscored."""
 
@@ -94,9 +100,10 @@ class Tally:
             self.reason.setdefault(name, reasons[0])
         else:
             added.append(("scored", 1))
-            added += [(k, n) for k, n in verdict.counts.items() if n and k not in COUNTED_HERE]
-            for label in dict.fromkeys(verdict.labels):
-                self.labels[name][label] += 1
+            if verdict.counts:
+                added += [(k, n) for k, n in verdict.counts.items() if n and k not in COUNTED_HERE]
+            if verdict.labels:
+                self.labels[name].update(dict.fromkeys(verdict.labels, 1))
         stop = (completion and completion.finish_reason) or "unknown"
         self.stops[name][stop, outcome] += 1
         sums = [self.counts[name]]
@@ -107,8 +114,21 @@ class Tally:
             for key, count in added:
                 counts[key] += count
 
+    def count(self, completion: Completion) -> None:
+        """Count a Completion in, once for all of its Verdicts."""
+        if completion.error is None:
+            self.answered += 1
+            if completion.reasoning is not None or completion.unclosed:
+                self.reasoned += 1
+
+    def reasoning(self) -> Metric | None:
+        """The share of Completions with reasoning; None if none has any."""
+        return rate(REASONING, self.reasoned, self.answered) if self.reasoned else None
+
     def merge(self, other: Tally) -> None:
         """Add the sums of another Tally of the same evaluators, whose Verdicts come after these."""
+        self.answered += other.answered
+        self.reasoned += other.reasoned
         for name in self.rates:
             self.counts[name].update(other.counts[name])
             self.labels[name].update(other.labels[name])
@@ -147,6 +167,8 @@ class Tally:
         metrics = self.metrics()
         uses = Counter(metric.name for found in metrics.values() for metric in found)
         named = {metric.name: metric for metric in self.pooled()}
+        if reasoning := self.reasoning():
+            named[reasoning.name] = reasoning
         for evaluator, found in metrics.items():
             for metric in found:
                 shared = uses[metric.name] > 1
@@ -219,6 +241,7 @@ def tally(
         for verdict in verdicts:
             sums.add(verdict, known.get(verdict.id))
     for completion, judged in by_completion(evaluators, completions or (), verdicts):
+        sums.count(completion)
         for verdict in judged:
             sums.add(verdict, known.get(verdict.id), completion)
     return sums

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from fmtharness.harness.contracts import Evaluator, applies, formats_of, needs_example
+from msgspec import structs
+
+from fmtharness.harness.contracts import Evaluator, applies, formats_of, needs_example, rates_of
 from fmtharness.harness.judging import limit
 from fmtharness.harness.records import BrokenRow, Completion, Example, Problem, Verdict
+
+TRUNCATED = {"truncated": 1, "empty": 0}
+"""What a text that ends inside think tags counts as, for an evaluator that counts it."""
 
 
 def judge(
@@ -56,14 +61,35 @@ def verdicts_on(
     example = examples.get(row.example_id)
     if row.error is not None:
         return [_unscored(each, row, row.error) for each in evaluators if applies(each, example)]
+    ask = _unfinished if row.unclosed else _judge_one
     if example is None and len(formats) > 1:
         return [
-            _judge_one(each, None, row)
+            ask(each, None, row)
             if formats <= (formats_of(each) or formats)
             else _unscored(each, row, "there is no Example with this id to tell its format")
             for each in evaluators
         ]
-    return [_judge_one(each, example, row) for each in evaluators if applies(each, example)]
+    return [ask(each, example, row) for each in evaluators if applies(each, example)]
+
+
+def _unfinished(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:
+    """The Verdict on a text that ends inside think tags, which is `truncated` in every format.
+
+    Thoughts are no answer, so the evaluator counts as for an empty one. It passes where its
+    headline is a share of failures, such as of duplicates, since what it looks for is not there.
+    """
+    verdict = _judge_one(evaluator, example, structs.replace(completion, text=""))
+    if verdict.passed is None:
+        return verdict
+    end = len(completion.text)
+    seeks_faults = rates_of(evaluator)[0].numerator == "failed"
+    return structs.replace(
+        verdict,
+        passed=verdict.passed and seeks_faults,
+        labels=("truncated",),
+        problems=(Problem("truncated", "the text ends inside think tags", end, end),),
+        counts=verdict.counts | {k: n for k, n in TRUNCATED.items() if k in verdict.counts},
+    )
 
 
 def _judge_one(evaluator: Evaluator, example: Example | None, completion: Completion) -> Verdict:

@@ -83,12 +83,14 @@ class Work:
     def judge(self, rows: Iterable[Completion | BrokenRow]) -> Judged:
         """Judge the rows, and keep the lines to write if they are wanted."""
         done = Judged(self.evaluators)
+        count = done.tally.count
         for row in rows:
             example = None
             if isinstance(row, BrokenRow):
                 done.broken.append(row)
                 done.last_id = str(row.line)
             else:
+                count(row)
                 example = self.examples.get(row.example_id)
                 done.last_id = row.example_id
             done.rows += 1
@@ -111,10 +113,12 @@ def dump_row(
     completion: Completion, example: Example | None, verdicts: Iterable[Verdict]
 ) -> dict[str, Any]:
     """One row for reading: prompt, target, text, and labels by evaluator."""
+    thought = {} if completion.reasoning is None else {"reasoning": completion.reasoning}
     return {
         "id": completion.example_id,
         "prompt": example and example.prompt,
         "target": example and example.completion,
+        **thought,
         "text": completion.text,
         "finish_reason": completion.finish_reason,
         "verdicts": {

@@ -21,6 +21,8 @@ from fmtharness.harness.text import one_line, visible
 
 STOPS = ("stop", "length", "error")
 """The finish reasons in the order of the table; others follow, `unknown` among them."""
+COMPLETIONS = "completions"
+"""What stands for an evaluator at a rate of the completions themselves."""
 WIDEST = 40
 MOST_OF_A_REASON = 1_000
 
@@ -73,6 +75,8 @@ def _rates(tally: Tally, markdown: bool) -> str:
             if interval := by_family.get(metric.name):
                 row.append(f"[{interval.low:.3f}, {interval.high:.3f}]")
             rows.append(row)
+    if reasoning := tally.reasoning():
+        rows.append([COMPLETIONS, reasoning.name, shown(reasoning), counted(reasoning)])
     headers = ["evaluator", "metric", "value [95% interval]", "count"]
     if any(len(row) > len(headers) for row in rows):
         headers.append("by family [95%]")
@@ -152,7 +156,10 @@ def grouped(rows: Sequence[list[str]]) -> list[list[str]]:
 
 
 def metrics_json(tally: Tally) -> Mapping[str, object]:
-    """The same as plain data for `--json`, with every rate in every slice."""
+    """The same as plain data for `--json`, with every rate in every slice.
+
+    Under `completions` is the share of those with reasoning, if some have any.
+    """
     document: dict[str, dict[str, object]] = {}
     for evaluator, metrics in tally.metrics().items():
         document[evaluator] = {
@@ -170,6 +177,8 @@ def metrics_json(tally: Tally) -> Mapping[str, object]:
             document[evaluator]["clustered"] = {
                 name: interval._asdict() for name, interval in by_family.items()
             }
+    if reasoning := tally.reasoning():
+        document[COMPLETIONS] = {"metrics": _plain([reasoning])}
     return document
 
 

@@ -132,7 +132,7 @@ class Training:
         verdicts = list(judge(self.evaluators, {e.id: e for e in examples}, completions))
         write_records(self.folder / "completions" / f"{name}.jsonl", completions)
         write_records(self.folder / "verdicts" / f"{name}.jsonl", verdicts)
-        return tally(self.evaluators, verdicts).named()
+        return tally(self.evaluators, verdicts, None, completions).named()
 
     def close(self) -> None:
         """Close the scalars' files."""
