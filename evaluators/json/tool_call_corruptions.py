@@ -72,11 +72,12 @@ def corruptions(syntax: str, calls: Calls, tools: tuple[str, ...]) -> Mapping[st
             )
     else:
         ways |= {label: _in_one_written(how, change) for label, change in changes.items()}
-        ways["wrong_root"] = _in_one_piece(how, lambda text, rng: rng.choice(["4", '"done"']))
+        ways["wrong_root"] = _in_one_piece(how, lambda text, rng: f"[{text}]")
     if syntax == "mistral":
         ways |= {
             "no_call": lambda text, rng: how.write([]),
             "call_not_object": _in_one_piece(how, _call_not_object),
+            "wrong_root": _in_one_piece(how, _wrong_root),
             "bad_call_id": _in_one_written(how, _bad_call_id),
             "missing_tag": lambda text, rng: text.replace("[TOOL_CALLS]", "", 1),
         }

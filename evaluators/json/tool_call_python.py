@@ -59,7 +59,7 @@ class Translated(NamedTuple):
     text: str
     problems: list[Problem]
     starts: list[int]
-    """Where each part begins in the JSON; the parts follow each other in both texts."""
+    """Where each part begins in the JSON, in order."""
     spans: list[tuple[int, int]]
     """Where each part stands in the Python text."""
 
@@ -102,7 +102,10 @@ def translated(text: str) -> Translated:
                 found.append(problem("not_literal", start, at, message))
             elif any(map(iskeyword, token["call"].split("."))):
                 found.append(problem("bad_python", start, at, "a call's name is a word of Python"))
-            part = f'{{"name": {json.dumps(token["call"])}, "arguments": {{'
+            end = token.end("call")
+            parts += ['{"name": ', json.dumps(token["call"], ensure_ascii=False)]
+            spans += [(start, end), (start, end)]
+            start, part = end, ', "arguments": {'
             stack.append("(")
         elif kind == "key":
             if stack[-1] != "(" or iskeyword(token["key"]):

@@ -30,7 +30,7 @@ NAME: Final = r"[\w.:/@$-]++"
 _MARK: Final = re.compile(rf"(?P<fence>`{{3,}}+[\w+.#-]*+|~{{3,}}+[\w+.#-]*+|`)|(?P<tag>{TAG})")
 _CLOSE: Final = re.compile(rf"{WS}</tool_call>").match
 _EITHER: Final = re.compile(r"<(/?)tool_call>").search
-_BETWEEN: Final = re.compile(rf"{STRING}|\}}{WS}(;){WS}(?=\{{)", re.DOTALL).finditer
+_BETWEEN: Final = re.compile(rf"{STRING}|[}}\]]{WS}(;){WS}(?=[{{\[])", re.DOTALL).finditer
 _HEADER: Final = re.compile(
     rf"\[TOOL_CALLS\]{WS}({NAME}){WS}(?:\[CALL_ID\]{WS}([A-Za-z0-9]{{9}}){WS})?\[ARGS\]"
 ).match
@@ -69,8 +69,11 @@ class Syntax(NamedTuple):
     """What a call looks like, for an instruction."""
 
 
-def gap(text: str, start: int, end: int, label: str) -> list[Problem]:
-    """The problems of a text that should be nothing but whitespace."""
+def gap(text: str, start: int, end: int, label: str, own: str = "") -> list[Problem]:
+    """The problems of a text that should be nothing but whitespace.
+
+    `own` is a tag that is right behind another one only.
+    """
     found = []
     if start == 0 and text.startswith("\ufeff"):
         found.append(problem("byte_order_mark", 0, 1))
@@ -83,8 +86,8 @@ def gap(text: str, start: int, end: int, label: str) -> list[Problem]:
             said.append((first, first + len(inside)))
         if mark and mark["fence"]:
             found.append(problem("code_fence", *mark.span()))
-        elif mark and mark["tag"] == "</tool_call>":
-            message = "a tag closes a call that no <tool_call> opens"
+        elif mark and mark["tag"] == own:
+            message = f"the tag that should stand before this {own} is missing"
             found.append(problem("missing_tag", *mark.span(), message))
         elif mark:
             found.append(problem("tag_around", *mark.span()))
@@ -110,9 +113,9 @@ def _json(text: str) -> Frame:
 def _hermes(text: str) -> Frame:
     pieces: list[Piece] = []
     found: list[Problem] = []
-    at, cut = 0, False
+    at, cut, own = 0, False, "</tool_call>"
     while (opening := text.find("<tool_call>", at)) >= 0:
-        found += gap(text, at, opening, "text_between" if pieces else "text_before")
+        found += gap(text, at, opening, "text_between" if pieces else "text_before", own)
         start = opening + len("<tool_call>")
         outcome, end = _value(text, start)
         close = _CLOSE(text, end) if outcome == DONE else None
@@ -132,7 +135,7 @@ def _hermes(text: str) -> Frame:
     if pieces and not cut:
         end = len(text) - cut_tag(text[at:], ("<tool_call>",))
         cut = end < len(text)
-        found += gap(text, at, end, "text_after")
+        found += gap(text, at, end, "text_after", own)
     return Frame(pieces, found, bool(pieces), cut)
 
 
@@ -169,7 +172,7 @@ def _mistral_args(text: str) -> Frame:
     found: list[Problem] = []
     at, opened = 0, False
     while (tag := text.find("[TOOL_CALLS]", at)) >= 0:
-        found += gap(text, at, tag, "text_between" if opened else "text_before")
+        found += gap(text, at, tag, "text_between" if opened else "text_before", "[ARGS]")
         opened = True
         begin = tag + len("[TOOL_CALLS]")
         header = _HEADER(text, tag)
@@ -209,7 +212,7 @@ def _mistral_args(text: str) -> Frame:
             pieces.append(Piece(brace, last))
     if opened:
         end = len(text) - cut_tag(text[at:], ("[TOOL_CALLS]",))
-        found += gap(text, at, end, "text_after")
+        found += gap(text, at, end, "text_after", "[ARGS]")
         return Frame(pieces, found, cut=end < len(text))
     return Frame([], [], opened=False)
 
