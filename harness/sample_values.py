@@ -121,11 +121,12 @@ def held_values(tested: Format) -> st.SearchStrategy[Any]:
         others = any(takes(tested, probe) or takes(tested, {"rows": probe}) for probe in probes)
         leaves = (texts, scalars) if others else (texts,)
         shaped += [_shaped(shape, leaf, keys) for leaf in leaves]
-    rows = _PROBES["table"]("x")
-    probes_of = {list: rows, dict: {"rows": rows}}
-    roots = [kind for kind, probe in probes_of.items() if takes(tested, probe)]
-    if set(tested.shapes) == {"table"} and len(roots) == 1:
-        return st.one_of(*shaped).map(_AS_ROOT[roots[0]])
+    if set(tested.shapes) == {"table"}:
+        rows = _PROBES["table"]("x")
+        forms: dict[type, Any] = {list: rows, dict: {"rows": rows}}
+        roots = [kind for kind, probe in forms.items() if takes(tested, probe)]
+        if len(roots) == 1:
+            return st.one_of(*shaped).map(_AS_ROOT[roots[0]])
     return st.one_of(*shaped)
 
 
