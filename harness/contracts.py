@@ -203,6 +203,10 @@ class Format(Protocol):
         def for_value(self, value) -> Self   the Format with the options that an Example of this
                                              value sets (a pattern, a schema); they go into the
                                              Example's `format_options`, and it is judged by them
+        def paired(self, example, value) -> tuple[Any, Any]
+                                             the Example's value and a predicted one as <name>_match
+                                             compares them, leaf by leaf: what belongs together has
+                                             one path, where the order is free
     """
 
     name: ClassVar[str]

@@ -122,13 +122,17 @@ def match_evaluator(format_class: Any) -> Any:
 
     A text that the Format rejects counts as a miss: it predicts no field, whatever it contains.
     """
+    paired = getattr(format_class, "paired", None)
 
     def evaluate(self: Any, example: Example | None, completion: Completion) -> Verdict:
         if example is None:
             raise ValueError(f"{self.name} needs the Example that the completion answers")
-        expected = leaves(example.value)
         parsed = for_example(self, example).parse(completion.text)
-        predicted = leaves(parsed.value) if parsed.ok else {}
+        wanted, given = example.value, parsed.value
+        if paired and parsed.ok:
+            wanted, given = paired(self, example, given)
+        expected = leaves(wanted)
+        predicted = leaves(given) if parsed.ok else {}
         right = correct(predicted, expected)
         problem = None
         if not parsed.ok:

@@ -106,15 +106,46 @@ def takes(tested: Format, probe: Any) -> bool:
 
 def values(tested: Format) -> st.SearchStrategy[Any]:
     """Values of the shapes that the Format claims, with anything for keys, texts and scalars."""
+    texts, scalars, keys = _leaves()
+    shapes = sorted(tested.shapes)
+    # A Format that holds only texts would refuse nearly every value with another scalar.
+    return st.one_of(*(_shaped(shape, leaf, keys) for leaf in (texts, scalars) for shape in shapes))
+
+
+def held_values(tested: Format) -> st.SearchStrategy[Any]:
+    """The same, with nothing but texts for scalars in a Format that refuses all others."""
+    texts, scalars, keys = _leaves()
+    shaped = []
+    for shape in sorted(tested.shapes):
+        probes = [_PROBES[shape](scalar) for scalar in (7, 2.5, True, None)]
+        others = any(takes(tested, probe) or takes(tested, {"rows": probe}) for probe in probes)
+        leaves = (texts, scalars) if others else (texts,)
+        shaped += [_shaped(shape, leaf, keys) for leaf in leaves]
+    if set(tested.shapes) == {"table"}:
+        rows = _PROBES["table"]("x")
+        forms: dict[type, Any] = {list: rows, dict: {"rows": rows}}
+        roots = [kind for kind, probe in forms.items() if takes(tested, probe)]
+        if len(roots) == 1:
+            return st.one_of(*shaped).map(_AS_ROOT[roots[0]])
+    return st.one_of(*shaped)
+
+
+_AS_ROOT: Final[Mapping[type, Callable[[Any], Any]]] = {
+    list: lambda table: table["rows"] if isinstance(table, dict) else table,
+    dict: lambda table: table if isinstance(table, dict) else {"rows": table},
+}
+"""A table at the root, or under a key of it."""
+
+
+def _leaves() -> tuple[st.SearchStrategy[str], st.SearchStrategy[Any], st.SearchStrategy[str]]:
+    """Texts, scalars and keys."""
     wild = st.text(max_size=8)
     odd = ["", " x", "x ", "a\nb", "a\rb", "|", "C:\\new", "&lt;", "e\u0301"]
     texts = st.one_of(st.sampled_from(WORDS), wild, st.sampled_from(odd))
     numbers = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
     scalars = st.one_of(texts, texts, numbers, st.booleans(), st.none())
     keys = st.one_of(st.sampled_from(KEYS), st.sampled_from(KEYS), wild)
-    shapes = sorted(tested.shapes)
-    # A Format that holds only texts would refuse nearly every value with another scalar.
-    return st.one_of(*(_shaped(shape, leaf, keys) for leaf in (texts, scalars) for shape in shapes))
+    return texts, scalars, keys
 
 
 def _shaped(
@@ -146,13 +177,17 @@ def _shaped(
     return st.dictionaries(keys, inner, min_size=1, max_size=4)
 
 
-@st.composite
-def mutated(draw: st.DrawFn, tested: Format) -> str:
+def mutated(tested: Format) -> st.SearchStrategy[str]:
     """A rendered text with a few characters dropped, doubled, moved or put in; or any text."""
+    texts = [for_value(tested, value).render(value) for value in plain_values(tested)]
+    return _mutated(texts)
+
+
+@st.composite
+def _mutated(draw: st.DrawFn, texts: Sequence[str]) -> str:
     if draw(st.integers(0, 4)) == 0:
         return draw(st.text(st.characters(codec=None), max_size=40))
-    value = draw(st.sampled_from(plain_values(tested)))
-    text = for_value(tested, value).render(value)
+    text = draw(st.sampled_from(texts))
     for _ in range(draw(st.integers(1, 4))):
         start, end = sorted((draw(st.integers(0, len(text))), draw(st.integers(0, len(text)))))
         piece = draw(st.one_of(st.sampled_from(UNITS), st.just(""), st.just(text[start:end])))

@@ -19,6 +19,7 @@ from fmtharness.harness.cli import main
 from fmtharness.harness.commands.group import Commands
 from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import ModelError, UserError
+from fmtharness.harness.judging.rows import BLOCK_BYTES
 from fmtharness.harness.records import Completion, Example
 from tests.fakes import FAKE_CONFIG, ROOT, Echo
 
@@ -185,7 +186,8 @@ _multiprocessing.SemLock = SemLock
 def test_several_processes_without_semaphores() -> None:
     Path("site").mkdir()
     Path("site/sitecustomize.py").write_text(NO_SEMAPHORES)
-    Path("many.jsonl").write_text('{"text": "some text that makes it long enough"}\n' * 80_000)
+    row = json.dumps({"text": "x" * 4000})
+    Path("many.jsonl").write_text(f"{row}\n" * (3 * BLOCK_BYTES // len(row)))
     command = "FMT eval --completions many.jsonl --processes"
     for processes in (1, 2):
         assert shell(f"{command} {processes}", first=Path("site").resolve()).returncode == 0

@@ -144,14 +144,14 @@ def test_a_signal_ends_what_hangs(
 def test_what_takes_too_long_is_unscored(plugin: Path, tmp_path: Path, blocks: int) -> None:
     file = rows(tmp_path / "r.jsonl", "good", "python", "native", "bad", "stubborn", blocks=blocks)
     verdicts = tmp_path / "v.jsonl"
-    options = ["--set", "eval.timeout_s=0.5", "--verdicts", str(verdicts), "--processes", "2"]
+    options = ["--set", "eval.timeout_s=0.2", "--verdicts", str(verdicts), "--processes", "2"]
     with started(plugin, file, *options) as running:
         out, err = running.communicate(timeout=100)
     assert running.returncode == 3, err
     found = [json.loads(line) for line in verdicts.read_text().splitlines()]
     assert [row["passed"] for row in found[:5]] == [True, None, None, False, None]
     assert all(row["passed"] for row in found[5:])
-    assert found[2]["problems"][0]["message"] == "hangs took longer than timeout_s = 0.5 s"
+    assert found[2]["problems"][0]["message"] == "hangs took longer than timeout_s = 0.2 s"
     assert json.loads(out)["hangs"]["unscored"] == 3
 
 

@@ -17,6 +17,7 @@ from msgspec import UNSET
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.reader import UNREAD
 from fmtharness.evaluators.json.scanner import SPACE
+from fmtharness.evaluators.json.tool_call import in_tags
 from fmtharness.harness.contracts import Options, Parsed, Rate
 from fmtharness.harness.matching import Path
 from fmtharness.harness.records import Completion, Example, Verdict
@@ -30,6 +31,7 @@ _OUTSIDE: Final = (
     "code_fence",
     "multiple_roots",
     "no_json",
+    "text_between",
 )
 
 
@@ -57,13 +59,17 @@ class Extras(Options):
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Measure one completion; without an Example the keys are not compared."""
         text = completion.text
-        diagnosis = _FORMAT.diagnose(text)
+        calls = in_tags(example)
+        diagnosis = calls.diagnose(text) if calls else _FORMAT.diagnose(text)
         start, end = diagnosis.start, diagnosis.end
         found = {problem.label for problem in diagnosis.problems}
         missing = unexpected = compared = 0
         if example is not None and example.value is not UNSET:
             value = diagnosis.value
-            parsed = _FORMAT.parse(text[start:end]) if value is UNREAD else Parsed(value)
+            if value is not UNREAD:
+                parsed = Parsed(value)
+            else:
+                parsed = (calls or _FORMAT).parse(text[start:end])
             if parsed.ok:
                 expected, given = keys(example.value), keys(parsed.value)
                 missing, unexpected = len(expected - given), len(given - expected)

@@ -18,6 +18,7 @@ from typing import ClassVar, Final
 
 from fmtharness.evaluators.json.reader import SAFE_DEPTH, UNREAD, read, whole
 from fmtharness.evaluators.json.scanner import CHARS, DONE, END, FLAT_OBJECT, WS, Scanner
+from fmtharness.evaluators.json.tool_call import in_tags
 from fmtharness.harness.contracts import Options, Rate
 from fmtharness.harness.records import Completion, Example, Problem, Verdict
 
@@ -84,11 +85,13 @@ class DuplicateJsonObjects(Options):
         """Count the objects of one completion; an Example is not needed.
 
         If the Example's value is an array, its objects may stand side by side, so they count only
-        if the whole text is not one array.
+        if the whole text is neither one array nor the tool calls that the Example asks for.
         """
         objects = find_objects(completion.text)
-        if example is not None and isinstance(example.value, list) and _is_array(completion.text):
-            objects = objects[:1]
+        if example is not None and isinstance(example.value, list):
+            calls = in_tags(example)
+            if calls.parse(completion.text).ok if calls else _is_array(completion.text):
+                objects = objects[:1]
         problems: tuple[Problem, ...] = ()
         if len(objects) > 1:
             message = f"{len(objects)} complete JSON objects stand side by side"

@@ -1,201 +1,279 @@
-"""Tool calls as a Format: the strict JSON by which chat models call a tool.
+r"""Tool calls as a Format: strict JSON, bare or between the tags that a chat template writes.
 
     parse('{"name": "book", "arguments": {"nights": 4}}')
     -> Parsed(value={"name": "book", "arguments": {"nights": 4}})
     parse('{"name": "book", "parameters": {}}')
     -> problems missing_arguments at 0:34, unexpected_key at 17:29
+    with syntax = "llama":
+    parse('{"name": "book", "parameters": {}}') -> Parsed(value={"name": "book", "arguments": {}})
 
-Whether the arguments fit the tool is not checked here; the evaluator json_schema can check it.
+The value is the same in every syntax: a call, or a list of calls. Whether the arguments fit the
+tool is not checked here; the evaluator json_schema can check it for bare JSON.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from random import Random
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from fmtharness.evaluators.json.corruptions import CORRUPTIONS as JSON_CORRUPTIONS
+from fmtharness.evaluators.json.diagnosis import Diagnosis
 from fmtharness.evaluators.json.format import JsonFormat
-from fmtharness.evaluators.json.labels import LABELS as JSON_LABELS
-from fmtharness.evaluators.json.places import places
+from fmtharness.evaluators.json.reader import UNREAD
 from fmtharness.evaluators.json.scanner import SPACE
+from fmtharness.evaluators.json.tool_call_corruptions import corruptions
+from fmtharness.evaluators.json.tool_call_faults import (
+    LABELS,
+    Calls,
+    Rules,
+    faults,
+    problem,
+    problems,
+    problems_of_parts,
+)
+from fmtharness.evaluators.json.tool_call_pairs import paired
+from fmtharness.evaluators.json.tool_call_python import TAGS, translated, written
+from fmtharness.evaluators.json.tool_call_python import corruptions as corruptions_of_python
+from fmtharness.evaluators.json.tool_call_syntax import (
+    STRING,
+    SYNTAXES,
+    TAG,
+    Frame,
+    Piece,
+    Syntax,
+    cut_tag,
+)
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
-from fmtharness.harness.matching import Path
-from fmtharness.harness.records import Problem
+from fmtharness.harness.formats import for_example
+from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
-_OWN_LABELS: Final = {
-    "missing_name": "a call has no key 'name'",
-    "missing_arguments": "a call has no key 'arguments'",
-    "unexpected_key": "a call has a key besides 'name' and 'arguments'",
-    "name_not_text": "a call's name is not a text of one character or more",
-    "arguments_not_object": "a call's arguments are not an object",
-    "arguments_in_string": "a call's arguments are JSON inside a string, not an object",
-    "unknown_tool": "a call's name is none of `tools`",
-    "no_call": "the array of calls is empty",
-    "call_not_object": "an element of the array of calls is not an object",
-    "wrong_count": "one call stands where an array of calls is asked for, or the other way round",
-    "tag_around": "a tag of a chat template stands around the call",
-    "python_call": "the call is written as in Python, not as JSON",
-}
-_TAG: Final = (
-    r"</?(?:tool_?calls?|function(?:_calls?)?|functions)(?:=[\w.-]*+)?>"
-    r"|<\|/?[\w-]++\|>|\[/?(?:TOOL_CALLS?|TOOL_REQUEST)\]"
-)
-_STRING_OR_TAG: Final = re.compile(rf'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|({_TAG})', re.DOTALL)
+_STRING_OR_TAG: Final = re.compile(rf"{STRING}|({TAG})", re.DOTALL)
 _PYTHON_CALL: Final = re.compile(
     r"\s*+(?:`{3,}+\w*+\s++)?(?:print\()?((?:\[\s*+)?[A-Za-z_][\w.]*+\()"
 ).match
 
 
 class ToolCallFormat(Options):
-    """Strict JSON that calls tools: an object with `name` and `arguments`, or an array of them.
+    """Strict JSON that calls tools: an object with `name` and `arguments`, or several of them.
 
     parse('[{"name": "ring", "arguments": {}}]')
     -> Parsed(value=[{"name": "ring", "arguments": {}}])
     parse('<tool_call>{"name": "ring", "arguments": {}}</tool_call>')
-    -> problems tag_around at 0:11 and 44:56
+    -> problems tag_around at 0:11 and 44:56; with syntax = "hermes" a call
+
+    Several calls match in any order.
     """
 
     name: ClassVar[str] = "tool_call"
     title: ClassVar[str] = "a tool call"
     shapes: ClassVar[frozenset[Shape]] = frozenset({"call"})
-    labels: ClassVar[Mapping[str, str]] = {**JSON_LABELS, **_OWN_LABELS}
+    labels: ClassVar[Mapping[str, str]] = LABELS
     evaluators: ClassVar[tuple[str, ...]] = ("duplicate_json_objects", "extras")
 
-    calls: Literal["one", "several", "any"] = "any"
-    """Whether the root is one call, an array of one call or more, or either."""
+    syntax: Literal["json", "hermes", "llama", "mistral", "mistral_args", "python"] = "json"
+    """How calls are written: `json` bare; `hermes` each in <tool_call> tags (Qwen, Hermes, SmolLM);
+    `llama` with the key "parameters", several with ; between them, <|python_tag|> before them or
+    not; `mistral` an array behind [TOOL_CALLS]; `mistral_args` [TOOL_CALLS]name[ARGS]{...};
+    `python` a list of calls with literals for arguments, [f(a="x"), g()] (Llama 4, BFCL)."""
+    calls: Calls = "any"
+    """Whether the value is one call, an array of one call or more, or either. In another syntax
+    than `json`, one call with `any` is that call."""
     tools: tuple[str, ...] = ()
     """The names that may be called; without any, every name may."""
     max_depth: int = Field(default=64, ge=1)
     """How many objects and arrays may be open at once."""
 
     def instruction(self, value: Any) -> str:
-        """One sentence that asks for one call or for an array of calls, and nothing else."""
+        """One sentence that asks for one call or for several, and nothing else."""
+        several = isinstance(value, list)
         keys = 'the keys "name" and "arguments"'
-        if isinstance(value, list):
+        if self.syntax == "python":
+            kind = "tool calls" if several else "one tool call"
+            what = f"a Python list of {kind} with named arguments, such as [f(a=1)],"
+        elif self.syntax != "json":
+            what = "tool calls, each written as" if several else "one tool call, written as"
+            what = f"{what} {self._syntax.asked},"
+        elif several:
             what = f"one JSON array of tool calls, each an object with {keys},"
         else:
             what = f"one tool call, a JSON object with {keys},"
         return f"Answer with {what} and nothing else."
 
     def render(self, value: Any) -> str:
-        """The call or the calls on one line."""
-        return checked(self, dumped(value), value)
+        """The call or the calls, each on one line."""
+        if self.syntax == "json":
+            return checked(self, dumped(value), value)
+        for fault in faults(value, Rules(calls=self.calls, tools=self.tools)):
+            raise ValueError(f"{self.name} does not hold the value: {fault.message}")
+        if isinstance(value, list) and len(value) == 1 and self.calls == "any":
+            raise ValueError(
+                f"{self.name} with syntax {self.syntax} reads a list of one call as the call; give "
+                'the call itself, or set calls = "several"'
+            )
+        calls = value if isinstance(value, list) else [value]
+        if self.syntax == "python":
+            return checked(self, written(calls), value)
+        key = self._syntax.rules.key
+        own = [{"name": call["name"], key: call["arguments"]} for call in calls]
+        return checked(self, self._syntax.write(own), value)
 
     def parse(self, text: str) -> Parsed:
         """The call or the list of calls, or all problems."""
-        judge = JsonFormat(root="any", max_depth=self.max_depth)
+        diagnosis = self.diagnose(text)
+        if diagnosis.problems:
+            return Parsed(problems=diagnosis.problems)
+        return Parsed(diagnosis.value)
+
+    def diagnose(self, text: str) -> Diagnosis:
+        """All problems, where the calls stand with their tags, and their value."""
+        if self.syntax == "python":
+            return self._python(text)
+        rules = self._syntax.rules._replace(calls=self.calls, tools=self.tools)
+        if self.syntax == "json":
+            return self._diagnosed(text, rules)
+        bare = text[:1] in ("{", "[") and rules.root != "any" and self._is_json(text)
+        frame = self._syntax.frame(text)
+        if bare and self.syntax != "llama":
+            frame = Frame([], [], opened=False)
+        if not frame.opened:
+            return self._untagged(text)
+        found = list(frame.problems)
+        read: list[Any] = []
+        for piece in frame.pieces:
+            if not (frame.cut and piece is frame.pieces[-1] and self._blank(text, piece)):
+                said, value = self._piece(text, piece, rules)
+                found += said
+                read.append(value)
+        if frame.cut and all(each.label != "truncated" for each in found):
+            found.append(problem("truncated", len(text), len(text)))
+        if self.calls == "one" and len(frame.pieces) > 1:
+            message = "several calls stand where one is asked for"
+            span = frame.pieces[1].start, frame.pieces[-1].end
+            found.append(problem("wrong_count", *span, message))
+        if found:
+            return _failed(text, found)
+        calls = [call for each in read for call in (each if isinstance(each, list) else [each])]
+        plain = [{"name": call["name"], "arguments": call[rules.key]} for call in calls]
+        return self._found(text, plain)
+
+    def corruptions(self) -> Mapping[str, Corruption]:
+        """Ways to break JSON objects and calls; each is named by the label `parse` gives it."""
+        if self.syntax == "python":
+            return corruptions_of_python(self.calls, self.tools)
+        return corruptions(self.syntax, self.calls, self.tools)
+
+    def paired(self, example: Example, predicted: Any) -> tuple[Any, Any]:
+        """The Example's calls and the predicted ones, by the number of the pair they are in."""
+        return paired(example.value, predicted, example.tags.get("possible_answers"))
+
+    @property
+    def _syntax(self) -> Syntax:
+        return SYNTAXES[self.syntax]
+
+    @property
+    def _json(self) -> JsonFormat:
+        return JsonFormat(root="any", max_depth=self.max_depth)
+
+    def _is_json(self, text: str) -> bool:
+        return self._json.parse(text).ok
+
+    def _blank(self, text: str, piece: Piece) -> bool:
+        return not text[piece.start : piece.end].strip(SPACE)
+
+    def _diagnosed(self, text: str, rules: Rules) -> Diagnosis:
+        """The diagnosis of a text that should be the JSON of a call and nothing else."""
+        judge = self._json
         parsed = judge.parse(text)
         if parsed.ok:
-            problems = self._problems(text, parsed.value)
-            return Parsed(problems=bounded(problems)) if problems else parsed
+            found = problems(text, parsed.value, rules)
+            return Diagnosis(bounded(found), 0, len(text), parsed.value)
         tags = [match.span(1) for match in _STRING_OR_TAG.finditer(text) if match[1]]
         without = _blanked(text, tags)
         if not without.strip():
             without = text
         diagnosis = judge.diagnose(without)
-        found = [*diagnosis.problems, *(_problem("tag_around", *span) for span in tags)]
+        said = [*diagnosis.problems, *(problem("tag_around", *span) for span in tags)]
         if call := _PYTHON_CALL(without):
             end = len(without.rstrip(SPACE + "`"))
             if without[:end].endswith((")", ")]")):
-                found.append(_problem("python_call", call.start(1), end))
+                said.append(problem("python_call", call.start(1), end))
         inner = text[diagnosis.start : diagnosis.end]
         parsed = judge.parse(inner)
         if parsed.ok:
-            found += shifted(self._problems(inner, parsed.value), diagnosis.start)
-        return Parsed(problems=bounded(found))
+            said += shifted(problems(inner, parsed.value, rules), diagnosis.start)
+        return Diagnosis(bounded(said), diagnosis.start, diagnosis.end)
 
-    def corruptions(self) -> Mapping[str, Corruption]:
-        """Ways to break JSON objects and calls; each is named by the label `parse` gives it."""
-        in_json = dict(JSON_CORRUPTIONS)
-        del in_json["mismatched_bracket"]  # a call may have no array whose bracket to change
-        ways: dict[str, Corruption] = {
-            **in_json,
-            **{label: _in_one_call(change) for label, change in _CALL_CORRUPTIONS.items()},
-            "wrong_root": _wrong_root,
-            "no_call": lambda text, rng: "[]",
-            "call_not_object": _call_not_object,
-            "tag_around": _tag_around,
-            "python_call": _python_call,
-        }
-        if self.tools:
-            ways["unknown_tool"] = _in_one_call(self._unknown_tool)
-        if self.calls != "any":
-            ways["wrong_count"] = _wrong_count
-        return ways
+    def _python(self, text: str) -> Diagnosis:
+        """The diagnosis of a list of calls as Python writes them."""
+        start, end = 0, len(text)
+        bare = text.strip(SPACE)
+        if bare.startswith(TAGS[0]) and bare.endswith(TAGS[1]):
+            start, end = text.index(TAGS[0]) + len(TAGS[0]), text.rindex(TAGS[1])
+        found = translated(text[start:end])
+        rules = Rules("array", calls=self.calls, tools=self.tools)
+        judged = self._diagnosed(found.text, rules)
+        said = [*found.problems, *map(found.source, judged.problems)]
+        if any(each.label in ("no_json", "wrong_root") for each in said):
+            said.append(problem("bad_python", 0, end - start))
+        if said:
+            return _failed(text, list(shifted(said, start)))
+        return self._found(text, judged.value)
 
-    def _problems(self, text: str, value: Any) -> tuple[Problem, ...]:
-        """The problems that keep the value of a strict JSON text from being calls."""
-        faults = list(self._faults(value))
-        found = places(text, (fault.path for fault in faults)) if faults else {}
-        problems = []
-        for fault in faults:
-            place = found[fault.path]
-            key = place.key if fault.label == "unexpected_key" else None
-            problems.append(Problem(fault.label, fault.message, *(key or place[:2])))
-        return tuple(problems)
+    def _found(self, text: str, calls: list[Any]) -> Diagnosis:
+        one = len(calls) == 1 and self.calls != "several"
+        return Diagnosis((), 0, len(text), calls[0] if one else calls)
 
-    def _faults(self, value: Any) -> Iterator[_Fault]:
-        if not isinstance(value, dict | list):
-            yield _Fault("wrong_root", "the value is neither a call nor an array of calls", ())
-        elif isinstance(value, dict):
-            if self.calls == "several":
-                yield _Fault("wrong_count", "one call stands where an array is asked for", ())
-            yield from self._faults_of_call(value, ())
-        else:
-            if self.calls == "one":
-                yield _Fault("wrong_count", "an array stands where one call is asked for", ())
-            if not value:
-                yield _Fault("no_call", _OWN_LABELS["no_call"], ())
-            for index, call in enumerate(value):
-                if isinstance(call, dict):
-                    yield from self._faults_of_call(call, (index,))
-                else:
-                    yield _Fault("call_not_object", _OWN_LABELS["call_not_object"], (index,))
+    def _untagged(self, text: str) -> Diagnosis:
+        """The diagnosis of a text without the tag that begins a call."""
+        found = self._diagnosed(text, Rules(key=self._syntax.rules.key, tools=self.tools))
+        said = list(found.problems)
+        if found.start < found.end:
+            tag = self._syntax.tags[0]
+            message = f"no {tag} stands before the call"
+            said.append(problem("missing_tag", found.start, found.start, message))
+        if cut_tag(text, self._syntax.tags):
+            said.append(problem("truncated", len(text), len(text)))
+        return Diagnosis(bounded(said), found.start, found.end)
 
-    def _faults_of_call(self, call: dict[str, Any], path: Path) -> Iterator[_Fault]:
-        def fault(label: str, *steps: str, message: str | None = None) -> _Fault:
-            return _Fault(label, message or _OWN_LABELS[label], (*path, *steps))
-
-        for key in call:
-            if key not in ("name", "arguments"):
-                message = f"a call has the keys 'name' and 'arguments', not {key!r:.60}"
-                yield fault("unexpected_key", key, message=message)
-        name = call.get("name")
-        if "name" not in call:
-            yield fault("missing_name")
-        elif not isinstance(name, str) or not name:
-            yield fault("name_not_text", "name")
-        elif self.tools and name not in self.tools:
-            message = f"{name!r:.60} is none of the tools: {', '.join(self.tools):.200}"
-            yield fault("unknown_tool", "name", message=message)
-        arguments = call.get("arguments")
-        if "arguments" not in call:
-            yield fault("missing_arguments")
-        elif isinstance(arguments, str):
-            yield fault("arguments_in_string", "arguments")
-        elif not isinstance(arguments, dict):
-            yield fault("arguments_not_object", "arguments")
-
-    def _unknown_tool(self, call: dict[str, Any], rng: Random) -> None:
-        call["name"] = "".join(self.tools) + rng.choice(["_tool", "_v2"])
+    def _piece(self, text: str, piece: Piece, rules: Rules) -> tuple[list[Problem], Any]:
+        """The problems of one piece of JSON, and its call or calls."""
+        inner = text[piece.start : piece.end]
+        if piece.name is None and self.syntax != "mistral_args":
+            found = self._diagnosed(inner, rules)
+            return list(shifted(found.problems, piece.start)), found.value
+        parsed = self._json.parse(inner)
+        if not parsed.ok:
+            said = self._diagnosed(inner, Rules(calls="any")).problems
+            own = [each for each in said if each.label not in _OF_A_WHOLE_CALL]
+            return list(shifted(own, piece.start)), None
+        at, end = piece.name or (piece.start, piece.start)
+        name = text[at:end]
+        # Without a name the frame has said so.
+        tools = self.tools if piece.name else ()
+        said_of = problems_of_parts(name or "?", at, parsed.value, piece.start, piece.end, tools)
+        return said_of, {"name": name, "arguments": parsed.value}
 
 
-class _Fault(NamedTuple):
-    label: str
-    message: str
-    path: Path
-    """The span of the wrong value, or of the value whose key is wrong."""
+def in_tags(example: Example | None) -> ToolCallFormat | None:
+    """The Format that an Example asks for if it is tool calls in another syntax than bare JSON."""
+    if example is None or example.format != ToolCallFormat.name or not example.format_options:
+        return None
+    asked: ToolCallFormat = for_example(ToolCallFormat(), example)
+    return None if asked.syntax == "json" else asked
 
 
-def _problem(label: str, start: int, end: int) -> Problem:
-    return Problem(label, _OWN_LABELS[label], start, end)
+_OF_A_WHOLE_CALL: Final = frozenset({"missing_name", "missing_arguments", "unexpected_key"})
+
+
+def _failed(text: str, found: list[Problem]) -> Diagnosis:
+    """A diagnosis whose span is the text without what stands before and after the calls."""
+    start = max((each.end for each in found if each.label == "text_before"), default=0)
+    end = min((each.start for each in found if each.label == "text_after"), default=len(text))
+    return Diagnosis(bounded(found), min(start, end), end, UNREAD)
 
 
 def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
@@ -206,89 +284,3 @@ def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
         pieces += [text[last:start], " " * (end - start)]
         last = end
     return "".join([*pieces, text[last:]])
-
-
-def _in_one_call(change: Callable[[dict[str, Any], Random], None]) -> Corruption:
-    def in_one_call(text: str, rng: Random) -> str:
-        value = json.loads(text)
-        change(value if isinstance(value, dict) else rng.choice(value), rng)
-        return dumped(value)
-
-    return in_one_call
-
-
-def _missing_name(call: dict[str, Any], rng: Random) -> None:
-    name = call.pop("name")
-    if rng.random() < 0.5:
-        call[rng.choice(["function", "tool", "tool_name"])] = name
-
-
-def _missing_arguments(call: dict[str, Any], rng: Random) -> None:
-    arguments = call.pop("arguments")
-    if rng.random() < 0.5:
-        call[rng.choice(["parameters", "args", "input"])] = arguments
-
-
-def _unexpected_key(call: dict[str, Any], rng: Random) -> None:
-    if rng.random() < 0.5:
-        call[rng.choice(["type", "id"])] = "function"
-    else:
-        call["function"] = dict(call)
-        del call["name"], call["arguments"]
-
-
-def _name_not_text(call: dict[str, Any], rng: Random) -> None:
-    call["name"] = rng.choice([None, "", {"name": call["name"]}])
-
-
-def _arguments_not_object(call: dict[str, Any], rng: Random) -> None:
-    call["arguments"] = rng.choice([None, [call["arguments"]], list(call["arguments"].values())])
-
-
-def _arguments_in_string(call: dict[str, Any], rng: Random) -> None:
-    call["arguments"] = dumped(call["arguments"])
-
-
-_CALL_CORRUPTIONS: Final = {
-    function.__name__.removeprefix("_"): function
-    for function in (
-        _missing_name,
-        _missing_arguments,
-        _unexpected_key,
-        _name_not_text,
-        _arguments_not_object,
-        _arguments_in_string,
-    )
-}
-
-
-def _calls(text: str) -> list[dict[str, Any]]:
-    value = json.loads(text)
-    return value if isinstance(value, list) else [value]
-
-
-def _wrong_root(text: str, rng: Random) -> str:
-    return dumped(rng.choice(_calls(text))["name"])
-
-
-def _wrong_count(text: str, rng: Random) -> str:
-    return dumped(_calls(text)[0]) if text.startswith("[") else f"[{text}]"
-
-
-def _call_not_object(text: str, rng: Random) -> str:
-    call = rng.choice(_calls(text))
-    return dumped(rng.choice([[call["name"]], [call["name"], call["arguments"]]]))
-
-
-def _tag_around(text: str, rng: Random) -> str:
-    tags = ["<tool_call>\n{}\n</tool_call>", "<|python_tag|>{}", "[TOOL_CALLS] {}"]
-    return rng.choice(tags).replace("{}", text)
-
-
-def _python_call(text: str, rng: Random) -> str | None:
-    call = rng.choice(_calls(text))
-    if not re.fullmatch(r"[A-Za-z_]\w*", call["name"], re.ASCII):
-        return None
-    arguments = ", ".join(f"{key}={value!r}" for key, value in call["arguments"].items())
-    written = f"{call['name']}({arguments})"
-    return rng.choice([written, f"[{written}]"])

@@ -1,0 +1,152 @@
+"""What keeps strict JSON from being tool calls, and the labels of the Format `tool_call`.
+
+    list(faults({"name": "ring"}, Rules()))
+    -> [Fault("missing_arguments", "a call has no key 'arguments'", ())]
+
+The label is the same whatever the syntax calls the key; the message names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from fmtharness.evaluators.json.labels import LABELS as JSON_LABELS
+from fmtharness.evaluators.json.places import places
+from fmtharness.harness.matching import Path
+from fmtharness.harness.records import Problem
+
+Calls = Literal["one", "several", "any"]
+
+OWN_LABELS: Final[Mapping[str, str]] = {
+    "missing_name": "a call has no key 'name'",
+    "missing_arguments": "a call has no key 'arguments' ('parameters' in Llama's syntax)",
+    "unexpected_key": "a call has a key besides its name and its arguments",
+    "name_not_text": "a call's name is not a text of one character or more",
+    "arguments_not_object": "a call's arguments are not an object",
+    "arguments_in_string": "a call's arguments are JSON inside a string, not an object",
+    "bad_call_id": "a call's id is not a text of nine letters and digits",
+    "unknown_tool": "a call's name is none of `tools`",
+    "no_call": "the array of calls is empty",
+    "call_not_object": "an element of the array of calls is not an object",
+    "wrong_count": "one call stands where an array of calls is asked for, or the other way round",
+    "tag_around": "a tag of a chat template stands around the call",
+    "missing_tag": "a tag that the syntax asks for is missing",
+    "text_between": "text stands between two calls",
+    "python_call": "the call is written as in Python, not as JSON",
+    "bad_python": "the text is no list of calls as Python writes them",
+    "not_literal": "an argument is not a literal that JSON could hold",
+    "positional_argument": "an argument has no name",
+}
+LABELS: Final[Mapping[str, str]] = {**JSON_LABELS, **OWN_LABELS}
+
+CALL_ID: Final = re.compile(r"[A-Za-z0-9]{9}").fullmatch
+"""What Mistral's chat templates take for the id of a call."""
+
+
+class Rules(NamedTuple):
+    """What the JSON of a call may be."""
+
+    root: Literal["object", "array", "any"] = "any"
+    """Whether the JSON is one call, an array of calls, or either."""
+    key: str = "arguments"
+    ids: bool = False
+    """Whether a call may have an id."""
+    calls: Calls = "any"
+    tools: tuple[str, ...] = ()
+
+
+class Fault(NamedTuple):
+    label: str
+    message: str
+    path: Path
+    """The path of the wrong value, or of the value whose key is wrong."""
+
+
+def problem(label: str, start: int, end: int, message: str | None = None) -> Problem:
+    """A problem with its label's meaning for a message."""
+    return Problem(label, message or LABELS[label], start, end)
+
+
+def problems(text: str, value: Any, rules: Rules) -> list[Problem]:
+    """The problems that keep the value of a strict JSON text from being calls."""
+    found = list(faults(value, rules))
+    where = places(text, (fault.path for fault in found)) if found else {}
+    placed = []
+    for fault in found:
+        place = where[fault.path]
+        key = place.key if fault.label == "unexpected_key" else None
+        placed.append(Problem(fault.label, fault.message, *(key or place[:2])))
+    return placed
+
+
+def faults(value: Any, rules: Rules) -> Iterator[Fault]:
+    """Everything that keeps plain data from being a call, or an array of calls."""
+    if isinstance(value, dict) and rules.root != "array":
+        if rules.root == "any" and rules.calls == "several":
+            yield Fault("wrong_count", "one call stands where an array is asked for", ())
+        yield from _faults_of_call(value, (), rules)
+    elif isinstance(value, list) and rules.root != "object":
+        if rules.calls == "one" and (rules.root == "any" or len(value) > 1):
+            yield Fault("wrong_count", "an array stands where one call is asked for", ())
+        if not value:
+            yield Fault("no_call", LABELS["no_call"], ())
+        for index, call in enumerate(value):
+            if isinstance(call, dict):
+                yield from _faults_of_call(call, (index,), rules)
+            else:
+                yield Fault("call_not_object", LABELS["call_not_object"], (index,))
+    else:
+        yield Fault("wrong_root", f"the value is {_WANTED[rules.root]}", ())
+
+
+_WANTED: Final = {
+    "any": "neither a call nor an array of calls",
+    "object": "not one call",
+    "array": "not an array of calls",
+}
+
+
+def _faults_of_call(call: dict[str, Any], path: Path, rules: Rules) -> Iterator[Fault]:
+    def fault(label: str, *steps: str, message: str | None = None) -> Fault:
+        return Fault(label, message or LABELS[label], (*path, *steps))
+
+    for key in call:
+        if key not in ("name", rules.key) and not (rules.ids and key == "id"):
+            message = f"a call has the keys 'name' and {rules.key!r}, not {key!r:.60}"
+            yield fault("unexpected_key", key, message=message)
+    if rules.ids and "id" in call and not (isinstance(call["id"], str) and CALL_ID(call["id"])):
+        yield fault("bad_call_id", "id")
+    if "name" not in call:
+        yield fault("missing_name")
+    else:
+        for label, message in _of_name(call["name"], rules.tools):
+            yield fault(label, "name", message=message)
+    if rules.key not in call:
+        yield fault("missing_arguments", message=f"a call has no key {rules.key!r}")
+    elif wrong := _of_arguments(call[rules.key]):
+        yield fault(wrong, rules.key)
+
+
+def _of_name(name: Any, tools: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if not isinstance(name, str) or not name:
+        yield "name_not_text", LABELS["name_not_text"]
+    elif tools and name not in tools:
+        yield "unknown_tool", f"{name!r:.60} is none of the tools: {', '.join(tools):.200}"
+
+
+def _of_arguments(arguments: Any) -> str | None:
+    if isinstance(arguments, dict):
+        return None
+    return "arguments_in_string" if isinstance(arguments, str) else "arguments_not_object"
+
+
+def problems_of_parts(
+    name: str, at: int, arguments: Any, start: int, end: int, tools: tuple[str, ...]
+) -> list[Problem]:
+    """The problems of a call whose name stands outside of the JSON, at `at`."""
+    found = [Problem(label, said, at, at + len(name)) for label, said in _of_name(name, tools)]
+    if label := _of_arguments(arguments):
+        found.append(problem(label, start, end))
+    return found
