@@ -24,14 +24,11 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import msgspec
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import NO_FORMAT, Completion, Example, Metric, Problem, Verdict
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
 HUB_ID_OF_BUILTIN = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model whose weights the built-in one has in 4 bits a weight (GGUF's Q4_1)."""
-TRAINED_ON = "fmtharness.json"
-"""The file in an adapter's folder that holds a `TrainedOn`."""
 Split = Literal["train", "dev", "eval"]
 GIVEN = ("messages", "tools", "add_generation_prompt")
 """What every chat template is given, so that no option can set it."""
@@ -119,49 +116,6 @@ class ModelOptions(Options):
         if text is not None and not bytes_of(text):
             raise ValueError("it must be a size, such as '4GiB' or '3500MiB'")
         return text
-
-
-class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
-    """What an adapter was trained on, in its folder as fmtharness.json."""
-
-    base: str
-    """The built-in model, a hub id, or the absolute path of a folder or GGUF file."""
-    revision: str | None = None
-    """The commit of a hub model."""
-    base_sha256: str | None = None
-    """Of the built-in model's GGUF file, or `quick_digest` of a local model's files."""
-    quantization: Literal["nf4", "none"]
-    precision: str
-    """The type that the model computed in, as torch calls it: bfloat16."""
-    template_sha256: str
-    """Of the chat template, which the tokenizer in the folder holds."""
-    chat_template_kwargs: dict[str, Any] = {}
-    """What the template was given; the folder's has it written in front."""
-    template_date: str | None = None
-    """The date that the template writes, if it writes one."""
-    stop_token: str
-    backend: str = "transformers"
-    """The run's backend."""
-    backend_options: dict[str, Any] = {}
-    """Its options that are not the defaults."""
-    sha256: dict[str, str] = {}
-    """Of the adapter's weights and settings, by the file's name."""
-
-
-def trained_on(adapter: Path) -> TrainedOn | None:
-    """What the adapter's folder says of its training; None if it says nothing.
-
-    Raises ModelError for a file that cannot be read.
-    """
-    path = adapter / TRAINED_ON
-    if not path.is_file():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=TrainedOn)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{path}: {error}; remove the file to use the adapter without it"
-        ) from None
 
 
 class Parsed(msgspec.Struct, frozen=True):

@@ -13,12 +13,13 @@ import torch
 from click.testing import CliRunner, Result
 
 from fmtharness.harness.cli import main
-from fmtharness.harness.contracts import BUILTIN_MODEL, TrainedOn, trained_on
+from fmtharness.harness.contracts import BUILTIN_MODEL
 from fmtharness.harness.engine.adapters import differences
 from fmtharness.harness.engine.gguf import BUILTIN_SHA256
 from fmtharness.harness.errors import ConfigError, ModelError
 from fmtharness.harness.files import quick_digest
 from fmtharness.harness.run.sources import config_for
+from fmtharness.harness.trained_on import TrainedOn, trained_on
 from tests.test_training import trained
 from tests.tiny import tiny_config, tiny_model
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from fmtharness.harness.cli import main
 from fmtharness.harness.config import load_config
-from fmtharness.harness.contracts import ModelOptions, trained_on
+from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.engine import gguf
 from fmtharness.harness.engine.gguf import resolve
 from fmtharness.harness.engine.models import load_model
@@ -23,9 +23,10 @@ from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.weights import is_finite
 from fmtharness.harness.errors import DataError, ModelError, UserError
 from fmtharness.harness.files import file_digest
-from fmtharness.harness.run import stages
+from fmtharness.harness.run import data, stages
 from fmtharness.harness.run.checked import Made
 from fmtharness.harness.run.folder import RunFolder, manifest_digest
+from fmtharness.harness.trained_on import trained_on
 from tests.fakes import FAKE_CONFIG
 from tests.test_training import losses, repeated, rows, same_adapter, trained
 from tests.tiny import tiny_config, tiny_model
@@ -334,7 +335,7 @@ def again() -> None:
 
 
 EVERY = (
-    *(f"data/{name}" for name in stages.DATA_FILES),
+    *(f"data/{name}" for name in data.DATA_FILES),
     *(f"completions/{arm}.jsonl" for arm in ("base", "sft", "parity")),
     *(f"verdicts/{arm}.jsonl" for arm in ("base", "sft")),
     "metrics.jsonl",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fmtharness.harness import plugins
 from fmtharness.harness.config import load_config
-from fmtharness.harness.contracts import Options, TrainedOn
+from fmtharness.harness.contracts import Options
 from fmtharness.harness.errors import ConfigError
 from fmtharness.harness.gates.gate_file import (
     Bounds,
@@ -29,6 +29,7 @@ from fmtharness.harness.plugins import Registered
 from fmtharness.harness.records import Completion, Example, Message, write_records
 from fmtharness.harness.run import stages
 from fmtharness.harness.run.folder import RunFolder
+from fmtharness.harness.trained_on import TrainedOn
 from tests.fakes import FAKE_CONFIG, ROOT, Echo, example
 
 GOOD, BAD = '{"a": 1}', '{"a": 1,}'

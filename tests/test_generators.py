@@ -25,9 +25,9 @@ from fmtharness.generators.tasks import Tasks
 from fmtharness.generators.temptations import TEMPTATIONS, WISHES
 from fmtharness.harness.contracts import Corruption, Format, Options, Parsed, Shape, Split
 from fmtharness.harness.errors import PluginError
-from fmtharness.harness.format_checks import seconds
 from fmtharness.harness.plugins import component
 from fmtharness.harness.records import Example, Problem
+from fmtharness.harness.testing.promises import seconds
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "eval")
 ASKED: dict[Split, str] = {"train": "train", "dev": "eval", "eval": "eval"}

@@ -21,7 +21,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from fmtharness.harness.cli import main
 from fmtharness.harness.commands.output import echo
 from fmtharness.harness.config import load_config
-from fmtharness.harness.contracts import TrainedOn
 from fmtharness.harness.gates.gate_file import read_gate
 from fmtharness.harness.gates.outcomes import judge_gate
 from fmtharness.harness.judging.tally import tally
@@ -34,6 +33,7 @@ from fmtharness.harness.run.adapter_folder import _card
 from fmtharness.harness.run.data_stats import collect_stats, stats_markdown
 from fmtharness.harness.run.scalars import Scalars
 from fmtharness.harness.text import Shown, json_line, markdown, one_line, printable
+from fmtharness.harness.trained_on import TrainedOn
 from tests.fakes import ROOT
 
 HOSTILE = {

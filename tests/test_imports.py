@@ -18,6 +18,7 @@ CORE = frozenset({"core"})
 MAY_IMPORT = {
     "core": CORE,
     "judging": CORE,
+    "testing": CORE,
     "dataset": CORE | {"judging"},
     "report": CORE | {"judging"},
     "run": CORE | {"judging", "dataset", "report"},
@@ -112,8 +113,8 @@ def test_there_is_no_circle() -> None:
 
 def test_the_core_is_small() -> None:
     files = sorted((ROOT / "harness").glob("*.py"))
-    assert len(files) <= 21
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in files) <= 3500
+    assert len(files) <= 20
+    assert sum(path.read_text(encoding="utf-8").count("\n") for path in files) <= 3200
 
 
 def test_no_file_is_long() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from fmtharness.evaluators.json.places import key_place, place, places
-from fmtharness.harness.format_checks import seconds
 from fmtharness.harness.matching import Path
+from fmtharness.harness.testing.promises import seconds
 from tests.strategies import json_objects, json_values, written_texts
 
 

@@ -8,7 +8,7 @@ from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.objects import find_objects
 from fmtharness.evaluators.json.reader import build, read
 from fmtharness.evaluators.json.scanner import BROKEN, END, Scanner
-from fmtharness.harness.format_checks import is_linear
+from fmtharness.harness.testing.promises import is_linear
 
 STRICT = JsonFormat()
 

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from fmtharness.evaluators.json.schema import JsonSchema
 from fmtharness.evaluators.json.schema_of import schema_of
 from fmtharness.harness.contracts import applies, needs_example
-from fmtharness.harness.format_checks import seconds
 from fmtharness.harness.options import check
 from fmtharness.harness.records import Completion, Example, Verdict
 from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
+from fmtharness.harness.testing.promises import seconds
 from tests.strategies import json_objects, json_values
 
 JUDGE = JsonSchema()

@@ -16,7 +16,7 @@ from fmtharness.harness.config import ALL, Config, load_config
 from fmtharness.harness.contracts import Split, applies
 from fmtharness.harness.errors import ConfigError, DataError
 from fmtharness.harness.options import build
-from fmtharness.harness.run.stages import _data_inputs as data_inputs
+from fmtharness.harness.run.data import data_inputs
 from tests.test_dataset_forms import write
 from tests.tiny import CONFIG, tiny_model
 

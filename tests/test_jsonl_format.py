@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmtharness.evaluators.json.lines import JsonlFormat
-from fmtharness.harness.format_checks import is_linear
 from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 from fmtharness.harness.testing import check_format
+from fmtharness.harness.testing.promises import is_linear
 from tests.strategies import at_least, broken_texts, json_values, mutated_texts, written_texts
 
 STRICT = JsonlFormat()

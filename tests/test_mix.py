@@ -15,7 +15,7 @@ from fmtharness.harness.config import ALL
 from fmtharness.harness.contracts import Split
 from fmtharness.harness.errors import ConfigError, UserError
 from fmtharness.harness.records import Example
-from fmtharness.harness.run.stages import _data_inputs as data_inputs
+from fmtharness.harness.run.data import data_inputs
 from tests.test_dataset_forms import write
 from tests.test_jsonl import RUN, call, config, here, refused, trl
 

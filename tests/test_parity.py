@@ -25,7 +25,7 @@ from fmtharness.harness.records import (
     read_records,
     write_records,
 )
-from fmtharness.harness.run import stages
+from fmtharness.harness.run import data, stages
 from fmtharness.trainers import loop
 from tests.tiny import TEMPLATE, tiny_config, tiny_model, tiny_tokenizer
 
@@ -202,7 +202,7 @@ def test_a_fault_of_the_backend_alone_is_refused(
             patch.setattr(encoding, "encode_prompt", planted)
             yield from complete_with(*arguments, **named)
 
-    write = stages.write_data
+    write = data.write_data
 
     def with_blanks(config: Any, folder: Path) -> list[Path]:
         files = write(config, folder)
@@ -291,7 +291,7 @@ def test_a_run_says_how_many_prompts_lose_characters(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny_tokenizer(without="名", unk="<unk>").save_pretrained(config.parent / "model")
-    write = stages.write_data
+    write = data.write_data
 
     def with_a_name(config: Any, folder: Path) -> list[Path]:
         files = write(config, folder)

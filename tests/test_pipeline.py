@@ -18,7 +18,7 @@ from fmtharness.harness.contracts import Options, Split
 from fmtharness.harness.errors import DataError, PluginError, UserError
 from fmtharness.harness.plugins import Registered
 from fmtharness.harness.records import Completion, Example
-from fmtharness.harness.run import stages
+from fmtharness.harness.run import data, stages
 from fmtharness.harness.run.folder import RunFolder
 from tests.fakes import CALLS, FAKE_CONFIG, example
 
@@ -206,8 +206,8 @@ def test_a_failure_in_the_middle_keeps_what_is_done(
 
 def test_data_that_does_not_depend_on_how_much(tmp_path: Path) -> None:
     small, large = config(), config("data.n_train=9")
-    stages.write_data(small, tmp_path / "small")
-    stages.write_data(large, tmp_path / "large")
+    data.write_data(small, tmp_path / "small")
+    data.write_data(large, tmp_path / "large")
     few = (tmp_path / "small" / "train.jsonl").read_bytes()
     many = (tmp_path / "large" / "train.jsonl").read_bytes()
     assert many.startswith(few) and len(many) > len(few)

@@ -43,7 +43,7 @@ from fmtharness.harness.records import (
 )
 from fmtharness.harness.report.comparison import Arm, rates_side_by_side
 from fmtharness.harness.report.tables import metrics_json, metrics_table
-from fmtharness.harness.sample_values import plain_values
+from fmtharness.harness.testing.sample_values import plain_values
 from tests.fakes import example
 from tests.taught import taught
 from tests.tiny import TEMPLATE, tiny_config, tiny_tokenizer

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from fmtharness.evaluators.regex.format import RegexFormat
 from fmtharness.evaluators.regex.layout import Part, layout, prefixes
-from fmtharness.harness.format_checks import seconds
 from fmtharness.harness.formats import for_value, options_of, strict_evaluator
 from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.testing import check_format
+from fmtharness.harness.testing.promises import seconds
 from tests.strategies import at_least
 
 LINE = RegexFormat()

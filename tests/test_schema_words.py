@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from fmtharness.evaluators.json.schema import JsonSchema
 from fmtharness.evaluators.json.schema_size import References, visits
-from fmtharness.harness.format_checks import seconds
 from fmtharness.harness.records import Completion, Verdict
+from fmtharness.harness.testing.promises import seconds
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmtharness.harness.contracts import Parsed
-from fmtharness.harness.format_checks import is_linear
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import CORRUPTIONS, LABELS, MOST_OF_ONE_LABEL, strictly
+from fmtharness.harness.testing.promises import is_linear
 
 
 def looks(line: str) -> bool:

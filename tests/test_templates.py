@@ -14,7 +14,7 @@ from msgspec import structs
 from transformers.utils import chat_template_utils
 
 from fmtharness.harness.cli import main
-from fmtharness.harness.contracts import ModelOptions, TrainedOn, trained_on
+from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.engine import templates
 from fmtharness.harness.engine.encoding import (
     encode_example,
@@ -34,7 +34,8 @@ from fmtharness.harness.records import (
     read_records,
     write_records,
 )
-from fmtharness.harness.run import folder, stages
+from fmtharness.harness.run import data, folder, stages
+from fmtharness.harness.trained_on import TrainedOn, trained_on
 from fmtharness.trainers import loop
 from fmtharness.trainers.resume.progress import save
 from tests.tiny import TEMPLATE, tiny_config, tiny_model, tiny_tokenizer
@@ -138,7 +139,7 @@ def test_a_run_on_a_model_that_refuses_the_system_role(config: Path) -> None:
 def test_a_conversation_that_is_refused_is_unscored_and_left_out(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = stages.write_data
+    write = data.write_data
 
     def with_two_users(config: Any, folder: Path) -> list[Path]:
         files = write(config, folder)

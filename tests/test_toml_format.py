@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from fmtharness.evaluators.toml.format import TomlFormat
 from fmtharness.evaluators.toml.labels import LABELS
-from fmtharness.harness.format_checks import is_linear, seconds
 from fmtharness.harness.matching import leaves, same_value
 from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 from fmtharness.harness.testing import check_format, mutated
+from fmtharness.harness.testing.promises import is_linear, seconds
 from tests.strategies import KEYS, at_least, json_objects, json_scalars, json_values
 
 STRICT = TomlFormat()

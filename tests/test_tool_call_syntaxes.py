@@ -16,10 +16,10 @@ from fmtharness.evaluators.json.extras import Extras
 from fmtharness.evaluators.json.objects import DuplicateJsonObjects
 from fmtharness.evaluators.json.tool_call import ToolCallFormat
 from fmtharness.generators.tasks import Tasks
-from fmtharness.harness.format_checks import is_linear
 from fmtharness.harness.options import build
 from fmtharness.harness.records import Completion, Example, Message
 from fmtharness.harness.testing import check_format
+from fmtharness.harness.testing.promises import is_linear
 from tests.strategies import json_objects
 
 SYNTAXES = get_args(ToolCallFormat.model_fields["syntax"].annotation)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmtharness.evaluators.xml.format import XmlFormat
-from fmtharness.harness.format_checks import is_linear
 from fmtharness.harness.testing import check_format
+from fmtharness.harness.testing.promises import is_linear
 
 XML = XmlFormat()
 DATA = "<data>\n  <name>Ada</name>\n</data>"

@@ -15,10 +15,10 @@ from fmtharness.evaluators.yaml import reader
 from fmtharness.evaluators.yaml.format import YamlFormat
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.evaluators.yaml.scalars import plain, written
-from fmtharness.harness.format_checks import is_linear, seconds
 from fmtharness.harness.matching import same_value
 from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 from fmtharness.harness.testing import check_format, mutated
+from fmtharness.harness.testing.promises import is_linear, seconds
 from tests.strategies import at_least, json_objects, json_values
 
 STRICT = YamlFormat()

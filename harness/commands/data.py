@@ -62,7 +62,7 @@ def opened(
     if others and (file.is_dir() or file.suffix == ".toml"):
         raise UserError(f"{file} has splits of its own, so --dev and --eval do not go with it")
     if file.suffix == ".toml":
-        from fmtharness.harness.run.stages import write_data
+        from fmtharness.harness.run.data import write_data
 
         config = load_config(file)
         with tempfile.TemporaryDirectory() as folder:

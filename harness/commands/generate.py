@@ -14,7 +14,7 @@ from pathlib import Path
 from fmtharness.harness.config import Config
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.files import atomic_file, held_folder, sweep
-from fmtharness.harness.run import stages
+from fmtharness.harness.run import data
 
 
 def write_data(config: Config, folder: Path) -> None:
@@ -22,12 +22,12 @@ def write_data(config: Config, folder: Path) -> None:
 
     Raises UserError, and writes nothing, if a file there is not what would be written.
     """
-    if not any((folder / name).exists() for name in stages.DATA_FILES):
-        stages.write_data(config, folder)
+    if not any((folder / name).exists() for name in data.DATA_FILES):
+        data.write_data(config, folder)
         return
     sweep(folder, "generate")
     with held_folder(folder, "generate") as temporary:
-        made = stages.write_data(config, temporary)
+        made = data.write_data(config, temporary)
         for path in made:
             there = folder / path.name
             if there.exists() and not (there.is_file() and filecmp.cmp(path, there, shallow=False)):

@@ -14,14 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmtharness.harness.contracts import (
-    BUILTIN_MODEL,
-    HUB_ID_OF_BUILTIN,
-    TRAINED_ON,
-    ModelOptions,
-    TrainedOn,
-    trained_on,
-)
+from fmtharness.harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, ModelOptions
 from fmtharness.harness.engine.encoding import stop_token
 from fmtharness.harness.engine.gguf import BUILTIN_SHA256
 from fmtharness.harness.engine.patching import Patches
@@ -31,6 +24,7 @@ from fmtharness.harness.errors import ModelError
 from fmtharness.harness.files import file_digest, on_disk, quick_digest
 from fmtharness.harness.progress import say
 from fmtharness.harness.requirements import ADAPTER_CONFIG, needs_adapter
+from fmtharness.harness.trained_on import TRAINED_ON, TrainedOn, trained_on
 
 LIKE_PEFT = (
     *("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "VBLORA", "RANDLORA"),

@@ -18,10 +18,11 @@ from typing import Any
 import msgspec
 
 from fmtharness.harness.config import Config
-from fmtharness.harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN, TRAINED_ON, TrainedOn
+from fmtharness.harness.contracts import BUILTIN_MODEL, HUB_ID_OF_BUILTIN
 from fmtharness.harness.files import atomic_file, file_digest, on_disk
 from fmtharness.harness.text import markdown as as_markdown
 from fmtharness.harness.text import one_line
+from fmtharness.harness.trained_on import TRAINED_ON, TrainedOn
 
 CARD = """---
 library_name: peft

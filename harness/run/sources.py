@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from fmtharness.harness.config import Config, EvalOptions, load_config
-from fmtharness.harness.contracts import TRAINED_ON, Backend, ModelOptions, trained_on
+from fmtharness.harness.contracts import Backend, ModelOptions
 from fmtharness.harness.dataset.reader import Source, examples
 from fmtharness.harness.errors import ConfigError, DataError, ModelError
 from fmtharness.harness.files import shipped
@@ -23,6 +23,7 @@ from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.requirements import loads_models
+from fmtharness.harness.trained_on import TRAINED_ON, trained_on
 
 EXAMPLES = "data/examples/eval.jsonl"
 NAME = "model.name"

@@ -14,19 +14,17 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
 
-from fmtharness.harness.config import ALL, Config
-from fmtharness.harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions, Split
-from fmtharness.harness.errors import DataError, HarnessError, PluginError, StoppedError, UserError
+from fmtharness.harness.config import Config
+from fmtharness.harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions
+from fmtharness.harness.errors import DataError, StoppedError
 from fmtharness.harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
 from fmtharness.harness.judging.tally import Tally, by_completion, tally
 from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.judging.workers import dump_row
-from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import (
     Completion,
@@ -41,7 +39,8 @@ from fmtharness.harness.report.plot import draw
 from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.checked import refuse_changed
-from fmtharness.harness.run.data_stats import SPLITS, collect_stats, stats_markdown
+from fmtharness.harness.run.data import DATA_FILES, data_inputs, write_data
+from fmtharness.harness.run.data_stats import SPLITS
 from fmtharness.harness.run.faulty_rows import refuse_faulty
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.provenance import Maker, files_of, hub_commit, made_by
@@ -51,7 +50,6 @@ from fmtharness.harness.run.training import Training
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
-DATA_FILES = ("train.jsonl", "dev.jsonl", "eval.jsonl", "stats.json", "stats.md")
 
 
 def run_all(run: RunFolder) -> dict[str, Tally]:
@@ -86,7 +84,7 @@ def _draw_curves(run: RunFolder) -> None:
 def generate(run: RunFolder) -> None:
     """Write the three splits into data/ and the statistics that prove their separation."""
     config = run.config
-    inputs = _data_inputs(config)
+    inputs = data_inputs(config)
     if run.is_current("data", inputs):
         say(f"data: {run.path / 'data'} is up to date")
         return
@@ -99,71 +97,14 @@ def generate(run: RunFolder) -> None:
     say(f"data: {train} train, {dev} dev and {held_out} eval Examples")
 
 
-def _data_inputs(config: Config) -> dict[str, str]:
-    generator: Any = config.generator
-    options = {k: v for k, v in config.tables()["data"].items() if k != "allow"}
-    inputs = {"[data]": digest(options), "seed": str(config.seed)}
-    makers: list[Maker] = [("generators", generator)]
-    for name, part in getattr(generator, "parts", {}).items():
-        inputs |= {f"{name}: {key}": of for key, of in getattr(part, "inputs", {}).items()}
-        inputs |= {f"{name}: {key}": of for key, of in made_by([("generators", part)]).items()}
-    makers += [("formats", component("formats", name)) for name in _formats(generator)]
-    packages = ["fmtharness.harness", "fmtharness.harness.dataset"]
-    inputs |= getattr(generator, "inputs", {})
-    return inputs | made_by(makers, packages=packages)
-
-
-def _formats(generator: Any) -> Sequence[str]:
-    """The formats of a generator's Examples; none if the files that say it are gone."""
-    try:
-        return [*getattr(generator, "formats", ())]
-    except UserError:
-        return []
-
-
 def trained_otherwise(run: RunFolder) -> str:
     """What has changed since a training that is finished; empty for one that is up to date."""
     known = run.known("train")
     if not known or known.get("begun"):
         return ""
-    if why := run.why_stale("data", _data_inputs(run.config)):
+    if why := run.why_stale("data", data_inputs(run.config)):
         return why
     return run.why_stale("train", train_inputs(run, _model_inputs(run.config)))
-
-
-def write_data(config: Config, folder: Path) -> list[Path]:
-    """Write the Examples and their statistics into a folder; returns the files' paths.
-
-    Raises PluginError where the generator fails for a split, or has no Example for it.
-    """
-    train, dev, held_out, stats_json, stats_md = files = [folder / name for name in DATA_FILES]
-    for split, path in zip(SPLITS, (train, dev, held_out), strict=True):
-        _write_split(config, split, getattr(config.data, f"n_{split}") or ALL, path)
-    stats = collect_stats(*(read_records(path, Example) for path in (train, dev, held_out)))
-    with atomic_file(stats_json) as temporary:
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
-    with atomic_file(stats_md) as temporary:
-        temporary.write_text(stats_markdown(stats), encoding="utf-8", newline="\n")
-    return files
-
-
-def _write_split(config: Config, split: Split, n: int, path: Path) -> None:
-    name = config.data.generator
-    needed = "a generator must yield Examples for each of train, dev and eval"
-
-    def examples() -> Iterator[Example]:
-        try:
-            yield from config.generator.generate(split, n, Random(config.seed))
-        except (HarnessError, ModuleNotFoundError):
-            raise
-        except Exception as error:  # a plugin may raise anything
-            why = f"{type(error).__name__}: {error}"
-            raise PluginError(
-                f"generator {name!r} fails for the split {split!r} ({why}); {needed}"
-            ) from error
-
-    if not write_records(path, examples()):
-        raise PluginError(f"generator {name!r} has no Example for the split {split!r}; {needed}")
 
 
 def train(run: RunFolder) -> Path:

@@ -23,7 +23,14 @@ from hypothesis import strategies as st
 from fmtharness.harness.contracts import Format, Parsed
 from fmtharness.harness.formats import for_value, labels_of
 from fmtharness.harness.matching import same_value
-from fmtharness.harness.sample_values import UNITS, held_values, mutated, plain_values, values, wide
+from fmtharness.harness.testing.sample_values import (
+    UNITS,
+    held_values,
+    mutated,
+    plain_values,
+    values,
+    wide,
+)
 
 BEFORE: Final = (
     *("Sure! Here it is:\n", "Here is the answer:\n\n", "I can do that for you.\n"),

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import get_args
 
 from fmtharness.harness.contracts import Format, Shape
-from fmtharness.harness.format_checks import PROMISES
-from fmtharness.harness.sample_values import mutated, plain_values, values
+from fmtharness.harness.testing.promises import PROMISES
+from fmtharness.harness.testing.sample_values import mutated, plain_values, values
 
 __all__ = ["check_format", "mutated", "plain_values", "values"]
 
