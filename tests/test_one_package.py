@@ -78,11 +78,11 @@ def project(tmp_path: Path) -> Path:
 
 def python(*arguments: str, at: Path, path: str = "") -> subprocess.CompletedProcess[str]:
     """A process as the user starts it, where fmtharness is installed as in this one."""
-    paths = [*([path] if path else []), str(ROOT / "src")]
+    paths = [path, str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=at,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         capture_output=True,
         text=True,
         check=False,
