@@ -22,8 +22,9 @@ from pydantic import Field, field_validator, model_validator
 
 from fmtharness.harness.config import ALL
 from fmtharness.harness.contracts import Options, Split
-from fmtharness.harness.dataset import FORMS, Row, Source, rows
+from fmtharness.harness.dataset import Row, Source, rows
 from fmtharness.harness.dataset.files import HUB, fingerprint
+from fmtharness.harness.dataset.keys import form_and_columns
 from fmtharness.harness.dataset.reader import normalised, where
 from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.files import digest
@@ -31,7 +32,6 @@ from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import NO_FORMAT, Example
 from fmtharness.harness.schemas import Schema, load_schema, names_code
-from fmtharness.harness.text import did_you_mean
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 COMPARED: Mapping[Split, tuple[Split, ...]] = {"train": ("dev", "eval"), "dev": ("eval",)}
@@ -65,7 +65,8 @@ class Rows(Options):
     eval_share: Share = 0.2
     """The share of the training rows that is eval, if there is no `eval_file`."""
     form: str | None = None
-    """The form of the rows, such as `messages`; recognised if not set."""
+    """The form of the rows, such as `messages`, or with other names of its columns
+    `prompt-completion:prompt=question,completion=answer`; recognised if not set."""
     format: str | None = None
     """The Format of the targets, such as `yaml` or `json:root=array`, or `none`; if not set that of
     the row, else JSON."""
@@ -79,9 +80,8 @@ class Rows(Options):
     @field_validator("form")
     @classmethod
     def _form_exists(cls, form: str | None) -> str | None:
-        if form is not None and form not in FORMS:
-            near = did_you_mean(form, FORMS) or f"; there are {', '.join(FORMS)}"
-            raise ValueError(f"no form is called {form!r}{near}")
+        if form is not None:
+            form_and_columns(form)
         return form
 
     @field_validator("format")
