@@ -102,6 +102,11 @@ def examples(source: Source) -> Iterator[Example]:
     return (checked(example) for example in itertools.islice(read, source.limit))
 
 
+def target_of(source: Source, line: int, raw: dict[str, Any]) -> str | None:
+    """The target in one row, as text; None if it has none. `source.form` must be set."""
+    return _Reader(source, form_of(source), parse=False)(line, raw).completion
+
+
 def where(source: Source, line: int) -> str:
     """A row's place, as errors name it: `rows.jsonl, line 3`."""
     return f"{source.name}, {unit_of(source.name)} {line}"
