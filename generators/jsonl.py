@@ -13,21 +13,31 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, NamedTuple, Self
 
+import msgspec
 from pydantic import Field, field_validator, model_validator
 
 from fmtharness.harness.config import ALL
 from fmtharness.harness.contracts import Options, Split
-from fmtharness.harness.dataset import Row, Source, rows
+from fmtharness.harness.dataset import Row, Source, reader, rows
 from fmtharness.harness.dataset.files import HUB, fingerprint
 from fmtharness.harness.dataset.keys import form_and_columns
 from fmtharness.harness.dataset.reader import normalised, where
 from fmtharness.harness.errors import DataError, UserError
-from fmtharness.harness.files import digest
+from fmtharness.harness.files import (
+    LARGE,
+    atomic_file,
+    cache_folder,
+    digest,
+    file_digest,
+    sweep,
+)
 from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import NO_FORMAT, Example
@@ -249,6 +259,23 @@ class _Facts(NamedTuple):
 
 @lru_cache(64)
 def _facts_of(sources: tuple[Source, ...], fingerprints: tuple[str, ...]) -> _Facts:
+    """What the rows ask for; of large files it is kept in the cache, since each command asks."""
+    paths = [Path(each.name) for each in sources]
+    if sum(each.stat().st_size for each in paths if each.is_file()) < LARGE:
+        return _counted(sources)
+    code = {each.name: file_digest(each) for each in Path(reader.__file__).parent.glob("*.py")}
+    asked = [(each.form, each.format, each.limit) for each in sources]
+    kept = cache_folder() / "facts" / digest([asked, fingerprints, code])
+    with suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(kept.read_bytes(), type=_Facts)
+    found = _counted(sources)
+    sweep(kept.parent)
+    with suppress(OSError, UserError), atomic_file(kept) as temporary:
+        temporary.write_bytes(msgspec.json.encode(found))
+    return found
+
+
+def _counted(sources: tuple[Source, ...]) -> _Facts:
     formats: dict[str, None] = {}
     in_json = schemas = 0
     for row in itertools.chain.from_iterable(rows(source, parse=False) for source in sources):

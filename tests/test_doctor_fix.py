@@ -64,11 +64,27 @@ def test_what_is_mended(target: str, better: str, ways: list[str]) -> None:
         {"prompt": "?", "chosen": " {} ", "rejected": " {} "},
         {"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": " {} "}]},
         {"instruction": "?", "input": " {} ", "output": " {} "},
-        {"prompt": "?", "completion": [{"role": "assistant", "content": " {} "}], "more": [1, None]},
-        {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": " {} "}], "raw": " {} "},
-        {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": " {} "}, {"role": "assistant", "content": " {} ", "weight": 0}]},
+        {
+            "prompt": "?",
+            "completion": [{"role": "assistant", "content": " {} "}],
+            "more": [1, None],
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "?"},
+                {"role": "assistant", "content": " {} "},
+            ],
+            "raw": " {} ",
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "?"},
+                {"role": "assistant", "content": " {} "},
+                {"role": "assistant", "content": " {} ", "weight": 0},
+            ]
+        },
     ],
-)  # fmt: skip
+)
 def test_only_the_target_of_a_row_is_replaced(raw: dict[str, Any]) -> None:
     new, done = fixed(row(" {} ", raw), {})
     before, after = json.dumps(raw), json.dumps(new)

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from fmtharness.harness.errors import DataError, UserError
-from fmtharness.harness.files import file_digest, near_miss
+from fmtharness.harness.files import near_miss, quick_digest
 from fmtharness.harness.records import decode, numbered_lines
 from fmtharness.harness.text import first_line
 
@@ -81,7 +81,7 @@ def fingerprint(name: str) -> str:
     """What says whether the rows have changed: a file's hash, or the fingerprint of a dataset."""
     if name.startswith(HUB):
         return str(_dataset(name)._fingerprint)
-    return file_digest(Path(name)) if Path(name).is_file() else ""
+    return quick_digest(Path(name)) if Path(name).is_file() else ""
 
 
 def _of_json(path: Path) -> Iterator[_Raw]:
