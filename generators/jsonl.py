@@ -268,6 +268,7 @@ def _facts_of(sources: tuple[Source, ...], fingerprints: tuple[str, ...]) -> _Fa
     kept = cache_folder() / "facts" / digest([asked, fingerprints, code])
     with suppress(OSError, msgspec.DecodeError):
         return msgspec.json.decode(kept.read_bytes(), type=_Facts)
+    say(f"{', '.join(each.name for each in sources)}: all rows are read once, for their formats")
     found = _counted(sources)
     sweep(kept.parent)
     with suppress(OSError, UserError), atomic_file(kept) as temporary:

@@ -335,7 +335,8 @@ def _pruned(value: Any) -> Any:
 def _missing(path: Path) -> DataError:
     near = near_miss(path, Path.is_file)
     why = "it is a folder" if path.is_dir() else "No such file or directory"
-    return DataError(f"{path}: cannot be read ({why}){near}; check the path")
+    at = "" if path.is_absolute() else ", which begins in the working directory"
+    return DataError(f"{path}: cannot be read ({why}){near}; check the path{at}")
 
 
 def _check_encoding(path: Path) -> None:
