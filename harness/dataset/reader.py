@@ -176,7 +176,8 @@ class _Reader:
         try:
             if self.form.name == EXAMPLE:
                 return self.checked(msgspec.convert(raw, Example))
-            named = {key: raw[column] for key, column in self.columns.items() if column in raw}
+            columns = self.columns.items()
+            named = {key: raw[column] for key, column in columns if column in raw}
             return self._example(line, {**raw, **named} if named else raw)
         except ValueError as error:
             kind = "no Example: " if self.form.name == EXAMPLE else ""
