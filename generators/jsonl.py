@@ -13,25 +13,35 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 from random import Random
 from typing import Annotated, ClassVar, NamedTuple, Self
 
+import msgspec
 from pydantic import Field, field_validator, model_validator
 
 from fmtharness.harness.config import ALL
 from fmtharness.harness.contracts import Options, Split
-from fmtharness.harness.dataset import FORMS, Row, Source, rows
+from fmtharness.harness.dataset import Row, Source, reader, rows
 from fmtharness.harness.dataset.files import HUB, fingerprint
+from fmtharness.harness.dataset.keys import form_and_columns
 from fmtharness.harness.dataset.reader import normalised, where
 from fmtharness.harness.errors import DataError, UserError
-from fmtharness.harness.files import digest
+from fmtharness.harness.files import (
+    LARGE,
+    atomic_file,
+    cache_folder,
+    digest,
+    file_digest,
+    sweep,
+)
 from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import NO_FORMAT, Example
 from fmtharness.harness.schemas import Schema, load_schema, names_code
-from fmtharness.harness.text import did_you_mean
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 COMPARED: Mapping[Split, tuple[Split, ...]] = {"train": ("dev", "eval"), "dev": ("eval",)}
@@ -65,7 +75,8 @@ class Rows(Options):
     eval_share: Share = 0.2
     """The share of the training rows that is eval, if there is no `eval_file`."""
     form: str | None = None
-    """The form of the rows, such as `messages`; recognised if not set."""
+    """The form of the rows, such as `messages`, or with other names of its columns
+    `prompt-completion:prompt=question,completion=answer`; recognised if not set."""
     format: str | None = None
     """The Format of the targets, such as `yaml` or `json:root=array`, or `none`; if not set that of
     the row, else JSON."""
@@ -79,9 +90,8 @@ class Rows(Options):
     @field_validator("form")
     @classmethod
     def _form_exists(cls, form: str | None) -> str | None:
-        if form is not None and form not in FORMS:
-            near = did_you_mean(form, FORMS) or f"; there are {', '.join(FORMS)}"
-            raise ValueError(f"no form is called {form!r}{near}")
+        if form is not None:
+            form_and_columns(form)
         return form
 
     @field_validator("format")
@@ -249,6 +259,24 @@ class _Facts(NamedTuple):
 
 @lru_cache(64)
 def _facts_of(sources: tuple[Source, ...], fingerprints: tuple[str, ...]) -> _Facts:
+    """What the rows ask for; of large files it is kept in the cache, since each command asks."""
+    paths = [Path(each.name) for each in sources]
+    if sum(each.stat().st_size for each in paths if each.is_file()) < LARGE:
+        return _counted(sources)
+    code = {each.name: file_digest(each) for each in Path(reader.__file__).parent.glob("*.py")}
+    asked = [(each.form, each.format, each.limit) for each in sources]
+    kept = cache_folder() / "facts" / digest([asked, fingerprints, code])
+    with suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(kept.read_bytes(), type=_Facts)
+    say(f"{', '.join(each.name for each in sources)}: all rows are read once, for their formats")
+    found = _counted(sources)
+    sweep(kept.parent)
+    with suppress(OSError, UserError), atomic_file(kept) as temporary:
+        temporary.write_bytes(msgspec.json.encode(found))
+    return found
+
+
+def _counted(sources: tuple[Source, ...]) -> _Facts:
     formats: dict[str, None] = {}
     in_json = schemas = 0
     for row in itertools.chain.from_iterable(rows(source, parse=False) for source in sources):

@@ -29,6 +29,15 @@ def said(content: str) -> dict[str, str]:
 FILES: dict[str, tuple[dict[str, Any], tuple[Message, ...], str | None]] = {
     "prompt-completion": ({"prompt": ASK, "completion": OSLO}, (USER,), OSLO),
     "preference": ({"prompt": ASK, "chosen": OSLO, "rejected": "Oslo"}, (USER,), OSLO),
+    "openai-preference": (
+        {
+            "input": {"messages": CHAT, "tools": [], "parallel_tool_calls": True},
+            "preferred_output": [said(OSLO)],
+            "non_preferred_output": [said("Oslo")],
+        },
+        (SYSTEM, USER),
+        OSLO,
+    ),
     "messages": ({"messages": [*CHAT, said(OSLO)]}, (SYSTEM, USER), OSLO),
     "sharegpt": (
         {

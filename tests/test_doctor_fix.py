@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fmtharness.harness.dataset.fix import mended, write_mended
+from fmtharness.harness.dataset.fix import MENDS, mended, write_mended
+from fmtharness.harness.dataset.forms import recognise
 from fmtharness.harness.dataset.reader import Row, Source
 from fmtharness.harness.records import Example, Message
 from tests.test_doctor import Rows, clean, run, write
@@ -17,6 +18,13 @@ from tests.test_doctor import Rows, clean, run, write
 def row(target: str, raw: dict[str, Any] | None = None, form: str = "json") -> Row:
     example = Example(id="a", prompt=(Message("user", "?"),), completion=target, format=form)
     return Row(1, raw or {"prompt": "?", "completion": target}, example)
+
+
+def fixed(
+    row: Row, orders: dict[tuple[str, ...], tuple[str, ...]]
+) -> tuple[dict[str, Any], list[str]]:
+    source = Source("rows.jsonl", recognise(row.raw), row.example.format)
+    return mended(row, orders, MENDS, source)[:2]
 
 
 ORDERS: dict[tuple[str, ...], tuple[str, ...]] = {("a", "b"): ("b", "a")}
@@ -44,7 +52,7 @@ ORDERS: dict[tuple[str, ...], tuple[str, ...]] = {("a", "b"): ("b", "a")}
     ],
 )  # fmt: skip
 def test_what_is_mended(target: str, better: str, ways: list[str]) -> None:
-    raw, done = mended(row(target), ORDERS)
+    raw, done = fixed(row(target), ORDERS)
     assert (raw["completion"], done) == (better, ways)
 
 
@@ -56,11 +64,29 @@ def test_what_is_mended(target: str, better: str, ways: list[str]) -> None:
         {"prompt": "?", "chosen": " {} ", "rejected": " {} "},
         {"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": " {} "}]},
         {"instruction": "?", "input": " {} ", "output": " {} "},
-        {"prompt": [], "completion": [{"role": "assistant", "content": " {} "}], "more": [1, None]},
+        {
+            "prompt": "?",
+            "completion": [{"role": "assistant", "content": " {} "}],
+            "more": [1, None],
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "?"},
+                {"role": "assistant", "content": " {} "},
+            ],
+            "raw": " {} ",
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "?"},
+                {"role": "assistant", "content": " {} "},
+                {"role": "assistant", "content": " {} ", "weight": 0},
+            ]
+        },
     ],
-)  # fmt: skip
+)
 def test_only_the_target_of_a_row_is_replaced(raw: dict[str, Any]) -> None:
-    new, done = mended(row(" {} ", raw), {})
+    new, done = fixed(row(" {} ", raw), {})
     before, after = json.dumps(raw), json.dumps(new)
     assert done == ["outer_space"]
     assert new.keys() == raw.keys()
@@ -69,19 +95,19 @@ def test_only_the_target_of_a_row_is_replaced(raw: dict[str, Any]) -> None:
     if "rejected" in raw:
         assert (new["chosen"], new["rejected"]) == ("{}", " {} ")
     elif "messages" in raw:
-        assert [each["content"] for each in new["messages"]] == [" {} ", "{}"]
+        assert new["messages"][1]["content"] == "{}"
     elif "instruction" in raw:
         assert (new["input"], new["output"]) == (" {} ", "{}")
 
 
 def test_a_target_that_is_no_text_of_the_row_is_left() -> None:
     raw = {"prompt": "?", "answer": {"a": 1}}
-    assert mended(row(' {"a": 1}', raw), {}) == (raw, [])
+    assert fixed(row(' {"a": 1}', raw), {}) == (raw, [])
 
 
 def test_space_that_means_something_stays() -> None:
     block = "text: |+\n  two\n\n"
-    raw, done = mended(row(block, form="yaml"), {})
+    raw, done = fixed(row(block, form="yaml"), {})
     assert (raw["completion"], done) == (block, [])
 
 

@@ -96,7 +96,7 @@ def test_another_missing_module_is_no_users_mistake(
         raise ModuleNotFoundError("No module named 'nope'", name="nope")
 
     monkeypatch.setenv("FMTHARNESS_CACHE", str(light / "cache"))
-    monkeypatch.setattr("fmtharness.harness.run.stages.write_data", broken)
+    monkeypatch.setattr("fmtharness.harness.run.data.write_data", broken)
     done = call("generate", "--to", "data")
     assert done.exit_code == 4 and "No module named 'nope'" in done.stderr
 

@@ -36,7 +36,7 @@ EXIT = {"passed": 0, "failed": FAILED, "unscored": UNSCORED}
     help="Judge this JSONL of texts; no model is loaded.",
 )
 @click.option("--data", type=file, help="Rows to ask.  [default: data/examples/eval.jsonl]")
-@click.option("--form", metavar="NAME", help="The form of --data's rows, if it is not recognised.")
+@click.option("--form", metavar="NAME[:KEY=COLUMN,...]", help="The form of --data's rows.")
 @click.option(
     "--format",
     "target_format",
@@ -213,7 +213,7 @@ def prompt(
 @click.option("--eval", "held_out", type=file, help="Rows to judge on.")
 @click.option("--format", "form_of_targets", metavar="NAME[:KEY=VALUE,...]", help="Of the targets.")
 @click.option("--schema", metavar="FILE|PACKAGE.MODULE:MODEL", help="A JSON Schema for targets.")
-@click.option("--form", help="The form of the rows; recognised if not given.")
+@click.option("--form", metavar="NAME[:KEY=COLUMN,...]", help="Of the rows, if not recognised.")
 @click.option("--model", metavar="REF", help="Whose tokenizer and template rows are for.")
 @click.option("--max-seq-length", type=click.IntRange(8), help="In tokens, as in training.")
 @click.option("--show", type=click.IntRange(1), metavar="N", help="Print N rows as a model sees.")

@@ -36,7 +36,9 @@ TURNS: Final = re.compile(
     r"<｜Assistant｜>|<\|START_OF_TURN_TOKEN\|>|<\|assistant\|>|<\|start_of_role\|>"
 )
 """What opens a turn: a prompt that holds it went through a template already."""
-UNFILLED: Final = re.compile(r"\{\{-?\s*[A-Za-z_][\w.]*\s*(?:\|[^{}]{0,40})?-?\}\}|\{%-?\s*\w+")
+UNFILLED: Final = re.compile(
+    r"(?<!\$)\{\{-?\s*[A-Za-z_][\w.]*\s*(?:\|[^{}]{0,40})?-?\}\}|\{%-?\s*\w+"
+)
 _DAMAGED: Final = re.compile(
     "\ufffd|[ÃÂ][\u0080-\u00bf]|â€[\u0080-\u00bf™œ\u0153\u2122\u02dc\u201c\u201d\u00a6]|"
     "ï»¿|Ð[\u0080-\u00bf°-¿]Ñ|ðŸ[\u0080-\u00bf˜™]"
@@ -48,21 +50,40 @@ _LOOKALIKE: Final = re.compile(
     "(?<![^\\W_])[A-Za-z]*(?:[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z])[A-Za-z\u0400-\u04ff]*"
 )
 _ENTITY: Final = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-fA-F]{2,4});|<br ?/?>")
-_PLACEHOLDER: Final = re.compile(
-    r"(?:^|[\"'>:,|=-])[ \t]*(TODO|FIXME|TBD|XXXX+|\.\.\.|…|[Ll]orem ipsum[^\"'\n]*|"
+_STANDS_FOR: Final = (
+    r"(?P<it>TODO|FIXME|TBD|XXXX+|\.\.\.|…|[Ll]orem ipsum[^\"'\n]*|"
     r"<(?:your|insert|enter|placeholder|value|name here)\b[^>\n]{0,40}>|"
     r"\[(?:your|insert|enter|placeholder)\b[^\]\n]{0,40}\]|your[_ -]\w+[_ -]here)"
-    r"[ \t]*(?:$|[\"'<,|}\]])",
+)
+_IN_JSON: Final = re.compile(rf'"\s*{_STANDS_FOR}\s*"')
+_IN_CSV: Final = re.compile(rf'(?:^|[,;\t])[ "]*{_STANDS_FOR}[ "]*(?:$|[,;\t\r])', re.MULTILINE)
+_ELSEWHERE: Final = re.compile(
+    rf"(?:^|[>|]|[:=-][ \t])[ \t]*(?P<quote>[\"']?)[ \t]*{_STANDS_FOR}[ \t]*(?P=quote)[ \t]*"
+    r"(?:$|[<|\r])",
     re.MULTILINE,
 )
+"""A placeholder that is all of a value; within prose an ellipsis is none."""
+_PLACEHOLDERS: Final = {
+    **dict.fromkeys(("json", "jsonl", "json_array", "tool_call"), _IN_JSON),
+    "csv": _IN_CSV,
+}
 _REFUSAL: Final = re.compile(
-    r"\bas an? (?:AI|artificial intelligence)(?: language)?(?: model| assistant)?\b"
+    r"\bas an? (?:AI|artificial intelligence)(?: language)? model\b"
+    r"|\bas an? (?:AI|artificial intelligence)(?: assistant)?,? I\b"
     r"|\bas a (?:large )?language model\b"
-    r"|\bI(?:'|’)?m sorry, (?:but )?I (?:can(?:'|’)?t|cannot|am unable)\b"
+    r"|\A\s*I(?:'|’)?m sorry, (?:but )?I (?:can(?:'|’)?t|cannot|am unable)\b"
     r"|\bI (?:cannot|can(?:'|’)?t) (?:assist|help) with (?:that|this)\b",
     re.IGNORECASE,
 )
 _DIGITS: Final = re.compile(r"(?<![\w.])-?\d+\.\d*(?:0{8,}|9{8,})\d{0,3}(?!\d)")
+_TAG: Final = re.compile(r"</[a-zA-Z]\w{0,12}>")
+_OF_MARKUP: Final = re.compile(r"html|xml|markup|escape|web ?page", re.IGNORECASE)
+_OF_TEMPLATES: Final = re.compile(
+    r"template|jinja|ansible|helm\b|handlebars|mustache|liquid|placeholder|playbook|github action",
+    re.IGNORECASE,
+)
+_TO_DO: Final = re.compile(r"\bto[ -]?do\b|fix ?me|kanban|backlog", re.IGNORECASE)
+"""What a prompt that asks for such a text says."""
 _ANY_ASCII: Final = (
     "{{", "{%", "&", "<br", "TODO", "FIXME", "TBD", "XXXX", "...", "orem ipsum", "<", "[your",
     "[insert", "[enter", "[placeholder", "your_", "your-", "your ", "anguage model", "orry",
@@ -90,7 +111,7 @@ def markers(more: tuple[str, ...] = ()) -> re.Pattern[str]:
 
 def faults(target: str, prompt: str, form: str, more: tuple[str, ...]) -> Iterator[Fault]:
     """What is wrong with the target, one fault of a kind; `more` are a tokenizer's markers."""
-    if ("<" in target or "[" in target or more) and (found := _marker(target, more)):
+    if ("<" in target or "[" in target or more) and (found := _marker(target, prompt, more)):
         yield "template_markers", *found.span(), f"{found[0]} is a marker of a chat template"
     plain = target.isascii()
     if not plain:
@@ -101,26 +122,40 @@ def faults(target: str, prompt: str, form: str, more: tuple[str, ...]) -> Iterat
         return
     if plain:
         yield from _first("invisible_characters", _INVISIBLE, target, prompt)
-    if form not in ("xml", "html"):
-        yield from _first("html_entities", _ENTITY, target, prompt)
-    yield from _first("unfilled_template", UNFILLED, target, prompt)
-    yield from _first("placeholder_value", _PLACEHOLDER, target, prompt)
+    if form not in ("xml", "html", "markdown_table") and not _TAG.search(target):
+        yield from _first("html_entities", _ENTITY, target, prompt, _OF_MARKUP)
+    yield from _first("unfilled_template", UNFILLED, target, prompt, _OF_TEMPLATES)
+    stands_for = _PLACEHOLDERS.get(form, _ELSEWHERE)
+    yield from _first("placeholder_value", stands_for, target, prompt)
     yield from _first("refusal", _REFUSAL, target, prompt)
     yield from _first("float_digits", _DIGITS, target, prompt)
 
 
-def _marker(target: str, more: tuple[str, ...]) -> re.Match[str] | None:
+def _marker(target: str, prompt: str, more: tuple[str, ...]) -> re.Match[str] | None:
     for found in markers(more).finditer(target):
         # <s>struck out</s> is markup, and no stop token.
-        if found[0] != "</s>" or "<s>" not in target[: found.start()]:
+        if found[0] == "</s>" and "<s>" in target[: found.start()]:
+            continue
+        # A text about chat templates names their markers, and so does what it is asked for.
+        if found[0] in more or found[0] not in prompt:
             return found
     return None
 
 
-def _first(check: str, pattern: re.Pattern[str], target: str, prompt: str) -> Iterator[Fault]:
+def _first(
+    check: str,
+    pattern: re.Pattern[str],
+    target: str,
+    prompt: str,
+    asked: re.Pattern[str] | None = None,
+) -> Iterator[Fault]:
     for found in pattern.finditer(target):
-        group = 1 if pattern.groups else 0
+        group = "it" if "it" in pattern.groupindex else 0
         if found[group] not in prompt:
+            if asked and asked.search(prompt):
+                return
+            if found[group] in ("TODO", "FIXME") and _TO_DO.search(prompt):
+                continue
             what = found[group]
             means = _MEANS[check].format(what[:60], f"U+{ord(what[0]):04X}")
             yield check, *found.span(group), means

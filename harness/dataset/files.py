@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from fmtharness.harness.errors import DataError, UserError
-from fmtharness.harness.files import file_digest, near_miss
+from fmtharness.harness.files import near_miss, quick_digest
 from fmtharness.harness.records import decode, numbered_lines
 from fmtharness.harness.text import first_line
 
@@ -30,6 +30,9 @@ HUB_NAME = re.compile(
 )
 KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".yaml", ".yml")
 PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar")
+_NAMES_DELIMITER = re.compile(r"sep=(.)\r?\n?")
+_CHAT = re.compile(r"\[\s*\{\s*(['\"])(?:role|content|from|value)\1\s*:\s*['\"\[]")
+"""How a list of chat messages begins, as JSON or as Python writes it."""
 LONGEST_CELL = 2**31 - 1
 SAMPLE = 65_536
 """How many bytes decide which encoding a file is in."""
@@ -78,7 +81,7 @@ def fingerprint(name: str) -> str:
     """What says whether the rows have changed: a file's hash, or the fingerprint of a dataset."""
     if name.startswith(HUB):
         return str(_dataset(name)._fingerprint)
-    return file_digest(Path(name)) if Path(name).is_file() else ""
+    return quick_digest(Path(name)) if Path(name).is_file() else ""
 
 
 def _of_json(path: Path) -> Iterator[_Raw]:
@@ -136,6 +139,8 @@ def _inside(name: str, document: Any) -> Iterator[_Raw]:
     An object that holds no such list is a row itself.
     """
     if isinstance(document, dict):
+        if isinstance(document.get("tests"), str):
+            raise DataError(f"{name}: its tests stand in {document['tests']}; write them here")
         if isinstance(document.get("tests"), list):
             document = [*_promptfoo(name, document)]
         elif not {"messages", "conversations", "prompt", "chosen", "vars"} & document.keys():
@@ -168,6 +173,7 @@ def _promptfoo(name: str, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not isinstance(test, dict):
             raise DataError(f"{name}: a test of promptfoo is an object with vars, not {test!r:.80}")
         own = {**common, **test, "vars": {**common.get("vars", {}), **test.get("vars", {})}}
+        own["assert"] = [*(common.get("assert") or ()), *(test.get("assert") or ())]
         for template in templates or [None]:
             yield own if template is None else {**own, "template": template}
 
@@ -187,22 +193,27 @@ def _yaml(path: Path) -> Any:
 def _of_table(path: Path, delimiter: str | None) -> Iterator[_Raw]:
     """CSV with a header; a cell that is empty counts as absent."""
     csv.field_size_limit(LONGEST_CELL)
+    named = None
     with path.open(encoding="utf-8-sig", newline="") as file:
         if delimiter is None:
             head = file.readline()
-            file.seek(0)
+            if named := _NAMES_DELIMITER.fullmatch(head):
+                delimiter = named[1]  # Excel's own first line, which stays behind
+            else:
+                file.seek(0)
+        if delimiter is None:
             delimiter = max(",;\t", key=head.count) if head.count(",") == 0 else ","
         table = csv.reader(file, delimiter=delimiter, strict=True)
         header: list[str] = []
-        line = 1
+        line = skipped = 1 + (named is not None)
         try:
             for cells in table:
-                began, line = line, table.line_num + 1
-                if not cells:
-                    continue
+                began, line = line, table.line_num + skipped
+                if not any(map(str.strip, cells)):
+                    continue  # Excel writes rows of delimiters below the last one
                 if not header:
                     header = [cell.strip() for cell in cells]
-                    if twice := {each for each in header if header.count(each) > 1}:
+                    if twice := {each for each in header if each and header.count(each) > 1}:
                         raise DataError(f"{path}: the column {min(twice)!r} stands there twice")
                     continue
                 if len(cells) != len(header):
@@ -210,12 +221,32 @@ def _of_table(path: Path, delimiter: str | None) -> Iterator[_Raw]:
                         f"{path}, line {began}: it has {len(cells)} cells and the header "
                         f"{len(header)}; quote a cell that holds {delimiter!r} or a line break"
                     )
-                row = dict(zip(header, (cell or None for cell in cells), strict=True))
+                row: dict[str, Any] = {}
+                for name, cell in zip(header, cells, strict=True):
+                    if name:  # a column without a name is a number of the row, or empty
+                        row[name] = _chat_in(cell, f"{path}, line {began}", name) or cell or None
                 yield began, _of_promptfoo_table(row)
         except csv.Error as error:
             raise DataError(f"{path}, line {line}: not CSV: {error}") from error
         except UnicodeDecodeError as error:  # beyond the part that was looked at first
             raise _not_utf_8(path) from error
+
+
+def _chat_in(cell: str, where: str, column: str) -> list[Any] | None:
+    """The chat messages that a cell holds as JSON; None for any other text."""
+    found = _CHAT.match(cell)
+    if found is None:
+        return None
+    if found[1] == "'":
+        raise DataError(
+            f"{where}: {column} holds messages as Python writes them, which is not JSON; write the "
+            f"rows with to_json(orient='records', lines=True)"
+        )
+    try:
+        document = decode(_ANY, cell.encode())
+    except ValueError:
+        return None
+    return document if _holds_rows(document) else None
 
 
 def _of_promptfoo_table(row: dict[str, Any]) -> dict[str, Any]:
@@ -304,7 +335,8 @@ def _pruned(value: Any) -> Any:
 def _missing(path: Path) -> DataError:
     near = near_miss(path, Path.is_file)
     why = "it is a folder" if path.is_dir() else "No such file or directory"
-    return DataError(f"{path}: cannot be read ({why}){near}; check the path")
+    at = "" if path.is_absolute() else ", which begins in the working directory"
+    return DataError(f"{path}: cannot be read ({why}){near}; check the path{at}")
 
 
 def _check_encoding(path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fmtharness.harness.dataset.doctor_rows import FENCE, hashed, judged, strict, value_of
-from fmtharness.harness.dataset.reader import Row, Source, rows
+from fmtharness.harness.dataset.reader import Row, Source, form_of, rows, target_of
 from fmtharness.harness.files import atomic_file
 from fmtharness.harness.records import Example, encode
 
@@ -44,13 +44,14 @@ def write_mended(source: Source, path: Path, only: Sequence[str] = MENDS) -> Men
     orders = _orders(source) if "key_order_mixed" in only else {}
     seen: set[int] = set()
     written = 0
+    forced = msgspec.structs.replace(source, form=source.form or form_of(source))
     with atomic_file(path) as temporary, temporary.open("wb") as out:
         for row in rows(source):
-            raw, done = mended(row, orders, only)
+            raw, done, target = mended(row, orders, only, forced)
             counts.update(done)
             own = hashed(
                 msgspec.json.encode((row.example.prompt, row.example.tools))
-                + (_target_of(row, raw) or "").encode(errors="surrogatepass")
+                + (target or "").encode(errors="surrogatepass")
             )
             if "duplicate_rows" in only and row.example.completion is not None and own in seen:
                 counts["duplicate_rows"] += 1
@@ -62,12 +63,12 @@ def write_mended(source: Source, path: Path, only: Sequence[str] = MENDS) -> Men
 
 
 def mended(
-    row: Row, orders: dict[tuple[str, ...], tuple[str, ...]], only: Sequence[str] = MENDS
-) -> tuple[dict[str, Any], list[str]]:
-    """The row with a better target, and what was mended."""
+    row: Row, orders: dict[tuple[str, ...], tuple[str, ...]], only: Sequence[str], source: Source
+) -> tuple[dict[str, Any], list[str], str | None]:
+    """The row with a better target, what was mended, and the target."""
     example, target = row.example, row.example.completion
     if target is None or not target.strip():
-        return row.raw, []
+        return row.raw, [], target
     done, better = [], target
     for way, mend in (
         ("fenced_target", _unfenced),
@@ -81,10 +82,12 @@ def mended(
     if "key_order_mixed" in only and (new := _in_order(example, better, orders)) != better:
         better = new
         done.append("key_order_mixed")
-    if not done:
-        return row.raw, []
-    raw = _replaced(row.raw, target, better)
-    return (row.raw, []) if raw is None else (raw, done)
+    for place in _places(row.raw, target) if done else ():
+        raw = dict(_with(row.raw, place, better))
+        # The same text may stand elsewhere in the row, too, and there it is left as it is.
+        if target_of(source, row.line, raw) == better:
+            return raw, done, better
+    return row.raw, [], target
 
 
 def _unfenced(example: Example, text: str) -> str:
@@ -180,50 +183,22 @@ def _orders(source: Source) -> dict[tuple[str, ...], tuple[str, ...]]:
     return found
 
 
-def _target_of(row: Row, raw: dict[str, Any]) -> str | None:
-    """The target in a row that was perhaps mended."""
-    old = row.example.completion
-    if raw is row.raw or old is None:
-        return old
-    place = _place(row.raw, old)
-    return None if place is None else _at(raw, place)
-
-
-def _replaced(raw: dict[str, Any], old: str, new: str) -> dict[str, Any] | None:
-    """The row with a new target; None if the target is not a text in it."""
-    place = _place(raw, old)
-    if place is None:
-        return None
-    return dict(_with(raw, place, new))
-
-
-def _place(raw: dict[str, Any], target: str) -> tuple[Any, ...] | None:
-    for key in _TARGETS:
-        if raw.get(key) == target:
-            return (key,)
+def _places(raw: dict[str, Any], target: str) -> Iterator[tuple[Any, ...]]:
+    """Where a text stands in a row, the likely places of a target first."""
+    yield from ((key,) for key in _TARGETS if raw.get(key) == target)
     for key in itertools.chain((k for k in _TARGETS if k in raw), reversed(raw)):
-        if (found := _last(raw[key], target)) is not None:
-            return (key, *found)
-    return None
+        yield from ((key, *inside) for inside in _texts(raw[key], target))
 
 
-def _last(node: Any, target: str) -> tuple[Any, ...] | None:
-    """The path of the last text that is the target."""
+def _texts(node: Any, target: str) -> Iterator[tuple[Any, ...]]:
+    """The paths of the texts that are the target, the last first."""
     if node == target:
-        return ()
+        yield ()
     steps = (
         list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
     )
     for step in reversed(steps):
-        if (found := _last(node[step], target)) is not None:
-            return (step, *found)
-    return None
-
-
-def _at(node: Any, place: tuple[Any, ...]) -> Any:
-    for step in place:
-        node = node[step]
-    return node
+        yield from ((step, *inside) for inside in _texts(node[step], target))
 
 
 def _with(node: Any, place: tuple[Any, ...], new: str) -> Any:

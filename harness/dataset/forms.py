@@ -9,10 +9,9 @@ A row that cannot be read raises ValueError with half a sentence; the reader add
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +20,7 @@ from typing import Any, Final, NamedTuple
 from fmtharness.harness.dataset.messages import (
     ASKS,
     asked_for,
+    is_message,
     message,
     messages,
     text_of,
@@ -32,14 +32,20 @@ from fmtharness.harness.schemas import Schema
 Row = dict[str, Any]
 
 
+class Data(NamedTuple):
+    """A target that stands there as data, which its Format writes as text."""
+
+    value: Any
+
+
 @dataclass(slots=True)
 class Parts:
     """What a row holds, whatever its form."""
 
     prompt: tuple[Message, ...]
-    answer: Message | None = None
-    """The target as an assistant's turn."""
-    rejected: Message | None = None
+    answer: Message | Data | None = None
+    """The target as an assistant's turn, or as data."""
+    rejected: Message | Data | None = None
     tools: tuple[dict[str, Any], ...] = ()
     free: bool = False
     """Whether the row says that it asks for no format."""
@@ -87,59 +93,6 @@ def fits(form: str, row: Row) -> bool:
     return found == form or (found in chats and form in chats)
 
 
-def misspelled(row: Row) -> str | None:
-    """A sentence on a key that would hold the answer, were it spelled right; None if there is none.
-
-    Such a row would be taken for a prompt alone.
-    """
-    return _misspelled(tuple(row))
-
-
-@lru_cache(4096)
-def _misspelled(keys: tuple[str, ...]) -> str | None:
-    for key in keys:
-        for meant in difflib.get_close_matches(key, ANSWERS, n=1, cutoff=0.86):
-            if key != meant and meant not in keys:
-                return f"it has the key {key!r}, did you mean {meant!r}?"
-    return None
-
-
-ANSWERS: Final = ("completion", "chosen", "rejected")
-
-
-def nearest_form(keys: Iterable[str]) -> Form:
-    """The form whose keys are most like these."""
-    held = [MEANT.get(key.lower(), key.lower()) for key in keys]
-
-    def likeness(form: Form) -> float:
-        best = [
-            max((difflib.SequenceMatcher(None, need, key).ratio() for key in held), default=0.0)
-            for need in form.needs
-        ]
-        return sum(ratio for ratio in best if ratio > 0.7) / len(best)
-
-    order = [FORMS["prompt-completion"], FORMS["messages"], *FORMS.values()]
-    return max(order, key=likeness)
-
-
-MEANT: Final[Mapping[str, str]] = {
-    "question": "prompt",
-    "query": "prompt",
-    "input": "prompt",
-    "user": "prompt",
-    "answer": "completion",
-    "response": "completion",
-    "output": "completion",
-    "target": "completion",
-    "label": "completion",
-    "assistant": "completion",
-    "dialog": "messages",
-    "dialogue": "messages",
-    "turns": "messages",
-    "chat": "messages",
-}
-"""Keys of rows in no form, and the key of a form that would hold the same."""
-
 REQUEST: Final = frozenset(
     {
         "model",
@@ -168,10 +121,20 @@ def _prompt(value: Any, row: Row, what: str = "prompt") -> tuple[Message, ...]:
         prompt = messages(value, what)
     else:
         raise ValueError(f"{what} must be a text or a list of messages, not {value!r:.80}")
-    system = row.get("system") or row.get("system_prompt")
-    if isinstance(system, str) and prompt[0].role != "system":
-        prompt = (Message("system", system), *prompt)
-    return prompt
+    return _with_system(prompt, row)
+
+
+def _with_system(turns: tuple[Message, ...], row: Row) -> tuple[Message, ...]:
+    """The turns after the row's system prompt, if it has one beside them."""
+    given = row.get("system") or row.get("system_prompt")
+    if not given:
+        return turns
+    system = text_of(given)
+    if turns[0].role != "system":
+        return (Message("system", system), *turns)
+    if turns[0].content.strip() != system.strip():
+        raise ValueError("it has two system prompts, one of them among the messages; keep one")
+    return turns
 
 
 def _asked(row: Row, parts: Parts) -> Parts:
@@ -188,16 +151,20 @@ def _asked(row: Row, parts: Parts) -> Parts:
 _EXTRAS: Final = frozenset({"tools", "functions", "tags", *ASKS})
 
 
-def _answer(value: Any, what: str) -> tuple[tuple[Message, ...], Message | None]:
+def _answer(value: Any, what: str) -> tuple[tuple[Message, ...], Message | Data | None]:
     """A target, and the turns that stand before it if it is a list of messages."""
     if value is None:
         return (), None
     if isinstance(value, str):
         return (), Message("assistant", value)
     if isinstance(value, dict):
+        if not is_message(value):
+            return (), Data(value)
         value = [value]
     if not isinstance(value, list):
         raise ValueError(f"{what} must be a text or a list of messages, not {value!r:.80}")
+    if value and not any(map(is_message, value)):
+        return (), Data(value)
     *before, last = messages(value, what)
     if last.role != "assistant":
         raise ValueError(f"{what} must end with a turn of the assistant, not of {last.role!r}")
@@ -215,23 +182,28 @@ def _chat(turns: tuple[Message, ...], row: Row) -> Parts:
 def _prompt_of(turns: tuple[Message, ...], row: Row) -> tuple[Message, ...]:
     if not turns:
         raise ValueError("there is no turn before the answer")
-    system = row.get("system") or row.get("system_prompt")
-    if isinstance(system, str) and turns[0].role != "system":
-        return (Message("system", system), *turns)
-    return turns
+    return _with_system(turns, row)
 
 
 def _prompt_completion(row: Row) -> Parts:
     before, answer = _answer(row.get("completion"), "completion")
-    return _asked(row, Parts((*_prompt(row["prompt"], row), *before), answer))
+    prompt = (*_prompt(row["prompt"], row), *before)
+    if row.get("label") is False:  # a row of TRL's KTO, whose completion is a bad one
+        return _asked(row, Parts(prompt, None, answer))
+    return _asked(row, Parts(prompt, answer))
 
 
 def _preference(row: Row) -> Parts:
     before, answer = _answer(row.get("chosen"), "chosen")
     _, rejected = _answer(row.get("rejected"), "rejected")
-    prompt = row.get("prompt")
-    if prompt is not None:
-        turns = _prompt(prompt, row)
+    turns: tuple[Message, ...] = ()
+    if row.get("prompt") is not None:
+        turns = _prompt(row["prompt"], row)
+    elif "conversations" in row:
+        turns = _with_system(messages(row["conversations"], "conversations"), row)
+    elif "instruction" in row:
+        turns = _alpaca({**row, "output": None}).prompt
+    if turns:
         if before[: len(turns)] == turns:  # both conversations repeat the prompt
             before = before[len(turns) :]
         return _asked(row, Parts((*turns, *before), answer, rejected))
@@ -242,8 +214,25 @@ def _preference(row: Row) -> Parts:
     return _asked(row, Parts(_prompt_of(before, row), answer, rejected))
 
 
+def _openai_preference(row: Row) -> Parts:
+    parts = _request(row["input"])
+    _, parts.answer = _answer(row["preferred_output"], "preferred_output")
+    _, parts.rejected = _answer(row.get("non_preferred_output"), "non_preferred_output")
+    return parts
+
+
 def _messages(row: Row) -> Parts:
-    return _chat(messages(row["messages"]), row)
+    turns, given = messages(row["messages"]), row["messages"]
+    if isinstance(given, list) and given[-1].get("weight") == 0 and turns[-1].role == "assistant":
+        learnt = [
+            at
+            for at, each in enumerate(given)
+            if turns[at].role == "assistant" and each.get("weight") != 0
+        ]
+        if not learnt:  # no turn is a target
+            return _asked(row, Parts(_prompt_of(turns[:-1], row)))
+        turns = turns[: learnt[-1] + 1]
+    return _chat(turns, row)
 
 
 def _sharegpt(row: Row) -> Parts:
@@ -369,6 +358,12 @@ _ALL: Final = (
     Form("openai-batch", "OpenAI batch requests", ("body",), _batch),
     Form("lm-eval", "samples of lm-evaluation-harness", ("doc", "arguments"), _lm_eval),
     Form("promptfoo", "promptfoo tests", ("vars",), _promptfoo),
+    Form(
+        "openai-preference",
+        "OpenAI preference rows",
+        ("input", "preferred_output"),
+        _openai_preference,
+    ),
     Form("preference", "TRL preference rows", ("chosen", "rejected"), _preference),
     Form(
         "prompt-completion", "TRL prompt/completion", ("prompt", "completion"), _prompt_completion

@@ -26,6 +26,7 @@ ROLES: Final[Mapping[str, Any]] = {
     "human": "user",
     "assistant": "assistant",
     "gpt": "assistant",
+    "chatgpt": "assistant",
     "model": "assistant",
     "function_call": "assistant",
     "tool": "tool",
@@ -44,16 +45,27 @@ def messages(value: Any, what: str = "messages") -> tuple[Message, ...]:
     return tuple([message(each) for each in value])
 
 
+def is_message(raw: Any) -> bool:
+    """Whether data is meant as a message; `{"from": "Oslo", "to": "Rome"}` is not."""
+    if not isinstance(raw, dict):
+        return True  # a list of texts is a mistake, and is told as one
+    said = {"content", "tool_calls", "function_call"}
+    return ("role" in raw and not said.isdisjoint(raw)) or {"from", "value"} <= raw.keys()
+
+
 def message(raw: Any) -> Message:
     """One message with `role` and `content`, or with `from` and `value`."""
     if not isinstance(raw, dict):
         raise ValueError(f"a message must be an object with role and content, not {raw!r:.80}")
     named = raw["role"] if "role" in raw else raw.get("from")
-    role = ROLES.get(named) if isinstance(named, str) else None
+    role = ROLES.get(named.lower()) if isinstance(named, str) else None
     if role is None:
-        near = did_you_mean(named, ROLES) if isinstance(named, str) else ""
+        near = did_you_mean(named.lower(), ROLES) if isinstance(named, str) else ""
         raise ValueError(f"a message has the role {named!r:.80}{near or ', which is unknown'}")
-    content = text_of(raw["content"] if "content" in raw else raw.get("value"))
+    given = raw["content"] if "content" in raw else raw.get("value")
+    if role == "tool" and isinstance(given, dict):
+        given = json.dumps(given, ensure_ascii=False)
+    content = text_of(given)
     if named == "function_call" and isinstance(_data(content), dict | list):
         return Message("assistant", "", calls_of(content))
     calls: tuple[dict[str, Any], ...] = ()

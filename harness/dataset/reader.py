@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from fmtharness.harness.dataset.files import are_json_lines, raw_rows, unit_of
-from fmtharness.harness.dataset.forms import (
-    FORMS,
-    Parts,
-    fits,
-    misspelled,
-    nearest_form,
-    recognise,
-)
+from fmtharness.harness.dataset.files import HUB, are_json_lines, raw_rows, unit_of
+from fmtharness.harness.dataset.forms import FORMS, Data, Parts, fits, recognise
+from fmtharness.harness.dataset.keys import advice, form_and_columns, nearest_form, overlooked
 from fmtharness.harness.dataset.messages import called
 from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.formats import DEFAULT_FORMAT, options_of
@@ -31,7 +25,7 @@ from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import NO_FORMAT, Example, Message, read_records
 from fmtharness.harness.schemas import Schema
-from fmtharness.harness.text import did_you_mean, one_line
+from fmtharness.harness.text import one_line
 
 EXAMPLE = "example"
 TOOL_CALL = "tool_call"
@@ -45,7 +39,8 @@ class Source(msgspec.Struct, frozen=True):
     name: str
     """A file, or a dataset of the hub as `hf:owner/name:split`."""
     form: str | None = None
-    """The form of the rows; recognised if not set."""
+    """The form of the rows, with the columns that hold its keys if these have other names, such as
+    `prompt-completion:prompt=question,completion=answer`; recognised if not set."""
     format: str | None = None
     """The Format of the targets, such as `json:root=array`; if not set that of the row, else JSON.
     `none` for rows that ask for no format.
@@ -71,7 +66,7 @@ def form_of(source: Source) -> str:
     Raises DataError for an unknown form, and if there is no row.
     """
     if source.form is not None:
-        return _known(source)
+        return _known(source)[0]
     for line, raw in raw_rows(source.name):
         return _recognised(source, line, raw)
     what = "Example" if source.name.endswith(".jsonl") else "row"
@@ -107,6 +102,11 @@ def examples(source: Source) -> Iterator[Example]:
     return (checked(example) for example in itertools.islice(read, source.limit))
 
 
+def target_of(source: Source, line: int, raw: dict[str, Any]) -> str | None:
+    """The target in one row, as text; None if it has none. `source.form` must be set."""
+    return _Reader(source, form_of(source), parse=False)(line, raw).completion
+
+
 def where(source: Source, line: int) -> str:
     """A row's place, as errors name it: `rows.jsonl, line 3`."""
     return f"{source.name}, {unit_of(source.name)} {line}"
@@ -127,14 +127,11 @@ def _say_once(note: str) -> None:
         say(note)
 
 
-def _known(source: Source) -> str:
-    form = source.form or ""
-    if form not in FORMS:
-        raise DataError(
-            f"{source.name}: no form is called {form!r}{did_you_mean(form, FORMS)} (there are "
-            f"{', '.join(FORMS)})"
-        )
-    return form
+def _known(source: Source) -> tuple[str, dict[str, str]]:
+    try:
+        return form_and_columns(source.form or "")
+    except ValueError as error:
+        raise DataError(f"{source.name}: {error}") from error
 
 
 def _recognised(source: Source, line: int, raw: Any) -> str:
@@ -146,13 +143,10 @@ def _recognised(source: Source, line: int, raw: Any) -> str:
         near = nearest_form(raw)
         raise DataError(
             f"{where(source, line)}: its keys ({_keys(raw)}) are those of no form; the nearest is "
-            f"{near.title} ({near.name}) with {' and '.join(near.needs)}: rename the keys"
+            f"{near.title} ({near.name}) with {' and '.join(near.needs)}: {advice(raw)}"
         )
-    if form in ("prompt", "text") and (why := misspelled(raw)):
-        raise DataError(
-            f"{where(source, line)}: {why} Rename it, or say form = {form!r} if the row is a "
-            f"prompt alone"
-        )
+    if form in ("prompt", "text") and (why := overlooked(form, raw)):
+        raise DataError(f"{where(source, line)}: {why}")
     return form
 
 
@@ -167,11 +161,12 @@ class _Reader:
     def __init__(self, source: Source, form: str, *, parse: bool) -> None:
         self.source, self.form, self.parse = source, FORMS[form], parse
         self.forced = source.form is not None
-        self.needs = frozenset(self.form.needs)
+        self.columns = _known(source)[1] if self.forced else {}
+        self.needs = frozenset(self.columns.get(key, key) for key in self.form.needs)
         self.ids: set[str] = set()
         self.numbered = 0
         """The last line whose number is its row's id, before any row had an id of its own."""
-        self.formats: dict[Any, tuple[str, dict[str, Any], Callable[[str], Any] | None]] = {}
+        self.formats: dict[Any, _Target] = {}
 
     def __call__(self, line: int, raw: Any) -> Example:
         if not isinstance(raw, dict):
@@ -181,7 +176,9 @@ class _Reader:
         try:
             if self.form.name == EXAMPLE:
                 return self.checked(msgspec.convert(raw, Example))
-            return self._example(line, raw)
+            columns = self.columns.items()
+            named = {key: raw[column] for key, column in columns if column in raw}
+            return self._example(line, {**raw, **named} if named else raw)
         except ValueError as error:
             kind = "no Example: " if self.form.name == EXAMPLE else ""
             raise DataError(f"{where(self.source, line)}: {kind}{error}") from error
@@ -195,7 +192,8 @@ class _Reader:
         at, form = where(self.source, line), self.form
         if form.name == EXAMPLE:
             at += ": no Example"
-        if lacking := [key for key in form.needs if key not in raw]:
+        needs = [self.columns.get(key, key) for key in form.needs]
+        if lacking := [key for key in needs if key not in raw]:
             unsure = "" if self.forced else f", as which the first row was read ({form.name})"
             found = None if self.forced else recognise(raw)
             other = f" but those of {FORMS[found].title} ({found})" if found else ""
@@ -222,7 +220,8 @@ class _Reader:
         self.ids.add(example.id)
         source, changed = self.source, dict[str, Any]()
         if source.format is not None:
-            changed["format"], changed["format_options"], _ = self._format(source.format, None)
+            target = self._format(source.format, None)
+            changed["format"], changed["format_options"] = target.name, target.options
         if source.schema is not None:
             changed["tags"] = {**example.tags, "json_schema": source.schema}
         if changed:
@@ -230,7 +229,7 @@ class _Reader:
         if example.value is not msgspec.UNSET or example.completion is None or not self.parse:
             return example
         options = json.dumps(example.format_options, sort_keys=True)
-        read = self._format(example.format, options)[2]
+        read = self._format(example.format, options)
         return msgspec.structs.replace(example, value=_value(read, example.completion))
 
     def _example(self, line: int, raw: dict[str, Any]) -> Example:
@@ -240,21 +239,21 @@ class _Reader:
         if schema is not None:
             tags["json_schema"] = schema
         answer = parts.answer
-        calls = answer is not None and bool(answer.tool_calls)
+        calls = isinstance(answer, Message) and bool(answer.tool_calls)
         spec, root = self._asked_format(parts, schema, calls=calls)
-        name, options, read = self._format(spec, root)
-        completion = None if answer is None else _written(answer)
+        target = self._format(spec, root)
+        completion = None if answer is None else self._text(answer, target)
         if parts.rejected is not None:
-            tags["rejected"] = _written(parts.rejected)
+            tags["rejected"] = self._text(parts.rejected, target)
         parse = completion is not None and self.parse
         return Example(
             id=self._id(line, raw),
             prompt=parts.prompt,
             completion=completion,
-            format=name,
-            value=_value(read, completion) if parse and completion is not None else msgspec.UNSET,
+            format=target.name,
+            value=_value(target, completion) if parse and completion is not None else msgspec.UNSET,
             tools=parts.tools,
-            format_options=options,
+            format_options=target.options,
             tags=tags,
         )
 
@@ -270,30 +269,44 @@ class _Reader:
             return NO_FORMAT, None
         return DEFAULT_FORMAT, None if schema is None else _root_options(schema)
 
-    def _format(
-        self, spec: str, options: str | None
-    ) -> tuple[str, dict[str, Any], Callable[[str], Any] | None]:
-        """A Format's name, its options, and its parser; `options` are more of them as JSON."""
+    def _text(self, answer: Message | Data, target: _Target) -> str:
+        """A target as text. Raises ValueError for data that its Format cannot write."""
+        if isinstance(answer, Message):
+            return _written(answer)
+        shown = one_line(repr(answer.value), 60)
+        if self.source.name.startswith(HUB) or self.source.name.lower().endswith(".parquet"):
+            # Their columns have all keys in all rows, so which of them a row lacks is not known.
+            raise ValueError(f"the target is data ({shown}); write it as a text in that column")
+        if target.built is None:
+            raise ValueError(f"the target is data ({shown}), and format none takes only a text")
+        try:
+            return str(target.built.render(answer.value))
+        except ValueError as error:
+            raise ValueError(
+                f"the target is data ({shown}), which format {target.name} does not write ({error})"
+                f"; write it as a text"
+            ) from error
+
+    def _format(self, spec: str, options: str | None) -> _Target:
+        """A Format with its options; `options` are more of them as JSON."""
         known = self.formats.get((spec, options))
         if known is None:
             known = self.formats[spec, options] = self._built(spec, options)
         return known
 
-    def _built(
-        self, spec: str, options: str | None
-    ) -> tuple[str, dict[str, Any], Callable[[str], Any] | None]:
+    def _built(self, spec: str, options: str | None) -> _Target:
         if spec == NO_FORMAT:
-            return NO_FORMAT, {}, None
+            return _Target(NO_FORMAT, {}, None)
         try:
-            target: Any = build("formats", spec, where="format")
+            built: Any = build("formats", spec, where="format")
             if options:
                 given = json.loads(options)
-                target = component("formats", target.name).model_validate_json(
-                    json.dumps({**given, **target.model_dump(mode="json", exclude_unset=True)})
+                built = component("formats", built.name).model_validate_json(
+                    json.dumps({**given, **built.model_dump(mode="json", exclude_unset=True)})
                 )
         except UserError as error:
             raise ValueError(str(error)) from error
-        return target.name, options_of(target), target.parse
+        return _Target(built.name, options_of(built), built)
 
     def _id(self, line: int, raw: dict[str, Any]) -> str:
         for key in ("id", "custom_id", "doc_id"):
@@ -317,11 +330,19 @@ class _Reader:
         return name
 
 
-def _value(read: Callable[[str], Any] | None, text: str) -> Any:
+class _Target(NamedTuple):
+    """The format of a target: its name, its options, and the Format; None for none."""
+
+    name: str
+    options: dict[str, Any]
+    built: Any
+
+
+def _value(target: _Target, text: str) -> Any:
     """What the text means in its format; UNSET if nothing strict."""
-    if read is None:
+    if target.built is None:
         return msgspec.UNSET
-    parsed = read(text)
+    parsed = target.built.parse(text)
     return parsed.value if parsed.ok else msgspec.UNSET
 
 
