@@ -174,7 +174,7 @@ def test_a_template_on_the_command_line(config: Path) -> None:
     rows = config.parent / "rows.jsonl"
     rows.write_text('{"text": "{}"}\n')
     done = command("eval", "--completions", rows, "--template", "plain")
-    assert (done.exit_code, "leave --template out" in done.stderr) == (2, True)
+    assert (done.exit_code, "leave --model, --template" in done.stderr) == (2, True)
 
 
 def test_a_gguf_without_a_template_gets_a_layout(
