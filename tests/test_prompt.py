@@ -30,6 +30,7 @@ class Talker(Options):
     name: ClassVar[str] = "talker"
     max_new_tokens: int = 128
     error: str | None = None
+    reasoning: str | None = None
 
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
@@ -41,6 +42,7 @@ class Talker(Options):
             yield Completion(
                 example_id=asked.id,
                 text="" if self.error else text,
+                reasoning=self.reasoning,
                 finish_reason="error" if self.error else "stop",
                 completion_tokens=0 if self.error else 7,
                 prompt_tokens=3,
@@ -176,11 +178,24 @@ def test_one_document() -> None:
     assert arm == {
         "arm": "base",
         "text": '{"city": Oslo}',
+        "reasoning": None,
+        "unclosed": False,
         "finish_reason": "stop",
         "error": None,
         "prompt_tokens": 3,
         "completion_tokens": 7,
     }
+
+
+def test_reasoning_stands_in_front_of_the_answer() -> None:
+    done = call("Hi", "--adapter", adapter("a"), "--set", "eval.reasoning=Oslo \x1b[2J is one.")
+    assert done.exit_code == 0
+    *_, text, verdict, end = done.stdout.split("\n\n")
+    assert "\n\nreasoning, not judged:\nOslo ␛[2J is one.\n\nanswer:\n\n" in done.stdout
+    assert (text, verdict, end) == ('{"city": "Oslo"}', "json_strict: passed", "")
+    found = json.loads(call("Hi", "--set", "eval.reasoning=So.", "--json").stdout)
+    assert found["arms"][0]["reasoning"] == "So."
+    assert "reasoning" not in call("Hi", "--set", "eval.reasoning=").stdout  # an empty pair
 
 
 def test_no_answer_is_unscored() -> None:

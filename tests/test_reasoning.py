@@ -18,6 +18,8 @@ from fmtharness.harness.engine.encoding import (
     encode_example,
     encode_prompt,
     stop_token,
+    text_of,
+    think_tag_of,
     token_ids,
 )
 from fmtharness.harness.engine.models import load_model
@@ -96,6 +98,12 @@ def nothing_noted(monkeypatch: pytest.MonkeyPatch) -> None:
         ("Hm. <think>a</think>{}", False, Split(None, "Hm. <think>a</think>{}", False)),
         ('{"a": "<think>b</think>"}', False, Split(None, '{"a": "<think>b</think>"}', False)),
         ("a</think>{}", False, Split(None, "a</think>{}", False)),
+        ("<think>a<think>b</think>c</think>{}", False, Split("a<think>b", "c</think>{}", False)),
+        ('<think>{"a": "</think>"}</think>{}', False, Split('{"a": "', '"}</think>{}', False)),
+        ("<think>a</think>", False, Split("a", "", False)),
+        ("<think>a</think>\n\n```json\n{}", False, Split("a", "```json\n{}", False)),
+        ("</think>{}", True, Split("", "{}", False)),
+        ("<THINK>a</THINK>{}", False, Split(None, "<THINK>a</THINK>{}", False)),
         ("<think", False, Split(None, "<think", False)),
     ],
 )
@@ -162,11 +170,31 @@ def test_a_target_with_thoughts_of_its_own_is_closed_by_them() -> None:
         completion='I see.\n</think>\n\n{"a": 1}',
         format="json",
     )
+    opens = structs.replace(own, completion=f"<think>\n{own.target}")
     mentions = structs.replace(example(), completion='{"a": "</think>"}', value={"a": "</think>"})
-    for each, labels in ((own, own.target), (mentions, f"\n</think>\n\n{mentions.target}")):
+    closed = f"\n</think>\n\n{mentions.target}"
+    for each, labels in ((own, own.target), (opens, own.target), (mentions, closed)):
         row = encode_example(tokenizer, each, stop_token(tokenizer))
         assert tokenizer.decode(row.ids[row.prompt_length : -1]) == labels
         certify(tokenizer, [each], [row], {}, backend="local")
+
+
+def test_tags_that_are_special_tokens_are_kept() -> None:
+    """Also in a target that opens them, after a prompt that does not."""
+    for template, own in (
+        (QWEN, "<think>\nSo.\n</think>\n\n{}"),
+        (DEEPSEEK, "So.\n</think>\n\n{}"),
+    ):
+        tokenizer = prepared(template)
+        tokenizer.add_special_tokens({"additional_special_tokens": [*THINK]})
+        asks = Example(id="0", prompt=(Message("user", "Go."),), completion=own, format="json")
+        row = encode_example(tokenizer, asks, stop_token(tokenizer))
+        labels = row.ids[row.prompt_length : -1]
+        assert tokenizer.convert_tokens_to_ids(THINK.close) in labels
+        found = split(text_of(tokenizer, labels), THINK, begun=template == DEEPSEEK)
+        assert found == Split("So.", "{}", False)
+        assert certify(tokenizer, [asks], [row], {}, backend="local")["stop_token"] == "<|end|>"
+        assert bool(think_tag_of(tokenizer, row.ids[: row.prompt_length])) is (template == DEEPSEEK)
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +314,7 @@ def test_what_other_evaluators_make_of_an_unclosed_tag() -> None:
 
 ROWS = [
     Completion(example_id="0", text='{"a": 1}', reasoning="So."),
-    Completion(example_id="1", text='{"a": 1}'),
+    Completion(example_id="1", text='{"a": 1}', reasoning=""),
     Completion(example_id="2", text="Hm", unclosed=True),
     Completion(example_id="3", text="", finish_reason="error", error="refused"),
 ]
@@ -331,21 +359,24 @@ def test_rows_with_reasoning_are_read(tmp_path: Path) -> None:
         {"text": "{}", "reasoning": None, "reasoning_content": None},
         {"text": "{}", "reasoning": {"effort": "low"}},
         {"text": None, "reasoning_content": "So", "finish_reason": "length"},
+        {"text": "", "reasoning_content": "So", "finish_reason": "length"},
+        {"text": "", "reasoning": "So", "finish_reason": "stop"},
+        {"text": "", "finish_reason": "length"},
         {"text": None},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     read = list(read_rows(path))
     found = [each for each in read if isinstance(each, Completion)]
-    assert [each.reasoning for each in found] == ["So.", "So.", None, None, None, "So"]
-    assert [each.unclosed for each in found] == [False] * 5 + [True]
+    assert [each.reasoning for each in found] == ["So.", "So.", None, None, None, *["So"] * 3, None]
+    assert [each.unclosed for each in found] == [False] * 5 + [True, True, False, False]
     assert isinstance(read[-1], BrokenRow)
     dump = tmp_path / "dump.jsonl"
     command = ["eval", "--completions", str(path), "--json", "--dump-jsonl", str(dump)]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 3, done.output
     document = json.loads(done.stdout)
-    assert document["completions"]["metrics"]["reasoning_rate"]["numerator"] == 3
-    assert document["json_strict"]["labels"] == {"truncated": 1}
+    assert document["completions"]["metrics"]["reasoning_rate"]["numerator"] == 5
+    assert document["json_strict"]["labels"] == {"truncated": 2, "empty": 2}
     assert json.loads(dump.read_text().splitlines()[0])["reasoning"] == "So."
 
 

@@ -281,6 +281,18 @@ def prepared(template: str, **options: Any) -> Any:
     return tokenizer
 
 
+def test_an_argument_that_the_template_does_not_use_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    off: Any = {"enable_thinking": False}
+    text = chat_text(prepared(TEMPLATE, chat_template_kwargs=off), ASKED)
+    assert text == chat_text(prepared(TEMPLATE), ASKED)
+    assert "its chat template does not use enable_thinking" in capsys.readouterr().err
+    saved = prepared(THINKS, chat_template_kwargs=off)
+    set_template(saved, ModelOptions(chat_template_kwargs=off))
+    assert "does not use" not in capsys.readouterr().err
+
+
 def test_a_template_is_given_its_arguments_and_keeps_them(tmp_path: Path) -> None:
     assert chat_text(prepared(THINKS), ASKED).endswith("<|assistant|>")
     tokenizer = prepared(THINKS, chat_template_kwargs={"enable_thinking": False, "n": 'a"%}é'})

@@ -136,3 +136,61 @@ def test_possible_answers(predicted: Any, right: bool) -> None:
 def test_possible_answers_of_another_form(possible: Any) -> None:
     with pytest.raises(ValueError, match="possible_answers"):
         judged(OSLO, json.dumps(OSLO), possible_answers=possible)
+
+
+STRICTER = "where BFCL overlooks case, blanks and punctuation"
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted", "right"),
+    [
+        ([call("f", a=1), RING], [RING, call("f", a=1)], True),
+        (call("f", a=1, b=2), {"arguments": {"b": 2, "a": 1}, "name": "f"}, True),
+        (call("f", a=1), call("f", a=1.0), True),
+        (call("f", a=0), call("f", a=-0.0), True),
+        (call("f", a=[[1, 2], [3]]), call("f", a=[[1, 2], [3.0]]), True),
+        (call("f", a=1), call("f", a="1"), False),
+        (call("f", a=True), call("f", a=1), False),
+        (call("f", a=None), call("f"), False),
+        (call("f", a={}), call("f"), False),
+        (call("f", a={}), call("f", a=[]), False),
+        (call("f", a=[[1, 2], [3]]), call("f", a=[[3], [1, 2]]), False),
+        (call("f", a=1), call("f", a=1, b=2), False),
+        (call("f", a=1), [call("f", a=1), call("f", a=1)], False),
+        ([call("f", a=1), call("f", a=1)], call("f", a=1), False),
+        (call("f", a=12345678901234567890), call("f", a=12345678901234567891), False),
+        (call("F"), call("f"), False),
+        (call("a.b"), call("a_b"), False),
+        (call("f", a="New York"), call("f", a="new york"), STRICTER),
+        (call("f", a="New York, NY"), call("f", a="New York NY"), STRICTER),
+        (call("f", a="a b"), call("f", a="ab"), STRICTER),
+    ],
+)
+def test_what_is_the_same_call(expected: Any, predicted: Any, right: bool | str) -> None:
+    assert judged(expected, json.dumps(predicted)).passed is (right is True)
+
+
+NESTED = [{"f": {"d": [{"k": ["v", "w"], "o": ["z", ""]}], "l": [[{"q": [1, 2]}, {"q": [3]}], ""]}}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "right"),
+    [
+        ({"d": {"k": "v"}}, True),
+        ({"d": {"k": "w", "o": "z"}, "l": [{"q": 2}, {"q": 3}]}, True),
+        ({"d": {"k": "x"}}, False),
+        ({"d": {}}, False),
+        ({"d": {"k": "v", "o": "y"}}, False),
+        ({"d": {"k": "v", "other": 1}}, False),
+        ({"d": {"k": "v"}, "l": [{"q": 3}, {"q": 2}]}, False),
+        ({"d": {"k": "v"}, "l": [{"q": 1}]}, False),
+        ({"d": {"k": "v"}, "l": [{"q": 1}, {"q": 3}, {"q": 3}]}, False),
+        ({"d": {"k": ["v", "w"]}}, False),
+        ({"d": "v"}, False),
+    ],
+)
+def test_possible_answers_with_nested_objects(arguments: Any, right: bool) -> None:
+    found = judged(
+        call("f"), json.dumps({"name": "f", "arguments": arguments}), possible_answers=NESTED
+    )
+    assert found.passed is right

@@ -8,6 +8,7 @@ a list of one call.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -76,9 +77,7 @@ def _listed(possible: Any) -> list[Any]:
 def _answer(answer: Any) -> tuple[str, Mapping[str, list[Any]]]:
     if isinstance(answer, dict) and len(answer) == 1:
         ((name, arguments),) = answer.items()
-        if isinstance(arguments, dict) and all(
-            isinstance(values, list) and values for values in arguments.values()
-        ):
+        if isinstance(arguments, dict) and _lists_values(arguments):
             return name, arguments
     raise ValueError(
         'the Example\'s tag possible_answers is not a list of {"name": {"argument": [value, ...]}}'
@@ -87,12 +86,31 @@ def _answer(answer: Any) -> tuple[str, Mapping[str, list[Any]]]:
 
 def _nearest(name: str, arguments: Mapping[str, list[Any]], call: Any) -> dict[str, Any]:
     """The possible call that comes nearest to this one."""
-    found = call.get("arguments") if isinstance(call, dict) else None
-    given: dict[str, Any] = found if isinstance(found, dict) else {}
+    given = call.get("arguments") if isinstance(call, dict) else None
+    return {"name": name, "arguments": _filled(arguments, given)}
+
+
+def _filled(value: Any, given: Any) -> Any:
+    """What a possible value is at its nearest to the given one.
+
+    Inside its objects BFCL lists the possible values of each key, too.
+    """
+    if isinstance(value, list):
+        theirs = given if isinstance(given, list) else []
+        pairs = itertools.zip_longest(value, theirs[: len(value)])
+        return [_filled(each, their) for each, their in pairs]
+    if not isinstance(value, dict) or not _lists_values(value):
+        return value
+    given = given if isinstance(given, dict) else {}
     nearest = {}
-    for key, values in arguments.items():
+    for key, values in value.items():
         if key not in given and "" in values:
             continue
-        same = (value for value in values if key in given and same_value(value, given[key]))
-        nearest[key] = next(same, values[0])
-    return {"name": name, "arguments": nearest}
+        found = [_filled(value, given.get(key)) for value in values]
+        same = (each for each in found if key in given and same_value(each, given[key]))
+        nearest[key] = next(same, found[0])
+    return nearest
+
+
+def _lists_values(answer: dict[str, Any]) -> bool:
+    return all(isinstance(values, list) and values for values in answer.values())

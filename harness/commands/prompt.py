@@ -157,7 +157,7 @@ def _adapter_of(out: Path | None) -> Path:
 
 
 def shown(answer: Answer, *, color: bool, encoding: str) -> str:
-    """The arm, its tokens, seconds and finish reason; the text; the diagnosis of each Verdict."""
+    """The arm, its tokens, seconds and finish reason; reasoning; text; each Verdict's diagnosis."""
     completion = answer.completion
     tokens = completion.completion_tokens
     heading = [
@@ -167,6 +167,9 @@ def shown(answer: Answer, *, color: bool, encoding: str) -> str:
     ]
     name = one_line(completion.arm)
     parts = [f"== {name}: {', '.join(filter(None, heading))}"]
+    if completion.reasoning:
+        parts.append(f"reasoning, not judged:\n{cut(completion.reasoning, MOST_OF_A_TEXT)}")
+        parts.append("answer:")
     parts.append(cut(completion.text, MOST_OF_A_TEXT))
     parts += [
         diagnosis(completion.text, verdict, name=name, color=color, encoding=encoding)
@@ -186,6 +189,8 @@ def as_json(messages: Sequence[Message], answers: Sequence[Answer]) -> dict[str,
             {
                 "arm": completion.arm,
                 "text": completion.text,
+                "reasoning": completion.reasoning,
+                "unclosed": completion.unclosed,
                 "finish_reason": completion.finish_reason,
                 "error": completion.error,
                 "prompt_tokens": completion.prompt_tokens,

@@ -63,9 +63,7 @@ def message(raw: Any) -> Message:
         near = did_you_mean(named.lower(), ROLES) if isinstance(named, str) else ""
         raise ValueError(f"a message has the role {named!r:.80}{near or ', which is unknown'}")
     given = raw["content"] if "content" in raw else raw.get("value")
-    if role == "tool" and isinstance(given, dict):
-        given = json.dumps(given, ensure_ascii=False)
-    content = text_of(given)
+    content = _result(given) if role == "tool" else text_of(given)
     if named == "function_call" and isinstance(_data(content), dict | list):
         return Message("assistant", "", calls_of(content))
     calls: tuple[dict[str, Any], ...] = ()
@@ -100,6 +98,20 @@ def text_of(content: Any) -> str:
     return "\n".join(texts)
 
 
+def _result(content: Any) -> str:
+    """What a tool gave: a text or a list of parts, else data, which becomes JSON."""
+    try:
+        return text_of(content)
+    except ValueError:
+        if isinstance(content, list) and any(_is_part(each) for each in content):
+            raise
+        return json.dumps(content, ensure_ascii=False)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("type"), str)
+
+
 def calls_of(value: Any) -> tuple[dict[str, Any], ...]:
     """Tool calls as chat templates take them; arguments that are JSON in a string become data."""
     if isinstance(value, str):
@@ -111,7 +123,7 @@ def calls_of(value: Any) -> tuple[dict[str, Any], ...]:
             raise ValueError(f"a tool call must have a name and arguments: {each!r:.80}")
         arguments = function.get("arguments", function.get("parameters"))
         if isinstance(arguments, str):
-            arguments = _data(arguments)
+            arguments = _data(arguments) if arguments.strip() else {}
         called = {"name": function["name"], "arguments": {} if arguments is None else arguments}
         own = {"id": each["id"]} if each.get("id") is not None else {}
         calls.append({**own, "type": "function", "function": called})

@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -272,7 +274,7 @@ class _Reader:
     def _text(self, answer: Message | Data, target: _Target) -> str:
         """A target as text. Raises ValueError for data that its Format cannot write."""
         if isinstance(answer, Message):
-            return _written(answer)
+            return _written(answer, target.name, target.options)
         shown = one_line(repr(answer.value), 60)
         if self.source.name.startswith(HUB) or self.source.name.lower().endswith(".parquet"):
             # Their columns have all keys in all rows, so which of them a row lacks is not known.
@@ -346,8 +348,8 @@ def _value(target: _Target, text: str) -> Any:
     return parsed.value if parsed.ok else msgspec.UNSET
 
 
-def _written(answer: Message) -> str:
-    """A target's text; its tool calls as the Format tool_call writes them.
+def _written(answer: Message, name: str, options: dict[str, Any]) -> str:
+    """A target's text; its tool calls as the Format tool_call writes them, with its options.
 
     Raises ValueError for a turn that holds both.
     """
@@ -356,10 +358,19 @@ def _written(answer: Message) -> str:
     if answer.content.strip():
         raise ValueError("the answer holds a text and tool calls, and a target is one of both")
     value = called(answer.tool_calls)
-    try:
-        return str(component("formats", TOOL_CALL)().render(value))
-    except ValueError:  # arguments that are no object, which the target's judges will say
-        return json.dumps(value, ensure_ascii=False)
+    asked = options if name == TOOL_CALL else {}
+    syntax = {key: option for key, option in asked.items() if key == "syntax"}
+    # A Format may ask for a list of one call. A name that it does not allow, or arguments that are
+    # no object, stay for the target's judges.
+    for chosen, calls in ((asked, value), (asked, [value]), (syntax, value)):
+        with suppress(ValueError):
+            return str(_tool_call(json.dumps(chosen)).render(calls))
+    return json.dumps(value, ensure_ascii=False)
+
+
+@lru_cache(maxsize=16)
+def _tool_call(options: str) -> Any:
+    return component("formats", TOOL_CALL).model_validate_json(options)
 
 
 def _root_options(schema: Schema) -> str | None:

@@ -57,23 +57,25 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id
     Raises DataError for an Example without a completion.
     """
     prompt = encode_prompt(tokenizer, example.prompt, example.tools)
-    closed = token_ids(tokenizer, closed_first(tokenizer, example, prompt))
-    target = token_ids(tokenizer, example.target)
-    return Encoded([*prompt, *closed, *target, stop_id], len(prompt))
+    closed, target = labelled(tokenizer, example, prompt)
+    labels = [*token_ids(tokenizer, closed), *token_ids(tokenizer, target)]
+    return Encoded([*prompt, *labels, stop_id], len(prompt))
 
 
-def closed_first(
+def labelled(
     tokenizer: PreTrainedTokenizerBase, example: Example, prompt: Sequence[int]
-) -> str:
-    """What stands before the target where the prompt opens think tags: `"\\n</think>\\n\\n"`.
+) -> tuple[str, str]:
+    """What closes the think tags that the prompt opens, `"\\n</think>\\n\\n"`, and the target.
 
-    It is empty for a target that holds a thought of its own, and closes it.
+    A target that holds a thought of its own closes it itself, and its opening tag is the prompt's.
     """
-    tags = think_tags(tokenizer.chat_template)
+    tags, target = think_tags(tokenizer.chat_template), example.target
     if tags is None or not (begun := think_tag_of(tokenizer, prompt)):
-        return ""
-    is_answer = example.value is not UNSET or tags.close not in example.target
-    return closing(tags, begun) if is_answer else ""
+        return "", target
+    if example.value is not UNSET or tags.close not in target:
+        return closing(tags, begun), target
+    thought = target.lstrip().removeprefix(tags.open)
+    return "", thought if len(thought) == len(target.lstrip()) else thought.lstrip()
 
 
 def think_tag_of(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> str:

@@ -21,8 +21,8 @@ from msgspec import structs
 
 from fmtharness.harness.engine.encoding import (
     Encoded,
-    closed_first,
     encode_prompt,
+    labelled,
     stop_token,
     text_of,
     token_ids,
@@ -95,8 +95,8 @@ def _check_labels(
             f"Example {example.id}: its training row does not end with the stop token, refusing to "
             f"train; tokenizer {tokenizer.name_or_path!r}"
         )
-    closed = closed_first(tokenizer, example, row.ids[: row.prompt_length])
-    text, target = text_of(tokenizer, labels[:-1]), closed + example.target
+    text = text_of(tokenizer, labels[:-1])
+    target = "".join(labelled(tokenizer, example, row.ids[: row.prompt_length]))
     if text == target:
         return
     pairs = zip(text, target, strict=False)

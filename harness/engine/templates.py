@@ -13,6 +13,7 @@ goes, such as into the adapter's folder:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -81,6 +82,9 @@ def set_template(tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> N
             what = f"its chat template writes the date, which is {day} for this command"
             note(where, template, what)
         template = _pinned(template, day) + template
+    for name in options.chat_template_kwargs:
+        if not re.search(rf"\b{re.escape(name)}\b", template):
+            note(where, template, f"its chat template does not use {name}")
     lines = [
         f"{{% set {name} = {name} if {name} is defined else {value!r} %}}\n"
         for name, value in options.chat_template_kwargs.items()
@@ -264,29 +268,63 @@ def _render(
     generation_prompt: bool,
     where: str,
 ) -> str:
-    turns = [_turn(message) for message in messages]
-    try:
+    """The rendered messages; calls have their arguments as JSON text if the template needs it."""
+
+    def render(turns: list[dict[str, Any]]) -> str:
         text: Any = tokenizer.apply_chat_template(
             turns,
             tools=[*tools] or None,
             tokenize=False,
             add_generation_prompt=generation_prompt,
         )
+        return str(text)
+
+    data = [_arguments(call) for message in messages for call in message.tool_calls]
+    texts = {repr(each): json.dumps(each, ensure_ascii=False) for each in data if each}
+    failure: Exception | None = None
+    text = ""
+    try:
+        text = render([_turn(message) for message in messages])
     except Exception as error:  # a template is a program, and fails in every way
-        raise _failure(where, error) from error
-    return str(text)
+        failure = error
+    if texts and (failure or any(own in text and texts[own] not in text for own in texts)):
+        with suppress(Exception):
+            text = render([_turn(message, arguments_as_text=True) for message in messages])
+            what = "its chat template takes the arguments of calls as JSON text"
+            note(where, tokenizer.chat_template, what)
+            return text
+    if failure:
+        raise _failure(where, failure) from failure
+    return text
 
 
-def _turn(message: Message) -> dict[str, Any]:
+def _turn(message: Message, *, arguments_as_text: bool = False) -> dict[str, Any]:
     """The message as templates take it, with the keys of tools where it has them."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        turn["tool_calls"] = [*message.tool_calls]
+        calls = message.tool_calls
+        turn["tool_calls"] = [_with_text(call) if arguments_as_text else call for call in calls]
     if message.tool_call_id is not None:
         turn["tool_call_id"] = message.tool_call_id
     if message.name is not None:
         turn["name"] = message.name
     return turn
+
+
+def _arguments(call: dict[str, Any]) -> dict[str, Any] | None:
+    """A call's arguments if they are an object."""
+    function = call.get("function")
+    found = function.get("arguments") if isinstance(function, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _with_text(call: dict[str, Any]) -> dict[str, Any]:
+    """The call with its arguments as JSON text."""
+    found = _arguments(call)
+    if found is None:
+        return call
+    written = json.dumps(found, ensure_ascii=False)
+    return {**call, "function": {**call["function"], "arguments": written}}
 
 
 def _failure(where: str, error: Exception) -> ModelError:

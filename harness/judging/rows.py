@@ -68,8 +68,11 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
             error=str(row.error) if row.finish_reason == "error" and row.error else None,
         )
         if row.reasoning is not None or row.reasoning_content or row.unclosed:
-            unclosed = row.unclosed is True or row.text is None
-            completion = structs.replace(completion, reasoning=_reasoning(row), unclosed=unclosed)
+            cut_off = row.finish_reason == "length" and not text.strip()
+            unclosed = row.unclosed is True or row.text is None or (cut_off and _reasoning(row))
+            completion = structs.replace(
+                completion, reasoning=_reasoning(row), unclosed=bool(unclosed)
+            )
         yield completion
 
 

@@ -29,7 +29,7 @@ TAGS = {
 DIMENSIONS = ("format", *TAGS)
 OUTCOMES = ("passed", "failed", "unscored")
 REASONING = "reasoning_rate"
-"""The share of Completions with reasoning in think tags, closed or not."""
+"""The share of Completions with text in think tags, or with tags that nothing closes."""
 COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
 
 
@@ -118,7 +118,7 @@ class Tally:
         """Count a Completion in, once for all of its Verdicts."""
         if completion.error is None:
             self.answered += 1
-            if completion.reasoning is not None or completion.unclosed:
+            if completion.reasoning or completion.unclosed:
                 self.reasoned += 1
 
     def reasoning(self) -> Metric | None:
