@@ -198,6 +198,8 @@ def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
     words = error.message
     if kind == "type":
         words = _wrong_type(part, found.types)
+        if part is None and "nullable" in (_at(schema, error.schema_path[:-1]) or ()):
+            words += ' ("nullable" is no keyword of JSON Schema; allow the type "null")'
     elif kind in ("enum", "const"):
         words = _wrong_option(part, _options(error))
     elif kind in ("required", "dependentRequired"):

@@ -10,11 +10,13 @@ adapter wants it: the same weights, quantization, template and decoding.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fmtharness.harness.commands.paths import is_run
 from fmtharness.harness.config import Config
 from fmtharness.harness.contracts import Evaluator
 from fmtharness.harness.errors import ConfigError, UserError
@@ -70,7 +72,7 @@ def _arm(spec: str) -> Arm:
     name, equals, what = spec.partition("=")
     if spec == BASE or (name and what == BASE):
         return Arm(name)
-    if not (name and equals and what):
+    if not (name.strip() and equals and what):
         raise UserError(
             f"--arm {spec!r} is not NAME=base, NAME=FOLDER (of an adapter or a run) or "
             f"NAME=FILE.jsonl of completions"
@@ -78,7 +80,13 @@ def _arm(spec: str) -> Arm:
     path = Path(what)
     if path.is_file() or (not path.exists() and path.suffix):
         return Arm(name, completions=path)
-    return Arm(name, adapter_in(path))
+    adapter = adapter_in(path)
+    if is_run(path) and not (adapter / ADAPTER_CONFIG).is_file():
+        raise UserError(
+            f"--arm {spec!r}: the run {path} has no adapter; `fmtharness run --out "
+            f"{shlex.quote(str(path))}` trains it"
+        )
+    return Arm(name, adapter)
 
 
 def adapter_in(folder: Path) -> Path:

@@ -22,9 +22,11 @@ from fmtharness.harness.commands.output import opened_as
 from fmtharness.harness.commands.paths import KEPT, not_read
 from fmtharness.harness.config import QUICK, Config, implied
 from fmtharness.harness.contracts import (
+    UNREAD,
     Evaluator,
     applies,
     formats_of,
+    lacks,
     needs_example,
     needs_value,
 )
@@ -48,6 +50,7 @@ from fmtharness.harness.run.sources import (
     conditions,
     known_examples,
 )
+from fmtharness.harness.schemas import ANY_JSON, load_schema
 
 BATCH = 5_000
 """How many rows are judged together with --num-prompts."""
@@ -95,9 +98,10 @@ def evaluate(
     wanted = num_prompts or resolved.eval.num_prompts
     examples: dict[str, Example] = {}
     if not only_files or (data is not None and several):
-        examples = _examples(data, form, target_format, num_prompts if only_files else wanted)
+        most = num_prompts if only_files else wanted
+        examples = _examples(data, form, target_format, schema, most)
     elif data is not None:
-        examples = _examples(data, form, target_format)
+        examples = _examples(data, form, target_format, schema)
     elif target_format is not None:
         name, colon, options = target_format.partition(":")
         evaluators = [*evaluators, f"{name}_strict{colon}{options}"]
@@ -157,13 +161,18 @@ def _reads(
 
 
 def _examples(
-    data: Path | None, form: str | None, target_format: str | None, most: int | None = None
+    data: Path | None,
+    form: str | None,
+    target_format: str | None,
+    schema: str | None,
+    most: int | None = None,
 ) -> dict[str, Example]:
     """The first rows as Examples by id. Raises DataError if there is none or two share an id."""
     if data is None:
         return known_examples(None, most)
     known: dict[str, Example] = {}
-    source = reader.Source(str(data), form=form, format=target_format, limit=most)
+    held = None if schema is None else load_schema(schema, "--schema")
+    source = reader.Source(str(data), form=form, format=target_format, schema=held, limit=most)
     for example in reader.examples(source):
         if example.id in known:
             raise DataError(f"{data}: two Examples have the id {example.id!r}; ids must be unique")
@@ -211,6 +220,7 @@ def _summed(
     """
     sums = Tally(evaluators)
     passed: dict[str, dict[str, bool]] = defaultdict(dict)
+    again: set[str] = set()
     decoder = msgspec.json.Decoder(_Passed)
     carried = b'{"arm":' + msgspec.json.encode(arm) + b"," if arm is not None else b""
     for part in parts:
@@ -222,8 +232,13 @@ def _summed(
                 file.writelines(carried + line[1:] for line in lines)
         for line in part.verdicts if arm is not None else ():
             found = decode(decoder, line)
-            if found.passed is not None:
-                passed[found.evaluator].setdefault(found.id, found.passed)
+            if found.passed is None:
+                continue
+            if found.id in passed[found.evaluator]:
+                again.add(found.id)
+            passed[found.evaluator].setdefault(found.id, found.passed)
+    if again:
+        say(f"note: {len(again)} of {arm}'s Examples have several answers; the first is paired")
     return Answers(sums, passed)
 
 
@@ -232,7 +247,9 @@ def _tell_pairs(arms: Mapping[str, Answers]) -> None:
     base, *others = arms
     for name in others:
         before, after = arms[base].scored, arms[name].scored
-        if before != after:
+        if before.isdisjoint(after):
+            say(f"note: no Example has scored answers of both {base} and {name}: nothing is paired")
+        elif before != after:
             say(
                 f"note: {len(before & after)} of {len(before | after)} Examples have scored "
                 f"answers of both {base} and {name}, and only these are paired"
@@ -250,8 +267,11 @@ def _chosen(
 
     Says which they are and why. Raises UserError if none is left.
     """
-    chosen = [*_asked_for(specs, config, examples, data)]
+    chosen = [*_asked_for(specs, config, examples, data, schema)]
     if schema is not None:
+        if not (specs or config.names_evaluators or examples):
+            any_root = build("evaluators", ANY_JSON)
+            chosen = [any_root if each.name == any_root.name else each for each in chosen]
         chosen = with_schema(chosen, schema)
         judge = next(each for each in chosen if each.name == SCHEMA)
         if not _can_judge(judge, [example.format for example in examples]):
@@ -263,33 +283,45 @@ def _chosen(
     for each in chosen:
         formats = formats_of(each)
         mine = [e for e in examples if formats is None or e.format in formats]
-        lacking = [e for e in mine if not applies(each, e)] if needs_value(each) else []
+        lacking = Counter(lacks(each, example) for example in mine)
+        del lacking[""]
         if lacking:
             say(f"note: {_left_out(each.name, lacking, len(mine), data)}")
-        if not lacking or len(lacking) < len(mine):
+        if not lacking or lacking.total() < len(mine):
             left.append(each)
     if not left:
+        name = chosen[0].name
+        if needs_value(chosen[0]):
+            raise UserError(
+                f"evaluator {name!r} compares with targets, and {data} has none that can be read; "
+                f"name another evaluator"
+            )
+        needed = lacks(chosen[0], examples[0])
         raise UserError(
-            f"evaluator {chosen[0].name!r} compares with targets, and {data} has none that can be "
-            f"read; name another evaluator"
+            f"evaluator {name!r} can judge no row of {data}, since none has a {needed}; name "
+            f"another evaluator"
         )
     return left
 
 
-def _left_out(evaluator: str, lacking: Sequence[Example], rows: int, data: Path | None) -> str:
+def _left_out(evaluator: str, lacking: Counter[str], rows: int, data: Path | None) -> str:
     """Which rows the evaluator leaves out, and why."""
-    without = sum(example.completion is None for example in lacking)
-    unread = len(lacking) - without
-    if len(lacking) == rows:
-        which = "a target that its format can read" if unread else "a target"
-        return f"{evaluator} is left out, since no row of {data} has {which}"
-    reasons = {"no target": without, "a target that its format cannot read": unread}
-    said = [f"{count} of {rows} rows have {why}" for why, count in reasons.items() if count]
+    if lacking.total() == rows:
+        which = UNREAD if UNREAD in lacking else next(iter(lacking))
+        return f"{evaluator} is left out, since no row of {data} has a {which}"
+    reasons = {what: f"no {what}" for what in lacking} | {
+        UNREAD: "a target that its format cannot read"
+    }
+    said = [f"{count} of {rows} rows have {reasons[what]}" for what, count in lacking.items()]
     return f"{' and '.join(said)}, which {evaluator} leaves out"
 
 
 def _asked_for(
-    specs: Sequence[str], config: Config, examples: Sequence[Example], data: Path | None
+    specs: Sequence[str],
+    config: Config,
+    examples: Sequence[Example],
+    data: Path | None,
+    schema: str | None,
 ) -> Sequence[Evaluator]:
     """The evaluators named, here or in the config; else those that the Examples' formats imply.
 
@@ -326,6 +358,13 @@ def _asked_for(
             if not any(_can_judge(each, [name]) for each in chosen):
                 say(f"note: no evaluator of the config judges the Examples in {name}")
     for each in chosen:
+        if not formats and each.name == SCHEMA and (schema is not None or not needs_example(each)):
+            continue
+        if not formats and each.name == SCHEMA:
+            raise UserError(
+                f"evaluator {SCHEMA!r} has no schema: name one with --schema, or rows that have "
+                f"one with --data"
+            )
         if not formats and needs_example(each):
             raise UserError(
                 f"evaluator {each.name!r} compares with Examples: name them with --data"
@@ -369,10 +408,16 @@ def _answers(
     if missing := len(examples) - len(answers):
         say(f"note: {missing} of {len(examples)} Examples of {data} have no answer in {path}")
     if strangers := read - answers.total():
-        left_out = "" if work.strangers else ", and are left out"
-        say(f"note: {strangers} completions of {path} answer none of them{left_out}")
+        said = (
+            "1 completion of {} answers"
+            if strangers == 1
+            else f"{strangers:,} completions of {{}} answer"
+        )
+        left_out = "" if work.strangers else f", and {'is' if strangers == 1 else 'are'} left out"
+        say(f"note: {said.format(path)} none of them{left_out}")
     if several := sum(count > 1 for count in answers.values()):
-        say(f"note: {several} Examples have several answers; their intervals are too narrow")
+        have = "1 Example has" if several == 1 else f"{several:,} Examples have"
+        say(f"note: {have} several answers in {path}; the intervals are too narrow")
 
 
 def _shown(parts: Iterable[Judged], path: Path) -> Iterator[Judged]:
