@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, constr, field_validator
+from typing_extensions import TypedDict
 
 from fmtharness.evaluators.json.schema import JsonSchema
 from fmtharness.harness.errors import UserError
@@ -173,7 +174,7 @@ def test_assert_format_joins_a_model_with_options(assert_format: AssertFormat) -
         assert_format(text, "json_schema:assert_formats=true", schema=Stamp)
     with pytest.raises(pytest.fail.Exception, match="pass schema= or example="):
         assert_format(text, "json_schema")
-    with pytest.raises(pytest.fail.Exception, match="false|nothing"):
+    with pytest.raises(pytest.fail.Exception, match="stands where nothing may stand"):
         assert_format(text, schema=False)
 
 
@@ -211,22 +212,3 @@ def test_a_package_below_src_that_is_on_the_path(
 ) -> None:
     monkeypatch.syspath_prepend(str(folder / "src"))
     assert load_schema("shopsrc.models:TICKET") == {"type": "object"}
-
-
-def test_modules_of_the_rootdir_are_found_from_a_folder_below(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytester.makepyprojecttoml("[tool.pytest.ini_options]\n")
-    models = pytester.mkpydir("shopgate") / "models.py"
-    models.write_text("TICKET = {'type': 'object'}\n")
-    below = pytester.mkdir("checks")
-    (below / "answers.jsonl").write_text('{"text": "{}"}\n')
-    (below / "g.fmt.toml").write_text(
-        'completions = "answers.jsonl"\nschema = "shopgate.models:TICKET"\n'
-        "[thresholds.json_schema]\nschema_valid_rate = { min = 1 }\n"
-    )
-    (below / "test_it.py").write_text(
-        "def test_it(assert_format):\n    assert_format('{}', schema='shopgate.models:TICKET')\n"
-    )
-    monkeypatch.chdir(below)
-    pytester.inline_run("-q", "-p", "no:cacheprovider").assertoutcome(passed=4)

@@ -100,7 +100,7 @@ def test_without_any_schema_it_is_a_user_s_error(files: Path) -> None:
             "'json_schema' can judge no row of bare.jsonl, since none has a schema or readable "
             "target; name another evaluator"
         ),
-        (): "'json_schema' has no schema: name one with --schema, or rows that have one with --data",
+        (): "'json_schema' has no schema: name one with --schema, or rows that have one",
     }.items():
         done = call("--completions", "t.jsonl", "--evaluator", "json_schema", *data)
         assert (done.exit_code, done.stdout) == (2, ""), done.output

@@ -82,9 +82,9 @@ class JsonSchema(_Schemed):
 
     Without `schema` it is the Example's tag json_schema, else what `schema_of` says of its value.
     An Example that has neither is left out. A text that is not strict JSON fails as not_strict;
-    tool calls in another syntax are judged as the calls they are. Numbers beyond a float's range count
-    as the largest float. A text is unscored if the schema, with each $ref replaced by what it
-    names, is too large to judge it in about a second.
+    tool calls in another syntax are judged as the calls they are. Numbers beyond a float's range
+    count as the largest float. A text is unscored if the schema, with each $ref replaced by what
+    it names, is too large to judge it in about a second.
     """
 
     name: ClassVar[str] = "json_schema"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fmtharness.harness.commands.paths import is_run
+from fmtharness.harness.commands.paths import MANIFEST
 from fmtharness.harness.config import Config
 from fmtharness.harness.contracts import Evaluator
 from fmtharness.harness.errors import ConfigError, UserError
@@ -81,7 +81,7 @@ def _arm(spec: str) -> Arm:
     if path.is_file() or (not path.exists() and path.suffix):
         return Arm(name, completions=path)
     adapter = adapter_in(path)
-    if is_run(path) and not (adapter / ADAPTER_CONFIG).is_file():
+    if (path / MANIFEST).is_file() and not (adapter / ADAPTER_CONFIG).is_file():
         raise UserError(
             f"--arm {spec!r}: the run {path} has no adapter; `fmtharness run --out "
             f"{shlex.quote(str(path))}` trains it"
