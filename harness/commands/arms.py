@@ -18,16 +18,11 @@ from typing import Any, NamedTuple
 
 from fmtharness.harness.commands.paths import MANIFEST
 from fmtharness.harness.config import Config
-from fmtharness.harness.contracts import Evaluator
-from fmtharness.harness.errors import ConfigError, UserError
-from fmtharness.harness.options import check
-from fmtharness.harness.plugins import component
+from fmtharness.harness.errors import UserError
 from fmtharness.harness.requirements import ADAPTER_CONFIG, needs_for_backend
 from fmtharness.harness.run.sources import config_for
 
 BASE, TUNED, ADAPTER = "base", "sft", "adapter"
-SCHEMA = "json_schema"
-"""The evaluator that --schema asks for, and the tag of a row's own schema."""
 
 
 class Arm(NamedTuple):
@@ -152,20 +147,3 @@ def _cut_off(config: Config, max_new_tokens: int | None) -> Config:
         raise UserError(f"backend {backend.name!r} has no max_new_tokens")
     cut = backend.model_copy(update={"max_new_tokens": max_new_tokens})
     return dataclasses.replace(config, backend=cut)
-
-
-def with_schema(chosen: Sequence[Evaluator], spec: str) -> list[Evaluator]:
-    """The evaluators and json_schema, which takes this schema of --schema.
-
-    Raises ConfigError if the schema cannot be used.
-    """
-    found: list[Any] = [*chosen]
-    place = next((at for at, each in enumerate(found) if each.name == SCHEMA), len(found))
-    given = found[place : place + 1]
-    own = [each.model_dump(mode="json", include=each.model_fields_set) for each in given]
-    table = {**(own[0] if own else {}), "schema": spec}
-    evaluator, faults = check(component("evaluators", SCHEMA), table, "--schema")
-    if evaluator is None:
-        raise ConfigError("\n".join(faults))
-    found[place : place + 1] = [evaluator]
-    return found

@@ -17,30 +17,23 @@ from typing import BinaryIO
 
 import msgspec
 
-from fmtharness.harness.commands.arms import SCHEMA, Arm, configs_of, with_schema
+from fmtharness.harness.commands.arms import Arm, configs_of
+from fmtharness.harness.commands.judges import judges_of
 from fmtharness.harness.commands.output import opened_as
 from fmtharness.harness.commands.paths import KEPT, not_read
-from fmtharness.harness.config import QUICK, Config, implied
+from fmtharness.harness.config import QUICK, Config
 from fmtharness.harness.contracts import (
-    UNREAD,
     Evaluator,
-    applies,
-    formats_of,
-    lacks,
-    needs_example,
-    needs_value,
 )
 from fmtharness.harness.dataset import reader
 from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.files import atomic_file, on_disk, shipped
-from fmtharness.harness.formats import DEFAULT_FORMAT
 from fmtharness.harness.judging import limit
 from fmtharness.harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
 from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.judging.workers import Judged, Work, judge_file
-from fmtharness.harness.options import build
 from fmtharness.harness.progress import progress, say
-from fmtharness.harness.records import NO_FORMAT, Example, decode
+from fmtharness.harness.records import Example, decode
 from fmtharness.harness.report.arms import Answers
 from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.sources import (
@@ -50,7 +43,7 @@ from fmtharness.harness.run.sources import (
     conditions,
     known_examples,
 )
-from fmtharness.harness.schemas import ANY_JSON, load_schema
+from fmtharness.harness.schemas import load_schema
 
 BATCH = 5_000
 """How many rows are judged together with --num-prompts."""
@@ -105,7 +98,7 @@ def evaluate(
     elif target_format is not None:
         name, colon, options = target_format.partition(":")
         evaluators = [*evaluators, f"{name}_strict{colon}{options}"]
-    chosen = _chosen(evaluators, resolved, [*examples.values()], schema, data)
+    chosen = judges_of(evaluators, resolved, [*examples.values()], schema, data)
     work = Work(
         chosen,
         examples,
@@ -254,138 +247,6 @@ def _tell_pairs(arms: Mapping[str, Answers]) -> None:
                 f"note: {len(before & after)} of {len(before | after)} Examples have scored "
                 f"answers of both {base} and {name}, and only these are paired"
             )
-
-
-def _chosen(
-    specs: Sequence[str],
-    config: Config,
-    examples: Sequence[Example],
-    schema: str | None,
-    data: Path | None,
-) -> Sequence[Evaluator]:
-    """The evaluators that are asked for, without those that no Example has a value for.
-
-    Says which they are and why. Raises UserError if none is left.
-    """
-    chosen = [*_asked_for(specs, config, examples, data, schema)]
-    if schema is not None:
-        if not (specs or config.names_evaluators or examples):
-            any_root = build("evaluators", ANY_JSON)
-            chosen = [any_root if each.name == any_root.name else each for each in chosen]
-        chosen = with_schema(chosen, schema)
-        judge = next(each for each in chosen if each.name == SCHEMA)
-        if not _can_judge(judge, [example.format for example in examples]):
-            raise UserError("--schema is for JSON, and no Example asks for it; leave it out")
-    free = sum(example.format == NO_FORMAT for example in examples)
-    if free and not any(_can_judge(each, [NO_FORMAT]) for each in chosen):
-        say(f"note: {free} of {len(examples)} rows ask for no format, and are not judged")
-    left = []
-    for each in chosen:
-        formats = formats_of(each)
-        mine = [e for e in examples if formats is None or e.format in formats]
-        lacking = Counter(lacks(each, example) for example in mine)
-        del lacking[""]
-        if lacking:
-            say(f"note: {_left_out(each.name, lacking, len(mine), data)}")
-        if not lacking or lacking.total() < len(mine):
-            left.append(each)
-    if not left:
-        name = chosen[0].name
-        if needs_value(chosen[0]):
-            raise UserError(
-                f"evaluator {name!r} compares with targets, and {data} has none that can be read; "
-                f"name another evaluator"
-            )
-        needed = lacks(chosen[0], examples[0])
-        raise UserError(
-            f"evaluator {name!r} can judge no row of {data}, since none has a {needed}; name "
-            f"another evaluator"
-        )
-    return left
-
-
-def _left_out(evaluator: str, lacking: Counter[str], rows: int, data: Path | None) -> str:
-    """Which rows the evaluator leaves out, and why."""
-    if lacking.total() == rows:
-        which = UNREAD if UNREAD in lacking else next(iter(lacking))
-        return f"{evaluator} is left out, since no row of {data} has a {which}"
-    reasons = {what: f"no {what}" for what in lacking} | {
-        UNREAD: "a target that its format cannot read"
-    }
-    said = [f"{count} of {rows} rows have {reasons[what]}" for what, count in lacking.items()]
-    return f"{' and '.join(said)}, which {evaluator} leaves out"
-
-
-def _asked_for(
-    specs: Sequence[str],
-    config: Config,
-    examples: Sequence[Example],
-    data: Path | None,
-    schema: str | None,
-) -> Sequence[Evaluator]:
-    """The evaluators named, here or in the config; else those that the Examples' formats imply.
-
-    Raises UserError for a named evaluator that has no Example to judge or to compare with, if the
-    Examples ask for no format and no evaluator is named, and if a config names several formats and
-    nothing tells which completion is in which.
-    """
-    formats = sorted({example.format for example in examples})
-    due = [name for name in formats if name != NO_FORMAT]
-    if formats and not specs and not config.names_evaluators:
-        if not due:
-            raise UserError(
-                f"no row of {data} asks for a format; name it with --format, or an evaluator with "
-                f"--evaluator"
-            )
-        found = [build("evaluators", spec) for spec in implied(due)]
-        own = build("evaluators", SCHEMA)
-        with_schema = any(SCHEMA in each.tags and applies(own, each) for each in examples)
-        if with_schema and all(each.name != SCHEMA for each in found):
-            found.append(own)
-        return found
-    chosen: Sequence[Evaluator] = [build("evaluators", spec) for spec in specs]
-    if not specs:
-        asked = sorted(set(getattr(config.generator, "formats", ())))
-        if not formats and len(asked) > 1:
-            raise UserError(
-                f"the config asks for {', '.join(asked)}: name the Examples with --data, so that "
-                f"each completion is judged by its own format, or evaluators with --evaluator"
-            )
-        chosen = [each for each in config.evaluators if _can_judge(each, formats)]
-        if not chosen and config.names_evaluators:
-            raise UserError("the config's evaluators compare with Examples: name them with --data")
-        for name in due:
-            if not any(_can_judge(each, [name]) for each in chosen):
-                say(f"note: no evaluator of the config judges the Examples in {name}")
-    for each in chosen:
-        if not formats and each.name == SCHEMA and (schema is not None or not needs_example(each)):
-            continue
-        if not formats and each.name == SCHEMA:
-            raise UserError(
-                f"evaluator {SCHEMA!r} has no schema: name one with --schema, or rows that have "
-                f"one with --data"
-            )
-        if not formats and needs_example(each):
-            raise UserError(
-                f"evaluator {each.name!r} compares with Examples: name them with --data"
-            )
-        if not _can_judge(each, formats):
-            judged = ", ".join(sorted(formats_of(each) or ()))
-            raise UserError(
-                f"evaluator {each.name!r} judges {judged}, and the Examples ask for "
-                f"{', '.join(formats)}; name another evaluator, or other Examples with --data"
-            )
-    return chosen or [build("evaluators", spec) for spec in implied(formats or [DEFAULT_FORMAT])]
-
-
-def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
-    """Whether it judges some of the Examples of these formats, or no format is known."""
-    if not formats:
-        return not needs_example(evaluator)
-    judged = formats_of(evaluator)
-    if judged is None:
-        return any(name != NO_FORMAT for name in formats)
-    return not judged.isdisjoint(formats)
 
 
 def _answers(
