@@ -326,7 +326,8 @@ def rates_of(evaluator: Evaluator | type[Evaluator]) -> tuple[Rate, ...]:
 
 def needs_example(evaluator: Evaluator) -> bool:
     """Whether the evaluator cannot judge a text without its Example."""
-    return _needs_example(type(evaluator)) or bool(lacks(evaluator, None))
+    kind = type(evaluator)
+    return _may_need(kind) and (_needs_example(kind) or bool(lacks(evaluator, None)))
 
 
 def needs_value(evaluator: Evaluator) -> bool:
@@ -370,6 +371,11 @@ def _needs_example(kind: Hashable) -> bool:
 @functools.cache
 def _needs_value(kind: Hashable) -> bool:
     return bool(getattr(kind, "needs_value", False))
+
+
+@functools.cache
+def _may_need(kind: Hashable) -> bool:
+    return _needs_example(kind) or _lacks(kind) is not None
 
 
 @functools.cache
