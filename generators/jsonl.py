@@ -121,16 +121,9 @@ class Rows(Options):
 
     @property
     def evaluators(self) -> tuple[str, ...]:
-        """The judge of schemas, if every row that asks for JSON has one."""
+        """The judge of schemas, if a row that asks for JSON has one."""
         facts = self._facts
-        if self.schema is not None or (facts.schemas and facts.schemas == facts.in_json):
-            return (SCHEMA_JUDGE,)
-        if facts.schemas:
-            say(
-                f"{self._main}: {facts.schemas:,} of {facts.in_json:,} rows have a JSON Schema; "
-                f"name json_schema under [eval] evaluators to judge by it"
-            )
-        return ()
+        return (SCHEMA_JUDGE,) if self.schema is not None or facts.schemas else ()
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -251,10 +244,8 @@ class _Facts(NamedTuple):
     """What the rows of some files ask for."""
 
     formats: tuple[str, ...]
-    in_json: int
-    """How many ask for JSON."""
-    schemas: int
-    """How many of these have a JSON Schema."""
+    schemas: bool
+    """Whether one that asks for JSON has a JSON Schema."""
 
 
 @lru_cache(64)
@@ -278,13 +269,11 @@ def _facts_of(sources: tuple[Source, ...], fingerprints: tuple[str, ...]) -> _Fa
 
 def _counted(sources: tuple[Source, ...]) -> _Facts:
     formats: dict[str, None] = {}
-    in_json = schemas = 0
+    schemas = False
     for row in itertools.chain.from_iterable(rows(source, parse=False) for source in sources):
         formats[row.example.format] = None
-        if row.example.format == "json":
-            in_json += 1
-            schemas += "json_schema" in row.example.tags
-    return _Facts(tuple(formats), in_json, schemas)
+        schemas |= row.example.format == "json" and "json_schema" in row.example.tags
+    return _Facts(tuple(formats), schemas)
 
 
 def _key(row: Row) -> bytes:

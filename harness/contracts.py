@@ -218,6 +218,11 @@ class Evaluator(Protocol):
                                             no Verdict on the answer to an Example without one
         formats: ClassVar[frozenset[str]]   the formats that it judges; it gives no Verdict on the
                                             answer to an Example in another format
+        def lacks(self, example: Example | None) -> str
+                                            what the Example has not and a Verdict needs, in a few
+                                            words ("schema"), or empty: it gives no Verdict on the
+                                            answer to an Example that lacks something; None is a
+                                            text without an Example
     """
 
     name: ClassVar[str]
@@ -321,7 +326,8 @@ def rates_of(evaluator: Evaluator | type[Evaluator]) -> tuple[Rate, ...]:
 
 def needs_example(evaluator: Evaluator) -> bool:
     """Whether the evaluator cannot judge a text without its Example."""
-    return _needs_example(type(evaluator))
+    kind = type(evaluator)
+    return _may_need(kind) and (_needs_example(kind) or bool(lacks(evaluator, None)))
 
 
 def needs_value(evaluator: Evaluator) -> bool:
@@ -335,8 +341,20 @@ def applies(evaluator: Evaluator, example: Example | None) -> bool:
         return True
     formats = formats_of(evaluator)
     if example.format != NO_FORMAT if formats is None else example.format in formats:
-        return example.value is not msgspec.UNSET or not needs_value(evaluator)
+        return not lacks(evaluator, example)
     return False
+
+
+UNREAD = "target that its format can read"
+
+
+def lacks(evaluator: Evaluator, example: Example | None) -> str:
+    """What the Example has not and a Verdict of the evaluator needs: `target`; empty if nothing."""
+    kind = type(evaluator)
+    if example is not None and example.value is msgspec.UNSET and _needs_value(kind):
+        return "target" if example.completion is None else UNREAD
+    own = _lacks(kind)
+    return own(evaluator, example) if own else ""
 
 
 def formats_of(evaluator: Evaluator) -> frozenset[str] | None:
@@ -353,6 +371,16 @@ def _needs_example(kind: Hashable) -> bool:
 @functools.cache
 def _needs_value(kind: Hashable) -> bool:
     return bool(getattr(kind, "needs_value", False))
+
+
+@functools.cache
+def _may_need(kind: Hashable) -> bool:
+    return _needs_example(kind) or _lacks(kind) is not None
+
+
+@functools.cache
+def _lacks(kind: Hashable) -> Callable[[Any, Example | None], str] | None:
+    return getattr(kind, "lacks", None)
 
 
 @functools.cache

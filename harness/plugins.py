@@ -133,7 +133,9 @@ _CONTRACTS: dict[Kind, type] = {
 }
 
 
-_OF_EVALUATORS = {"metric", "rates", "needs_example", "needs_value", "formats", "evaluators"}
+_OF_EVALUATORS = {
+    *("metric", "rates", "needs_example", "needs_value", "lacks", "formats", "evaluators"),
+}
 """The members that a Format's evaluators have besides its options."""
 
 

@@ -103,7 +103,8 @@ def _of_file(path: Path) -> Schema:
     try:
         loaded = json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror}){near_miss(path)}") from None
+        near = f", did you mean {meant!r}?" if (meant := _as_code(path)) else near_miss(path)
+        raise UserError(f"it cannot be read ({error.strerror}){near}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"it is not UTF-8: {error.reason} at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
@@ -113,8 +114,20 @@ def _of_file(path: Path) -> Schema:
     return loaded
 
 
+def _as_code(path: Path) -> str:
+    """`app.models:Ticket` for `app/models.py:Ticket` and `app.models.Ticket`, if they are that."""
+    file, colon, attribute = str(path).rpartition(":")
+    if colon and file.endswith(".py") and Path(file).is_file():
+        return f"{'.'.join(Path(file).with_suffix('').parts)}:{attribute}"
+    name, _, attribute = str(path).rpartition(".")
+    module = Path(*name.split("."))
+    found = name and (module.is_dir() or module.with_suffix(".py").is_file())
+    return f"{name}:{attribute}" if found else ""
+
+
 def _of_module(name: str, attribute: str) -> Schema:
-    with _here():
+    # What a module prints when it is imported is no result of the command.
+    with importable(Path.cwd()), contextlib.redirect_stdout(sys.stderr):
         found: Any = _imported(name)
         owner = f"module {name}"
         for step in attribute.split("."):
@@ -132,22 +145,32 @@ def _imported(name: str) -> ModuleType:
         missing = error.name or ""
         if not f"{name}.".startswith(f"{missing}."):
             raise UserError(f"module {name} needs {missing}, which is not installed") from None
-        parent, _, last = missing.rpartition(".")
-        around = getattr(sys.modules.get(parent), "__path__", None) if parent else None
-        near = did_you_mean(last, {each.name for each in pkgutil.iter_modules(around)})
-        near = f", did you mean {parent!r}?" if last == "py" else near
-        raise UserError(f"there is no module {missing!r}{near}") from None
+        raise UserError(f"there is no module {missing!r}{_near(missing)}") from None
     except (Exception, SystemExit) as error:
         raise UserError(f"module {name} cannot be imported ({_said(error)})") from None
 
 
+def _near(missing: str) -> str:
+    """Where the module is, or which one may be meant."""
+    parent, _, last = missing.rpartition(".")
+    if last == "py":
+        return f", did you mean {parent!r}?"
+    if not parent and any(Path("src", name).exists() for name in (last, f"{last}.py")):
+        return (
+            f" on the path, but src/{last} is there: install the project with `pip install -e .`, "
+            f"or set PYTHONPATH=src"
+        )
+    around = getattr(sys.modules.get(parent), "__path__", None) if parent else None
+    known = [each.name for each in pkgutil.iter_modules(around)]
+    return did_you_mean(missing, [f"{parent}.{name}" if parent else name for name in known])
+
+
 @contextlib.contextmanager
-def _here() -> Iterator[None]:
-    """The current directory is importable, as for `python -m`; what is printed is no result."""
-    sys.path.insert(0, here := str(Path.cwd()))
+def importable(folder: Path) -> Iterator[None]:
+    """Inside, modules of this folder can be imported, before all others."""
+    sys.path.insert(0, here := str(folder))
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        yield
     finally:
         with contextlib.suppress(ValueError):
             sys.path.remove(here)

@@ -284,7 +284,7 @@ def test_files_are_paired_by_id_and_what_one_lacks_is_left_out() -> None:
     done = call(*arms, "--data", data, "--json")
     rate = json.loads(done.stdout)["arms"]["right"]["json_strict"]["metrics"]["format_success_rate"]
     assert (rate["numerator"], rate["denominator"]) == (2, 3), "x answers none of the Examples"
-    assert "note: 1 completions of right.jsonl answer none of them, and are left out" in done.stderr
+    assert "note: 1 completion of right.jsonl answers none of them, and is left out" in done.stderr
     first = call(*arms, "--data", data, "--json", "--num-prompts", "2")
     assert json.loads(first.stdout)["changes"]["right"]["json_strict"]["pairs"] == 2
 

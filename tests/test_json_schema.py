@@ -212,7 +212,7 @@ def test_a_schema_file_holds_without_an_example(tmp_path: Path) -> None:
 
 
 def test_without_any_schema_it_says_so() -> None:
-    assert not needs_example(JUDGE)
+    assert needs_example(JUDGE) and not needs_example(JsonSchema(schema=True))
     with pytest.raises(ValueError, match="needs a schema"):
         JUDGE.evaluate(None, Completion(example_id="1", text="{}"))
     with pytest.raises(ValueError, match="not an object, true or false"):

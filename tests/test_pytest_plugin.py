@@ -232,6 +232,27 @@ def test_bad(assert_format, text, evaluators, more):
         assert frame not in said
 
 
+def test_modules_of_the_rootdir_are_found_from_a_folder_below(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makepyprojecttoml("[tool.pytest.ini_options]\n")
+    models = project.mkpydir("shopgate") / "models.py"
+    models.write_text("TICKET = {'type': 'object'}\n")
+    below = project.mkdir("checks")
+    rows(below, ["{}"])
+    (below / "g.fmt.toml").write_text(
+        'completions = "answers.jsonl"\nschema = "shopgate.models:TICKET"\n'
+        "[thresholds.json_schema]\nschema_valid_rate = { min = 1 }\n"
+    )
+    (below / "test_it.py").write_text(
+        "def test_it(assert_format):\n    assert_format('{}', schema='shopgate.models:TICKET')\n"
+    )
+    monkeypatch.chdir(below)
+    project.runpytest_subprocess("-q", "--rootdir", str(project.path), str(below)).assert_outcomes(
+        passed=4
+    )
+
+
 def test_pytest_starts_with_nothing_heavy() -> None:
     code = """
 import sys, time

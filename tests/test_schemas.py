@@ -119,7 +119,7 @@ def test_what_counts_as_a_model(here: Path, name: str, key: str, due: Any) -> No
         ("shop", "shop: it cannot be read (Is a directory)"),
         ("shop_models.py", "shop_models.py: it is not JSON: Expecting value: line 2"),
         ("nowhere:X", "nowhere:X: there is no module 'nowhere'"),
-        ("shop.model:Ticket", "there is no module 'shop.model', did you mean 'models'?"),
+        ("shop.model:Ticket", "there is no module 'shop.model', did you mean 'shop.models'?"),
         ("shopp.models:Ticket", "there is no module 'shopp', did you mean 'shop'?"),
         ("shop_models.py:Ticket", "no module 'shop_models.py', did you mean 'shop_models'?"),
         ("shop_models:Tickt", "module shop_models has no 'Tickt', did you mean 'Ticket'?"),

@@ -27,6 +27,8 @@ from fmtharness.evaluators.json.schema_files import NOTHING, Documents, document
 from fmtharness.evaluators.json.schema_of import schema_of
 from fmtharness.evaluators.json.schema_size import References, unfolded, visits
 from fmtharness.evaluators.json.schema_words import problems_of
+from fmtharness.evaluators.json.tool_call import in_tags
+from fmtharness.evaluators.json.tool_call_places import as_json
 from fmtharness.harness.contracts import Options
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.records import Completion, Example, Problem, Verdict
@@ -79,9 +81,10 @@ class JsonSchema(_Schemed):
     where the Example's value is {"city": "Riga"}
 
     Without `schema` it is the Example's tag json_schema, else what `schema_of` says of its value.
-    A text that is not strict JSON fails as not_strict. Numbers beyond a float's range count as the
-    largest float. A text is unscored if the schema, with each $ref replaced by what it names, is
-    too large to judge it in about a second.
+    An Example that has neither is left out. A text that is not strict JSON fails as not_strict;
+    tool calls in another syntax are judged as the calls they are. Numbers beyond a float's range
+    count as the largest float. A text is unscored if the schema, with each $ref replaced by what
+    it names, is too large to judge it in about a second.
     """
 
     name: ClassVar[str] = "json_schema"
@@ -124,15 +127,23 @@ class JsonSchema(_Schemed):
             raise ValueError(f"{where}{error}") from None
         return self
 
+    def lacks(self, example: Example | None) -> str:
+        """A schema, if neither the user nor the Example has one, nor a value that implies one."""
+        if self._terms.schema or (example is not None and _has_schema(example)):
+            return ""
+        return "schema or readable target"
+
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one completion; ValueError if there is no schema or the Example's is invalid."""
         terms = self._terms
         schema = _compiled(terms if terms.schema else _terms_for(example, terms))
         text = completion.text
-        parsed = _STRICT.parse(text)
+        calls = in_tags(example)
+        parsed = calls.parse(text) if calls else _STRICT.parse(text)
         problems: tuple[Problem, ...] = ()
         if not parsed.ok:
-            message = "the text is not strict JSON, so no schema is applied"
+            due = f"a tool call in the syntax {calls.syntax}" if calls else "strict JSON"
+            message = f"the text is not {due}, so no schema is applied"
             problems = (Problem("not_strict", message, 0, len(text)),)
         else:
             if schema.size * len(text) > _MOST_TO_DECIDE:
@@ -142,7 +153,9 @@ class JsonSchema(_Schemed):
                 )
             value = _tame(parsed.value) if _HUGE(text) else parsed.value
             if not schema.validator.is_valid(value):
-                problems = _violations(schema, value, text)
+                written = as_json(calls, text, value) if calls else None
+                problems = _violations(schema, value, written.text if written else text)
+                problems = tuple(map(written.source, problems)) if written else problems
         kept = bounded(problems) if problems else ()
         return Verdict(
             id=completion.example_id,
@@ -152,6 +165,10 @@ class JsonSchema(_Schemed):
             problems=kept,
             counts={"violations": len(problems) if parsed.ok else 0},
         )
+
+
+def _has_schema(example: Example) -> bool:
+    return "json_schema" in example.tags or example.value is not UNSET
 
 
 def _terms_for(example: Example | None, terms: _Terms) -> _Terms:

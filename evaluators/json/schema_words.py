@@ -119,12 +119,14 @@ def _violations(error: Any, value: Any, schema: Any, odd: bool) -> Iterator[_Vio
         words = f"{_shown(part[second])} equals item {first}, and no two items may be equal"
         yield _Violation(label, words, place.inside(second))
     elif kind in ("anyOf", "oneOf") and all(error.kind.context):
-        yield from _of_branches(label, error, value, odd)
+        yield from _of_branches(label, error, value, schema, odd)
     else:
         yield _Violation(label, _words(error, kind, part, schema), place.path)
 
 
-def _of_branches(label: str, error: Any, value: Any, odd: bool) -> Iterator[_Violation]:
+def _of_branches(
+    label: str, error: Any, value: Any, schema: Any, odd: bool
+) -> Iterator[_Violation]:
     """What a value lacks that fits none of several schemas.
 
     All schemas are told if they only want other types, or other fixed values at one place. Else it
@@ -146,10 +148,10 @@ def _of_branches(label: str, error: Any, value: Any, odd: bool) -> Iterator[_Vio
         meant = [branch for branch in branches if not any(_distance(branch, depth)[:2])]
         if len(meant) == 1:
             for each in meant[0]:
-                yield from _violations(each, value, None, odd)
+                yield from _violations(each, value, schema, odd)
             return
         branch = min(branches, key=lambda branch: _distance(branch, depth))
-        inner = next(_violations(min(branch, key=_hardness), value, None, odd))
+        inner = next(_violations(min(branch, key=_hardness), value, schema, odd))
         yield inner._replace(label=label, schemas=len(branches))
 
 
@@ -198,6 +200,8 @@ def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
     words = error.message
     if kind == "type":
         words = _wrong_type(part, found.types)
+        if part is None and "nullable" in (_at(schema, error.schema_path[:-1]) or ()):
+            words += ' ("nullable" is no keyword of JSON Schema; allow the type "null")'
     elif kind in ("enum", "const"):
         words = _wrong_option(part, _options(error))
     elif kind in ("required", "dependentRequired"):

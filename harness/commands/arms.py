@@ -10,22 +10,19 @@ adapter wants it: the same weights, quantization, template and decoding.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fmtharness.harness.commands.paths import MANIFEST
 from fmtharness.harness.config import Config
-from fmtharness.harness.contracts import Evaluator
-from fmtharness.harness.errors import ConfigError, UserError
-from fmtharness.harness.options import check
-from fmtharness.harness.plugins import component
+from fmtharness.harness.errors import UserError
 from fmtharness.harness.requirements import ADAPTER_CONFIG, needs_for_backend
 from fmtharness.harness.run.sources import config_for
 
 BASE, TUNED, ADAPTER = "base", "sft", "adapter"
-SCHEMA = "json_schema"
-"""The evaluator that --schema asks for, and the tag of a row's own schema."""
 
 
 class Arm(NamedTuple):
@@ -70,7 +67,7 @@ def _arm(spec: str) -> Arm:
     name, equals, what = spec.partition("=")
     if spec == BASE or (name and what == BASE):
         return Arm(name)
-    if not (name and equals and what):
+    if not (name.strip() and equals and what):
         raise UserError(
             f"--arm {spec!r} is not NAME=base, NAME=FOLDER (of an adapter or a run) or "
             f"NAME=FILE.jsonl of completions"
@@ -78,7 +75,13 @@ def _arm(spec: str) -> Arm:
     path = Path(what)
     if path.is_file() or (not path.exists() and path.suffix):
         return Arm(name, completions=path)
-    return Arm(name, adapter_in(path))
+    adapter = adapter_in(path)
+    if (path / MANIFEST).is_file() and not (adapter / ADAPTER_CONFIG).is_file():
+        raise UserError(
+            f"--arm {spec!r}: the run {path} has no adapter; `fmtharness run --out "
+            f"{shlex.quote(str(path))}` trains it"
+        )
+    return Arm(name, adapter)
 
 
 def adapter_in(folder: Path) -> Path:
@@ -144,20 +147,3 @@ def _cut_off(config: Config, max_new_tokens: int | None) -> Config:
         raise UserError(f"backend {backend.name!r} has no max_new_tokens")
     cut = backend.model_copy(update={"max_new_tokens": max_new_tokens})
     return dataclasses.replace(config, backend=cut)
-
-
-def with_schema(chosen: Sequence[Evaluator], spec: str) -> list[Evaluator]:
-    """The evaluators and json_schema, which takes this schema of --schema.
-
-    Raises ConfigError if the schema cannot be used.
-    """
-    found: list[Any] = [*chosen]
-    place = next((at for at, each in enumerate(found) if each.name == SCHEMA), len(found))
-    given = found[place : place + 1]
-    own = [each.model_dump(mode="json", include=each.model_fields_set) for each in given]
-    table = {**(own[0] if own else {}), "schema": spec}
-    evaluator, faults = check(component("evaluators", SCHEMA), table, "--schema")
-    if evaluator is None:
-        raise ConfigError("\n".join(faults))
-    found[place : place + 1] = [evaluator]
-    return found

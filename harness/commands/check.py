@@ -151,6 +151,8 @@ def evaluators(
         chosen.append(by_schema(schema, {}, "--schema"))
     chosen = chosen or [build("evaluators", f"{DEFAULT_FORMAT}_strict")]
     for evaluator in chosen:
+        if needs_example(evaluator) and evaluator.name == SCHEMA_EVALUATOR:
+            raise UserError(f"evaluator {SCHEMA_EVALUATOR!r} has no schema: name one with --schema")
         if needs_example(evaluator):
             raise UserError(
                 f"evaluator {evaluator.name!r} compares with an Example, and a text alone has "

@@ -101,20 +101,23 @@ def looked_at(
     max_seq_length: int | None,
     allow: Sequence[str],
     processes: int | None,
+    template: str | None = None,
 ) -> Report:
-    """The report on the rows. The tokenizer is used if a model is named or a limit is known.
+    """The report on the rows.
+
+    The tokenizer is used if a model or a template is named, or a limit is known.
 
     Raises UserError if the model that is named is not at hand.
     """
-    options = _model(rows, model)
+    options = _model(rows, model, template)
     trained = getattr(rows.config.trainer, "max_seq_length", None) if rows.config else None
     limit = max_seq_length or trained
     allow = [*allow, *(rows.config.data.allow if rows.config else ())]
     refuse_unknown(allow)
     missing = why_not(options)
-    if missing and model is not None:
-        raise UserError(f"--model: {missing}")
-    tokens = Tokens(options) if (model or limit) and not missing else None
+    if missing and (model or template):
+        raise UserError(f"{'--model' if model else '--template'}: {missing}")
+    tokens = Tokens(options) if (model or template or limit) and not missing else None
     aims = Aims(tokens.markers if tokens else ())
     lengths = None
     if tokens and limit:
@@ -128,17 +131,20 @@ def looked_at(
     return looked
 
 
-def tokens_of(rows: Rows, model: str | None) -> Tokens:
+def tokens_of(rows: Rows, model: str | None, template: str | None = None) -> Tokens:
     """The tokenizer for --show. Raises UserError if it is not at hand."""
-    options = _model(rows, model)
+    options = _model(rows, model, template)
     if missing := why_not(options):
         raise UserError(f"--show: {missing}")
     return Tokens(options)
 
 
-def _model(rows: Rows, model: str | None) -> ModelOptions:
+def _model(rows: Rows, model: str | None, template: str | None) -> ModelOptions:
     options = rows.config.model if rows.config else ModelOptions()
-    return options if model is None else options.model_copy(update={"name": model})
+    named: dict[str, Any] = {} if model is None else {"name": model}
+    if template is not None:
+        named["chat_template"] = Path(template)
+    return options.model_copy(update=named)
 
 
 def shown(rows: Rows, tokens: Tokens, count: int, *, color: bool, encoding: str) -> str:

@@ -17,28 +17,23 @@ from typing import BinaryIO
 
 import msgspec
 
-from fmtharness.harness.commands.arms import SCHEMA, Arm, configs_of, with_schema
+from fmtharness.harness.commands.arms import Arm, configs_of
+from fmtharness.harness.commands.judges import judges_of
 from fmtharness.harness.commands.output import opened_as
 from fmtharness.harness.commands.paths import KEPT, not_read
-from fmtharness.harness.config import QUICK, Config, implied
+from fmtharness.harness.config import QUICK, Config
 from fmtharness.harness.contracts import (
     Evaluator,
-    applies,
-    formats_of,
-    needs_example,
-    needs_value,
 )
 from fmtharness.harness.dataset import reader
 from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.files import atomic_file, on_disk, shipped
-from fmtharness.harness.formats import DEFAULT_FORMAT
 from fmtharness.harness.judging import limit
 from fmtharness.harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
 from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.judging.workers import Judged, Work, judge_file
-from fmtharness.harness.options import build
 from fmtharness.harness.progress import progress, say
-from fmtharness.harness.records import NO_FORMAT, Example, decode
+from fmtharness.harness.records import Example, decode
 from fmtharness.harness.report.arms import Answers
 from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.sources import (
@@ -48,6 +43,7 @@ from fmtharness.harness.run.sources import (
     conditions,
     known_examples,
 )
+from fmtharness.harness.schemas import load_schema
 
 BATCH = 5_000
 """How many rows are judged together with --num-prompts."""
@@ -95,13 +91,14 @@ def evaluate(
     wanted = num_prompts or resolved.eval.num_prompts
     examples: dict[str, Example] = {}
     if not only_files or (data is not None and several):
-        examples = _examples(data, form, target_format, num_prompts if only_files else wanted)
+        most = num_prompts if only_files else wanted
+        examples = _examples(data, form, target_format, schema, most)
     elif data is not None:
-        examples = _examples(data, form, target_format)
+        examples = _examples(data, form, target_format, schema)
     elif target_format is not None:
         name, colon, options = target_format.partition(":")
         evaluators = [*evaluators, f"{name}_strict{colon}{options}"]
-    chosen = _chosen(evaluators, resolved, [*examples.values()], schema, data)
+    chosen = judges_of(evaluators, resolved, [*examples.values()], schema, data)
     work = Work(
         chosen,
         examples,
@@ -157,13 +154,18 @@ def _reads(
 
 
 def _examples(
-    data: Path | None, form: str | None, target_format: str | None, most: int | None = None
+    data: Path | None,
+    form: str | None,
+    target_format: str | None,
+    schema: str | None,
+    most: int | None = None,
 ) -> dict[str, Example]:
     """The first rows as Examples by id. Raises DataError if there is none or two share an id."""
     if data is None:
         return known_examples(None, most)
     known: dict[str, Example] = {}
-    source = reader.Source(str(data), form=form, format=target_format, limit=most)
+    held = None if schema is None else load_schema(schema, "--schema")
+    source = reader.Source(str(data), form=form, format=target_format, schema=held, limit=most)
     for example in reader.examples(source):
         if example.id in known:
             raise DataError(f"{data}: two Examples have the id {example.id!r}; ids must be unique")
@@ -211,6 +213,7 @@ def _summed(
     """
     sums = Tally(evaluators)
     passed: dict[str, dict[str, bool]] = defaultdict(dict)
+    again: set[str] = set()
     decoder = msgspec.json.Decoder(_Passed)
     carried = b'{"arm":' + msgspec.json.encode(arm) + b"," if arm is not None else b""
     for part in parts:
@@ -222,8 +225,13 @@ def _summed(
                 file.writelines(carried + line[1:] for line in lines)
         for line in part.verdicts if arm is not None else ():
             found = decode(decoder, line)
-            if found.passed is not None:
-                passed[found.evaluator].setdefault(found.id, found.passed)
+            if found.passed is None:
+                continue
+            if found.id in passed[found.evaluator]:
+                again.add(found.id)
+            passed[found.evaluator].setdefault(found.id, found.passed)
+    if again:
+        say(f"note: {len(again)} of {arm}'s Examples have several answers; the first is paired")
     return Answers(sums, passed)
 
 
@@ -232,121 +240,13 @@ def _tell_pairs(arms: Mapping[str, Answers]) -> None:
     base, *others = arms
     for name in others:
         before, after = arms[base].scored, arms[name].scored
-        if before != after:
+        if before.isdisjoint(after):
+            say(f"note: no Example has scored answers of both {base} and {name}: nothing is paired")
+        elif before != after:
             say(
                 f"note: {len(before & after)} of {len(before | after)} Examples have scored "
                 f"answers of both {base} and {name}, and only these are paired"
             )
-
-
-def _chosen(
-    specs: Sequence[str],
-    config: Config,
-    examples: Sequence[Example],
-    schema: str | None,
-    data: Path | None,
-) -> Sequence[Evaluator]:
-    """The evaluators that are asked for, without those that no Example has a value for.
-
-    Says which they are and why. Raises UserError if none is left.
-    """
-    chosen = [*_asked_for(specs, config, examples, data)]
-    if schema is not None:
-        chosen = with_schema(chosen, schema)
-        judge = next(each for each in chosen if each.name == SCHEMA)
-        if not _can_judge(judge, [example.format for example in examples]):
-            raise UserError("--schema is for JSON, and no Example asks for it; leave it out")
-    free = sum(example.format == NO_FORMAT for example in examples)
-    if free and not any(_can_judge(each, [NO_FORMAT]) for each in chosen):
-        say(f"note: {free} of {len(examples)} rows ask for no format, and are not judged")
-    left = []
-    for each in chosen:
-        formats = formats_of(each)
-        mine = [e for e in examples if formats is None or e.format in formats]
-        lacking = [e for e in mine if not applies(each, e)] if needs_value(each) else []
-        if lacking:
-            say(f"note: {_left_out(each.name, lacking, len(mine), data)}")
-        if not lacking or len(lacking) < len(mine):
-            left.append(each)
-    if not left:
-        raise UserError(
-            f"evaluator {chosen[0].name!r} compares with targets, and {data} has none that can be "
-            f"read; name another evaluator"
-        )
-    return left
-
-
-def _left_out(evaluator: str, lacking: Sequence[Example], rows: int, data: Path | None) -> str:
-    """Which rows the evaluator leaves out, and why."""
-    without = sum(example.completion is None for example in lacking)
-    unread = len(lacking) - without
-    if len(lacking) == rows:
-        which = "a target that its format can read" if unread else "a target"
-        return f"{evaluator} is left out, since no row of {data} has {which}"
-    reasons = {"no target": without, "a target that its format cannot read": unread}
-    said = [f"{count} of {rows} rows have {why}" for why, count in reasons.items() if count]
-    return f"{' and '.join(said)}, which {evaluator} leaves out"
-
-
-def _asked_for(
-    specs: Sequence[str], config: Config, examples: Sequence[Example], data: Path | None
-) -> Sequence[Evaluator]:
-    """The evaluators named, here or in the config; else those that the Examples' formats imply.
-
-    Raises UserError for a named evaluator that has no Example to judge or to compare with, if the
-    Examples ask for no format and no evaluator is named, and if a config names several formats and
-    nothing tells which completion is in which.
-    """
-    formats = sorted({example.format for example in examples})
-    due = [name for name in formats if name != NO_FORMAT]
-    if formats and not specs and not config.names_evaluators:
-        if not due:
-            raise UserError(
-                f"no row of {data} asks for a format; name it with --format, or an evaluator with "
-                f"--evaluator"
-            )
-        found = [build("evaluators", spec) for spec in implied(due)]
-        own = build("evaluators", SCHEMA)
-        with_schema = any(SCHEMA in each.tags and applies(own, each) for each in examples)
-        if with_schema and all(each.name != SCHEMA for each in found):
-            found.append(own)
-        return found
-    chosen: Sequence[Evaluator] = [build("evaluators", spec) for spec in specs]
-    if not specs:
-        asked = sorted(set(getattr(config.generator, "formats", ())))
-        if not formats and len(asked) > 1:
-            raise UserError(
-                f"the config asks for {', '.join(asked)}: name the Examples with --data, so that "
-                f"each completion is judged by its own format, or evaluators with --evaluator"
-            )
-        chosen = [each for each in config.evaluators if _can_judge(each, formats)]
-        if not chosen and config.names_evaluators:
-            raise UserError("the config's evaluators compare with Examples: name them with --data")
-        for name in due:
-            if not any(_can_judge(each, [name]) for each in chosen):
-                say(f"note: no evaluator of the config judges the Examples in {name}")
-    for each in chosen:
-        if not formats and needs_example(each):
-            raise UserError(
-                f"evaluator {each.name!r} compares with Examples: name them with --data"
-            )
-        if not _can_judge(each, formats):
-            judged = ", ".join(sorted(formats_of(each) or ()))
-            raise UserError(
-                f"evaluator {each.name!r} judges {judged}, and the Examples ask for "
-                f"{', '.join(formats)}; name another evaluator, or other Examples with --data"
-            )
-    return chosen or [build("evaluators", spec) for spec in implied(formats or [DEFAULT_FORMAT])]
-
-
-def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
-    """Whether it judges some of the Examples of these formats, or no format is known."""
-    if not formats:
-        return not needs_example(evaluator)
-    judged = formats_of(evaluator)
-    if judged is None:
-        return any(name != NO_FORMAT for name in formats)
-    return not judged.isdisjoint(formats)
 
 
 def _answers(
@@ -369,10 +269,16 @@ def _answers(
     if missing := len(examples) - len(answers):
         say(f"note: {missing} of {len(examples)} Examples of {data} have no answer in {path}")
     if strangers := read - answers.total():
-        left_out = "" if work.strangers else ", and are left out"
-        say(f"note: {strangers} completions of {path} answer none of them{left_out}")
+        said = (
+            "1 completion of {} answers"
+            if strangers == 1
+            else f"{strangers:,} completions of {{}} answer"
+        )
+        left_out = "" if work.strangers else f", and {'is' if strangers == 1 else 'are'} left out"
+        say(f"note: {said.format(path)} none of them{left_out}")
     if several := sum(count > 1 for count in answers.values()):
-        say(f"note: {several} Examples have several answers; their intervals are too narrow")
+        have = "1 Example has" if several == 1 else f"{several:,} Examples have"
+        say(f"note: {have} several answers in {path}; the intervals are too narrow")
 
 
 def _shown(parts: Iterable[Judged], path: Path) -> Iterator[Judged]:

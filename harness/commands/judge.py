@@ -215,6 +215,7 @@ def prompt(
 @click.option("--schema", metavar="FILE|PACKAGE.MODULE:MODEL", help="A JSON Schema for targets.")
 @click.option("--form", metavar="NAME[:KEY=COLUMN,...]", help="Of the rows, if not recognised.")
 @click.option("--model", metavar="REF", help="Whose tokenizer and template rows are for.")
+@template_option
 @click.option("--max-seq-length", type=click.IntRange(8), help="In tokens, as in training.")
 @click.option("--show", type=click.IntRange(1), metavar="N", help="Print N rows as a model sees.")
 @click.option("--fix", type=file, metavar="OUT.jsonl", help="Write FILE mended, without guesses.")
@@ -231,6 +232,7 @@ def data(
     schema: str | None,
     form: str | None,
     model: str | None,
+    template: str | None,
     max_seq_length: int | None,
     show: int | None,
     fix: Path | None,
@@ -250,14 +252,14 @@ def data(
     color = style["color"]
     with looking.opened(source, dev, held_out, read) as rows:
         if show is not None:
-            tokens = looking.tokens_of(rows, model)
+            tokens = looking.tokens_of(rows, model, template)
             text = looking.shown(rows, tokens, show, **style)
             echo(text, err=as_json, colors=color and not as_json)
             echo(err=as_json)
         if fix is not None:
             done, rows = looking.mend(rows, source, fix)
             echo(done, err=as_json)
-        looked = looking.looked_at(rows, model, max_seq_length, allow, processes)
+        looked = looking.looked_at(rows, model, max_seq_length, allow, processes, template)
         if as_json:
             echo_json(looking.report_json(looked))
         else:

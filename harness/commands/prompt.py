@@ -25,7 +25,6 @@ from fmtharness.harness.commands.arms import (
     configs_of,
     named_once,
     of_adapters,
-    with_schema,
 )
 from fmtharness.harness.commands.check import Checked
 from fmtharness.harness.config import OUTPUTS, QUICK
@@ -93,9 +92,7 @@ def ask(
     Raises UserError before the first for options that do not fit, and for a model or an adapter
     that is not there.
     """
-    judges = checking.evaluators(evaluators, formats)
-    if schema is not None:
-        judges = with_schema(judges, schema)
+    judges = checking.evaluators(evaluators, formats, schema)
     chosen = _arms(arms, adapters, out)
     like = _adapter_of(out) if out and not adapters else None
     configs = configs_of(chosen, None, overrides, model, max_new_tokens, like=like)

@@ -307,7 +307,9 @@ def _source_faults(
         yield f"{where} has the key 'data', but a run has its own Examples; remove one of the two"
     if sources == ["completions"] and "data" not in tables:
         for evaluator in evaluators:
-            if needs_example(evaluator):
+            if needs_example(evaluator) and evaluator.name == SCHEMA_EVALUATOR:
+                yield f"{where}: evaluator {SCHEMA_EVALUATOR!r} has no schema: set schema, or data"
+            elif needs_example(evaluator):
                 yield (
                     f"{where}: evaluator {evaluator.name!r} compares with Examples: "
                     f"set data to their file"

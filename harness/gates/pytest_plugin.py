@@ -33,7 +33,7 @@ class AssertFormat(Protocol):
 
 
 @pytest.fixture(scope="session")
-def assert_format() -> AssertFormat:
+def assert_format(pytestconfig: pytest.Config) -> AssertFormat:
     """A function that fails the test, with a diagnosis, if a text violates a format.
 
     `assert_format(text)` expects strict JSON, or the format of `example=`. Evaluators are written
@@ -42,57 +42,76 @@ def assert_format() -> AssertFormat:
     `assert_format(text, schema=Ticket)` expects strict JSON that fits a Pydantic model; a schema
     may also be a dict, a file's path or a text `package.module:Model`.
     """
-    return _assert_format
 
+    def judged(
+        text: str, *evaluators: str, example: Example | None = None, schema: Any = None
+    ) -> tuple[Verdict, ...]:
+        __tracebackhide__ = True
+        from fmtharness.harness.errors import HarnessError
+        from fmtharness.harness.schemas import importable
+        from fmtharness.harness.text import printable
 
-def _assert_format(
-    text: str, *evaluators: str, example: Example | None = None, schema: Any = None
-) -> tuple[Verdict, ...]:
-    __tracebackhide__ = True
-    from fmtharness.harness.errors import HarnessError
-    from fmtharness.harness.text import printable
+        if not isinstance(text, str):
+            raise TypeError(f"assert_format expects a str, not {type(text).__name__}")
+        try:
+            with importable(pytestconfig.rootpath):
+                verdicts, failure = _judge(text, evaluators, example, schema)
+        except HarnessError as error:
+            raise pytest.fail.Exception(printable(str(error))) from None
+        if failure:
+            raise pytest.fail.Exception(failure)
+        return verdicts
 
-    if not isinstance(text, str):
-        raise TypeError(f"assert_format expects a str, not {type(text).__name__}")
-    try:
-        verdicts, failure = _judge(text, evaluators, example, schema)
-    except HarnessError as error:
-        raise pytest.fail.Exception(printable(str(error))) from None
-    if failure:
-        raise pytest.fail.Exception(failure)
-    return verdicts
+    return judged
 
 
 def _judge(
     text: str, specs: tuple[str, ...], example: Example | None, schema: Any
 ) -> tuple[tuple[Verdict, ...], str]:
     """The Verdicts on a text, and the failure message (empty if every evaluator passes it)."""
-    from fmtharness.harness.contracts import applies, needs_example
+    from fmtharness.harness.contracts import applies, formats_of, lacks, needs_example
     from fmtharness.harness.errors import UserError
     from fmtharness.harness.formats import DEFAULT_FORMAT
     from fmtharness.harness.judging.tally import distinct
     from fmtharness.harness.judging.verdicts import judge
-    from fmtharness.harness.options import build
+    from fmtharness.harness.options import build, parse_spec
     from fmtharness.harness.records import Completion
     from fmtharness.harness.report.diagnostics import diagnosis
-    from fmtharness.harness.schemas import ANY_JSON, by_schema, schema_of_model
+    from fmtharness.harness.schemas import (
+        ANY_JSON,
+        SCHEMA_EVALUATOR,
+        by_schema,
+        schema_of_model,
+    )
     from fmtharness.harness.text import printable
 
     expected = example.format if example else DEFAULT_FORMAT
     if schema is not None and not specs and expected == DEFAULT_FORMAT:
         specs = (ANY_JSON,)
-    named = [build("evaluators", _spec(spec)) for spec in specs or (expected,)]
-    if schema is not None:
-        meant = str(schema) if isinstance(schema, str | Path) else schema_of_model(schema)
+    meant: Any = schema
+    if isinstance(schema, Path):
+        meant = str(schema)
+    elif schema is not None and not isinstance(schema, str):
+        meant = schema_of_model(schema)
+    named = []
+    for spec in specs or (expected,):
+        name, options = parse_spec(_spec(spec))
+        if schema is not None and name == SCHEMA_EVALUATOR:
+            named.append(by_schema(meant, options, "schema"))
+        else:
+            named.append(build("evaluators", _spec(spec)))
+    if schema is not None and all(each.name != SCHEMA_EVALUATOR for each in named):
         named.append(by_schema(meant, {}, "schema"))
     chosen = distinct(named)
     for each in chosen:
-        if not applies(each, example):
-            raise UserError(
-                f"evaluator {each.name!r} does not judge {expected}, the Example's format"
-            )
         if example is None and needs_example(each):
-            raise UserError(f"evaluator {each.name!r} compares with an Example: pass example=")
+            way = "schema= or example=" if each.name == SCHEMA_EVALUATOR else "example="
+            raise UserError(f"evaluator {each.name!r} compares with an Example: pass {way}")
+        if example is None or applies(each, example):
+            continue
+        if expected in (formats_of(each) or [expected]) and (needed := lacks(each, example)):
+            raise UserError(f"evaluator {each.name!r}: the Example has no {needed}")
+        raise UserError(f"evaluator {each.name!r} does not judge {expected}, the Example's format")
     known = {example.id: example} if example else {}
     completion = Completion(example_id=example.id if example else "text", text=text)
     verdicts = tuple(judge(chosen, known, [completion]))
@@ -129,10 +148,12 @@ class GateFile(pytest.File):
     def collect(self) -> Iterator[GateItem]:
         from fmtharness.harness.errors import HarnessError
         from fmtharness.harness.gates.gate_file import read_gate
+        from fmtharness.harness.schemas import importable
         from fmtharness.harness.text import printable
 
         try:
-            self.gate = read_gate(self.path, self.nodeid)
+            with importable(self.config.rootpath):
+                self.gate = read_gate(self.path, self.nodeid)
         except HarnessError as error:
             raise self.CollectError(printable(str(error))) from None
         for name in self.gate.items:

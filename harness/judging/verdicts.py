@@ -69,6 +69,8 @@ def verdicts_on(
             else _unscored(each, row, "there is no Example with this id to tell its format")
             for each in evaluators
         ]
+    if example is None:
+        return [ask(each, None, row) for each in evaluators]
     return [ask(each, example, row) for each in evaluators if applies(each, example)]
 
 

@@ -134,7 +134,7 @@ def _rows(
             pairs = _pairs(_first(arms), arm, evaluators)
             result = paired(pairs)
             change = signed(change_of(headline, result)) or change
-            test = [str(len(pairs)), *_tested(result)]
+            test = [str(len(pairs)), *(_tested(result) if pairs else "---")]
         rows.append([*row, change, *test])
     return rows
 
