@@ -85,12 +85,12 @@ def schema_of_model(model: Any) -> Schema:
         elif isinstance(model, TypeAdapter):
             found = model.json_schema()
         elif isinstance(model, FunctionType | ModuleType | str | int | float | list | tuple | None):
-            raise UserError(f"it is a {type(model).__name__}, and a Pydantic model is due")
+            raise UserError(f"expected a Pydantic model, got a {type(model).__name__}")
         else:
             found = TypeAdapter(model).json_schema()
     except PydanticUserError as error:
         raise UserError(
-            f"it has no JSON Schema, and a Pydantic model is due ({one_line(error.message)})"
+            f"expected a Pydantic model, got what has no JSON Schema ({one_line(error.message)})"
         ) from None
     except Exception as error:
         if isinstance(error, UserError):

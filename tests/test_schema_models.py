@@ -110,7 +110,7 @@ def judged(model: Any, text: str, **options: Any) -> Verdict:
         (
             Ticket,
             '{"pet": {"kind": "cat", "lives": 10}}',
-            "/pet/lives: 10 is given, at most 9 is due",
+            "/pet/lives: expected at most 9, got 10",
             "10",
         ),
         (
@@ -119,36 +119,36 @@ def judged(model: Any, text: str, **options: Any) -> Verdict:
             r'/address/zip: "1" does not match the pattern "^\\d{5}$"',
             '"1"',
         ),
-        (Ticket, '{"address": 4}', "/address: 4 is an integer, an object or null is due", "4"),
+        (Ticket, '{"address": 4}', "/address: expected an object or null, got 4 (an integer)", "4"),
         (
             Ticket,
             '{"address": {"zip": "12345", "zap": 1}}',
             '/address/zap: the key "zap" is not allowed here, did you mean "zip"?',
             '"zap"',
         ),
-        (Ticket, '{"from": 1}', "/from: 1 is an integer, a string is due", "1"),
+        (Ticket, '{"from": 1}', "/from: expected a string, got 1 (an integer)", "1"),
         (
             Ticket,
             '{"code": "abcd"}',
-            '/code: "abcd" has 4 characters, at most 3 are allowed',
+            '/code: "abcd" has 4 characters; expected at most 3',
             '"abcd"',
         ),
         (
             Ticket,
             '{"price": []}',
-            "/price: an empty array is given, a number or a string is due",
+            "/price: expected a number or a string, got an empty array",
             "[]",
         ),
         (
             Tree,
             '{"value": 1, "children": [{"value": 2, "children": [{"value": "3"}]}]}',
-            '/children/0/children/0/value: "3" is a string, an integer is due',
+            '/children/0/children/0/value: expected an integer, got "3" (a string)',
             '"3"',
         ),
-        (Page[Cat], '{"items": [1]}', "/items/0: 1 is an integer, an object is due", "1"),
+        (Page[Cat], '{"items": [1]}', "/items/0: expected an object, got 1 (an integer)", "1"),
         (Addresses, "[{}]", '/0: the key "zip" is missing', "{}"),
-        (Row, '{"a": "1"}', '/a: "1" is a string, an integer is due', '"1"'),
-        (Point, '{"x": null}', "/x: null is given, an integer is due", "null"),
+        (Row, '{"a": "1"}', '/a: expected an integer, got "1" (a string)', '"1"'),
+        (Point, '{"x": null}', "/x: expected an integer, got null", "null"),
     ],
 )
 def test_what_a_field_means(model: Any, text: str, said: str, marked: str) -> None:

@@ -83,7 +83,7 @@ def test_a_row_without_a_schema_is_left_out_and_counted(files: Path) -> None:
         ("a", '/steps/0: the key "why" is missing'),
         (
             "b",
-            '/city: null is given, a string is due ("nullable" is no keyword of JSON Schema; allow '
+            '/city: expected a string, got null ("nullable" is no keyword of JSON Schema; allow '
             'the type "null")',
         ),
         ("b", "/at/1: only 1 item may stand in this array"),
@@ -175,9 +175,9 @@ def test_tool_calls_in_every_syntax_fail_at_their_place(syntax: Any, calls: Any)
     verdict = JsonSchema().evaluate(example, Completion(example_id="1", text=text))
     found = [(each.message, text[each.start : each.end]) for each in verdict.problems]
     path = "/0" if several else ""
-    due = [(f'{path}/arguments/nights: "x" is a string, an integer is due', '"x"')]
+    due = [(f'{path}/arguments/nights: expected an integer, got "x" (a string)', '"x"')]
     if several:
-        due.append(('/1/arguments/at/1/é: "y" is a string, a number is due', '"y"'))
+        due.append(('/1/arguments/at/1/é: expected a number, got "y" (a string)', '"y"'))
     assert found == due
     right = text.replace('"x"', "3").replace('"y"', "4")
     assert JsonSchema().evaluate(example, Completion(example_id="1", text=right)).passed

@@ -62,7 +62,7 @@ def test_each_file_is_counted(suite: Path) -> None:
         ["optional/format/date.json", "2", "cases", "2", "right", "0", "wrong"],
         ["all", "2", "cases", "2", "right", "0", "wrong"],
     ]
-    assert 'the value: "x" is a string, an integer is due' in done.stdout
+    assert 'the value: expected an integer, got "x" (a string)' in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -32,17 +32,17 @@ def said(schema: Any, text: str, **options: Any) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("schema", "text", "label", "marked", "message"),
     [
-        ({"type": "number"}, '"12"', "type", '"12"', '"12" is a string, a number is due'),
-        ({"type": "string"}, "true", "type", "true", "true is a boolean, a string is due"),
-        ({"type": "integer"}, "1.5", "type", "1.5", "1.5 is a number, an integer is due"),
-        ({"type": "boolean"}, "null", "type", "null", "null is given, a boolean is due"),
-        ({"type": "object"}, "[1]", "type", "[1]", "an array is given, an object is due"),
+        ({"type": "number"}, '"12"', "type", '"12"', 'expected a number, got "12" (a string)'),
+        ({"type": "string"}, "true", "type", "true", "expected a string, got true (a boolean)"),
+        ({"type": "integer"}, "1.5", "type", "1.5", "expected an integer, got 1.5 (a number)"),
+        ({"type": "boolean"}, "null", "type", "null", "expected a boolean, got null"),
+        ({"type": "object"}, "[1]", "type", "[1]", "expected an object, got an array"),
         (
             {"type": ["string", "null"]},
             "{}",
             "type",
             "{}",
-            "an empty object is given, null or a string is due",
+            "expected null or a string, got an empty object",
         ),
         (
             {"enum": ["open", "closed"]},
@@ -51,36 +51,36 @@ def said(schema: Any, text: str, **options: Any) -> list[tuple[str, str, str]]:
             '"opne"',
             '"opne" is none of "open", "closed", did you mean "open"?',
         ),
-        ({"enum": [1, None]}, "3", "enum", "3", "3 is given, one of 1, null is due"),
-        ({"enum": ["on"]}, "[]", "enum", "[]", 'an empty array is given, "on" is due'),
-        ({"const": {"a": 1}}, "3", "const", "3", '3 is given, {"a": 1} is due'),
-        ({"minimum": 3}, "2", "minimum", "2", "2 is given, at least 3 is due"),
-        ({"maximum": 3}, "4", "maximum", "4", "4 is given, at most 3 is due"),
-        ({"exclusiveMinimum": 3}, "3", "exclusive_minimum", "3", "3 is given, more than 3 is due"),
-        ({"exclusiveMaximum": 3}, "3", "exclusive_maximum", "3", "3 is given, less than 3 is due"),
+        ({"enum": [1, None]}, "3", "enum", "3", "expected one of 1, null, got 3"),
+        ({"enum": ["on"]}, "[]", "enum", "[]", 'expected "on", got an empty array'),
+        ({"const": {"a": 1}}, "3", "const", "3", 'expected {"a": 1}, got 3'),
+        ({"minimum": 3}, "2", "minimum", "2", "expected at least 3, got 2"),
+        ({"maximum": 3}, "4", "maximum", "4", "expected at most 3, got 4"),
+        ({"exclusiveMinimum": 3}, "3", "exclusive_minimum", "3", "expected more than 3, got 3"),
+        ({"exclusiveMaximum": 3}, "3", "exclusive_maximum", "3", "expected less than 3, got 3"),
         ({"multipleOf": 2.5}, "3", "multiple_of", "3", "3 is no multiple of 2.5"),
         (
             {"minLength": 3},
             '"ab"',
             "min_length",
             '"ab"',
-            '"ab" has 2 characters, at least 3 are due',
+            '"ab" has 2 characters; expected at least 3',
         ),
         (
             {"maxLength": 1},
             '"ab"',
             "max_length",
             '"ab"',
-            '"ab" has 2 characters, at most 1 is allowed',
+            '"ab" has 2 characters; expected at most 1',
         ),
         ({"pattern": "^a"}, '"b"', "pattern", '"b"', '"b" does not match the pattern "^a"'),
-        ({"minItems": 2}, "[1]", "min_items", "[1]", "the array has 1 item, at least 2 are due"),
+        ({"minItems": 2}, "[1]", "min_items", "[1]", "the array has 1 item; expected at least 2"),
         (
             {"maxItems": 1},
             "[1, 2]",
             "max_items",
             "[1, 2]",
-            "the array has 2 items, at most 1 is allowed",
+            "the array has 2 items; expected at most 1",
         ),
         (
             {"contains": {"type": "string"}},
@@ -123,14 +123,14 @@ def said(schema: Any, text: str, **options: Any) -> list[tuple[str, str, str]]:
             '{"b": 1}',
             "min_properties",
             '{"b": 1}',
-            "the object has 1 key, at least 2 are due",
+            "the object has 1 key; expected at least 2",
         ),
         (
             {"maxProperties": 0},
             '{"b": 1}',
             "max_properties",
             '{"b": 1}',
-            "the object has 1 key, at most 0 are allowed",
+            "the object has 1 key; expected at most 0",
         ),
         (
             {"propertyNames": False},
@@ -151,7 +151,7 @@ def said(schema: Any, text: str, **options: Any) -> list[tuple[str, str, str]]:
             "3",
             "any_of",
             "3",
-            "3 is an integer, a string or null is due",
+            "expected a string or null, got 3 (an integer)",
         ),
         (
             {"oneOf": [{"type": "number"}, {"type": "string"}, {"type": "integer"}]},
@@ -173,7 +173,7 @@ def said(schema: Any, text: str, **options: Any) -> list[tuple[str, str, str]]:
             "3",
             "minimum",
             "3",
-            "3 is given, at least 5 is due",
+            "expected at least 5, got 3",
         ),
     ],
 )
@@ -286,18 +286,18 @@ DOG = {"properties": {"kind": {"enum": ["dog", "wolf"]}, "age": {"minimum": 0}}}
         (
             [{"type": "null"}, {"type": "array", "items": {"type": "string"}}],
             "[1]",
-            [("type", "1", "/0: 1 is an integer, a string is due")],
+            [("type", "1", "/0: expected a string, got 1 (an integer)")],
         ),
         # A key with a fixed value says which one is meant.
         (
             [CAT, DOG],
             '{"kind": "cat", "lives": "9"}',
-            [("type", '"9"', '/lives: "9" is a string, an integer is due')],
+            [("type", '"9"', '/lives: expected an integer, got "9" (a string)')],
         ),
         (
             [CAT, DOG],
             '{"kind": "wolf", "age": -1}',
-            [("minimum", "-1", "/age: -1 is given, at least 0 is due")],
+            [("minimum", "-1", "/age: expected at least 0, got -1")],
         ),
         (
             [CAT, DOG],
@@ -383,7 +383,7 @@ def test_a_failure_deep_in_a_recursive_schema_says_where(depth: int, width: int)
     text = json.dumps(node)
     ((label, marked, message),) = said(TREE, text)
     assert (label, marked) == ("type", '"x"')
-    assert message == f'{"/next" * depth}/value: "x" is a string, an integer is due'
+    assert message == f'{"/next" * depth}/value: expected an integer, got "x" (a string)'
 
 
 @given(st.recursive(st.integers() | st.text(max_size=2), lambda inner: st.lists(inner, max_size=4)))

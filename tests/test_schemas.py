@@ -125,10 +125,10 @@ def test_what_counts_as_a_model(here: Path, name: str, key: str, due: Any) -> No
         ("shop_models:Tickt", "module shop_models has no 'Tickt', did you mean 'Ticket'?"),
         ("shop_models:Outer.Iner", "Outer has no 'Iner', did you mean 'Inner'?"),
         ("shop_models:NUMBER.x", "NUMBER has no 'x'"),
-        ("shop_models:NUMBER", "it is a int, and a Pydantic model is due"),
-        ("shop_models:function", "it is a function, and a Pydantic model is due"),
-        ("shop_models:Plain", "it has no JSON Schema, and a Pydantic model is due"),
-        ("shop_models:Broken", "it has no JSON Schema, and a Pydantic model is due"),
+        ("shop_models:NUMBER", "expected a Pydantic model, got a int"),
+        ("shop_models:function", "expected a Pydantic model, got a function"),
+        ("shop_models:Plain", "expected a Pydantic model, got what has no JSON Schema"),
+        ("shop_models:Broken", "expected a Pydantic model, got what has no JSON Schema"),
         ("shop_raises:X", "module shop_raises cannot be imported (RuntimeError: no way)"),
         ("shop_exits:X", "module shop_exits cannot be imported (SystemExit: 3)"),
         ("shop_needs:X", "needs nowhere_to_be_found, which is not installed"),
@@ -286,7 +286,7 @@ def test_check_takes_a_file_or_a_model(here: Path) -> None:
     assert verdicts(done) == [("json_strict", True), ("json_schema", False)]
     assert done.exit_code == 1
     (problem,) = json.loads(done.stdout)[0]["verdicts"][1]["problems"]
-    assert problem["message"] == '/items/0/price: "12" is a string, a number is due'
+    assert problem["message"] == '/items/0/price: expected a number, got "12" (a string)'
     assert text[problem["start"] : problem["end"]] == '"12"'
     (here / "list.json").write_text('{"type": "array"}')
     assert called("--schema", "list.json", "[1]").exit_code == 0, "the schema says what the root is"
@@ -390,7 +390,7 @@ def test_a_gate_takes_a_schema_relative_to_itself(
     (folder / "rows.jsonl").write_text('{"id": "1", "text": "[1]"}\n{"id": "2", "text": "[null]"}')
     found = judge_gate(read_gate(gate(folder, f'schema = "{spec}"')))
     failure = found["json_schema.schema_valid_rate.min"].failure
-    assert "/0: null is given, an integer is due" in failure
+    assert "/0: expected an integer, got null" in failure
     assert found["json_strict.format_success_rate.min"].failure == "", "any root"
 
 
@@ -456,7 +456,7 @@ def test_assert_format_shows_the_place(assert_format: AssertFormat) -> None:
         assert_format('{"kind": "a", "price": "12"}', schema=Ticket)
     assert str(caught.value).startswith(
         "the text fails json_schema\n"
-        'schema_type: /price: "12" is a string, a number is due\n'
+        'schema_type: /price: expected a number, got "12" (a string)\n'
         " --> text:1:24\n"
     )
     assert assert_format("[]", schema={"type": "array"})[1].passed, "any root"
@@ -474,7 +474,7 @@ def test_assert_format_s_faulty_schema(assert_format: AssertFormat, schema: Any)
 def test_what_has_no_schema() -> None:
     assert schema_of_model({"type": "null"}) == {"type": "null"}
     for wrong in (3, None, [1], "text", json, AssertFormat):
-        with pytest.raises(UserError, match="a Pydantic model is due"):
+        with pytest.raises(UserError, match="expected a Pydantic model"):
             schema_of_model(wrong)
 
 

@@ -1,7 +1,7 @@
 """Judges JSON by a JSON Schema: one that the user names, the Example's own, or its value's.
 
     '{"city": 4}' for an Example with the value {"city": "Oslo"}
-    -> failed, label schema_type at 1:10, message '/city: 4 is an integer, a string is due'
+    -> failed, label schema_type at 1:10, message '/city: expected a string, got 4 (an integer)'
 
 The validator is jsonschema-rs, for draft 2020-12 or the draft that `$schema` names. `format`
 asserts nothing unless that is asked for, and no $ref ever leads to the network, nor to the disk

@@ -1,7 +1,7 @@
-"""What a violation of a JSON Schema is, in words: where, what stands there, what is due.
+"""What a violation of a JSON Schema is, in words: where, what was expected, what stands there.
 
     problems_of(errors, {"items": [{"price": "12"}]}, '{"items": [{"price": "12"}]}', schema)
-    -> (Problem("schema_type", '/items/0/price: "12" is a string, a number is due', 21, 25),)
+    -> (Problem("schema_type", '/items/0/price: expected a number, got "12" (a string)', 21, 25),)
 
 The errors are those of jsonschema-rs; of branches that all fail, the nearest one is told.
 """
@@ -194,7 +194,7 @@ def _distance(branch: Sequence[Any], depth: int) -> tuple[bool, bool, int]:
 
 
 def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
-    """What stands there and what is due, without the place."""
+    """What was expected and what stands there, without the place."""
     found = error.kind
     shown = _shown(part)
     words = error.message
@@ -209,12 +209,11 @@ def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
         if kind == "dependentRequired" and (of := _requiring(error, part, schema)):
             words += f", which the key {_json(of)} requires"
     elif kind in _LIMITS:
-        words = f"{shown} is given, {_LIMITS[kind]} {_json(found.limit)} is due"
+        words = f"expected {_LIMITS[kind]} {_json(found.limit)}, got {shown}"
     elif kind[:3] in ("min", "max") and kind[3:] in _COUNTS:
         has = f"has {_counted(len(part), kind[3:])}" if hasattr(part, "__len__") else "is given"
-        bound, due = ("at least", "due") if kind[:3] == "min" else ("at most", "allowed")
-        are = "is" if found.limit == 1 else "are"
-        words = f"{shown} {has}, {bound} {found.limit:,} {are} {due}"
+        bound = "at least" if kind[:3] == "min" else "at most"
+        words = f"{shown} {has}; expected {bound} {found.limit:,}"
     elif kind == "multipleOf":
         words = f"{shown} is no multiple of {_json(found.multiple_of)}"
     elif kind == "pattern":
@@ -240,10 +239,9 @@ def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
 
 def _wrong_type(part: Any, types: Sequence[str]) -> str:
     *others, last = (_TYPES.get(name, name) for name in types)
-    due = f"{', '.join(others)} or {last}" if others else last
-    if part is None or isinstance(part, list | dict):
-        return f"{_given(part)}, {due} is due"
-    return f"{_json(part)} is {_type(part)}, {due} is due"
+    expected = f"{', '.join(others)} or {last}" if others else last
+    kind = "" if part is None or isinstance(part, list | dict) else f" ({_type(part)})"
+    return f"expected {expected}, got {_given(part)}{kind}"
 
 
 def _type(scalar: Any) -> str:
@@ -254,9 +252,9 @@ def _type(scalar: Any) -> str:
 def _wrong_option(part: Any, options: Sequence[Any]) -> str:
     unique = list(dict.fromkeys(map(_json, options)))
     if len(unique) == 1:
-        return f"{_given(part)}, {unique[0]} is due"
+        return f"expected {unique[0]}, got {_given(part)}"
     if not isinstance(part, str):
-        return f"{_given(part)}, one of {_listed(unique)} is due"
+        return f"expected one of {_listed(unique)}, got {_given(part)}"
     near = nearest(part, [each for each in options if isinstance(each, str)])
     hint = "" if near is None else f", did you mean {_json(near)}?"
     return f"{_json(part)} is none of {_listed(unique)}{hint}"
@@ -308,12 +306,12 @@ def _shown(part: Any) -> str:
 
 
 def _given(part: Any) -> str:
-    """The same for what another type or value is due for."""
+    """The same where another type or value is expected."""
     if isinstance(part, dict | list):
         empty = "" if part else "empty "
         kind = f"{empty}object" if isinstance(part, dict) else f"{empty}array"
-        return f"an {kind} is given"
-    return f"{_json(part)} is given"
+        return f"an {kind}"
+    return _json(part)
 
 
 def _json(value: Any) -> str:
