@@ -18,10 +18,6 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 import fmtharness.harness.cli  # noqa: F401 - sets how torch waits, before any test imports torch
 from tests.fakes import distributions, fakes
 
-# xdist runs one process per core, so a second thread, also in what a test starts, would only wait.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile(
     "thorough",
@@ -48,8 +44,8 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 def old_objects() -> None:
     """Let no collection look again at what the modules before left in memory.
 
-    Each run in a test's own process collects garbage twice, 0.3 s of a processor among the million
-    objects of torch and transformers.
+    A run collects garbage after each stage. Among the objects of torch, transformers and all tests
+    that took half a second each time, most of what a test took.
     """
     gc.collect()
     gc.freeze()
