@@ -182,6 +182,8 @@ def _derived(format_class: Any, suffix: str, doc: str, **members: Any) -> Any:
             "__module__": format_class.__module__,
             "__doc__": doc,
             "__annotations__": dict.fromkeys(constants, ClassVar[Any]),
+            # The options are inherited with their descriptions; looking for more takes a while.
+            "model_config": {"use_attribute_docstrings": False},
             "name": name,
             "formats": frozenset({format_class.name}),
             "evaluators": (),

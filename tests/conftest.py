@@ -6,6 +6,7 @@ the summary says how many really ran; without it, on hypothesis's 100 or as many
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,6 +38,17 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for test in filter(is_hypothesis_test, tests) if THOROUGH else ():
         handle = test.hypothesis
         handle.inner_test = _counted(handle.inner_test, f"{test.__module__}.{test.__name__}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def old_objects() -> None:
+    """Let no collection look again at what the modules before left in memory.
+
+    A run collects garbage after each stage. Among the objects of torch, transformers and all tests
+    that took half a second each time, most of what a test took.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _counted(inner: Callable[..., None], name: str) -> Callable[..., None]:

@@ -206,18 +206,3 @@ def test_eval_with_the_adapter_judges_the_same_model_as_the_run(
     texts = [json.loads(line)["text"] for line in (out / "again.jsonl").read_text().splitlines()]
     expected = [c.text for c in read_records(out / "completions/sft.jsonl", Completion)]
     assert texts == expected
-
-
-@pytest.mark.parametrize(
-    "offline", [True, pytest.param(False, marks=[pytest.mark.model, pytest.mark.slow])]
-)
-def test_a_missing_hub_model_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, offline: bool
-) -> None:
-    """Without a network the hub's library tries for most of a minute, so one is not asked."""
-    if offline:
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    result = invoke("eval", "--model", "nobody/nothing-at-all", "--evaluator", "json_strict")
-    assert result.exit_code == 2
-    assert "nobody/nothing-at-all" in result.output
-    assert "Traceback" not in result.output

@@ -223,6 +223,22 @@ def test_current_folder_that_was_removed() -> None:
     refused(done, "the current folder was removed")
 
 
+@pytest.mark.parametrize(
+    "offline", [True, pytest.param(False, marks=[pytest.mark.model, pytest.mark.slow])]
+)
+def test_a_missing_hub_model_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    """Without a network the hub's library tries for most of a minute, so one is not asked."""
+    if offline:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    command = ["eval", "--model", "nobody/nothing-at-all", "--evaluator", "json_strict"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2
+    assert "nobody/nothing-at-all" in result.output
+    assert "Traceback" not in result.output
+
+
 @click.group(cls=Commands, name="app")
 def app() -> None:
     """A command line of its own, whose commands fail as no command is known to."""
