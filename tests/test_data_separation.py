@@ -118,6 +118,8 @@ def wordings(node: Any) -> Iterator[tuple[str, str]]:
 def test_all_wordings_are_disjoint() -> None:
     found: dict[str, set[str]] = {split: set() for split in SPLITS}
     for module in pkgutil.walk_packages(generators.__path__, "fmtharness.generators."):
+        if module.name.endswith((".jsonl", ".mix")):  # they read what others worded
+            continue
         for name, node in vars(importlib.import_module(module.name)).items():
             if name.isupper():
                 for split, template in wordings(node):

@@ -136,7 +136,7 @@ def test_every_repeated_option_is_told() -> None:
 def test_what_may_be_repeated_may_be_repeated() -> None:
     repeatable = {option.opts[0] for _, option in options() if option.multiple}
     judged = {"--evaluator", "--file", "--format", "--set", "--text"}
-    assert repeatable == judged | {"--adapter", "--arm", "--completions"}
+    assert repeatable == judged | {"--adapter", "--allow", "--arm", "--completions"}
     twice = ["--evaluator", "json_strict", "--evaluator", "extras", "--json", "--json"]
     assert call("eval", *twice, "--completions", texts(GOOD)).exit_code == 0
     # The last --set of a key wins, so that a script can add its own to what it was given.
