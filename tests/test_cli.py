@@ -167,7 +167,7 @@ def test_missing_and_repeated_answers_are_told() -> None:
     done = call("eval", "--completions", rows, "--data", examples("a", "b", "c"))
     assert done.exit_code == 0
     assert "2 of 3 Examples of examples.jsonl have no answer" in done.stderr
-    assert "1 Examples have several answers" in done.stderr
+    assert "1 Example has several answers" in done.stderr
 
 
 def test_nothing_to_judge() -> None:

@@ -401,4 +401,4 @@ def test_eval_says_how_many_examples_are_answered(run: Path) -> None:
     assert "note: 2 of 4 Examples of run/data/eval.jsonl have no answer in half.jsonl" in (
         done.stderr
     )
-    assert "note: 1 completions of half.jsonl answer none of them" in done.stderr
+    assert "note: 1 completion of half.jsonl answers none of them" in done.stderr

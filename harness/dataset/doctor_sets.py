@@ -9,6 +9,7 @@ All of it is sorting and counting of 8-byte hashes, so a million rows take a sec
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import exp, lgamma
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ ALIKE: Final = 10
 FEW: Final = 0.05
 """The share up to which rows are odd."""
 FEW_SYSTEMS: Final = 4
+CHANCE: Final = 1e-4
+"""How likely it may be at most that a split got no system prompt by chance."""
 FAR, LONG = 20, 2000
 """A target is far longer at so many times the median, and so many characters."""
 
@@ -158,12 +161,23 @@ def _systems(files: Sequence[Any]) -> Iterator[Odd]:
     if len(shares) < 2 or len(shares) < len(files):
         return
     known = np.unique(files[0]["system"])
+    without = [len(facts) for facts, share in zip(files, shares, strict=True) if not share]
     for number, facts in enumerate(files):
         system = facts["system"]
-        if 0.0 in shares and shares[number] > 0.5:
+        held = int((system != 0).sum())
+        chance = min((_chance(held, len(facts), rows) for rows in without), default=1.0)
+        if shares[number] > 0.5 and chance < CHANCE:
             yield Odd("system_in_one_split", number, np.flatnonzero(system))
         elif number and shares[0] > 0 and len(known) <= FEW_SYSTEMS:
             yield Odd("other_system", number, np.flatnonzero(~np.isin(system, known)))
+
+
+def _chance(held: int, rows: int, others: int) -> float:
+    """How likely none of `held` rows is among the `others`, if they lie anywhere in both."""
+    every = rows + others
+    return exp(
+        lgamma(rows + 1) - lgamma(rows - held + 1) - lgamma(every + 1) + lgamma(every - held + 1)
+    )
 
 
 def summary(facts: Any, formats: Sequence[str]) -> dict[str, Any]:
