@@ -26,7 +26,7 @@ import torch
 from tabulate import tabulate
 
 from fmtharness.harness.backends.transformers import complete_with
-from fmtharness.harness.config import Config, load_config
+from fmtharness.harness.config import ALL, Config, load_config
 from fmtharness.harness.contracts import Loaded
 from fmtharness.harness.engine.encoding import Encoded, encode_example, stop_token
 from fmtharness.harness.engine.models import load_model
@@ -52,7 +52,7 @@ def main() -> None:
     chosen = parser.parse_args()
     # The plain side has no way to keep to a bound.
     config = load_config(chosen.config, overrides=["model.memory_limit=1000GiB", *chosen.set])
-    examples = list(config.generator.generate("train", config.data.n_train, Random(config.seed)))
+    examples = list(config.generator.generate("train", config.data.n_train or ALL, Random(config.seed)))
     held_out = list(config.generator.generate("eval", chosen.prompts, Random(config.seed)))
     order = _order(config, examples)
     with tempfile.TemporaryDirectory() as folder:

@@ -151,7 +151,7 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     import torch
     import transformers
 
-    from fmtharness.harness.config import load_config
+    from fmtharness.harness.config import ALL, load_config
     from fmtharness.harness.engine.encoding import encode_example, stop_token
     from fmtharness.harness.engine.gguf import resolve
     from fmtharness.trainers.batch.order import Order
@@ -173,7 +173,7 @@ def _prepare(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
             tokenizer.save_pretrained(model)
     from random import Random
 
-    count = config.data.n_train
+    count = config.data.n_train or ALL
     examples = list(config.generator.generate("train", count, Random(config.seed)))
     stop_id = stop_token(tokenizer)
     longest = config.trainer.max_seq_length  # type: ignore[attr-defined]
@@ -297,7 +297,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
     from random import Random
 
     from fmtharness.harness.backends.transformers import complete_with
-    from fmtharness.harness.config import load_config
+    from fmtharness.harness.config import ALL, load_config
     from fmtharness.harness.engine.models import memory_peaks
     from fmtharness.harness.run.training import Training
 
@@ -323,7 +323,8 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
             *spec["set"],
         ],
     )
-    examples = list(config.generator.generate("train", config.data.n_train, Random(config.seed)))
+    count = config.data.n_train or ALL
+    examples = list(config.generator.generate("train", count, Random(config.seed)))
     dev = list(config.generator.generate("dev", 1, Random(config.seed)))
     times: list[tuple[float, float]] = []
 
