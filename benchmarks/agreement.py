@@ -52,7 +52,8 @@ def main() -> None:
     chosen = parser.parse_args()
     # The plain side has no way to keep to a bound.
     config = load_config(chosen.config, overrides=["model.memory_limit=1000GiB", *chosen.set])
-    examples = list(config.generator.generate("train", config.data.n_train or ALL, Random(config.seed)))
+    count = config.data.n_train or ALL
+    examples = list(config.generator.generate("train", count, Random(config.seed)))
     held_out = list(config.generator.generate("eval", chosen.prompts, Random(config.seed)))
     order = _order(config, examples)
     with tempfile.TemporaryDirectory() as folder:
