@@ -223,7 +223,7 @@ def test_the_built_in_base_is_found_by_its_name_with_another_cache(
     told = json.loads((tmp_path / "moved" / "adapter_config.json").read_text())
     assert told["base_model_name_or_path"] == BUILTIN_MODEL
     card = (tmp_path / "moved" / "README.md").read_text()
-    assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct\n" in card
+    assert 'base_model: "HuggingFaceTB/SmolLM2-135M-Instruct"\n' in card
 
 
 def test_the_first_line_says_what_a_result_was_made_with(copied: Path, tmp_path: Path) -> None:
