@@ -25,8 +25,7 @@ from fmtharness.harness.config import QUICK, Config
 from fmtharness.harness.contracts import (
     Evaluator,
 )
-from fmtharness.harness.dataset import reader
-from fmtharness.harness.errors import DataError, UserError
+from fmtharness.harness.errors import UserError
 from fmtharness.harness.files import atomic_file, on_disk, shipped
 from fmtharness.harness.judging import limit
 from fmtharness.harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
@@ -160,19 +159,11 @@ def _examples(
     schema: str | None,
     most: int | None = None,
 ) -> dict[str, Example]:
-    """The first rows as Examples by id. Raises DataError if there is none or two share an id."""
+    """The first rows as Examples by id; how rows are read is for --data's alone."""
     if data is None:
         return known_examples(None, most)
-    known: dict[str, Example] = {}
     held = None if schema is None else load_schema(schema, "--schema")
-    source = reader.Source(str(data), form=form, format=target_format, schema=held, limit=most)
-    for example in reader.examples(source):
-        if example.id in known:
-            raise DataError(f"{data}: two Examples have the id {example.id!r}; ids must be unique")
-        known[example.id] = example
-    if not known:
-        raise DataError(f"{data}: there is no Example in it")
-    return known
+    return known_examples(data, most, form=form, target_format=target_format, schema=held)
 
 
 def _asked(arm: Arm, config: Config, work: Work) -> Iterator[Judged]:

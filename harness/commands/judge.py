@@ -1,4 +1,4 @@
-"""The commands that judge what a user brings: eval, check and prompt."""
+"""The commands that judge what a user brings: eval, check, prompt and data."""
 
 from __future__ import annotations
 
@@ -24,11 +24,20 @@ from fmtharness.harness.errors import UserError
 
 SCHEMA = "FILE|MODULE:MODEL"
 EXIT = {"passed": 0, "failed": FAILED, "unscored": UNSCORED}
+SPEC = "NAME[:KEY=VALUE,...]"
+evaluator_option = click.option("--evaluator", "evaluators", multiple=True, metavar=SPEC)
+format_option = click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar=SPEC,
+    help="The same as --evaluator NAME_strict[:...].",
+)
 
 
 @click.command("eval", cls=Command)
 @click.argument("config", type=file, required=False)
-@click.option("--evaluator", "evaluators", multiple=True, metavar="NAME[:KEY=VALUE,...]")
+@evaluator_option
 @click.option(
     "--completions",
     type=file,
@@ -40,7 +49,7 @@ EXIT = {"passed": 0, "failed": FAILED, "unscored": UNSCORED}
 @click.option(
     "--format",
     "target_format",
-    metavar="NAME[:KEY=VALUE,...]",
+    metavar=SPEC,
     help="The format of --data's targets, or of the texts.",
 )
 @click.option("--schema", metavar=SCHEMA, help="Also judge by this JSON Schema.")
@@ -114,15 +123,9 @@ def evaluate(
 @click.argument("arguments", metavar="[TEXT_OR_FILE]...", nargs=-1)
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text, never a file's name.")
 @click.option("--file", "files", multiple=True, type=click.Path(path_type=Path), help="A file.")
-@click.option("--evaluator", "evaluators", multiple=True, metavar="NAME[:KEY=VALUE,...]")
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    metavar="NAME[:KEY=VALUE,...]",
-    help="The same as --evaluator NAME_strict[:...].",
-)
-@click.option("--schema", metavar="FILE|MODULE:MODEL", help="A JSON Schema, or a Pydantic model.")
+@evaluator_option
+@format_option
+@click.option("--schema", metavar=SCHEMA, help="A JSON Schema, or a Pydantic model.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def check(
@@ -168,14 +171,8 @@ def check(
 @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
 @template_option
 @click.option("--out", type=folder, help="The run's folder of sft.  [default: outputs/quick]")
-@click.option("--evaluator", "evaluators", multiple=True, metavar="NAME[:KEY=VALUE,...]")
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    metavar="NAME[:KEY=VALUE,...]",
-    help="The same as --evaluator NAME_strict[:...].",
-)
+@evaluator_option
+@format_option
 @click.option("--schema", metavar=SCHEMA, help="Also judge by this JSON Schema.")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Cut completions off here.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
@@ -211,7 +208,7 @@ def prompt(
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--dev", type=file, help="Rows that checkpoints are chosen on.")
 @click.option("--eval", "held_out", type=file, help="Rows to judge on.")
-@click.option("--format", "form_of_targets", metavar="NAME[:KEY=VALUE,...]", help="Of the targets.")
+@click.option("--format", "form_of_targets", metavar=SPEC, help="Of the targets.")
 @click.option("--schema", metavar="FILE|PACKAGE.MODULE:MODEL", help="A JSON Schema for targets.")
 @click.option("--form", metavar="NAME[:KEY=COLUMN,...]", help="Of the rows, if not recognised.")
 @click.option("--model", metavar="REF", help="Whose tokenizer and template rows are for.")

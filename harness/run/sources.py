@@ -23,6 +23,7 @@ from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.requirements import loads_models
+from fmtharness.harness.schemas import Schema
 from fmtharness.harness.trained_on import TRAINED_ON, trained_on
 
 EXAMPLES = "data/examples/eval.jsonl"
@@ -99,14 +100,23 @@ def _base_in_peft(adapter: Path) -> str | None:
         return None
 
 
-def known_examples(data: Path | None, limit: int | None = None) -> dict[str, Example]:
+def known_examples(
+    data: Path | None,
+    limit: int | None = None,
+    *,
+    form: str | None = None,
+    target_format: str | None = None,
+    schema: Schema | None = None,
+) -> dict[str, Example]:
     """The first rows of a file in any form, or of the committed Examples, by id.
 
+    `form`, `target_format` and `schema` say how the rows are read, as in `Source`.
     Raises DataError if there is none or two share an id.
     """
     path = data or shipped(EXAMPLES)
     known: dict[str, Example] = {}
-    for example in examples(Source(str(path), limit=limit)):
+    source = Source(str(path), form=form, format=target_format, schema=schema, limit=limit)
+    for example in examples(source):
         if example.id in known:
             raise DataError(f"{path}: two Examples have the id {example.id!r}; ids must be unique")
         known[example.id] = example
