@@ -33,12 +33,12 @@ UNITS: Final = (
 """The units that hostile texts repeat."""
 
 
-def plain_values(tested: Format) -> list[Any]:
-    """Values of each shape that the Format claims: plain words, and the other scalars it holds."""
-    rng = Random(0)
+def plain_values(tested: Format, seed: int = 0, words: Sequence[str] = WORDS) -> list[Any]:
+    """Values of each shape that the Format claims: those words, and the other scalars it holds."""
+    rng = Random(seed)
     found: list[Any] = []
     for shape in sorted(tested.shapes):
-        scalars: list[Any] = list(WORDS)
+        scalars: list[Any] = list(words)
         for scalar in (7, -3, 2.5, True, False, None):
             probe = _PROBES[shape](scalar)
             if takes(tested, probe) or takes(tested, {"rows": probe}):
