@@ -61,9 +61,7 @@ def _json_styles(text: str, rng: Random) -> str:
     indent = rng.choice([None, None, 2, "\t"])
     between = (",", ":") if indent is None and rng.random() < 0.5 else (", ", ": ")
     ascii_only = rng.random() < 0.2
-    return json.dumps(
-        json.loads(text), ensure_ascii=ascii_only, indent=indent, separators=between
-    )
+    return json.dumps(json.loads(text), ensure_ascii=ascii_only, indent=indent, separators=between)
 
 
 def _as_rendered(text: str, rng: Random) -> str:
