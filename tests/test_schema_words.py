@@ -391,22 +391,30 @@ def test_the_visits_are_counted(value: Any) -> None:
     def size(part: Any) -> int:
         return 2 + sum(map(size, part)) if isinstance(part, list) else 2
 
-    nested = References({"allOf": [{}], "items": {"$ref": "#"}})
+    schema = {"allOf": [{}], "items": {"$ref": "#"}}
 
     # One for the schema, one for {} in it, and per item one for {"$ref": "#"}.
     def due(part: Any) -> int:
         return 2 + sum(1 + due(each) for each in part) if isinstance(part, list) else 2
 
-    assert visits(nested, value, 10**6) == due(value)
+    assert visits(References(schema), schema, value, 10**6) == due(value)
+
+
+def test_a_wrong_type_is_not_a_wrong_option_too() -> None:
+    schema = {"properties": {"size": {"type": "string", "enum": ["s", "m"]}}}
+    assert judged(schema, '{"size": 4}').labels == ("schema_type",)
+    assert judged(schema, '{"size": "x"}').labels == ("schema_enum",)
 
 
 def test_hostile_branching_is_known_and_bounded() -> None:
     branch = {"properties": {"a": {"$ref": "#"}}}
     hostile = {"anyOf": [{**branch, "required": ["y"]}, {**branch, "required": ["z"]}]}
     text = '{"a":' * 60 + "1" + "}" * 60
-    assert visits(References(hostile), json.loads(text), 1000) == 1000
+    assert visits(References(hostile), hostile, json.loads(text), 1000) == 1000
     assert seconds(lambda: judged(hostile, text)) < 2
-    assert judged(hostile, text).labels == ("schema_mismatch",)
+    (problem,) = judged(hostile, text).problems
+    assert problem.label == "schema_any_of"
+    assert text[problem.start : problem.end] == '{"a":1}'
     shallow = '{"a":' * 5 + "1" + "}" * 5
     assert judged(hostile, shallow).labels == ("schema_any_of",)
 

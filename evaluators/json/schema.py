@@ -25,8 +25,9 @@ from pydantic import AliasChoices, Field, PrivateAttr, model_validator
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.schema_files import NOTHING, Documents, documents_in
 from fmtharness.evaluators.json.schema_of import schema_of
+from fmtharness.evaluators.json.schema_place import Fault, Parts, narrowest
 from fmtharness.evaluators.json.schema_size import References, unfolded, visits
-from fmtharness.evaluators.json.schema_words import problems_of
+from fmtharness.evaluators.json.schema_words import problem_at, problems_of
 from fmtharness.evaluators.json.tool_call import in_tags
 from fmtharness.evaluators.json.tool_call_places import as_json
 from fmtharness.harness.contracts import Options
@@ -196,7 +197,7 @@ class _Schema(NamedTuple):
     validator: Any
     size: int
     branching: bool
-    references: References
+    parts: Parts
     loaded: Schema | None
     """The schema, if all of it lies in one document."""
 
@@ -232,25 +233,30 @@ def _compiled(terms: _Terms) -> _Schema:
         raise ValueError("it nests too deeply") from None
     branching = bool(_REFERENCES(text) and _BRANCHES(text)) or bool(documents.parsed)
     whole = not documents.parsed and '"$id"' not in text
-    return _Schema(validator, size, branching, references, loaded if whole else None)
+    parts = Parts(references, {address: loaded, **documents.parsed}, formats)
+    return _Schema(validator, size, branching, parts, loaded if whole else None)
 
 
 def _violations(schema: _Schema, value: Any, text: str) -> tuple[Problem, ...]:
-    """Every violation, at the value or key that it is about."""
-    problems: tuple[Problem, ...] = ()
-    if not schema.branching or _is_little_work(schema, value, text):
-        problems = problems_of(schema.validator.iter_errors(value), value, text, schema.loaded)
-    if problems:
-        return problems
-    message = "the value does not fit the schema, which branches too often here to say where"
-    return (Problem("schema_mismatch", message, 0, len(text)),)
+    """Every violation, at the value or key that it is about; of too many, the innermost."""
+    whole = schema.parts.references.schema
+    if not schema.branching or _is_little_work(schema, whole, value, len(text)):
+        found = problems_of(schema.validator.iter_errors(value), value, text, schema.loaded)
+        if found:
+            return found
+    fault = narrowest(schema.parts, value) or Fault(whole, (), value)
+    if fault.path and _is_little_work(schema, fault.schema, fault.part, len(text)):
+        errors = schema.parts.validator(fault.schema).iter_errors(fault.part)
+        return problems_of(errors, value, text, schema.loaded, inside=fault.path)
+    words = "it does not fit the schema, which branches too often here to say why"
+    return (problem_at(fault.path, "schema_mismatch", words, text),)
 
 
-def _is_little_work(schema: _Schema, value: Any, text: str) -> bool:
-    """Whether to list all that is wrong takes no more than about a second."""
-    if len(text) * max(schema.size, 3 ** _depth(value)) <= _MOST_WORK:
+def _is_little_work(schema: _Schema, part: Any, value: Any, length: int) -> bool:
+    """Whether to list all that is wrong by a part of the schema takes at most about a second."""
+    if length * max(schema.size, 3 ** _depth(value)) <= _MOST_WORK:
         return True
-    return visits(schema.references, value, _MOST_VISITS) < _MOST_VISITS
+    return visits(schema.parts.references, part, value, _MOST_VISITS) < _MOST_VISITS
 
 
 def _count(size: int) -> str:

@@ -6,14 +6,14 @@ A validator visits as much of it for one value: with sixty definitions, each of 
 next one twice, that is 2**60. A $ref back to where it stands in counts once, for the validator
 remembers those. When it lists what is wrong it remembers nothing, and `visits` counts that.
 
-    visits(References({"items": {"$ref": "#"}}), [[], []], 100)  ->  6
+    visits(References(schema), schema, [[], []], 100)  ->  6 if schema is {"items": {"$ref": "#"}}
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import quote, unquote, urldefrag, urljoin
 
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ANCHORS: Final = ("$anchor", "$dynamicAnchor")
@@ -40,12 +40,14 @@ class References:
         self._documents = documents or {}
         self._named: dict[str, Any] = {}
         self._bases: dict[int, str] = {}
+        self._places: dict[int, str] = {}
         self._index(schema, address)
 
     def _index(self, document: Any, address: str) -> None:
         self._named.setdefault(address, document)
-        for node, base in _all(document, address):
+        for node, base, pointer in _all(document, address):
             self._bases[id(node)] = base
+            self._places[id(node)] = f"{address}#{quote(pointer)}"
             if "$id" in node:
                 self._named.setdefault(base, node)
             for key in _ANCHORS:
@@ -56,6 +58,10 @@ class References:
     def metaschema(self) -> Any:
         """The draft that the schema names."""
         return self.schema.get("$schema") if isinstance(self.schema, dict) else None
+
+    def place(self, node: dict[str, Any]) -> str:
+        """The address of a schema inside, with its JSON pointer."""
+        return self._places[id(node)]
 
     def uri(self, node: dict[str, Any], reference: str) -> str:
         """The address that a reference in this node means."""
@@ -83,7 +89,7 @@ class References:
 
     def written(self, uri: str) -> str:
         """The reference as it is written that means this document."""
-        for node, _ in _all(self.schema, ""):
+        for node, *_ in _all(self.schema, ""):
             for key in _REFERENCES:
                 reference = node.get(key)
                 if isinstance(reference, str) and urldefrag(self.uri(node, reference)).url == uri:
@@ -112,12 +118,12 @@ def unfolded(schema: Any, references: References | None = None) -> int:
     return size(schema)
 
 
-def visits(references: References, value: Any, most: int) -> int:
+def visits(references: References, schema: Any, value: Any, most: int) -> int:
     """How often a schema meets a part of the value while everything wrong is listed, at least.
 
-    All branches count, as if none held. Returns `most` once there are that many, or as many
-    different pairs of a schema and a part; and for what is not known: metaschemas, references
-    that depend on where they are met.
+    The schema is that of the references, or one inside of it. All branches count, as if none held.
+    Returns `most` once there are that many, or as many different pairs of a schema and a part; and
+    for what is not known: metaschemas, references that depend on where they are met.
     """
     counts: dict[tuple[int, int], int] = {}
 
@@ -172,7 +178,7 @@ def visits(references: References, value: Any, most: int) -> int:
                     yield node[other], child
 
     try:
-        return count(references.schema, value)
+        return count(schema, value)
     except (RecursionError, AttributeError, TypeError):  # a $ref may name what is no schema
         return most
 
@@ -186,15 +192,16 @@ def _inside(node: dict[str, Any]) -> Iterator[Any]:
             yield value
 
 
-def _all(schema: Any, base: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Every object in the schema, with the URI that references in it are relative to."""
-    left = [(schema, base)]
+def _all(schema: Any, base: str) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Every object in the schema, the URI that references in it are relative to, its pointer."""
+    left = [(schema, base, "")]
     while left:
-        node, base = left.pop()
+        node, base, pointer = left.pop()
         if isinstance(node, dict):
             if isinstance(node.get("$id"), str):
                 base = urldefrag(urljoin(base, node["$id"])).url
-            yield node, base
-            left += [(child, base) for child in node.values()]
+            yield node, base, pointer
+            steps = ((key.replace("~", "~0").replace("/", "~1"), node[key]) for key in node)
+            left += [(child, base, f"{pointer}/{step}") for step, child in steps]
         elif isinstance(node, list):
-            left += [(child, base) for child in node]
+            left += [(child, base, f"{pointer}/{at}") for at, child in enumerate(node)]

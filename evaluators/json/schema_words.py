@@ -8,19 +8,25 @@ The errors are those of jsonschema-rs; of branches that all fail, the nearest on
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from fmtharness.evaluators.json.places import places
+from fmtharness.evaluators.json.schema_shown import (
+    COUNTS,
+    LONGEST,
+    as_json,
+    counted,
+    given,
+    listed,
+    named,
+    stands,
+)
 from fmtharness.harness.matching import Path
 from fmtharness.harness.records import Problem
 from fmtharness.harness.text import nearest
 
-_LONGEST: Final = 200
-_LONGEST_VALUE: Final = 60
-_MOST_NAMED: Final = 20
 _NOT_LOWER: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TYPES: Final = {
     "string": "a string",
@@ -36,11 +42,6 @@ _LIMITS: Final = {
     "maximum": "at most",
     "exclusiveMinimum": "more than",
     "exclusiveMaximum": "less than",
-}
-_COUNTS: Final = {
-    "Length": ("character", "characters"),
-    "Items": ("item", "items"),
-    "Properties": ("key", "keys"),
 }
 
 
@@ -69,14 +70,22 @@ class _Place(NamedTuple):
         return (*self.path, step) if known else self.path
 
 
-def problems_of(errors: Iterable[Any], value: Any, text: str, schema: Any) -> tuple[Problem, ...]:
+def problems_of(
+    errors: Iterable[Any], value: Any, text: str, schema: Any, inside: Path = ()
+) -> tuple[Problem, ...]:
     """Every violation once, at the value or key that it is about.
 
     `schema` is the schema that the errors' paths lead through, or None if it has several parts.
+    The errors are those of the part at `inside`.
     """
     odd = '""' in text
+    for step in inside:
+        value = value[step]
+    told = _without_echoes(errors)
     violations = dict.fromkeys(
-        each for error in errors for each in _violations(error, value, schema, odd)
+        each._replace(path=(*inside, *each.path))
+        for error in told
+        for each in _violations(error, value, schema, odd)
     )
     found = places(text, (each.path for each in violations))
     problems = []
@@ -88,6 +97,24 @@ def problems_of(errors: Iterable[Any], value: Any, text: str, schema: Any) -> tu
             message += f" (by the nearest of {each.schemas} schemas, one of which must fit)"
         problems.append(Problem(each.label, message, *span))
     return tuple(problems)
+
+
+def problem_at(path: Path, label: str, words: str, text: str) -> Problem:
+    """A problem of what stands at the path."""
+    start, end, _ = places(text, [path])[path]
+    return Problem(label, f"{_pointer(path)}: {words}", start, end)
+
+
+def _without_echoes(errors: Iterable[Any]) -> list[Any]:
+    """The errors without a wrong fixed value where its type is wrong, which is one fault."""
+    found = list(errors)
+    types = {_owner(error) for error in found if error.kind.name == "type"}
+    return [error for error in found if not (_is_tag(error) and _owner(error) in types)]
+
+
+def _owner(error: Any) -> tuple[Any, ...]:
+    """The schema that an error is of, and where in the value."""
+    return tuple(error.schema_path[:-1]), tuple(error.instance_path)
 
 
 def _pointer(path: Path) -> str:
@@ -112,11 +139,11 @@ def _violations(error: Any, value: Any, schema: Any, odd: bool) -> Iterator[_Vio
         yield _Violation(label, f"the key {words}", place.inside(key), at_key=True)
     elif kind == "additionalItems":
         most = error.kind.limit
-        words = f"only {_counted(most, 'Items')} may stand in this array"
+        words = f"only {counted(most, 'Items')} may stand in this array"
         yield _Violation(label, words, place.inside(most))
     elif kind == "uniqueItems":
         first, second = _equal_items(part)
-        words = f"{_shown(part[second])} equals item {first}, and no two items may be equal"
+        words = f"{stands(part[second])} equals item {first}, and no two items may be equal"
         yield _Violation(label, words, place.inside(second))
     elif kind in ("anyOf", "oneOf") and all(error.kind.context):
         yield from _of_branches(label, error, value, schema, odd)
@@ -135,7 +162,7 @@ def _of_branches(
     """
     branches, depth = error.kind.context, len(error.instance_path)
     firsts = [branch[0] for branch in branches]
-    tags = _tags(branches)
+    tags = _tags([each for each in branches if not _distance(each, depth)[0]] or branches)
     if all(each.kind.name == "type" for each in firsts) and _one_place(firsts):
         types = dict.fromkeys(name for each in firsts for name in each.kind.types)
         place = _resolved(firsts[0], value, odd)
@@ -196,7 +223,7 @@ def _distance(branch: Sequence[Any], depth: int) -> tuple[bool, bool, int]:
 def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
     """What was expected and what stands there, without the place."""
     found = error.kind
-    shown = _shown(part)
+    shown = stands(part)
     words = error.message
     if kind == "type":
         words = _wrong_type(part, found.types)
@@ -205,25 +232,25 @@ def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
     elif kind in ("enum", "const"):
         words = _wrong_option(part, _options(error))
     elif kind in ("required", "dependentRequired"):
-        words = f"the key {_json(found.property)} is missing"
+        words = f"the key {as_json(found.property)} is missing"
         if kind == "dependentRequired" and (of := _requiring(error, part, schema)):
-            words += f", which the key {_json(of)} requires"
+            words += f", which the key {as_json(of)} requires"
     elif kind in _LIMITS:
-        words = f"expected {_LIMITS[kind]} {_json(found.limit)}, got {shown}"
-    elif kind[:3] in ("min", "max") and kind[3:] in _COUNTS:
-        has = f"has {_counted(len(part), kind[3:])}" if hasattr(part, "__len__") else "is given"
+        words = f"expected {_LIMITS[kind]} {as_json(found.limit)}, got {shown}"
+    elif kind[:3] in ("min", "max") and kind[3:] in COUNTS:
+        has = f"has {counted(len(part), kind[3:])}" if hasattr(part, "__len__") else "is given"
         bound = "at least" if kind[:3] == "min" else "at most"
         words = f"{shown} {has}; expected {bound} {found.limit:,}"
     elif kind == "multipleOf":
-        words = f"{shown} is no multiple of {_json(found.multiple_of)}"
+        words = f"{shown} is no multiple of {as_json(found.multiple_of)}"
     elif kind == "pattern":
-        words = f"{shown} does not match the pattern {_json(found.pattern)}"
+        words = f"{shown} does not match the pattern {as_json(found.pattern)}"
     elif kind == "format":
-        words = f"{shown} is not of the format {_json(found.format)}"
+        words = f"{shown} is not of the format {as_json(found.format)}"
     elif kind in ("contains", "minContains", "maxContains"):
         words = _wrong_contents(kind, shown, _at(schema, error.schema_path[:-1]))
     elif kind == "not":
-        words = f"{shown} fits the schema that it must not fit: {_json(found.schema)}"
+        words = f"{shown} fits the schema that it must not fit: {as_json(found.schema)}"
     elif kind == "oneOf":
         fits = [str(n) for n, branch in enumerate(found.context, 1) if not branch]
         which = f"{', '.join(fits[:-1])} and {fits[-1]}" if len(fits) > 1 else "more than one"
@@ -234,14 +261,14 @@ def _words(error: Any, kind: str, part: Any, schema: Any) -> str:
         words = f"{shown} stands where nothing may stand"
     elif kind == "unevaluatedItems":
         words = f"items are not allowed here: {', '.join(map(str, found.unexpected))}"
-    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 100]} … {words[-100:]}"
+    return words if len(words) <= LONGEST else f"{words[: LONGEST - 100]} … {words[-100:]}"
 
 
 def _wrong_type(part: Any, types: Sequence[str]) -> str:
     *others, last = (_TYPES.get(name, name) for name in types)
     expected = f"{', '.join(others)} or {last}" if others else last
     kind = "" if part is None or isinstance(part, list | dict) else f" ({_type(part)})"
-    return f"expected {expected}, got {_given(part)}{kind}"
+    return f"expected {expected}, got {given(part)}{kind}"
 
 
 def _type(scalar: Any) -> str:
@@ -250,81 +277,33 @@ def _type(scalar: Any) -> str:
 
 
 def _wrong_option(part: Any, options: Sequence[Any]) -> str:
-    unique = list(dict.fromkeys(map(_json, options)))
+    unique = list(dict.fromkeys(map(as_json, options)))
     if len(unique) == 1:
-        return f"expected {unique[0]}, got {_given(part)}"
+        return f"expected {unique[0]}, got {given(part)}"
     if not isinstance(part, str):
-        return f"expected one of {_listed(unique)}, got {_given(part)}"
+        return f"expected one of {listed(unique)}, got {given(part)}"
     near = nearest(part, [each for each in options if isinstance(each, str)])
-    hint = "" if near is None else f", did you mean {_json(near)}?"
-    return f"{_json(part)} is none of {_listed(unique)}{hint}"
+    hint = "" if near is None else f", did you mean {as_json(near)}?"
+    return f"{as_json(part)} is none of {listed(unique)}{hint}"
 
 
 def _wrong_contents(kind: str, shown: str, around: Any) -> str:
     around = around if isinstance(around, dict) else {}
-    due = f" {_json(around['contains'])}" if "contains" in around else " what contains asks for"
+    due = f" {as_json(around['contains'])}" if "contains" in around else " what contains asks for"
     if kind == "contains":
         return f"{shown} has no item that fits{due}"
     bound, few = ("fewer", "few") if kind == "minContains" else ("more", "many")
-    limit = f"{bound} than {_json(around[kind])} items" if kind in around else f"too {few} items"
+    limit = f"{bound} than {as_json(around[kind])} items" if kind in around else f"too {few} items"
     return f"{shown} has {limit} that fit{due}"
 
 
 def _unexpected(key: str, around: Any) -> str:
-    words = f"the key {_json(key)} is not allowed here"
+    words = f"the key {as_json(key)} is not allowed here"
     known = list(around.get("properties", ())) if isinstance(around, dict) else []
     if not known:
         return words
     near = nearest(key, known)
-    return f"{words}, did you mean {_json(near)}?" if near else f"{words}, only {_named(known)}"
-
-
-def _named(keys: Sequence[str]) -> str:
-    return _listed([_json(key) for key in keys])
-
-
-def _listed(shown: Sequence[str]) -> str:
-    """All of them up to a bound, else how many more there are."""
-    kept: list[str] = []
-    for each in shown[:_MOST_NAMED]:
-        if kept and len(", ".join(kept)) + len(each) > _LONGEST - _LONGEST_VALUE:
-            break
-        kept.append(each)
-    more = len(shown) - len(kept)
-    return ", ".join(kept) + (f" and {more:,} more" if more else "")
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count:,} {_COUNTS[unit][count != 1]}"
-
-
-def _shown(part: Any) -> str:
-    """What stands there: a scalar as JSON, of a container only what it is."""
-    if isinstance(part, dict | list):
-        return "the object" if isinstance(part, dict) else "the array"
-    return _json(part)
-
-
-def _given(part: Any) -> str:
-    """The same where another type or value is expected."""
-    if isinstance(part, dict | list):
-        empty = "" if part else "empty "
-        kind = f"{empty}object" if isinstance(part, dict) else f"{empty}array"
-        return f"an {kind}"
-    return _json(part)
-
-
-def _json(value: Any) -> str:
-    """A value as JSON, without its middle if that is long."""
-    if isinstance(value, str) and len(value) > 2 * _LONGEST_VALUE:
-        value = f"{value[:_LONGEST_VALUE]}…{value[-_LONGEST_VALUE:]}"
-    try:
-        written = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):  # a Decimal, or a number of thousands of digits
-        written = "a number beyond all bounds" if isinstance(value, int) else str(value)
-    if len(written) <= _LONGEST_VALUE:
-        return written
-    return f"{written[: _LONGEST_VALUE // 2]} … {written[-_LONGEST_VALUE // 2 :]}"
+    return f"{words}, did you mean {as_json(near)}?" if near else f"{words}, only {named(known)}"
 
 
 def _requiring(error: Any, part: Any, schema: Any) -> str | None:
