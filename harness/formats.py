@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from fmtharness.harness.contracts import Format, Rate
-from fmtharness.harness.matching import correct, leaves
+from fmtharness.harness.matching import correct, differences, leaves
 from fmtharness.harness.records import Completion, Example, Problem, Verdict
 
 DEFAULT_FORMAT = "json"
@@ -143,7 +143,7 @@ def match_evaluator(format_class: Any) -> Any:
         elif not right == len(expected) == len(predicted):
             problem = (
                 "wrong_value",
-                f"{right} of {len(expected)} fields are right, {len(predicted)} were given",
+                f"{right} of {len(expected)} fields are right: {differences(predicted, expected)}",
             )
         problems = (Problem(*problem, 0, len(completion.text)),) if problem else ()
         return Verdict(

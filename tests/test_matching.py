@@ -73,6 +73,31 @@ def test_an_exact_match_is_equality_and_nothing_else(one: Any, other: Any) -> No
     assert judged(one, JsonFormat().render(other)).counts["fields_correct"] <= len(leaves(one))
 
 
+@pytest.mark.parametrize(
+    ("value", "text", "said"),
+    [
+        ({"a": 1, "b": 2}, '{"a": 1, "b": 3}', "1 of 2 fields are right: /b: expected 2, got 3"),
+        ({"a": "1"}, '{"a": 1}', '0 of 1 fields are right: /a: expected "1", got 1'),
+        ({"a": None, "b": 1}, '{"b": 1}', "1 of 2 fields are right: /a is missing"),
+        ({"a": 1}, '{"a": 1, "c/d": []}', "1 of 1 fields are right: /c~1d is not asked for"),
+        ({"a": [1, 2]}, '{"a": [1]}', "1 of 2 fields are right: /a/1 is missing"),
+        ([], "[1]", "0 of 1 fields are right: the value should be empty; /0 is not asked for"),
+        (
+            dict.fromkeys("abcde", 1),
+            "{}",
+            "0 of 5 fields are right: /a is missing; /b is missing; /c is missing; and 3 more",
+        ),
+        ({"a": {"b": 1}}, '{"a": {}}', "0 of 1 fields are right: /a/b is missing; /a is empty"),
+        ({"a": "x" * 900}, '{"a": "y"}', f'0 of 1 fields are right: /a: expected "{"x" * 59}'),
+        ({"a": 10**25_000}, '{"a": 1}', "0 of 1 fields are right: /a: expected a number of many"),
+    ],
+)
+def test_a_wrong_value_names_the_fields(value: Any, text: str, said: str) -> None:
+    (problem,) = judged(value, text).problems
+    assert problem.message.startswith(said)
+    assert len(problem.message) < 300
+
+
 def test_paths() -> None:
     assert leaves({"a": [1, {"b": "x"}], "c": {}}) == {
         ("a", 0): 1,

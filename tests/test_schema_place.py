@@ -88,7 +88,7 @@ def test_the_narrowest_fault_is_one_and_holds_no_other(data: st.DataObject) -> N
     fault = narrowest(parts, value)
     assert fault is not None
     assert not parts.fits(fault.schema, fault.part)
-    part = value
+    part: Any = value
     for step in fault.path:
         part = part[step]
     assert part is fault.part

@@ -46,11 +46,9 @@ class Parts:
     def __init__(
         self, references: References, documents: Mapping[str, Any], assert_formats: bool
     ) -> None:
-        import jsonschema_rs
-
         self.references = references
+        self._documents = documents
         self._assert_formats = assert_formats
-        self._registry = jsonschema_rs.Registry([*documents.items()])
         self._known: dict[int, Any] = {}
 
     def validator(self, schema: Any) -> Any:
@@ -60,7 +58,7 @@ class Parts:
         if id(schema) not in self._known:
             self._known[id(schema)] = jsonschema_rs.validator_for(
                 schema if isinstance(schema, bool) else {"$ref": self.references.place(schema)},
-                registry=self._registry,
+                retriever=self._documents.__getitem__,
                 base_uri=_PART,
                 validate_formats=self._assert_formats,
             )

@@ -23,7 +23,7 @@ from fmtharness.evaluators.json.schema_shown import (
     named,
     stands,
 )
-from fmtharness.harness.matching import Path
+from fmtharness.harness.matching import Path, pointer
 from fmtharness.harness.records import Problem
 from fmtharness.harness.text import nearest
 
@@ -92,7 +92,7 @@ def problems_of(
     for each in violations:
         start, end, key = found[each.path]
         span = key if each.at_key and key else (start, end)
-        message = f"{_pointer(each.path)}: {each.words}"
+        message = f"{pointer(each.path)}: {each.words}"
         if each.schemas:
             message += f" (by the nearest of {each.schemas} schemas, one of which must fit)"
         problems.append(Problem(each.label, message, *span))
@@ -102,7 +102,7 @@ def problems_of(
 def problem_at(path: Path, label: str, words: str, text: str) -> Problem:
     """A problem of what stands at the path."""
     start, end, _ = places(text, [path])[path]
-    return Problem(label, f"{_pointer(path)}: {words}", start, end)
+    return Problem(label, f"{pointer(path)}: {words}", start, end)
 
 
 def _without_echoes(errors: Iterable[Any]) -> list[Any]:
@@ -115,11 +115,6 @@ def _without_echoes(errors: Iterable[Any]) -> list[Any]:
 def _owner(error: Any) -> tuple[Any, ...]:
     """The schema that an error is of, and where in the value."""
     return tuple(error.schema_path[:-1]), tuple(error.instance_path)
-
-
-def _pointer(path: Path) -> str:
-    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
-    return "/".join(["", *steps]) or "the value"
 
 
 def _violations(error: Any, value: Any, schema: Any, odd: bool) -> Iterator[_Violation]:
