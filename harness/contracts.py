@@ -141,27 +141,6 @@ class Rate(msgspec.Struct, frozen=True):
     denominator: str = "scored"
 
 
-class Consumer(NamedTuple):
-    """A real reader of a format, which `eval --consumers` asks whether it takes each text.
-
-    In `command` and `build`, `{driver}` is the driver's path, and `{program}` what `build` makes.
-    The driver's protocol is in docs/design/consumers.md.
-    """
-
-    name: str
-    """As people call it: `JavaScript JSON.parse`."""
-    command: tuple[str, ...]
-    driver: Path
-    """A script, or the source that is built: a file, or a folder that is copied for it."""
-    install: str
-    """How it is installed, as a command or a sentence."""
-    build: tuple[str, ...] = ()
-    by_line: bool = False
-    """Whether it is given each line by itself, as a reader of JSON Lines is."""
-    comparable: bool = True
-    """Whether it makes the same values as the Format's `parse`, and not just as other readers."""
-
-
 class Format(Protocol):
     """An output format: how to ask for it, render it, parse it strictly, and break it.
 
@@ -182,7 +161,7 @@ class Format(Protocol):
                                              the Example's value and a predicted one as <name>_match
                                              compares them, leaf by leaf: what belongs together has
                                              one path, where the order is free
-        def consumers(self) -> Sequence[Consumer]
+        def consumers(self) -> Sequence[formats.Consumer]
                                              the real readers that `eval --consumers` asks
     """
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from fmtharness.harness.contracts import Consumer
+from fmtharness.harness.formats import Consumer
 
 _DRIVERS: Final = Path(__file__).parent / "drivers"
 _DEBIAN_CRATES: Final = "/usr/share/cargo/registry"

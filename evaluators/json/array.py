@@ -16,7 +16,8 @@ from pydantic import Field
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.labels import LABELS
 from fmtharness.evaluators.rendering import checked, dumped
-from fmtharness.harness.contracts import Consumer, Corruption, Options, Parsed, Shape
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 
 
 class JsonArrayFormat(Options):

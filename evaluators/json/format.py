@@ -19,7 +19,8 @@ from fmtharness.evaluators.json.diagnosis import Diagnosis, diagnose
 from fmtharness.evaluators.json.labels import LABELS
 from fmtharness.evaluators.json.reader import REPEATED, UNREAD, build, whole
 from fmtharness.evaluators.rendering import checked, dumped
-from fmtharness.harness.contracts import Consumer, Corruption, Options, Parsed, Shape
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 
 _STARTS, _ENDS = "{[ \n", "}] \n"
 _ROOTS = {"object": dict, "array": list, "any": object}

@@ -26,7 +26,8 @@ from fmtharness.evaluators.json.recovery import walk
 from fmtharness.evaluators.json.scanner import DONE, SPACE, WS, Scanner
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness import surroundings
-from fmtharness.harness.contracts import Consumer, Corruption, Options, Parsed, Shape
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import shifted, strictly
 

@@ -46,8 +46,8 @@ from fmtharness.evaluators.json.tool_call_syntax import (
     cut_tag,
 )
 from fmtharness.evaluators.rendering import checked, dumped
-from fmtharness.harness.contracts import Consumer, Corruption, Options, Parsed, Shape
-from fmtharness.harness.formats import for_example
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer, for_example
 from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import bounded, shifted
 

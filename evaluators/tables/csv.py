@@ -28,7 +28,8 @@ from fmtharness.evaluators.tables.csv_reader import (
     lines_like_a_table,
     read,
 )
-from fmtharness.harness.contracts import Consumer, Corruption, Options, Parsed, Shape
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import strictly
 

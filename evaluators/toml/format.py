@@ -23,7 +23,8 @@ from fmtharness.evaluators.toml.corruptions import CORRUPTIONS
 from fmtharness.evaluators.toml.labels import LABELS
 from fmtharness.evaluators.toml.scalars import KEY
 from fmtharness.evaluators.toml.scanner import further_lines, scan
-from fmtharness.harness.contracts import Consumer, Corruption, Options, Parsed, Shape
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import strictly

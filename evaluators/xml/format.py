@@ -19,7 +19,8 @@ from pydantic import Field
 
 from fmtharness.evaluators.xml.corruptions import CORRUPTIONS
 from fmtharness.evaluators.xml.reader import BLANK, LABELS, read
-from fmtharness.harness.contracts import Consumer, Corruption, Options, Parsed, Shape
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import bounded, shifted

@@ -20,7 +20,8 @@ from fmtharness.evaluators.yaml.corruptions import CORRUPTIONS, wrong_root
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.evaluators.yaml.reader import ROOTS, Root, read
 from fmtharness.evaluators.yaml.scalars import written
-from fmtharness.harness.contracts import Consumer, Corruption, Options, Parsed, Shape
+from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
 from fmtharness.harness.surroundings import strictly
 

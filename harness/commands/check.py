@@ -203,14 +203,12 @@ def consumed(checked: Sequence[Checked], judges: Sequence[Evaluator]) -> Asked:
     return of_verdicts([(each.text, each.verdicts) for each in checked], judges)
 
 
-def report_json(checked: Sequence[Checked], asked: Asked | None = None) -> list[dict[str, Any]]:
+def report_json(checked: Iterable[Checked], asked: Asked | None = None) -> list[dict[str, Any]]:
     """The same as plain data: the rows of `eval --verdicts`, each problem with line and column.
 
     How real readers took a text stands beside, by evaluator and reader.
     """
-    rows: list[dict[str, Any]] = [
-        {"name": each.name, "verdicts": _rows(each)} for each in checked
-    ]
+    rows: list[dict[str, Any]] = [{"name": each.name, "verdicts": _rows(each)} for each in checked]
     for row, outcomes in zip(rows, asked.outcomes if asked else (), strict=False):
         row["consumers"] = outcomes
     return rows

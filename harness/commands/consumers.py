@@ -1,8 +1,8 @@
 """`--consumers`: which real readers would take each text, and whether they read it alike.
 
     with Consumers([JsonStrict()], {}) as consumers:
-        consumers.read([Text("1", '{"a": 1, "a": 2}', {"json_strict": (False, ("duplicate_key",))})])
-    -> [{"json_strict": {"Python json": "accepted", "JavaScript JSON.parse": "accepted", ...}}]
+        consumers.read([Text("1", '{"a": 9007199254740993}', {"json_strict": Judgement(True)})])
+    -> [{"json_strict": {"Python json": "accepted", "JavaScript JSON.parse": "otherwise", ...}}]
 
 The evaluators of a Format that names `consumers` are looked at. A text is read otherwise by a
 reader whose value is not the strict one where the text passes, and else not what most readers have.
@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fmtharness.harness.contracts import Consumer, Evaluator, Format
+from fmtharness.harness.contracts import Evaluator, Format
 from fmtharness.harness.errors import UserError
-from fmtharness.harness.formats import for_example
+from fmtharness.harness.formats import Consumer, for_example
 from fmtharness.harness.judging import limit
-from fmtharness.harness.judging.consumers import Answer, Missing, Reader
-from fmtharness.harness.judging.readings import Difference, difference, undumped
+from fmtharness.harness.judging.consumers import Answer, NotInstalledError, Reader
+from fmtharness.harness.judging.readings import Difference, Other, difference, undumped
 from fmtharness.harness.judging.workers import Judged
 from fmtharness.harness.records import Example, Verdict, decode
 from fmtharness.harness.report.consumers import (
@@ -41,7 +41,7 @@ _UNKNOWN: Any = object()
 """The value that a reader does not tell."""
 
 
-class _Judgement(msgspec.Struct):
+class Judgement(msgspec.Struct):
     passed: bool | None = None
     labels: tuple[str, ...] = ()
 
@@ -51,7 +51,7 @@ class Text(msgspec.Struct):
 
     id: str
     text: str
-    verdicts: dict[str, _Judgement]
+    verdicts: dict[str, Judgement]
 
 
 class _Scored(msgspec.Struct):
@@ -139,7 +139,7 @@ class Consumers:
         if consumer not in self.readers:
             try:
                 self.readers[consumer] = Reader(consumer, limit.seconds())
-            except Missing as missing:
+            except NotInstalledError as missing:
                 self.readers[consumer], self.missing[consumer] = None, str(missing)
         return self.readers[consumer]
 
@@ -152,7 +152,7 @@ def _reads(evaluator: Any) -> bool:
 def _judged(
     sums: Consumed,
     text: Text,
-    verdict: _Judgement,
+    verdict: Judgement,
     judge: Format,
     answers: Sequence[tuple[Consumer, Answer]],
 ) -> dict[str, str]:
@@ -176,7 +176,7 @@ def _judged(
             kind = "duplicate key" if repeated else kind
             outcomes[name] = OTHERWISE
             sums.kinds[name][kind] += 1
-            said = f"{_short(one)} is read at {path}, not {_short(other)} ({kind}), by"
+            said = f"{_short(one)} is read at {cut(path, 80)}, not {_short(other)} ({kind}), by"
             sums.case(text.id, name, kind, said)
         taken = answer.state == ACCEPTED
         if taken and not passed:
@@ -233,6 +233,8 @@ def _short(value: Any) -> str:
         return f"an object of {len(value)}"
     if isinstance(value, list):
         return f"an array of {len(value)}"
+    if isinstance(value, Other):
+        return cut(value.text, 60)
     if isinstance(value, int) and value.bit_length() > 1_000:
         return f"an integer of {value.bit_length()} bits"
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
@@ -277,7 +279,7 @@ def of_verdicts(
         Text(
             verdicts[0].id,
             text,
-            {each.evaluator: _Judgement(each.passed, each.labels) for each in verdicts},
+            {each.evaluator: Judgement(each.passed, each.labels) for each in verdicts},
         )
         for text, verdicts in judged
     ]

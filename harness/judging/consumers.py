@@ -22,8 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from fmtharness.harness.contracts import Consumer
 from fmtharness.harness.files import cache_folder, digest, held_folder
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.progress import say
 from fmtharness.harness.text import one_line
 
@@ -36,7 +36,7 @@ LONGEST_ANSWER: Final = 200_000_000
 State = Literal["accepted", "refused", "crashed"]
 
 
-class Missing(Exception):
+class NotInstalledError(Exception):
     """A reader is not installed; the text says why."""
 
 
@@ -52,7 +52,7 @@ NOT_UTF8: Final = Answer("refused", said="a lone surrogate has no bytes in UTF-8
 
 
 class Reader:
-    """A consumer's process. Raises Missing if it cannot be started."""
+    """A consumer's process. Raises NotInstalledError if it cannot be started."""
 
     def __init__(self, consumer: Consumer, seconds: float) -> None:
         self.consumer, self.seconds = consumer, seconds
@@ -109,7 +109,7 @@ class Reader:
             if found[:1] == b"-":
                 return Answer("refused", said=_text(found[1:]))
             raise OSError("its driver broke the protocol")
-        except (OSError, ValueError, Missing) as error:
+        except (OSError, ValueError, NotInstalledError) as error:
             code = self._kill()
             self.crashes += 1
             said = f"it took longer than {self.seconds:g} s" if self.late else str(error)
@@ -129,10 +129,10 @@ class Reader:
             found = self._exchange(b"", START_SECONDS)
         except (OSError, ValueError) as error:
             self._kill()
-            raise Missing("its driver does not start") from error
+            raise NotInstalledError("its driver does not start") from error
         if found[:1] != b"=":
             self._kill()
-            raise Missing(one_line(_text(found[1:])))
+            raise NotInstalledError(one_line(_text(found[1:])))
         return one_line(_text(found[1:]), 40)
 
     def _exchange(self, request: bytes, seconds: float) -> bytes:
@@ -182,7 +182,7 @@ class Reader:
 def ready(consumer: Consumer) -> tuple[list[str], Path]:
     """The command that starts the consumer's driver, built if it must be, and where it runs.
 
-    Raises Missing if something is not installed.
+    Raises NotInstalledError if something is not installed.
     """
     driver = consumer.driver
     if not consumer.build:
@@ -197,7 +197,7 @@ def ready(consumer: Consumer) -> tuple[list[str], Path]:
 
 def _found(program: str) -> None:
     if shutil.which(program) is None:
-        raise Missing(f"there is no {program}")
+        raise NotInstalledError(f"there is no {program}")
 
 
 def _filled(command: tuple[str, ...], named: Mapping[str, str]) -> list[str]:
@@ -211,14 +211,17 @@ def _filled(command: tuple[str, ...], named: Mapping[str, str]) -> list[str]:
 
 
 def _built(consumer: Consumer) -> Path:
-    """The folder with what the compiler made, kept in the cache. Raises Missing if it fails."""
+    """The folder with what the compiler made, kept in the cache.
+
+    Raises NotInstalledError if the compiler fails.
+    """
     driver = consumer.driver
     files = sorted(each for each in driver.rglob("*") if each.is_file()) or [driver]
     sources = {each.relative_to(driver.parent).as_posix(): each.read_text() for each in files}
     folder = cache_folder() / "consumers"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not _ours(folder):
-        raise Missing(f"others may write to {folder}, where it is built")
+        raise NotInstalledError(f"others may write to {folder}, where it is built")
     target = folder / digest([consumer.build, sources])
     if target.is_dir():
         return target
@@ -243,11 +246,11 @@ def _built(consumer: Consumer) -> Path:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise Missing(one_line(f"its driver cannot be built: {error}")) from error
+            raise NotInstalledError(one_line(f"its driver cannot be built: {error}")) from error
         if done.returncode:
             lines = [line for line in _text(done.stderr).splitlines() if line.strip()]
             said = next((line for line in lines if "error" in line), "".join(lines[:1]))
-            raise Missing(one_line(f"its driver cannot be built: {said}"))
+            raise NotInstalledError(one_line(f"its driver cannot be built: {said}"))
         with suppress(OSError):  # another process was faster
             temporary.rename(target)
     return target

@@ -24,6 +24,8 @@ _MARK: Final = re.compile(
     rb"(?P<plain>[ntf\[\]{}])|i(?P<whole>-?[0-9]+);|d(?P<bits>[0-9a-f]{16})"
     rb"|(?P<kind>[so])(?P<size>[0-9]+):"
 )
+_UTC: Final = re.compile(r"(?<=T\d\d:\d\d:\d\d)(\.0+)?(Z|\+00:00)?\Z")
+_MIDNIGHT: Final = re.compile(r"(?<=\A\d{4}-\d\d-\d\d)T00:00:00\Z")
 _PLAIN: Final[dict[bytes, Any]] = {b"n": None, b"t": True, b"f": False}
 _NUMBERS: Final = (int, float, Decimal)
 
@@ -32,6 +34,10 @@ class Other(NamedTuple):
     """A value of a type that JSON has not, such as a date, by its text."""
 
     text: str
+
+
+ABSENT: Final = Other("nothing")
+"""What stands at a key that an object lacks."""
 
 
 class Difference(NamedTuple):
@@ -71,11 +77,16 @@ def undumped(dump: bytes) -> Any:
         else:
             end = at + int(mark["size"])
             text = dump[at:end].decode("utf-8", "surrogatepass")
-            items.append(text if mark["kind"] == b"s" else Other(text))
+            items.append(text if mark["kind"] == b"s" else _other(text))
             at = end
     if len(stack) != 1 or len(root) != 1 or at != len(dump):
         raise ValueError("a dump ends inside a value")
     return root[0]
+
+
+def _other(text: str) -> Other:
+    """A moment is the same whether a language has a type for days, and for UTC, or not."""
+    return Other(_MIDNIGHT.sub("", _UTC.sub("", text)))
 
 
 def _pairs(flat: list[Any]) -> dict[Any, Any]:
@@ -97,15 +108,19 @@ def difference(one: Any, other: Any) -> Difference | None:
     stack: list[tuple[Any, Any, Any]] = [(one, other, None)]
     while stack:
         a, b, path = stack.pop()
+        if a is b:
+            continue
         if isinstance(a, (date, datetime, time)):
-            a = Other(a.isoformat())
+            a = _other(a.isoformat())
         if isinstance(b, (date, datetime, time)):
-            b = Other(b.isoformat())
+            b = _other(b.isoformat())
         if isinstance(a, dict) and isinstance(b, dict):
             a = {_key(key): value for key, value in a.items()}
             b = {_key(key): value for key, value in b.items()}
             if a.keys() != b.keys():
-                return Difference("structure", _shown(path), a, b)
+                key = next(each for each in (*a, *b) if not (each in a and each in b))
+                both = a.get(key, ABSENT), b.get(key, ABSENT)
+                return Difference("structure", _shown((path, key)), *both)
             stack += [(a[key], b[key], (path, key)) for key in reversed(a)]
         elif type(a) is list and type(b) is list:
             if len(a) != len(b):

@@ -134,9 +134,7 @@ def _plain(found: Consumed) -> Mapping[str, Any]:
             "takes_failed": found.takes_failed[reader],
             "crashed": outcomes[CRASHED],
         }
-    missing = {
-        name: {"reason": why, "install": how} for name, (why, how) in found.missing.items()
-    }
+    missing = {name: {"reason": why, "install": how} for name, (why, how) in found.missing.items()}
     return {
         "texts": found.texts,
         "passed": found.passed,

@@ -2,7 +2,7 @@
 'use strict';
 const fs = require('fs');
 const path = require('path');
-const LONGEST = 50_000_000;
+const LONGEST = 5_000_000;
 const scratch = Buffer.alloc(8);
 
 function load(name) {
@@ -55,6 +55,7 @@ function scalar(value) {
     return 'd' + scratch.toString('hex');
   }
   const other = typeof value !== 'string';
+  if (value instanceof Uint8Array) value = Buffer.from(value).toString('base64');
   const text = value instanceof Date && !Number.isNaN(value.getTime())
     ? value.toISOString() : String(value);
   const data = bytesOf(text);
@@ -80,7 +81,7 @@ function dump(root) {
       found.push('{');
       stack.push([[...value].flat(), 0, '}']);
     } else if (value !== null && typeof value === 'object' && !(value instanceof Date)
-        && !Buffer.isBuffer(value)) {
+        && !(value instanceof Uint8Array)) {
       found.push('{');
       const flat = [];
       for (const key of Object.keys(value)) flat.push(key, value[key]);
@@ -89,8 +90,9 @@ function dump(root) {
       const text = scalar(value);
       found.push(text);
       size += text.length;
-      if (size > LONGEST || found.length > LONGEST / 10) return '?';
     }
+    size += 8;
+    if (size > LONGEST) return '?';
   }
   return found.join('');
 }

@@ -14,7 +14,7 @@ def sized(kind, text)
   "#{kind}#{data.bytesize}:".b + data
 end
 
-LONGEST = 50_000_000
+LONGEST = 2_000_000
 class TooLong < StandardError; end
 
 def dump(value, into, depth = 0)
