@@ -131,6 +131,18 @@ def test_valid_texts_are_taken_alike_by_all(few: Sequence[str]) -> None:
     assert found["examples"] == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["json", "jsonl", "toml", "yaml", "xml"])
+def test_every_reader_on_this_machine_takes_valid_texts(name: str) -> None:
+    strict: Any = build("evaluators", f"{name}_strict")
+    texts = [strict.render(value) for value in plain_values(strict)]
+    found = asked(*texts, spec=f"{name}_strict")
+    for reader in found["readers"].values():
+        assert reader["accepted"]["numerator"] == len(texts)
+        assert reader["read_otherwise"] == reader["crashed"] == 0
+    assert len(found["readers"]) + len(found["not_installed"]) == len(strict.consumers())
+
+
 def test_of_what_fails_each_reader_takes_what_is_known_of_it(few: Sequence[str]) -> None:
     tested = JsonFormat(root="any")
     texts = {}

@@ -1,6 +1,5 @@
 // Java's Gson: `java -cp ... GsonReader.java`. The protocol is told in python.py.
 import com.google.gson.Gson;
-import com.google.gson.JsonParseException;
 import java.io.*;
 import java.nio.charset.StandardCharsets;
 import java.util.*;
@@ -77,7 +76,7 @@ public class GsonReader {
       Object value;
       try {
         value = gson.fromJson(new String(data, StandardCharsets.UTF_8), Object.class);
-      } catch (JsonParseException error) {
+      } catch (RuntimeException error) {
         String said = String.valueOf(error.getMessage());
         said = said.substring(0, Math.min(said.length(), 500));
         answer(out, '-', said.getBytes(StandardCharsets.UTF_8));

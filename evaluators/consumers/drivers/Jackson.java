@@ -73,7 +73,7 @@ public class Jackson {
       Object value;
       try {
         value = mapper.readValue(data, Object.class);
-      } catch (IOException error) {
+      } catch (IOException | RuntimeException error) {
         String said = String.valueOf(error.getMessage());
         said = said.substring(0, Math.min(said.length(), 500));
         answer(out, '-', said.getBytes(StandardCharsets.UTF_8));

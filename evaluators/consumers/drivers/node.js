@@ -5,16 +5,22 @@ const path = require('path');
 const LONGEST = 5_000_000;
 const scratch = Buffer.alloc(8);
 
+// Where packages are looked for: NODE_PATH, and what npm installs with -g.
+const folders = (process.env.NODE_PATH || '').split(path.delimiter).filter(Boolean);
+folders.push(path.join(path.dirname(process.execPath), '..', 'lib', 'node_modules'));
+
+function found(name) {
+  const folder = folders.map((each) => path.resolve(each, name)).find((each) => fs.existsSync(each));
+  if (!folder) throw new Error(`there is no package ${name}`);
+  return folder;
+}
+
 function load(name) {
-  try {
-    return require(name); // NODE_PATH is looked at
-  } catch (error) {
-    return require(path.join(path.dirname(process.execPath), '..', 'lib', 'node_modules', name));
-  }
+  return require(found(name));
 }
 
 function versionOf(name) {
-  return load(name + '/package.json').version;
+  return JSON.parse(fs.readFileSync(path.join(found(name), 'package.json'), 'utf8')).version;
 }
 
 function reader(name) {
@@ -145,14 +151,14 @@ function answer(sign, text, encoding) {
   }
 }
 
-let found;
+let chosen;
 try {
-  found = reader(process.argv[2]);
+  chosen = reader(process.argv[2]);
 } catch (error) {
   answer('!', String(error.message).split('\n')[0], 'utf8');
   process.exit(0);
 }
-const [read, version] = found;
+const [read, version] = chosen;
 answer('=', version, 'utf8');
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 for (let data; (data = request()) !== null;) {

@@ -177,7 +177,9 @@ def reader(name: str) -> tuple[Callable[[bytes], Any], str]:
         from xml.etree import ElementTree
         from xml.parsers import expat
 
-        return lambda data: _element(ElementTree.fromstring(data)), expat.EXPAT_VERSION
+        return lambda data: _element(
+            ElementTree.fromstring(data)
+        ), expat.EXPAT_VERSION.removeprefix("expat_")
     if name == "lxml":
         from lxml import etree
 
