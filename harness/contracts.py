@@ -161,6 +161,8 @@ class Format(Protocol):
                                              the Example's value and a predicted one as <name>_match
                                              compares them, leaf by leaf: what belongs together has
                                              one path, where the order is free
+        def consumers(self) -> Sequence[formats.Consumer]
+                                             the real readers that `eval --consumers` asks
     """
 
     name: ClassVar[str]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import ValidationError
 
@@ -26,6 +27,27 @@ MATCH_RATES = (
     Rate("field_precision", "fields_correct", "fields_predicted"),
     Rate("field_recall", "fields_correct", "fields_expected"),
 )
+
+
+class Consumer(NamedTuple):
+    """A real reader of a format, which `eval --consumers` asks whether it takes each text.
+
+    In `command` and `build`, `{driver}` is the driver's path, and `{program}` what `build` makes.
+    The driver's protocol is in docs/design/consumers.md.
+    """
+
+    name: str
+    """As people call it: `JavaScript JSON.parse`."""
+    command: tuple[str, ...]
+    driver: Path
+    """A script, or the source that is built: a file, or a folder that is copied for it."""
+    install: str
+    """How it is installed, as a command or a sentence."""
+    build: tuple[str, ...] = ()
+    by_line: bool = False
+    """Whether it is given each line by itself, as a reader of JSON Lines is."""
+    comparable: bool = True
+    """Whether it makes the same values as the Format's `parse`, and not just as other readers."""
 
 
 def title(target: Format | type[Format]) -> str:

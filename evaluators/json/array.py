@@ -8,7 +8,7 @@ The elements are not checked: a table and a list differ only in how the prompt a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.labels import LABELS
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 
 
 class JsonArrayFormat(Options):
@@ -50,6 +51,10 @@ class JsonArrayFormat(Options):
     def parse(self, text: str) -> Parsed:
         """The whole text as a list, or all problems."""
         return self._json().parse(text)
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Readers of JSON in several languages."""
+        return self._json().consumers()
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """JSON's ways to break an array; each is named by the label `parse` gives it."""

@@ -9,7 +9,7 @@ options. Schemas are not checked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -20,6 +20,7 @@ from fmtharness.evaluators.json.labels import LABELS
 from fmtharness.evaluators.json.reader import REPEATED, UNREAD, build, whole
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 
 _STARTS, _ENDS = "{[ \n", "}] \n"
 _ROOTS = {"object": dict, "array": list, "any": object}
@@ -83,6 +84,12 @@ class JsonFormat(Options):
             unicode_scalars=self.unicode_scalars,
             known=value,
         )
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Readers of JSON in several languages."""
+        from fmtharness.evaluators.consumers import json_readers
+
+        return json_readers()
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered object or array; each is named by the label `parse` gives it."""

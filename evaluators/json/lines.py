@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from random import Random
 from typing import Any, ClassVar, Final, Literal
@@ -27,6 +27,7 @@ from fmtharness.evaluators.json.scanner import DONE, SPACE, WS, Scanner
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import shifted, strictly
 
@@ -88,6 +89,12 @@ class JsonlFormat(Options):
     def parse(self, text: str) -> Parsed:
         """The values of all lines, or all problems."""
         return strictly(text, self._read, _looks_like_a_line)
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Readers of JSON, which are given each line."""
+        from fmtharness.evaluators.consumers import json_readers
+
+        return json_readers(by_line=True)
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break rendered lines; each is named by the label `parse` gives it."""

@@ -14,7 +14,7 @@ tool is not checked here; the evaluator json_schema can check it for bare JSON.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -47,7 +47,7 @@ from fmtharness.evaluators.json.tool_call_syntax import (
 )
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
-from fmtharness.harness.formats import for_example
+from fmtharness.harness.formats import Consumer, for_example
 from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
@@ -159,6 +159,12 @@ class ToolCallFormat(Options):
         calls = [call for each in read for call in (each if isinstance(each, list) else [each])]
         plain = [{"name": call["name"], "arguments": call[rules.key]} for call in calls]
         return self._found(text, plain)
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Readers of JSON, for calls that are JSON."""
+        from fmtharness.evaluators.consumers import json_readers
+
+        return json_readers(comparable=False) if self.syntax == "json" else ()
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break JSON objects and calls; each is named by the label `parse` gives it."""

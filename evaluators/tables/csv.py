@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -29,6 +29,7 @@ from fmtharness.evaluators.tables.csv_reader import (
     read,
 )
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import strictly
 
@@ -98,6 +99,12 @@ class CsvFormat(Options):
         if not parsed.ok or len(parsed.value[0]) >= self.min_columns:
             return parsed
         return Parsed(problems=(Problem("too_narrow", LABELS["too_narrow"], 0, len(text)),))
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Readers of CSV, for fields between commas."""
+        from fmtharness.evaluators.consumers import csv_readers
+
+        return csv_readers() if self.delimiter == "," else ()
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered table; each is named by the label `parse` gives it."""

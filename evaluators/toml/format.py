@@ -13,7 +13,7 @@ import functools
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Final
 
@@ -24,6 +24,7 @@ from fmtharness.evaluators.toml.labels import LABELS
 from fmtharness.evaluators.toml.scalars import KEY
 from fmtharness.evaluators.toml.scanner import further_lines, scan
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import strictly
@@ -90,6 +91,12 @@ class TomlFormat(Options):
             return bool(_LOOKS(line)) or line.rstrip("\n") in goes_on()
 
         return strictly(text, self._read, looks)
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Readers of TOML."""
+        from fmtharness.evaluators.consumers import toml_readers
+
+        return toml_readers()
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered text; each is named by the label `parse` gives it."""

@@ -12,7 +12,7 @@ scalar is text. A DOCTYPE is rejected before anything in it is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
@@ -20,6 +20,7 @@ from pydantic import Field
 from fmtharness.evaluators.xml.corruptions import CORRUPTIONS
 from fmtharness.evaluators.xml.reader import BLANK, LABELS, read
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import bounded, shifted
@@ -78,6 +79,12 @@ class XmlFormat(Options):
             if not reading.problems and reading.rest is None:
                 return Parsed(reading.value)
         return Parsed(problems=bounded(self._problems(text)))
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Readers of XML."""
+        from fmtharness.evaluators.consumers import xml_readers
+
+        return xml_readers()
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered document; each is named by the label `parse` gives it."""

@@ -11,7 +11,7 @@ takes for a date and the next for a text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
@@ -21,6 +21,7 @@ from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.evaluators.yaml.reader import ROOTS, Root, read
 from fmtharness.evaluators.yaml.scalars import written
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
+from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
 from fmtharness.harness.surroundings import strictly
 
@@ -90,6 +91,12 @@ class YamlFormat(Options):
             lambda inner: read(inner, self.root, self.max_depth, self.comments),
             lambda line: bool(_LOOKS(line)),
         )
+
+    def consumers(self) -> Sequence[Consumer]:
+        """Readers of YAML 1.1 and 1.2."""
+        from fmtharness.evaluators.consumers import yaml_readers
+
+        return yaml_readers()
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered text; each is named by the label `parse` gives it."""

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final, Literal
 
 import msgspec
 
+from fmtharness.harness.commands.consumers import Asked, of_verdicts
 from fmtharness.harness.contracts import Evaluator, needs_example
 from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.formats import DEFAULT_FORMAT
@@ -197,9 +198,20 @@ def report(checked: Sequence[Checked], *, color: bool, encoding: str) -> str:
     return "\n\n".join(parts)
 
 
-def report_json(checked: Iterable[Checked]) -> list[dict[str, Any]]:
-    """The same as plain data: the rows of `eval --verdicts`, each problem with line and column."""
-    return [{"name": each.name, "verdicts": _rows(each)} for each in checked]
+def consumed(checked: Sequence[Checked], judges: Sequence[Evaluator]) -> Asked:
+    """How real readers take the texts. Raises UserError if no judge's format has any."""
+    return of_verdicts([(each.text, each.verdicts) for each in checked], judges)
+
+
+def report_json(checked: Iterable[Checked], asked: Asked | None = None) -> list[dict[str, Any]]:
+    """The same as plain data: the rows of `eval --verdicts`, each problem with line and column.
+
+    How real readers took a text stands beside, by evaluator and reader.
+    """
+    rows: list[dict[str, Any]] = [{"name": each.name, "verdicts": _rows(each)} for each in checked]
+    for row, outcomes in zip(rows, asked.outcomes if asked else (), strict=False):
+        row["consumers"] = outcomes
+    return rows
 
 
 def _rows(checked: Checked) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 import msgspec
 
 from fmtharness.harness.commands.arms import Arm, configs_of
+from fmtharness.harness.commands.consumers import Consumers, consumed
 from fmtharness.harness.commands.judges import judges_of
 from fmtharness.harness.commands.output import opened_as
 from fmtharness.harness.commands.paths import KEPT, not_read
@@ -66,6 +67,7 @@ def evaluate(
     target_format: str | None = None,
     schema: str | None = None,
     processes: int | None = None,
+    consumers: bool = False,
 ) -> tuple[str, dict[str, Answers]]:
     """Judge, write what was asked for, and return what the result was made with, and each arm.
 
@@ -102,7 +104,7 @@ def evaluate(
         chosen,
         examples,
         verdicts=verdicts is not None or several,
-        dump=dump_jsonl is not None,
+        dump=dump_jsonl is not None or consumers,
         strangers=not (several and examples),
     )
     asked = data or (Path(EXAMPLES) if examples else None)
@@ -112,6 +114,7 @@ def evaluate(
             stack.enter_context(stack.enter_context(atomic_file(path)).open("wb")) if path else None
             for path in (each and opened_as(each) for each in (verdicts, dump_jsonl))
         ]
+        readers = stack.enter_context(Consumers(chosen, examples)) if consumers else None
         for arm in arms:
             first_rows = num_prompts if not (several and examples) else None
             if arm.completions is not None:
@@ -122,7 +125,9 @@ def evaluate(
                 parts = _asked(arm, configs[arm.name], work)
                 if loads_models(configs[arm.name].backend) and found:
                     gc.collect()  # a model must be gone before the next is loaded
-            found[arm.name] = _summed(parts, chosen, into, arm.name if several else None)
+            parts = consumed(parts, readers)
+            answers = _summed(parts, chosen, into, arm.name if several else None)
+            found[arm.name] = answers._replace(consumers=readers.next_arm() if readers else {})
     _tell_pairs(found)
     made = [
         f"completions {arm.completions}"

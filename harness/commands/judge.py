@@ -21,6 +21,7 @@ from fmtharness.harness.commands.options import (
 )
 from fmtharness.harness.commands.output import echo, echo_json, stdout
 from fmtharness.harness.errors import UserError
+from fmtharness.harness.text import one_line
 
 SCHEMA = "FILE|MODULE:MODEL"
 EXIT = {"passed": 0, "failed": FAILED, "unscored": UNSCORED}
@@ -76,6 +77,7 @@ format_option = click.option(
 @click.option("--processes", type=click.IntRange(1), help="Processes for --completions.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
 @click.option("--slices/--no-slices", default=True, help="Tables by family, strictness, ...")
+@click.option("--consumers", is_flag=True, help="Ask real readers too, in several languages.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def evaluate(
@@ -97,6 +99,7 @@ def evaluate(
     from fmtharness.harness.commands.arms import of_options
     from fmtharness.harness.commands.eval import evaluate as judge_all
     from fmtharness.harness.report.arms import arms_json, arms_table
+    from fmtharness.harness.report.consumers import consumers_json, consumers_table
     from fmtharness.harness.report.tables import metrics_json, metrics_table
 
     one_model(options["model"], options["overrides"])
@@ -110,12 +113,21 @@ def evaluate(
     tallies = [arm.tally for arm in found.values()]
     several = len(tallies) > 1
     echo(made_with, err=as_json)
+    asked = {name: arm.consumers for name, arm in found.items() if arm.consumers}
     if as_json:
-        echo_json(arms_json(found) if several else metrics_json(tallies[0]))
-    elif several:
-        echo(arms_table(found, slices=slices))
+        document = dict(arms_json(found) if several else metrics_json(tallies[0]))
+        if asked:
+            plain = {name: consumers_json(read) for name, read in asked.items()}
+            document["consumers"] = plain if several else next(iter(plain.values()))
+        echo_json(document)
     else:
-        echo(metrics_table(tallies[0], slices=slices))
+        if several:
+            echo(arms_table(found, slices=slices))
+        else:
+            echo(metrics_table(tallies[0], slices=slices))
+        for name, read in asked.items():
+            echo(f"\n{one_line(name)}:" if several else "")
+            echo(consumers_table(read))
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies) else 0)
 
 
@@ -126,6 +138,7 @@ def evaluate(
 @evaluator_option
 @format_option
 @click.option("--schema", metavar=SCHEMA, help="A JSON Schema, or a Pydantic model.")
+@click.option("--consumers", is_flag=True, help="Ask real readers too, in several languages.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def check(
@@ -136,6 +149,7 @@ def check(
     evaluators: tuple[str, ...],
     formats: tuple[str, ...],
     schema: str | None,
+    consumers: bool,
     as_json: bool,
 ) -> None:
     """Judge texts without a model, and show where each is broken.
@@ -145,15 +159,20 @@ def check(
     json_schema. Exits with 1 if a text fails.
     """
     from fmtharness.harness.commands import check as checking
+    from fmtharness.harness.report.consumers import consumers_table
 
     judges = checking.evaluators(evaluators, formats, schema)
     stdin = sys.stdin.buffer if sys.stdin else None
     checked = checking.check(checking.sources(arguments, texts, files, stdin), judges)
+    asked = checking.consumed(checked, judges) if consumers else None
     if as_json:
-        echo_json(checking.report_json(checked))
+        echo_json(checking.report_json(checked, asked))
     else:
         style = _style()
         echo(checking.report(checked, **style), colors=style["color"])
+        if asked:
+            echo()
+            echo(consumers_table(asked.found))
     ctx.exit(EXIT[checking.state(checked)])
 
 

@@ -11,6 +11,7 @@ answers of both arms were scored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from fmtharness.harness.contracts import Rate
@@ -18,6 +19,7 @@ from fmtharness.harness.judging.statistics import Paired
 from fmtharness.harness.judging.tally import OUTCOMES, Tally
 from fmtharness.harness.records import Metric
 from fmtharness.harness.report.comparison import TEST, change_of, difference, paired, signed
+from fmtharness.harness.report.consumers import Consumed
 from fmtharness.harness.report.tables import (
     counted,
     grouped,
@@ -36,6 +38,8 @@ class Answers(NamedTuple):
 
     tally: Tally
     passed: Mapping[str, Mapping[str, bool]]
+    consumers: Mapping[str, Consumed] = MappingProxyType({})
+    """What real readers made of them, by evaluator, if they were asked."""
 
     @property
     def scored(self) -> set[str]:
