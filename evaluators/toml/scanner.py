@@ -20,6 +20,7 @@ _KEY: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+(?P<sign>[=:]?)")
 _PARTS: Final = re.compile(PART)
 _NEXT_KEY: Final = re.compile(rf"^[ \t]*+{KEY}[ \t]*+=", re.MULTILINE)
 _HEADER: Final = re.compile(rf"(\[\[?+)[ \t]*+(?P<key>{KEY})[ \t]*+(\]\]?+)")
+_HALF_HEADER: Final = re.compile(rf"{KEY}[ \t]*+\]\]?+[ \t\r]*+(?=[\n#]|\Z)")
 _BLANK: Final = re.compile(r"[ \t\r]*+")
 _TO_COMMA: Final = re.compile(r"[^,\]}\n#]*+")
 _TO_SIGN: Final = re.compile(r"[^=\n]*+")
@@ -76,6 +77,10 @@ class _Scanner:
                 self._comment()
             elif here == "[":
                 self._header()
+            elif half := _HALF_HEADER.match(self.text, self.at):
+                header = half[0].rstrip()
+                self._note("bad_header", self.at, self.at + len(header), "its [ is missing")
+                self.at = half.end()
             elif here:
                 self._statement()
 

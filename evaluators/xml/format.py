@@ -24,8 +24,9 @@ from fmtharness.harness.matching import same_value
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
-_START: Final = re.compile(r"<(?:\?\w|!--|!doctype\b|[^\W\d]|\Z)", re.IGNORECASE)
-_ROOT: Final = re.compile(r"<([^\W\d][^\s<>/]*)")
+_BEGINS: Final = r"(?:[a-zA-Z_:]|[^\x00-\x7f\s])"
+_START: Final = re.compile(rf"<(?:\?\w|!--|!doctype\b|{_BEGINS}|\Z)", re.IGNORECASE)
+_ROOT: Final = re.compile(rf"<({_BEGINS}[^\s<>/]*)")
 _MORE: Final = re.compile(r"(?:\s*(?:<!--.*?-->|<\?.*?\?>|</?[^\W\d].*>))*", re.DOTALL)
 _FENCE: Final = re.compile(r"`{3,}[\w+.-]*|~{3,}[\w+.-]*|(?<!`)`(?=\s*\Z)|\A\s*`(?!`)")
 _CLOSING_FENCE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*$", re.MULTILINE)

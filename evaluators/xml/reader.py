@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
-from fmtharness.evaluators.xml.errors import Found, explained
+from fmtharness.evaluators.xml.errors import explained
+from fmtharness.evaluators.xml.names import colons
+from fmtharness.evaluators.xml.tags import Found
 from fmtharness.harness import surroundings
 from fmtharness.harness.records import Problem
 
@@ -32,10 +34,13 @@ LABELS: Final[Mapping[str, str]] = {
     "bare_ampersand": "an & that begins no entity and is not written as &amp;",
     "bare_less_than": "a < that begins no tag and is not written as &lt;",
     "undefined_entity": "an entity other than the five that XML defines",
-    "unquoted_attribute": "an attribute has no value or one without quotes",
+    "unquoted_attribute": "an attribute's value stands without quotes",
+    "attribute_without_value": "an attribute has no value, such as one that only names what is on",
+    "unclosed_quote": "an attribute's value has no closing quote",
     "duplicate_attribute": "an element repeats an attribute",
-    "bad_name": "a name that XML does not allow, such as one with a blank or a digit in front",
-    "unbound_prefix": "a name has a prefix that no namespace is bound to",
+    "bad_name": "a name that not every XML parser allows, such as one with a blank or a digit in front",
+    "malformed_tag": "a tag holds something else than its name and attributes with blanks between",
+    "unbound_prefix": "a name has a prefix that no namespace is bound to, or a reserved one is bound",
     "bad_character": "a character that XML cannot hold, raw or as a reference",
     "doctype": "a document type declaration",
     "processing_instruction": "a processing instruction",
@@ -51,11 +56,18 @@ _SIGNS: Final = re.compile(
     rb"|(?P<doctype><!doctype[^\[<>]*+(?:>|\[(?:.*?\]\s*+>|.*)))"
     rb"|(?P<undefined_entity>&(?!(?:amp|lt|gt|quot|apos);)" + _NAME + rb";)"
     rb"|(?P<bare_ampersand>&(?!(?:#\d+|#x[\da-f]+|" + _NAME + rb");|#?\w*\Z))"
-    rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|[\d.-][-.\w]*/?>|\Z))",
+    rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|\s++/|[\d.-][-.\w]*+(?:\s*+/?>|\s++"
+    + _NAME
+    + rb"\s*+=\s*+[\"'])|\Z))",
     re.DOTALL | re.IGNORECASE,
 )
+_WITH_BLANK: Final = re.compile(rb"<\s++(" + _NAME + rb")\s*+>")
+_CLOSED: Final = re.compile(rb"</(" + _NAME + rb")")
 BLANK: Final = " \t\r\n"
 """What XML calls white space; no other blank may stand around the root element."""
+_COLONS: Final = re.compile(rb"[^\s<>/=]*+")
+_INVALID: Final = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+_DUPLICATE: Final = expat.errors.codes[expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE]
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
 
@@ -127,6 +139,14 @@ class _Document:
 
     def read(self) -> Found | None:
         """Read the whole text, and return the error that expat stopped at."""
+        stopped = self._parsed()
+        if stopped and stopped.label == "mismatched_tag":
+            self._leave_unclosed(stopped)
+        for element in reversed(self.open):
+            self.found += element.problems(self.data)
+        return stopped
+
+    def _parsed(self) -> Found | None:
         try:
             self.parser.Parse(self.data, True)
             return None
@@ -140,9 +160,13 @@ class _Document:
             )
         except _DoctypeError as error:
             return error.found
-        finally:
-            for element in reversed(self.open):
-                self.found += element.problems(self.data)
+
+    def _leave_unclosed(self, stopped: Found) -> None:
+        """Drop the elements whose closing tag is lost, which hold what stands behind them."""
+        name = self.data[stopped.start + 2 : stopped.end].rstrip(b"> \t\r\n").decode("utf-8", "replace")
+        names = [element.name for element in self.open]
+        last = len(names) - 1 - names[::-1].index(name) if name in names else len(names) - 2
+        del self.open[last + 1 :]
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         at = self.parser.CurrentByteIndex
@@ -238,9 +262,13 @@ def read(
 
 def _all_signs(data: bytes, stopped: Found) -> list[Found]:
     """Every sign that is wrong wherever it stands."""
-    return [
-        Found(match.lastgroup, *match.span()) for match in _SIGNS.finditer(data) if match.lastgroup
-    ]
+    closed = {*_CLOSED.findall(data)}
+    found = []
+    for match in _SIGNS.finditer(data):
+        tag = _WITH_BLANK.match(data, match.start())
+        if match.lastgroup and not (tag and tag[1] in closed):
+            found.append(Found(match.lastgroup, *match.span()))
+    return found
 
 
 def _prolog(data: bytes, stopped: Found) -> list[Found]:
@@ -257,12 +285,22 @@ def _covered(data: bytes, signs: list[Found]) -> bytes:
 
 
 def _unbound(data: bytes) -> Found | None:
+    """What is wrong with the first prefix, colon or namespace that is."""
     parser = expat.ParserCreate("utf-8", "}")
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
         at = parser.ErrorByteIndex
+        if error.code == _INVALID:
+            start = max(data.rfind(sign, 0, at) for sign in (b"<", b"/", b" ", b"\t", b"\n", b"\r"))
+            found = _COLONS.match(data, start + 1)
+            name = found[0] if found else b""
+            said = colons(name.decode("utf-8", "replace"))
+            return Found("bad_name", start + 1, start + 1 + len(name), said)
         end = data.find(b">", at) + 1 or len(data)
+        if error.code == _DUPLICATE:
+            message = "two attributes have one name, since their prefixes have one namespace"
+            return Found("duplicate_attribute", at, end, message)
         return Found("unbound_prefix", at, end, expat.ErrorString(error.code))
     return None
 
