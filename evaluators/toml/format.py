@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from fmtharness.evaluators.toml.corruptions import CORRUPTIONS
+from fmtharness.evaluators.toml.corruptions import CORRUPTIONS, too_deep
 from fmtharness.evaluators.toml.labels import LABELS
 from fmtharness.evaluators.toml.scalars import KEY
 from fmtharness.evaluators.toml.scanner import further_lines, scan
@@ -38,13 +38,13 @@ _VALUES: Final = frozenset({"date_or_time", "nan_or_infinity", "integer_out_of_r
 _SOFT: Final = _VALUES | {"comment", "control_character"}
 """Labels that do not keep tomllib from reading the rest."""
 _LOOKS: Final = re.compile(
-    rf"[ \t]*+(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*+=|\])"
+    rf"[ \t]*+(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*+=|\]|\[\[?{KEY}\])"
     r"""|[ \t]*+\[\[?[ \t]*+[\w"'][\w "'.-]*+\]*+\s*+\Z"""  # a header, broken ones too
     r"|[ \t]*+\[\[?[^\[\]{},\n]*+\][\] \t]*+(?:#.*+)?\s*+\Z"
     rf"|{KEY}\]\]?\s*+\Z"
     rf"|[ \t]*+\[\[?[ \t]*+{KEY}[ \t]*+\]?\s*+\Z"  # or with any text in quotes
     r"""|[ \t]++(?!["'\w -]+:)\S"""  # belongs to a line above it, and is no line of JSON
-    rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\S++\s*+\Z)"""  # a colon for an equals sign
+    rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\{{[ \t]*+{KEY}[ \t]*+=|\S++\s*+\Z)"""  # a colon for an equals sign
     r"|[\w-]++\Z"  # a key that is cut off
 ).match
 
@@ -106,9 +106,10 @@ class TomlFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered text; each is named by the label `parse` gives it."""
-        return {
-            name: way for name, way in CORRUPTIONS.items() if name != "comment" or not self.comments
-        }
+        ways = {**CORRUPTIONS, "too_deep": too_deep(self.max_depth)}
+        if self.comments:
+            del ways["comment"]
+        return ways
 
     def _read(self, text: str) -> Parsed:
         problems = [

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from fmtharness.evaluators.xml.corruptions import CORRUPTIONS
+from fmtharness.evaluators.xml.corruptions import CORRUPTIONS, too_deep
 from fmtharness.evaluators.xml.reader import BLANK, LABELS, read
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.matching import same_value
@@ -82,7 +82,7 @@ class XmlFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered document; each is named by the label `parse` gives it."""
-        ways = dict(CORRUPTIONS)
+        ways = {**CORRUPTIONS, "too_deep": too_deep(self.max_depth)}
         if self.comments:
             del ways["comment"]
         if self.root is None:

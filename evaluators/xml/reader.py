@@ -61,8 +61,8 @@ _SIGNS: Final = re.compile(
     + rb"\s*+=\s*+[\"'])|\Z))",
     re.DOTALL | re.IGNORECASE,
 )
-_WITH_BLANK: Final = re.compile(rb"<\s++(" + _NAME + rb")\s*+>")
-_CLOSED: Final = re.compile(rb"</(" + _NAME + rb")")
+_OPENED: Final = re.compile(rb"<\s*+([^\s<>/]++)")
+_CLOSED: Final = re.compile(rb"</([^\s<>]++)")
 BLANK: Final = " \t\r\n"
 """What XML calls white space; no other blank may stand around the root element."""
 _COLONS: Final = re.compile(rb"[^\s<>/=]*+")
@@ -261,11 +261,11 @@ def read(
 
 
 def _all_signs(data: bytes, stopped: Found) -> list[Found]:
-    """Every sign that is wrong wherever it stands."""
+    """Every sign that is wrong wherever it stands; no < of a tag that is closed, such as <$a>."""
     closed = {*_CLOSED.findall(data)}
     found = []
     for match in _SIGNS.finditer(data):
-        tag = _WITH_BLANK.match(data, match.start())
+        tag = _OPENED.match(data, match.start())
         if match.lastgroup and not (tag and tag[1] in closed):
             found.append(Found(match.lastgroup, *match.span()))
     return found

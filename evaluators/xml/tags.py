@@ -20,6 +20,10 @@ _VALUE: Final = re.compile(rb"[^\s<>]*+(?<!/)")
 _CLOSING_WORDS: Final = re.compile(rb"[^<>]*+>?")
 _WORDS: Final = re.compile(rb"<(" + _NAME + rb"(?:\s++" + _NAME + rb")+)\s*+/?>").match
 _LAST_WORD: Final = re.compile(rb"[^\s<>/=\"']++(?=\s*+\Z)").search
+_LOST_QUOTE: Final = re.compile(
+    rb".*=\s*+(\"[^\"]*|'[^']*)\s" + _NAME + rb"\s*+=\s*+[\"']\Z", re.DOTALL
+).match
+"""A value up to the opening quote of the next attribute, which closes it instead."""
 _IN_QUOTES: Final = re.compile(
     rb"<" + _NAME + rb"(?:\s++" + _NAME + rb"\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'))*+"
     rb"\s++" + _NAME + rb"\s*+=\s*+(\"[^\"]*+|'[^']*+)\Z"
@@ -78,6 +82,8 @@ def in_tag(data: bytes, tag: int, at: int) -> Found:
     if here and here in b",;" and said.rstrip(BLANK).endswith(_QUOTES):
         return Found("malformed_tag", at, at + 1, f"{here.decode()} stands between attributes")
     if said.endswith(_QUOTES):
+        if open_value := _LOST_QUOTE(said):
+            return Found("unclosed_quote", tag + open_value.start(1), tag + open_value.end(1))
         start, end = _word(data, at)
         message = f"no blank stands before {_said(data[start:end])}"
         return Found("malformed_tag", at, max(end, at + 1), message)
