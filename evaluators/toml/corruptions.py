@@ -185,8 +185,8 @@ def _as_inline(text: str, rng: Random, form: str) -> str | None:
         return None
     table = rng.choice(tables)
     between = ",\n  " if "\n" in form else ", "
-    written = form.format(table[1], between.join(_rows(table)))
-    return text[: table.start()] + written + text[table.end() :].rstrip()
+    written = form.format(table[1], between.join(_rows(table))) + "\n"
+    return text[: table.start()] + written + text[table.end() :]
 
 
 def _rows(table: re.Match[str]) -> list[str]:
@@ -195,7 +195,7 @@ def _rows(table: re.Match[str]) -> list[str]:
 
 def _trailing_comma(text: str, rng: Random) -> str | None:
     if not _signs(text, "}"):
-        return _as_inline(text, rng, "{} = {{ {}, }}\n")
+        return _as_inline(text, rng, "{} = {{ {}, }}")
 
     def with_comma(at: int) -> str | None:
         before = text[:at].rstrip()
@@ -206,7 +206,7 @@ def _trailing_comma(text: str, rng: Random) -> str | None:
 
 def _newline_in_inline_table(text: str, rng: Random) -> str | None:
     if not _signs(text, "{"):
-        return _as_inline(text, rng, "{} = {{\n  {}\n}}\n")
+        return _as_inline(text, rng, "{} = {{\n  {}\n}}")
 
     def broken(at: int) -> str:
         return text[: at + 1] + "\n " + text[at + 1 :]

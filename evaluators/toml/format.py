@@ -138,7 +138,7 @@ def _comments(text: str, part: Callable[[str], bool]) -> set[str]:
     In "# Title\\na = 1" the first line is a comment, in "# Title\\nSome prose.\\na = 1" text before.
     """
     found: set[str] = set()
-    lines = [line for line in text.split("\n") if line.strip()]
+    lines = [line for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
     for order in (lines, reversed(lines)):
         block: list[str] = []
         for line in order:

@@ -22,6 +22,7 @@ _NEXT_KEY: Final = re.compile(rf"^[ \t]*+{KEY}[ \t]*+=", re.MULTILINE)
 _NEXT_LINE: Final = re.compile(
     rf"\s*+(?:{KEY}[ \t]*+=|\[\[?+[ \t]*+{KEY}[ \t]*+\]\]?+[ \t\r]*+(?:[\n#]|\Z))"
 )
+_END: Final = re.compile(r"\s*+\Z")
 _HEADER: Final = re.compile(rf"(\[\[?+)[ \t]*+(?P<key>{KEY})[ \t]*+(\]\]?+)")
 _HALF_HEADER: Final = re.compile(rf"{KEY}[ \t]*+\]\]?+[ \t\r]*+(?=[\n#]|\Z)")
 _WORDS_CUT: Final = {word[:end] for word in ("true", "false") for end in range(len(word))}
@@ -89,6 +90,8 @@ class _Scanner:
                 self._statement()
 
     def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
+        if label == "truncated" and self.problems and self.problems[-1].label == label:
+            return
         self.problems.append(Problem(label, message or LABELS[label], start, end))
 
     def _too_deep(self, start: int, end: int) -> None:
@@ -213,6 +216,9 @@ class _Scanner:
                 opened = stack.pop()
                 if here != ("]" if opened.bracket == "[" else "}"):
                     self._note("mismatched_bracket", self.at, self.at + 1)
+                    behind = self.at + 1
+                    if stack and (_END.match(text, behind) or _NEXT_LINE.match(text, behind)):
+                        opened = stack.pop()  # one sign stands for two
                 elif here == "}" and expects == "key" and comma >= 0:
                     self._note("trailing_comma", comma, comma + 1)
                 elif expects == "value" and opened.bracket == "{":

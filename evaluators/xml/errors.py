@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from typing import Final
 from xml.parsers.expat import errors
 
-from fmtharness.evaluators.xml.tags import BLANK, Found, bad_name, in_quotes, in_tag, never_closed
+from fmtharness.evaluators.xml.tags import (
+    BLANK,
+    Found,
+    in_quotes,
+    in_tag,
+    never_closed,
+    over_the_end,
+)
 
 _SYNTAX = errors.codes[errors.XML_ERROR_SYNTAX]
 _MISMATCH = errors.codes[errors.XML_ERROR_TAG_MISMATCH]
@@ -82,6 +89,8 @@ def _after(data: bytes, at: int) -> Found:
         return Found("mismatched_tag", at, stop, "a closing tag follows the root element")
     if data[at : at + 9].lower() == b"<!doctype":
         return Found("doctype", at, _end(data, b">", at))
+    if data.startswith(b"<!--", at) and (stop := data.find(b"-->", at)) > 0:
+        return Found("comment", at, stop + 3, "two hyphens inside a comment")
     if data[at : at + 5].lower() == b"<?xml":
         return Found("multiple_roots", at, len(data.rstrip(BLANK)))
     if _ROOT.match(data, at):
@@ -95,6 +104,8 @@ def _token(data: bytes, at: int) -> Found:
         return Found("bad_character", *wrong.span())
     if data[at : at + 1] == b"<" and (quote := in_quotes(data, at)) is not None:
         return never_closed(data, quote, at)
+    if lost := over_the_end(data, at):
+        return lost
     tag = data.rfind(b"<", 0, at)
     if tag < 0 or b">" in data[tag:at]:
         tag = at if data[at : at + 1] == b"<" else -1

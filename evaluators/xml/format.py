@@ -25,7 +25,7 @@ from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
 _BEGINS: Final = r"(?:[a-zA-Z_:]|[^\x00-\x7f\s])"
-_START: Final = re.compile(rf"<(?:\?\w|!--|!doctype\b|{_BEGINS}|\Z)", re.IGNORECASE)
+_START: Final = re.compile(rf"<(?:\?\w|!--|!doctype\b|{_BEGINS}|(?:[?!]\w*-?)?\Z)", re.IGNORECASE)
 _ROOT: Final = re.compile(rf"<({_BEGINS}[^\s<>/]*)")
 _MORE: Final = re.compile(r"(?:\s*(?:<!--.*?-->|<\?.*?\?>|</?[^\W\d].*>))*", re.DOTALL)
 _FENCE: Final = re.compile(r"`{3,}[\w+.-]*|~{3,}[\w+.-]*|(?<!`)`(?=\s*\Z)|\A\s*`(?!`)")

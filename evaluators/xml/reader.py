@@ -250,6 +250,8 @@ def read(
     if not (stopped or document.found or found) and document.prefixes:
         stopped = _unbound(data)
     found += document.found
+    if stopped and stopped.label == "multiple_roots":
+        found = [one for one in found if one.label != "wrong_root"]  # the root itself is lost
     rest = None
     if stopped and stopped.label == "text_after":
         rest = stopped.start

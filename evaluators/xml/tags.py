@@ -16,18 +16,21 @@ _BLANKS: Final = (b" ", b"\t", b"\r", b"\n")
 _QUOTES: Final = (b'"', b"'")
 _NAME: Final = rb"[^\s<>/=\"']++"
 _WORD: Final = re.compile(rb"[^\s<>/=\"',;]*+")
-_VALUE: Final = re.compile(rb"[^\s<>]*+(?<!/)")
+_VALUE: Final = re.compile(rb"[^\s<>]*(?<!/)")
 _CLOSING_WORDS: Final = re.compile(rb"[^<>]*+>?")
 _WORDS: Final = re.compile(rb"<(" + _NAME + rb"(?:\s++" + _NAME + rb")+)\s*+/?>").match
 _LAST_WORD: Final = re.compile(rb"[^\s<>/=\"']++(?=\s*+\Z)").search
+_ATTRIBUTE: Final = re.compile(_NAME + rb"\s*+=\s*+[\"']").match
 _LOST_QUOTE: Final = re.compile(
     rb".*=\s*+(\"[^\"]*|'[^']*)\s" + _NAME + rb"\s*+=\s*+[\"']\Z", re.DOTALL
 ).match
 """A value up to the opening quote of the next attribute, which closes it instead."""
-_IN_QUOTES: Final = re.compile(
-    rb"<" + _NAME + rb"(?:\s++" + _NAME + rb"\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'))*+"
-    rb"\s++" + _NAME + rb"\s*+=\s*+(\"[^\"]*+|'[^']*+)\Z"
-).match
+_ATTRIBUTES: Final = (
+    rb"<" + _NAME + rb"(?:\s++" + _NAME + rb"\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'))*"
+    rb"\s++" + _NAME + rb"\s*+=\s*+"
+)
+_IN_QUOTES: Final = re.compile(_ATTRIBUTES + rb"(\"[^\"]*+|'[^']*+)\Z").match
+_BEHIND_QUOTES: Final = re.compile(_ATTRIBUTES + rb"(\"[^\"]*+\"|'[^']*+')[^\"'<>=]*+\Z").match
 
 
 class Found(NamedTuple):
@@ -58,6 +61,16 @@ def never_closed(data: bytes, quote: int, at: int) -> Found:
         return Found("bare_less_than", at, at + 1, "a < inside an attribute's value")
     value = data[quote : ended if ended >= 0 else at].rstrip(BLANK).removesuffix(b"/")
     return Found("unclosed_quote", quote, quote + len(value))
+
+
+def over_the_end(data: bytes, at: int) -> Found | None:
+    """A quote that only a later text's quote closes, as in <a n=">say "hi", where `at` is at hi."""
+    tag = data.rfind(b"<", 0, at)
+    found = _BEHIND_QUOTES(data[tag:at]) if tag >= 0 else None
+    if not found or b">" not in found[1]:
+        return None
+    quote = tag + found.start(1)
+    return Found("unclosed_quote", quote, data.index(b">", quote))
 
 
 def in_tag(data: bytes, tag: int, at: int) -> Found:
@@ -127,7 +140,7 @@ def _value(data: bytes, tag: int, at: int) -> Found:
     """What stands behind an attribute's =."""
     found = _VALUE.match(data, at)
     end = found.end() if found else at
-    if end > at:
+    if end > at and not _ATTRIBUTE(data, at):
         return Found("unquoted_attribute", at, end)
     sign = data.rindex(b"=", tag, at)
     last = _LAST_WORD(data[tag:sign])
