@@ -1,7 +1,7 @@
 """Other ways in which TOML and XML are written than the formats render them.
 
-    toml_styles('a = ["x", "y"]', Random(1)) -> "a = [\\n  'x',\\n  'y',\\n]\\n"
-    xml_styles("<d><a>x</a></d>", Random(1)) -> "<d><a><![CDATA[x]]></a></d>"
+toml_styles('a = ["x", "y"]', Random(1)) -> "a = [\\n  'x',\\n  'y',\\n]\\n"
+xml_styles("<d><a>x</a></d>", Random(1)) -> "<d><a><![CDATA[x]]></a></d>"
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def xml_styles(text: str, rng: Random) -> str:
         name = re.compile(r"<([^\s<>/]+)>")
         written = name.sub(r'<\1 id="a1" lang="en">', written, count=rng.randint(1, 2))
     if rng.random() < 0.2:
-        written = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + written
+        written = '<?xml version="1.0" encoding="UTF-8"?>\n' + written
     return written
 
 

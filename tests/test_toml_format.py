@@ -117,15 +117,20 @@ def test_what_passes(text: str, value: Any) -> None:
         ("# Title\n\nSome prose.\n\na = 1", [("text_before", "# Title\n\nSome prose.")]),
         ("# Title\nProse.\n# c\na = 1", [("text_before", "# Title\nProse."), ("comment", "# c")]),
         ("a = 1\n# c\nProse.\n# d", [("comment", "# c"), ("text_after", "Prose.\n# d")]),
-        ("# Title\n```\na = 1\n```", [("text_before", "# Title"), ("code_fence", "```"),
-            ("code_fence", "```")]),
+        (
+            "# Title\n```\na = 1\n```",
+            [("text_before", "# Title"), ("code_fence", "```"), ("code_fence", "```")],
+        ),
         ("#c", [("no_value", "#c")]),
         *(
             (f"{header}{rest}", [("bad_header", header)])
             for header in ("[[]]", "[]", "[a.]", "[.a]", "[ a b ]", "[a]]", "[[a]", "a]", "a]]")
             for rest in ("\n", "\nb = 1", "\r\n\r\n[b]\r\nc = 1")
         ),
-        *((f"{head}\nb = 1", [("bad_header", head)]) for head in ("[a/b]", "[$a]", "[é]", "[a", "[a:b]")),
+        *(
+            (f"{head}\nb = 1", [("bad_header", head)])
+            for head in ("[a/b]", "[$a]", "[é]", "[a", "[a:b]")
+        ),
         *(
             (f"a = {word}\nb = [{word}]", [("date_or_time", word)] * 2)
             for word in ("12:30", "25:00", "2024-05-01 12:30", "2024-05-01T12:30Z", "2023-02-30")

@@ -106,7 +106,10 @@ def test_what_passes(text: str, value: Any) -> None:
             for name in ("p:a:b", ":a", "a:", "p:1")),
         ("<d xmlns:a='u' xmlns:b='u'><f a:x='1' b:x='2'/></d>",
             [("duplicate_attribute", "<f a:x='1' b:x='2'/>")]),
-        ("<d xmlns:xml='u'/>", [("unbound_prefix", "<d xmlns:xml='u'/>")]),
+        *((f"<d><f {said}/></d>", [("bad_namespace", f"<f {said}/>")]) for said in ("xmlns:xml='u'",
+            "xmlns='two words'", "xmlns:a='é'", "xmlns:a=''", "xmlns='http://a:b'", "xmlns:xmlns='u'")),
+        ('<!DOCTYPE d [<!ENTITY e "<![CDATA[<X>]]></X>"> <!-- it\'s > -->]>\n<d/>',
+            [("doctype", '<!DOCTYPE d [<!ENTITY e "<![CDATA[<X>]]></X>"> <!-- it\'s > -->]>')]),
         ("<d>\n  <a>x: y\n  <b>z</b>\n</d>", [("mismatched_tag", "</d>")]),
         ("<d><item>x<item>y</item><item>z</item></d>", [("mismatched_tag", "</d>")]),
         ("<d>t<e/><a>x<b>z</b></d>", [("mixed_content", "t"), ("mismatched_tag", "</d>")]),
@@ -145,20 +148,28 @@ def test_names_of_the_fifth_edition_alone_are_refused_by_a_sentence_that_says_so
     names = [f"a{sign}"] if sign == "\u0487" else [sign, f"a{sign}"]
     for text in (form.format(name) for name in names for form in NAMED):
         (problem,) = XML.parse(text).problems
-        assert (problem.label, text[problem.start : problem.end]) in {("bad_name", n) for n in names}
-        assert "allowed by XML's fifth edition, but many parsers follow the fourth" in problem.message
+        assert (problem.label, text[problem.start : problem.end]) in {
+            ("bad_name", n) for n in names
+        }
+        assert (
+            "allowed by XML's fifth edition, but many parsers follow the fourth" in problem.message
+        )
 
 
 NAMED = ("<{0}>x</{0}>", "<d><{0}/></d>", "<d><a {0}='x'/></d>", "<d><a b='x' {0}='y'/></d>")
 """Documents with a name as that of an element, or of an attribute."""
 
 
-@pytest.mark.parametrize("name", ["_", "é", "東", "a\u0300", "a\xb7", "a-.9", "\u0e01\u0e31", "xmlfoo"])
+@pytest.mark.parametrize(
+    "name", ["_", "é", "東", "a\u0300", "a\xb7", "a-.9", "\u0e01\u0e31", "xmlfoo"]
+)
 def test_names_of_the_fourth_edition_pass(name: str) -> None:
     assert all(XML.parse(form.format(name)).ok for form in NAMED)
 
 
-@pytest.mark.parametrize("name", ["\u0300", "\xb7", "a\xd7", "a\u2014", "\u203f", "1", "-a", ".a", "a\u3000b"])
+@pytest.mark.parametrize(
+    "name", ["\u0300", "\xb7", "a\xd7", "a\u2014", "\u203f", "1", "-a", ".a", "a\u3000b"]
+)
 def test_names_of_neither_edition_are_refused_without_speaking_of_editions(name: str) -> None:
     for text in (form.format(name) for form in NAMED):
         problems = XML.parse(text).problems
@@ -172,12 +183,23 @@ def test_prefixes_that_xml_reserves() -> None:
     assert not XML.parse("<xmlns:d/>").ok
 
 
+@pytest.mark.parametrize(
+    "name", ["u", "urn:a:b", "http://a.b:80/c?d=e#f", "http://a.b/%20", "tag:a@b,2001:c"]
+)
+def test_namespaces_that_are_uris_pass(name: str) -> None:
+    assert XML.parse(f"<d xmlns='{name}' xmlns:p='{name}'/>").ok
+
+
 def test_the_message_says_which_attribute_has_no_value() -> None:
-    messages = [XML.parse(f"<d><f {said}/></d>").problems[0].message for said in ("on", "on=", "n=1")]
+    messages = [
+        XML.parse(f"<d><f {said}/></d>").problems[0].message for said in ("on", "on=", "n=1")
+    ]
     assert messages == ["on has no value"] * 2 + ["an attribute's value stands without quotes"]
 
 
-@pytest.mark.parametrize("unit", ["<a b='>", "<a b=", "< a>", "<$a>", "<a b='x'c", "<a:b:c>", "<a b>", "< "])
+@pytest.mark.parametrize(
+    "unit", ["<a b='>", "<a b=", "< a>", "<$a>", "<a b='x'c", "<a:b:c>", "<a b>", "< "]
+)
 @pytest.mark.parametrize("after", ["", "</a>", "'"])
 def test_broken_tags_are_judged_in_linear_time(unit: str, after: str) -> None:
     assert is_linear(XML.parse, unit, "<d>", after)
@@ -203,7 +225,19 @@ def test_depth_is_exact(limit: int) -> None:
     assert judge.parse(deeper).problems[0].start == 3 * limit
 
 
-@pytest.mark.parametrize("unit", ["<!doctype[", "<!DOCTYPE a [<!ENTITY b 'c'>\n", "<!doctype[]"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<!doctype[",
+        "<!DOCTYPE a [<!ENTITY b 'c'>\n",
+        "<!doctype[]",
+        "<!doctype[<!--]>",
+        '<!doctype["]>',
+        "<!doctype['\">",
+        '<!doctype"',
+        "<!doctype[<?]>",
+    ],
+)
 def test_doctypes_without_an_end_are_judged_in_linear_time(unit: str) -> None:
     assert is_linear(XML.parse, unit)
 

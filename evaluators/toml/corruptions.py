@@ -336,7 +336,9 @@ CORRUPTIONS: Final[dict[str, Corruption]] = {
         "9223372036854775808", "-9223372036854775809", "99999999999999999999", "0x" + "F" * 20
     ),
     "bad_number": _any_value("007", "1,000", ".5", "5.", "1.2.3", "1__000", "1_000_", "+.5", "0x"),
-    "bad_escape": _in_text("\\d", "\\'", "\\$", "\\x41", "C:\\Users", "\\u{1F600}", "\\_", "\\ud83d"),
+    "bad_escape": _in_text(
+        "\\d", "\\'", "\\$", "\\x41", "C:\\Users", "\\u{1F600}", "\\_", "\\ud83d"
+    ),
     "control_character": _in_text("\x00", "\x07", "\x1b[1m", "\x0b", "\x7f", "\r"),
     "lone_surrogate": _in_text("\ud83d", "\udc4d"),
 }

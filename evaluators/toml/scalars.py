@@ -27,7 +27,9 @@ _DATE: Final = re.compile(
 _LIKE_A_NUMBER: Final = re.compile(
     r"[-+]?\.?[0-9](?:[0-9_.,]|[eExob][-+]?[0-9a-fA-F]?)*+"
 ).fullmatch
-_CUT: Final = re.compile(r"[-+]?(?:0[xob]?[0-9a-fA-F_]*+|[0-9_]*+(?:\.[0-9_]*+)?(?:[eE][-+]?[0-9_]*+)?)").fullmatch
+_CUT: Final = re.compile(
+    r"[-+]?(?:0[xob]?[0-9a-fA-F_]*+|[0-9_]*+(?:\.[0-9_]*+)?(?:[eE][-+]?[0-9_]*+)?)"
+).fullmatch
 _FIRST_OF_SEVERAL: Final = re.compile(rf"[^\s,]++(?:[ \t]*+,|[ \t]++{KEY}[ \t]*+=)").match
 _DIGITS: Final = 80
 """An integer with more digits is out of range, which needs no conversion to find out."""

@@ -129,7 +129,9 @@ def _malformed_tag(text: str, rng: Random) -> str | None:
 
 def _bad_name(text: str, rng: Random) -> str | None:
     leaves = [leaf for leaf in _leaves(text) if leaf[1] != "item"]
-    way = rng.choice(["1{0}", "{0} {0}", "{0}?", "${0}", "\u2c00{0}", "{0}\u0487", "{0}(EUR)", ".{0}"])
+    way = rng.choice(
+        ["1{0}", "{0} {0}", "{0}?", "${0}", "\u2c00{0}", "{0}\u0487", "{0}(EUR)", ".{0}"]
+    )
     if rng.random() < 0.2:
         said = rng.choice(['1a="x"', '\u2c00="x"', '$a="x"', 'a?="x"'])
         return _one(text, rng, _tags(text), lambda tag: f"<{tag[1]} {said}{tag[2]}>")
@@ -152,6 +154,13 @@ def _unbound_prefix(text: str, rng: Random) -> str | None:
     leaves = _leaves(text)
     typed = f'{prefix}:type="x"'
     return _one(text, rng, leaves, lambda leaf: f"<{leaf[1]} {typed}>{leaf[2]}</{leaf[1]}>")
+
+
+def _bad_namespace(text: str, rng: Random) -> str | None:
+    bound = ['xmlns="two words"', 'xmlns:xml="urn:a"', 'xmlns:a="{urn:a}"', 'xmlns:a="urn:\u00e9"']
+    said = rng.choice([*bound, 'xmlns:a="http://www.w3.org/XML/1998/namespace"', 'xmlns:a=""'])
+    leaves = _leaves(text)
+    return _one(text, rng, leaves, lambda leaf: f"<{leaf[1]} {said}>{leaf[2]}</{leaf[1]}>")
 
 
 def _in_leaf(*pieces: str) -> Corruption:
@@ -201,7 +210,9 @@ def _processing_instruction(text: str, rng: Random) -> str | None:
 
 
 def _comment(text: str, rng: Random) -> str | None:
-    said = rng.choice(["<!-- the record -->", "<!-- as asked for -->", "<!---->", "<!-- a -- b -->"])
+    said = rng.choice(
+        ["<!-- the record -->", "<!-- as asked for -->", "<!---->", "<!-- a -- b -->"]
+    )
     way = rng.randrange(3)
     if way == 0:
         return _before_root(text, said)
@@ -239,14 +250,19 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = {
     "bare_ampersand": _bare("&amp;(?![^\\s;&<]*;)", "&", " & more"),
     "bare_less_than": _bare("&lt;(?=[ =])", "<", " < 10"),
     "undefined_entity": _in_leaf("&nbsp;", "&eacute;", "&copy;", "&mdash;", "&euro;"),
-    "unquoted_attribute": _added(" n=1", " n=1.5", " n=Oslo", " n=a-b", " n=\u201cx\u201d", ' n=x"'),
+    "unquoted_attribute": _added(
+        " n=1", " n=1.5", " n=Oslo", " n=a-b", " n=\u201cx\u201d", ' n=x"'
+    ),
     "attribute_without_value": _added(" disabled", " n=", " n =", ' n="1" checked', " new"),
     "unclosed_quote": _added(' n="x', " n='x", " n=\"x'", ' n="', ' m="1" n="two words'),
     "duplicate_attribute": _added(' n="1" n="2"', ' n="1" n="1"', " n='1' m='2' n=\"3\""),
     "malformed_tag": _malformed_tag,
     "bad_name": _bad_name,
     "unbound_prefix": _unbound_prefix,
-    "bad_character": _in_leaf("\x00", "\x0b", "\x1b[1m", "&#0;", "&#x1F;", "&#xD800;", "\ufffe", "\ud83d"),
+    "bad_namespace": _bad_namespace,
+    "bad_character": _in_leaf(
+        "\x00", "\x0b", "\x1b[1m", "&#0;", "&#x1F;", "&#xD800;", "\ufffe", "\ud83d"
+    ),
     "syntax_error": _in_leaf("]]>", " ]]> "),
     "duplicate_key": _duplicate_key,
     "mixed_content": _mixed_content,

@@ -131,4 +131,3 @@ def _end(data: bytes, sign: bytes, at: int) -> int:
     """Behind the next such sign, or else the end."""
     found = data.find(sign, at)
     return len(data) if found < 0 else found + len(sign)
-

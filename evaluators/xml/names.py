@@ -21,6 +21,21 @@ _MORE: Final = _START + "\\-.0-9\\xb7\\u0300-\\u036f\\u203f\\u2040"
 _BEGINS: Final = re.compile(f"[{_START}]").match
 _WHOLE: Final = re.compile(f"[{_START}][{_MORE}]*+").fullmatch
 _WRONG: Final = re.compile(f"[^{_MORE}]").search
+_SIGN: Final = r"(?:[\w.~!$&'()*+,;=@/?-]|%[0-9a-fA-F]{2})"
+_ANY: Final = rf"(?:{_SIGN}|:)"
+_URI: Final = re.compile(
+    rf"(?:[a-zA-Z][a-zA-Z0-9+.-]*+:(?://[\w.~-]*+(?::[0-9]{{1,5}})?(?:[/?]{_ANY}*+)?|(?!//){_ANY}*+)"
+    rf"|(?!//){_SIGN}*+)(?:#{_ANY}*+)?",
+    re.ASCII,
+).fullmatch
+
+
+def is_uri(name: str) -> bool:
+    """Whether a namespace's name is a URI to every parser: of RFC 3986, in its common forms.
+
+    is_uri("http://a.b/c") -> True   is_uri("urn:a:b") -> True   is_uri("two words") -> False
+    """
+    return bool(_URI(name))
 
 
 def why(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
 from fmtharness.evaluators.xml.errors import explained
-from fmtharness.evaluators.xml.names import colons
+from fmtharness.evaluators.xml.names import colons, is_uri
 from fmtharness.evaluators.xml.tags import Found
 from fmtharness.harness import surroundings
 from fmtharness.harness.records import Problem
@@ -40,7 +40,8 @@ LABELS: Final[Mapping[str, str]] = {
     "duplicate_attribute": "an element repeats an attribute",
     "bad_name": "a name that not every XML parser allows, such as one with a blank or a digit in front",
     "malformed_tag": "a tag holds something else than its name and attributes with blanks between",
-    "unbound_prefix": "a name has a prefix that no namespace is bound to, or a reserved one is bound",
+    "unbound_prefix": "a name has a prefix that no namespace is bound to",
+    "bad_namespace": "a namespace is no URI, or a prefix or namespace is bound that XML reserves",
     "bad_character": "a character that XML cannot hold, raw or as a reference",
     "doctype": "a document type declaration",
     "processing_instruction": "a processing instruction",
@@ -51,9 +52,15 @@ LABELS: Final[Mapping[str, str]] = {
 """Every label that strict XML can give, and its meaning in one line."""
 
 _NAME: Final = rb"[A-Za-z_:\x80-\xff][-.\w:\x80-\xff]*"
+_QUOTED: Final = r"""\"[^\"]*+\"|'[^']*+'"""
+_SUBSET: Final = (
+    rf"(?:[^\]\"'<]|{_QUOTED}|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)|<(?!!--|\?))*+(?:\]\s*+>|.*)"
+)
+DOCTYPE: Final = rf"<!doctype(?:[^\[<>\"']|{_QUOTED})*+(?:>|\[{_SUBSET})"
+"""A document type declaration, up to the text's end if it has none; for patterns with DOTALL."""
 _SIGNS: Final = re.compile(
     rb"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)"
-    rb"|(?P<doctype><!doctype[^\[<>]*+(?:>|\[(?:.*?\]\s*+>|.*)))"
+    rb"|(?P<doctype>" + DOCTYPE.encode() + rb")"
     rb"|(?P<undefined_entity>&(?!(?:amp|lt|gt|quot|apos);)" + _NAME + rb";)"
     rb"|(?P<bare_ampersand>&(?!(?:#\d+|#x[\da-f]+|" + _NAME + rb");|#?\w*\Z))"
     rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|\s++/|[\d.-][-.\w]*+(?:\s*+/?>|\s++"
@@ -67,6 +74,7 @@ BLANK: Final = " \t\r\n"
 """What XML calls white space; no other blank may stand around the root element."""
 _COLONS: Final = re.compile(rb"[^\s<>/=]*+")
 _INVALID: Final = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+_UNBOUND: Final = expat.errors.codes[expat.errors.XML_ERROR_UNBOUND_PREFIX]
 _DUPLICATE: Final = expat.errors.codes[expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE]
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
@@ -163,7 +171,11 @@ class _Document:
 
     def _leave_unclosed(self, stopped: Found) -> None:
         """Drop the elements whose closing tag is lost, which hold what stands behind them."""
-        name = self.data[stopped.start + 2 : stopped.end].rstrip(b"> \t\r\n").decode("utf-8", "replace")
+        name = (
+            self.data[stopped.start + 2 : stopped.end]
+            .rstrip(b"> \t\r\n")
+            .decode("utf-8", "replace")
+        )
         names = [element.name for element in self.open]
         last = len(names) - 1 - names[::-1].index(name) if name in names else len(names) - 2
         del self.open[last + 1 :]
@@ -182,7 +194,14 @@ class _Document:
             return
         if ":" in name or any(":" in key or key == "xmlns" for key in attributes):
             self.prefixes = True
+            self.namespaces(attributes, at)
         self.open.append(_Element(name, {f"@{key}": v for key, v in attributes.items()}, at))
+
+    def namespaces(self, attributes: dict[str, str], at: int) -> None:
+        for key, value in attributes.items():
+            if (key == "xmlns" or key.startswith("xmlns:")) and not is_uri(value):
+                end = self.data.find(b">", at) + 1
+                self.found.append(Found("bad_namespace", at, end, f"{value:.40} is no URI"))
 
     def end(self, name: str) -> None:
         if self.deeper:
@@ -303,7 +322,8 @@ def _unbound(data: bytes) -> Found | None:
         if error.code == _DUPLICATE:
             message = "two attributes have one name, since their prefixes have one namespace"
             return Found("duplicate_attribute", at, end, message)
-        return Found("unbound_prefix", at, end, expat.ErrorString(error.code))
+        label = "unbound_prefix" if error.code == _UNBOUND else "bad_namespace"
+        return Found(label, at, end, expat.ErrorString(error.code))
     return None
 
 

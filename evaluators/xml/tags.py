@@ -1,7 +1,7 @@
 """What is wrong inside a tag, from the tag and the first byte in it that expat could not accept.
 
-    in_tag(b"<d><f on>x</f></d>", 3, 8) -> Found("attribute_without_value", 6, 8, "on has no value")
-    in_tag(b"<f a='x'b='y'/>", 0, 8)    -> Found("malformed_tag", 8, 9, "no blank stands before b")
+in_tag(b"<d><f on>x</f></d>", 3, 8) -> Found("attribute_without_value", 6, 8, "on has no value")
+in_tag(b"<f a='x'b='y'/>", 0, 8)    -> Found("malformed_tag", 8, 9, "no blank stands before b")
 """
 
 from __future__ import annotations
