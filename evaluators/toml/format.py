@@ -40,11 +40,12 @@ _SOFT: Final = _VALUES | {"comment", "control_character"}
 _LOOKS: Final = re.compile(
     rf"[ \t]*+(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*+=|\]|\[\[?{KEY}\])"
     r"""|[ \t]*+\[\[?[ \t]*+[\w"'][\w "'.-]*+\]*+\s*+\Z"""  # a header, broken ones too
-    r"|[ \t]*+\[\[?[^\[\]{},\n]*+\][\] \t]*+(?:#.*+)?\s*+\Z"
-    rf"|{KEY}\]\]?\s*+\Z"
+    r"|[ \t]*+\[\[?[^\[\]{},\n]*+\][\] \t]*+(?:#.*+)?\s*+\Z"  # with any signs, or none
+    rf"|{KEY}\]\]?\s*+\Z"  # without its first bracket
     rf"|[ \t]*+\[\[?[ \t]*+{KEY}[ \t]*+\]?\s*+\Z"  # or with any text in quotes
     r"""|[ \t]++(?!["'\w -]+:)\S"""  # belongs to a line above it, and is no line of JSON
-    rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\{{[ \t]*+{KEY}[ \t]*+=|\S++\s*+\Z)"""  # a colon for an equals sign
+    rf"|{KEY}:[ \t]*+\{{[ \t]*+{KEY}[ \t]*+="  # a colon for an equals sign
+    rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\S++\s*+\Z)"""
     r"|[\w-]++\Z"  # a key that is cut off
 ).match
 
@@ -54,6 +55,9 @@ class TomlFormat(Options):
 
     parse('city = "Oslo"\\nnights = 4') -> Parsed(value={"city": "Oslo", "nights": 4})
     parse("Sure!\\ncity = Oslo")        -> problems text_before at 0:5, bare_value at 13:17
+
+    A line that begins with # is a comment, also a Markdown title; with prose between it and the
+    document it is a part of the text before or after.
     """
 
     name: ClassVar[str] = "toml"
@@ -135,7 +139,7 @@ class TomlFormat(Options):
 def _comments(text: str, part: Callable[[str], bool]) -> set[str]:
     """The comment lines that no prose parts from the first or the last line of the document.
 
-    In "# Title\\na = 1" the first line is a comment, in "# Title\\nSome prose.\\na = 1" text before.
+    "# Title\\na = 1" begins with a comment, "# Title\\nSome prose.\\na = 1" with text before.
     """
     found: set[str] = set()
     lines = [line for line in text.removeprefix("\ufeff").split("\n") if line.strip()]

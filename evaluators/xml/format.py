@@ -46,7 +46,8 @@ class XmlFormat(Options):
     parse("<data><item>a</item></data>")    -> Parsed(value=["a"])
     parse("<data>a & b</data>")             -> problems bare_ampersand at 8:9
 
-    A namespace's prefix is a part of the name and must be bound.
+    A namespace's prefix is a part of the name and must be bound. Names are those of the fourth
+    edition of XML 1.0, which every parser takes; `bad_name` tells those that only the fifth has.
     """
 
     name: ClassVar[str] = "xml"

@@ -38,7 +38,7 @@ LABELS: Final[Mapping[str, str]] = {
     "attribute_without_value": "an attribute has no value, such as one that only names what is on",
     "unclosed_quote": "an attribute's value has no closing quote",
     "duplicate_attribute": "an element repeats an attribute",
-    "bad_name": "a name that not every XML parser allows, such as one with a blank or a digit in front",
+    "bad_name": "a name that not every parser allows, such as one with a blank or a digit in front",
     "malformed_tag": "a tag holds something else than its name and attributes with blanks between",
     "unbound_prefix": "a name has a prefix that no namespace is bound to",
     "bad_namespace": "a namespace is no URI, or a prefix or namespace is bound that XML reserves",
