@@ -20,6 +20,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 import click
+from markup_styles import toml_styles, xml_styles
 
 from fmtharness.harness.contracts import Format
 from fmtharness.harness.formats import for_value, labels_of
@@ -36,15 +37,18 @@ VARIANTS: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
         for syntax in ("json", "hermes", "llama", "mistral", "mistral_args", "python")
     ),
     "yaml": ({},),
-    "toml": ({},),
-    "xml": ({},),
+    "toml": ({}, {"max_depth": 6}),
+    "xml": ({}, {"root": "answer"}, {"max_depth": 6}),
     "csv": ({}, {"delimiter": ";"}, {"delimiter": "\t"}),
     "markdown_table": ({},),
     "regex": ({},),
 }
 """The options with which each format is judged, in turn."""
 
-NOT_PLANTED: Final[Mapping[str, frozenset[str]]] = {}
+NOT_PLANTED: Final[Mapping[str, frozenset[str]]] = {
+    # What tomllib refuses and the scanner passes: no such text is known.
+    "toml": frozenset({"syntax_error"}),
+}
 """Labels that no single fault of a valid text gives, such as those for all that has no other."""
 
 MORE_WORDS: Final = (
@@ -71,6 +75,8 @@ def _as_rendered(text: str, rng: Random) -> str:
 WRITTEN: Final[Mapping[str, Callable[[str, Random], str]]] = {
     "json": _json_styles,
     "json_array": _json_styles,
+    "toml": toml_styles,
+    "xml": xml_styles,
 }
 """Other ways to write what a format renders, where the format has them."""
 

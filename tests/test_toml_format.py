@@ -102,15 +102,42 @@ def test_what_passes(text: str, value: Any) -> None:
         ("a = [{\n b = 1\n}]\n\nBye.", [("newline_in_inline_table", "\n"), ("text_after", "Bye.")]),
         (
             "a = {b = [1}\nc = x",
-            [
-                ("mismatched_bracket", "}"),
-                ("newline_in_inline_table", "\n"),
-                ("missing_comma", ""),
-                ("bare_value", "x"),
-                ("truncated", ""),
-            ],
+            [("mismatched_bracket", "}"), ("bare_value", "x")],
         ),
         ("a = [1, 2\nb = x", [("unclosed_bracket", "="), ("bare_value", "x")]),
+        ("a = [1, 2\n\n[b]\nc = 1", [("unclosed_bracket", "=")]),
+        ("a = {b = 1\nc = x", [("unclosed_bracket", "="), ("bare_value", "x")]),
+        ("a = {b = [1}", [("mismatched_bracket", "}")]),
+        ("a = [\n  {b = 1],\n  {b = 2}\n]", [("mismatched_bracket", "]")]),
+        *((f"a = 1{said}", [("comment", said.strip())]) for said in ("#c", " #", "  # c", "\n#c")),
+        *((f"{said}\na = 1", [("comment", said)]) for said in ("#", "#c", "# Title", "## Title")),
+        *((f"[a]{said}\nb = 1", [("comment", said.strip())]) for said in ("#c", " #", " # ]")),
+        ("a = [ #c\n  1,#d\n]", [("comment", "#c"), ("comment", "#d")]),
+        ("# Title\n\n# More\na = 1", [("comment", "# Title"), ("comment", "# More")]),
+        ("# Title\n\nSome prose.\n\na = 1", [("text_before", "# Title\n\nSome prose.")]),
+        ("# Title\nProse.\n# c\na = 1", [("text_before", "# Title\nProse."), ("comment", "# c")]),
+        ("a = 1\n# c\nProse.\n# d", [("comment", "# c"), ("text_after", "Prose.\n# d")]),
+        (
+            "# Title\n```\na = 1\n```",
+            [("text_before", "# Title"), ("code_fence", "```"), ("code_fence", "```")],
+        ),
+        ("#c", [("no_value", "#c")]),
+        *(
+            (f"{header}{rest}", [("bad_header", header)])
+            for header in ("[[]]", "[]", "[a.]", "[.a]", "[ a b ]", "[a]]", "[[a]", "a]", "a]]")
+            for rest in ("\n", "\nb = 1", "\r\n\r\n[b]\r\nc = 1")
+        ),
+        *(
+            (f"{head}\nb = 1", [("bad_header", head)])
+            for head in ("[a/b]", "[$a]", "[é]", "[a", "[a:b]")
+        ),
+        *(
+            (f"a = {word}\nb = [{word}]", [("date_or_time", word)] * 2)
+            for word in ("12:30", "25:00", "2024-05-01 12:30", "2024-05-01T12:30Z", "2023-02-30")
+        ),
+        ("a = 12:30\na = 1", [("date_or_time", "12:30"), ("duplicate_key", "a")]),
+        ("a = NaN\nb = Infinity", [("nan_or_infinity", "NaN"), ("nan_or_infinity", "Infinity")]),
+        ('a = "x"\nb: { c = 1 }', [("colon_for_equals", ":")]),
         ("a = 'it's'\nb = x", [("unescaped_quote", "s'"), ("bare_value", "x")]),
         ('a = "x\nb = x', [("unclosed_quote", '"x'), ("bare_value", "x")]),
         ('a = "x\ny"', [("unclosed_quote", '"x')]),
@@ -139,6 +166,10 @@ def test_what_passes(text: str, value: Any) -> None:
         *(
             (cut, [("truncated", "")])
             for cut in ('a = "x', 'a = "\\u0', "a = '", 'a = """x\ny', "a = [1, ")
+        ),
+        *(
+            (cut, [("truncated", "")])
+            for cut in ("a = [2.", "a = [tru", "a = [-", "a = {b = 1e", "a = {b ")
         ),
         *(
             (cut, [("truncated", "")])

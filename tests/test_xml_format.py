@@ -80,7 +80,46 @@ def test_what_passes(text: str, value: Any) -> None:
         ("<d n='a<b'/>", [("bare_less_than", "<")]),
         ("<d>a & b<c>", [("bare_ampersand", "&"), ("truncated", "")]),
         ("<d><a id=7>x</a></d>", [("unquoted_attribute", "7")]),
-        ("<d><a x='1' checked>x</a></d>", [("unquoted_attribute", "checked")]),
+        ("<d><a x='1' checked>x</a></d>", [("attribute_without_value", "checked")]),
+        *((f"<d><f {said}{end}", [("attribute_without_value", said.split()[0])])
+            for said in ("disabled", "disabled a='x'", "disabled on")
+            for end in ("/></d>", ">x</f></d>")),
+        *((f"<d><f {said}>x</f></d>", [("attribute_without_value", at)])
+            for said, at in (
+                ("a=", "a="), ("a = ", "a ="), ("a= b='x'", "a="), ("a='x' b=", "b="))),
+        ("<f disabled>x</f>", [("attribute_without_value", "disabled")]),
+        *((f"<d><f {said}>x</f></d>", [("malformed_tag", at)]) for said, at in (
+            ("a='x'b='y'", "b"), ('a="x"b="y"', "b"), ("=x", "="), ("='x'", "="),
+            ("a='x',b='y'", ","), ("a='x'; b='y'", ";"), ("'x'", "'"), ("a 'x'", "a '"),
+            ("a:'x'", "a:'"), ("/ ", "/ >"))),
+        *((f"<d><f>x{closing}</d>", [("malformed_tag", at)]) for closing, at in (
+            ("</f a='1'>", "a='1'"), ("</f a>", "a"), ("</ f>", "</ "), ("< /f>", "< "),
+            ("</>", "</>"))),
+        ("<d>< f>x</f></d>", [("malformed_tag", "< ")]),
+        *((f"<d><f {said}>y</f><g h='z'/></d>", [("unclosed_quote", at)]) for said, at in (
+            ("a='x\"", "'x\""), ("a='x", "'x"), ("a='", "'"), ("b='1' a='x y", "'x y"))),
+        ("<d><f a='x b='y'/></d>", [("unclosed_quote", "'x")]),
+        ("<d><f a='x>it's</f></d>", [("unclosed_quote", "'x")]),
+        ("<d a='x/>", [("unclosed_quote", "'x")]),
+        ("<d><a href='<b>x</b>'>y</a></d>", [("bare_less_than", "<")]),
+        ("<d><a href='x > y < z'>y</a></d>", [("bare_less_than", "<")]),
+        ("<d><$a>x</$a></d>", [("bad_name", "$a")]),
+        ("<d><1f a='x'>y</1f></d>", [("bad_name", "1f")]),
+        *((f"<d><f {said}='x'/></d>", [("bad_name", said)])
+            for said in ("1a", "a?", "\u2c00", "é\u0487")),
+        *((f"<d xmlns:p='u'><{name}>x</{name}></d>", [("bad_name", name)])
+            for name in ("p:a:b", ":a", "a:", "p:1")),
+        ("<d xmlns:a='u' xmlns:b='u'><f a:x='1' b:x='2'/></d>",
+            [("duplicate_attribute", "<f a:x='1' b:x='2'/>")]),
+        *((f"<d><f {said}/></d>", [("bad_namespace", f"<f {said}/>")])
+            for said in ("xmlns:xml='u'", "xmlns='two words'", "xmlns:a='é'", "xmlns:a=''",
+                "xmlns='http://a:b'", "xmlns:xmlns='u'")),
+        ('<!DOCTYPE d [<!ENTITY e "<![CDATA[<X>]]></X>"> <!-- it\'s > -->]>\n<d/>',
+            [("doctype", '<!DOCTYPE d [<!ENTITY e "<![CDATA[<X>]]></X>"> <!-- it\'s > -->]>')]),
+        ("<d>\n  <a>x: y\n  <b>z</b>\n</d>", [("mismatched_tag", "</d>")]),
+        ("<d><item>x<item>y</item><item>z</item></d>", [("mismatched_tag", "</d>")]),
+        ("<d>t<e/><a>x<b>z</b></d>", [("mixed_content", "t"), ("mismatched_tag", "</d>")]),
+        ("<d/>\n<!-- a -- b -->", [("comment", "<!-- a -- b -->")]),
         ("<d x='1' x='2'/>", [("duplicate_attribute", "x='2'")]),
         ("<d><first name>x</first name></d>", [("bad_name", "first name")]),
         ("<d><1a>x</1a></d>", [("bad_name", "1a")]),
@@ -107,6 +146,72 @@ def test_what_a_mistake_is_called_and_where_it_stands(text: str, problems: list[
     assert found(text) == [(label, text if at is ... else at) for label, at in problems]
 
 
+FIFTH_ONLY = ("\u0220", "\u0487", "\u1fff", "\u200c", "\u218f", "\u2c00", "\u3040", "\U00010000")
+
+
+@pytest.mark.parametrize("sign", FIFTH_ONLY)
+def test_names_of_the_fifth_edition_alone_are_refused_by_a_sentence_that_says_so(sign: str) -> None:
+    names = [f"a{sign}"] if sign == "\u0487" else [sign, f"a{sign}"]
+    for text in (form.format(name) for name in names for form in NAMED):
+        (problem,) = XML.parse(text).problems
+        assert (problem.label, text[problem.start : problem.end]) in {
+            ("bad_name", n) for n in names
+        }
+        assert (
+            "allowed by XML's fifth edition, but many parsers follow the fourth" in problem.message
+        )
+
+
+NAMED = ("<{0}>x</{0}>", "<d><{0}/></d>", "<d><a {0}='x'/></d>", "<d><a b='x' {0}='y'/></d>")
+"""Documents with a name as that of an element, or of an attribute."""
+
+
+@pytest.mark.parametrize(
+    "name", ["_", "é", "東", "a\u0300", "a\xb7", "a-.9", "\u0e01\u0e31", "xmlfoo"]
+)
+def test_names_of_the_fourth_edition_pass(name: str) -> None:
+    assert all(XML.parse(form.format(name)).ok for form in NAMED)
+
+
+@pytest.mark.parametrize(
+    "name", ["\u0300", "\xb7", "a\xd7", "a\u2014", "\u203f", "1", "-a", ".a", "a\u3000b"]
+)
+def test_names_of_neither_edition_are_refused_without_speaking_of_editions(name: str) -> None:
+    for text in (form.format(name) for form in NAMED):
+        problems = XML.parse(text).problems
+        assert problems
+        assert not any("edition" in problem.message for problem in problems)
+
+
+def test_prefixes_that_xml_reserves() -> None:
+    assert XML.parse("<xml:d xml:lang='en'/>").ok
+    assert XML.parse("<d xmlns:xml='http://www.w3.org/XML/1998/namespace'/>").ok
+    assert not XML.parse("<xmlns:d/>").ok
+
+
+@pytest.mark.parametrize(
+    "name", ["u", "urn:a:b", "http://a.b:80/c?d=e#f", "http://a.b/%20", "tag:a@b,2001:c"]
+)
+def test_namespaces_that_are_uris_pass(name: str) -> None:
+    assert XML.parse(f"<d xmlns='{name}' xmlns:p='{name}'/>").ok
+
+
+def test_the_message_says_which_attribute_has_no_value() -> None:
+    messages = [
+        XML.parse(f"<d><f {said}/></d>").problems[0].message for said in ("on", "on=", "n=1")
+    ]
+    assert messages == ["on has no value"] * 2 + ["an attribute's value stands without quotes"]
+
+
+@pytest.mark.parametrize(
+    "unit", ["<a b='>", "<a b=", "< a>", "<$a>", "<a b='x'c", "<a:b:c>", "<a b>", "< "]
+)
+@pytest.mark.parametrize("after", ["", "</a>", "'"])
+def test_broken_tags_are_judged_in_linear_time(unit: str, after: str) -> None:
+    assert is_linear(XML.parse, unit, "<d>", after)
+    assert is_linear(XML.parse, unit[1:], "<d><a b='x'", after)
+
+
 def test_the_root_s_name_matters_where_it_is_set() -> None:
     assert found("<d/>", XmlFormat(root="data")) == [("wrong_root", "<d")]
     assert XmlFormat(root="row").render({"a": "x"}).startswith("<row>")
@@ -126,7 +231,19 @@ def test_depth_is_exact(limit: int) -> None:
     assert judge.parse(deeper).problems[0].start == 3 * limit
 
 
-@pytest.mark.parametrize("unit", ["<!doctype[", "<!DOCTYPE a [<!ENTITY b 'c'>\n", "<!doctype[]"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<!doctype[",
+        "<!DOCTYPE a [<!ENTITY b 'c'>\n",
+        "<!doctype[]",
+        "<!doctype[<!--]>",
+        '<!doctype["]>',
+        "<!doctype['\">",
+        '<!doctype"',
+        "<!doctype[<?]>",
+    ],
+)
 def test_doctypes_without_an_end_are_judged_in_linear_time(unit: str) -> None:
     assert is_linear(XML.parse, unit)
 

@@ -13,13 +13,13 @@ import functools
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from fmtharness.evaluators.toml.corruptions import CORRUPTIONS
+from fmtharness.evaluators.toml.corruptions import CORRUPTIONS, too_deep
 from fmtharness.evaluators.toml.labels import LABELS
 from fmtharness.evaluators.toml.scalars import KEY
 from fmtharness.evaluators.toml.scanner import further_lines, scan
@@ -34,14 +34,19 @@ _PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of docume
 _TWICE: Final = re.compile("twice|overwrite|mutate|redefine|Duplicate").search
 _KEYS: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+=|^[ \t]*+\[\[?[ \t]*+(?P<table>{KEY})", re.M)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
-_SOFT: Final = frozenset({"comment", "date_or_time", "nan_or_infinity", "control_character"})
+_VALUES: Final = frozenset({"date_or_time", "nan_or_infinity", "integer_out_of_range"})
+"""Labels of a whole value, in whose place tomllib reads a number."""
+_SOFT: Final = _VALUES | {"comment", "control_character"}
 """Labels that do not keep tomllib from reading the rest."""
 _LOOKS: Final = re.compile(
-    rf"[ \t]*+(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*+=|\]|# |\[\[?{KEY}\])"
+    rf"[ \t]*+(?:(?:{KEY}|[^\s=\[{{][^\n=:!?,{{\[]{{0,40}})[ \t]*+=|\]|\[\[?{KEY}\])"
     r"""|[ \t]*+\[\[?[ \t]*+[\w"'][\w "'.-]*+\]*+\s*+\Z"""  # a header, broken ones too
+    r"|[ \t]*+\[\[?[^\[\]{},\n]*+\][\] \t]*+(?:#.*+)?\s*+\Z"  # with any signs, or none
+    rf"|{KEY}\]\]?\s*+\Z"  # without its first bracket
     rf"|[ \t]*+\[\[?[ \t]*+{KEY}[ \t]*+\]?\s*+\Z"  # or with any text in quotes
     r"""|[ \t]++(?!["'\w -]+:)\S"""  # belongs to a line above it, and is no line of JSON
-    rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\S++\s*+\Z)"""  # a colon for an equals sign
+    rf"|{KEY}:[ \t]*+\{{[ \t]*+{KEY}[ \t]*+="  # a colon for an equals sign
+    rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\S++\s*+\Z)"""
     r"|[\w-]++\Z"  # a key that is cut off
 ).match
 
@@ -51,6 +56,9 @@ class TomlFormat(Options):
 
     parse('city = "Oslo"\\nnights = 4') -> Parsed(value={"city": "Oslo", "nights": 4})
     parse("Sure!\\ncity = Oslo")        -> problems text_before at 0:5, bare_value at 13:17
+
+    A line that begins with # is a comment, also a Markdown title; with prose between it and the
+    document it is a part of the text before or after.
     """
 
     name: ClassVar[str] = "toml"
@@ -87,8 +95,17 @@ class TomlFormat(Options):
         def goes_on() -> set[str]:
             return further_lines(text, self.max_depth)
 
-        def looks(line: str) -> bool:
+        def part(line: str) -> bool:
             return bool(_LOOKS(line)) or line.rstrip("\n") in goes_on()
+
+        @functools.cache
+        def comments() -> set[str]:
+            return _comments(text, part)
+
+        def looks(line: str) -> bool:
+            if line.lstrip().startswith("#"):
+                return line.rstrip("\n") in comments()
+            return part(line)
 
         return strictly(text, self._read, looks)
 
@@ -100,9 +117,10 @@ class TomlFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered text; each is named by the label `parse` gives it."""
-        return {
-            name: way for name, way in CORRUPTIONS.items() if name != "comment" or not self.comments
-        }
+        ways = {**CORRUPTIONS, "too_deep": too_deep(self.max_depth)}
+        if self.comments:
+            del ways["comment"]
+        return ways
 
     def _read(self, text: str) -> Parsed:
         problems = [
@@ -115,7 +133,7 @@ class TomlFormat(Options):
         if not all(problem.label in _SOFT for problem in problems):
             return Parsed(problems=tuple(problems))
         try:
-            value = _load(text)
+            value = _load(_covered(text, problems))
         except tomllib.TOMLDecodeError as error:
             return Parsed(problems=(*problems, _explain(text, str(error))))
         if not problems and _depth(value) > self.max_depth:
@@ -123,6 +141,36 @@ class TomlFormat(Options):
         if not problems and not value:
             problems.append(Problem("no_value", LABELS["no_value"], 0, len(text)))
         return Parsed(problems=tuple(problems)) if problems else Parsed(value)
+
+
+def _comments(text: str, part: Callable[[str], bool]) -> set[str]:
+    """The comment lines that no prose parts from the first or the last line of the document.
+
+    "# Title\\na = 1" begins with a comment, "# Title\\nSome prose.\\na = 1" with text before.
+    """
+    found: set[str] = set()
+    lines = [line for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
+    for order in (lines, reversed(lines)):
+        block: list[str] = []
+        for line in order:
+            if line.lstrip().startswith("#"):
+                block.append(line)
+            elif part(line):
+                found.update(block)
+                break
+            else:
+                block = []
+    return found
+
+
+def _covered(text: str, problems: list[Problem]) -> str:
+    """The text with a number in place of each value that is wrong as a whole."""
+    pieces, at = [], 0
+    for problem in problems:
+        if problem.label in _VALUES:
+            pieces += [text[at : problem.start], "0.".ljust(problem.end - problem.start, "0")]
+            at = problem.end
+    return "".join([*pieces, text[at:]]) if pieces else text
 
 
 def _load(text: str) -> dict[str, Any]:

@@ -27,6 +27,9 @@ _DATE: Final = re.compile(
 _LIKE_A_NUMBER: Final = re.compile(
     r"[-+]?\.?[0-9](?:[0-9_.,]|[eExob][-+]?[0-9a-fA-F]?)*+"
 ).fullmatch
+_CUT: Final = re.compile(
+    r"[-+]?(?:0[xob]?[0-9a-fA-F_]*+|[0-9_]*+(?:\.[0-9_]*+)?(?:[eE][-+]?[0-9_]*+)?)"
+).fullmatch
 _FIRST_OF_SEVERAL: Final = re.compile(rf"[^\s,]++(?:[ \t]*+,|[ \t]++{KEY}[ \t]*+=)").match
 _DIGITS: Final = 80
 """An integer with more digits is out of range, which needs no conversion to find out."""
@@ -60,3 +63,11 @@ def wrong(word: str, inside: bool = False) -> str:
     if inside and all(_INTEGER(part) or _FLOAT(part) for part in word.split()):
         return "missing_comma"
     return "bare_value"
+
+
+def cut_off(word: str) -> bool:
+    """Whether a word that the text's end cuts off may have been the start of a valid one.
+
+    cut_off("tru") -> True   cut_off("2.") -> True   cut_off("Oslo") -> False
+    """
+    return bool(_CUT(word)) or any(whole.startswith(word) for whole in ("true", "false"))

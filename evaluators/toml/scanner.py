@@ -12,14 +12,20 @@ import re
 from typing import Final, NamedTuple
 
 from fmtharness.evaluators.toml.labels import LABELS
-from fmtharness.evaluators.toml.scalars import KEY, PART, wrong
+from fmtharness.evaluators.toml.scalars import KEY, PART, cut_off, wrong
 from fmtharness.evaluators.toml.strings import QUOTES, bad_escapes, closed, over_lines
 from fmtharness.harness.records import Problem
 
 _KEY: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+(?P<sign>[=:]?)")
 _PARTS: Final = re.compile(PART)
 _NEXT_KEY: Final = re.compile(rf"^[ \t]*+{KEY}[ \t]*+=", re.MULTILINE)
+_NEXT_LINE: Final = re.compile(
+    rf"\s*+(?:{KEY}[ \t]*+=|\[\[?+[ \t]*+{KEY}[ \t]*+\]\]?+[ \t\r]*+(?:[\n#]|\Z))"
+)
+_END: Final = re.compile(r"\s*+\Z")
 _HEADER: Final = re.compile(rf"(\[\[?+)[ \t]*+(?P<key>{KEY})[ \t]*+(\]\]?+)")
+_HALF_HEADER: Final = re.compile(rf"{KEY}[ \t]*+\]\]?+[ \t\r]*+(?=[\n#]|\Z)")
+_WORDS_CUT: Final = {word[:end] for word in ("true", "false") for end in range(len(word))}
 _BLANK: Final = re.compile(r"[ \t\r]*+")
 _TO_COMMA: Final = re.compile(r"[^,\]}\n#]*+")
 _TO_SIGN: Final = re.compile(r"[^=\n]*+")
@@ -76,10 +82,16 @@ class _Scanner:
                 self._comment()
             elif here == "[":
                 self._header()
+            elif half := _HALF_HEADER.match(self.text, self.at):
+                header = half[0].rstrip()
+                self._note("bad_header", self.at, self.at + len(header), "its [ is missing")
+                self.at = half.end()
             elif here:
                 self._statement()
 
     def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
+        if label == "truncated" and self.problems and self.problems[-1].label == label:
+            return
         self.problems.append(Problem(label, message or LABELS[label], start, end))
 
     def _too_deep(self, start: int, end: int) -> None:
@@ -161,7 +173,7 @@ class _Scanner:
             return depth
         end = _until(_TO_COMMA, self.text, start) if inside else self._line_end()
         line = self.text[start:end].rstrip()
-        if end == len(self.text) and found and found.end() == start + len(line):
+        if end == len(self.text) and found and found.end() >= start + len(line):
             self._note("truncated", end, end, "the text ends behind a key")
         else:
             self._note("missing_equals", start, start + len(line))
@@ -188,6 +200,9 @@ class _Scanner:
                 self._note("missing_value", sign, sign + 1)
                 return
             if here == "\n":
+                if expects == "comma" and not broken and _NEXT_LINE.match(text, self.at):
+                    self._note("unclosed_bracket", sign, sign + 1)
+                    return
                 if stack[-1].bracket == "{" and not broken:
                     self._note("newline_in_inline_table", self.at, self.at + 1)
                     broken = True
@@ -201,6 +216,9 @@ class _Scanner:
                 opened = stack.pop()
                 if here != ("]" if opened.bracket == "[" else "}"):
                     self._note("mismatched_bracket", self.at, self.at + 1)
+                    behind = self.at + 1
+                    if stack and (_END.match(text, behind) or _NEXT_LINE.match(text, behind)):
+                        opened = stack.pop()  # one sign stands for two
                 elif here == "}" and expects == "key" and comma >= 0:
                     self._note("trailing_comma", comma, comma + 1)
                 elif expects == "value" and opened.bracket == "{":
@@ -271,7 +289,7 @@ class _Scanner:
                 label = "several_values" if rest[0] in ",;" else "unescaped_quote"
                 self._note(label, begin, begin + len(rest))
         elif label := wrong(rest, inside):
-            if end == len(text) and any(word.startswith(rest) for word in ("true", "false")):
+            if end == len(text) and (cut_off(rest) if inside else rest in _WORDS_CUT):
                 self._note("truncated", end, end, "the text ends inside a word")
             else:
                 self._note(label, begin, begin + len(rest))

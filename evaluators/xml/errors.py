@@ -10,8 +10,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 from xml.parsers.expat import errors
+
+from fmtharness.evaluators.xml.tags import (
+    BLANK,
+    Found,
+    in_quotes,
+    in_tag,
+    never_closed,
+    over_the_end,
+)
 
 _SYNTAX = errors.codes[errors.XML_ERROR_SYNTAX]
 _MISMATCH = errors.codes[errors.XML_ERROR_TAG_MISMATCH]
@@ -33,23 +42,9 @@ _ENDS = (
 _NO_CHARACTER: Final = re.compile(
     rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xed[\xa0-\xbf][\x80-\xbf]|\xef\xbf[\xbe\xbf]"
 )
-_BLANK: Final = b" \t\r\n"
 _BLANKS: Final = (b" ", b"\t", b"\r", b"\n")
 _ROOT: Final = re.compile(rb"<[A-Za-z_:\x80-\xff]")
-_WORD: Final = re.compile(rb"[^\s<>/]*")
-_VALUE: Final = re.compile(rb"[^\s<>]*")
-_TAG: Final = re.compile(rb"<[^<>]*>?")
-_WORDS: Final = re.compile(rb"</?\s*[^\s<>=\"'/]+(?:\s+[^\s<>=\"'/]+)+\s*/?>").fullmatch
 _ATTRIBUTE: Final = re.compile(rb"[^\s=]+\s*=\s*(?:\"[^\"]*\"|'[^']*')")
-
-
-class Found(NamedTuple):
-    """One thing wrong, with its span in bytes."""
-
-    label: str
-    start: int
-    end: int
-    message: str = ""
 
 
 def explained(
@@ -59,6 +54,9 @@ def explained(
     if started and not open_elements:
         return _after(data, at)
     if code in _ENDS:
+        cut = len(data.rstrip(BLANK))
+        if data[cut - 1 : cut] == b">" and (quote := in_quotes(data, cut)) is not None:
+            return never_closed(data, quote, cut)
         names = ", ".join(f"<{name:.40}>" for name in open_elements[-3:])
         message = f"{len(open_elements)} elements are open at the end: {names}" if names else ""
         return Found("truncated", len(data), len(data), message)
@@ -77,7 +75,7 @@ def explained(
         return Found("bad_declaration", at, _end(data, b">", at))
     if code == _SYNTAX and not started and data[at : at + 1] != b"<":
         end = data.find(b"<", at)
-        said = data[at : end if end > 0 else len(data)].rstrip(_BLANK)
+        said = data[at : end if end > 0 else len(data)].rstrip(BLANK)
         return Found("text_before", at, at + len(said))
     return _token(data, at)
 
@@ -85,14 +83,16 @@ def explained(
 def _after(data: bytes, at: int) -> Found:
     """What follows the root element."""
     end = data.rfind(b">", 0, at) + 1
-    at = end + len(data[end:at]) - len(data[end:at].lstrip(_BLANK)) if at > end else at
+    at = end + len(data[end:at]) - len(data[end:at].lstrip(BLANK)) if at > end else at
     if data.startswith(b"</", at):
         stop = _end(data, b">", at)
         return Found("mismatched_tag", at, stop, "a closing tag follows the root element")
     if data[at : at + 9].lower() == b"<!doctype":
         return Found("doctype", at, _end(data, b">", at))
+    if data.startswith(b"<!--", at) and (stop := data.find(b"-->", at)) > 0:
+        return Found("comment", at, stop + 3, "two hyphens inside a comment")
     if data[at : at + 5].lower() == b"<?xml":
-        return Found("multiple_roots", at, len(data.rstrip(_BLANK)))
+        return Found("multiple_roots", at, len(data.rstrip(BLANK)))
     if _ROOT.match(data, at):
         return Found("multiple_roots", at, max(data.rfind(b">") + 1, at + 1))
     return Found("text_after", at, len(data))
@@ -102,6 +102,10 @@ def _token(data: bytes, at: int) -> Found:
     """The mistake behind an invalid token, by the tag that is open there."""
     if wrong := _NO_CHARACTER.match(data, at):
         return Found("bad_character", *wrong.span())
+    if data[at : at + 1] == b"<" and (quote := in_quotes(data, at)) is not None:
+        return never_closed(data, quote, at)
+    if lost := over_the_end(data, at):
+        return lost
     tag = data.rfind(b"<", 0, at)
     if tag < 0 or b">" in data[tag:at]:
         tag = at if data[at : at + 1] == b"<" else -1
@@ -116,33 +120,14 @@ def _token(data: bytes, at: int) -> Found:
         return Found("comment", tag, _end(data, b"-->", tag), "two hyphens inside a comment")
     if said.lower().startswith(b"<?xml"):
         return Found("bad_declaration", tag, _end(data, b">", tag))
-    if said in (b"<", b"</"):
-        return Found("bad_name", *_span(_WORD, data, at))
     if data[at : at + 1] == b"<":
-        if said.count(b'"') % 2 or said.count(b"'") % 2:
-            return Found("bare_less_than", at, at + 1, "a < inside an attribute's value")
         if said.startswith(b"</") or not tag or data[tag - 1 : tag] in (b">", *_BLANKS):
             return Found("unclosed_tag", tag, at)
         return Found("bare_less_than", tag, tag + 1)
-    if _WORDS(data[slice(*_span(_TAG, data, tag))]):
-        return Found("bad_name", tag + 1, _end(data, b">", tag) - 1, "a name holds no blank")
-    if said.rstrip(_BLANK).endswith(b"="):
-        return Found("unquoted_attribute", *_span(_VALUE, data, at))
-    words = said.split()
-    if len(words) == 1 and not said.endswith((b"/", *_BLANKS)):
-        return Found("bad_name", *_span(_WORD, data, tag + 1 + said.startswith(b"</")))
-    if len(words) > 1 and not re.search(rb"[\"'/]", words[-1]):
-        start = tag + said.rindex(words[-1])
-        return Found("unquoted_attribute", start, start + len(words[-1]), "it has no value")
-    return Found("syntax_error", at, min(at + 1, len(data)))
+    return in_tag(data, tag, at)
 
 
 def _end(data: bytes, sign: bytes, at: int) -> int:
     """Behind the next such sign, or else the end."""
     found = data.find(sign, at)
     return len(data) if found < 0 else found + len(sign)
-
-
-def _span(pattern: re.Pattern[bytes], data: bytes, at: int) -> tuple[int, int]:
-    found = pattern.match(data, at)
-    return found.span() if found else (at, at)

@@ -17,16 +17,20 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from fmtharness.evaluators.xml.corruptions import CORRUPTIONS
-from fmtharness.evaluators.xml.reader import BLANK, LABELS, read
+from fmtharness.evaluators.xml.corruptions import CORRUPTIONS, too_deep
+from fmtharness.evaluators.xml.reader import BLANK, DOCTYPE, LABELS, read
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
-_START: Final = re.compile(r"<(?:\?\w|!--|!doctype\b|[^\W\d]|\Z)", re.IGNORECASE)
-_ROOT: Final = re.compile(r"<([^\W\d][^\s<>/]*)")
+_BEGINS: Final = r"(?:[a-zA-Z_:]|[^\x00-\x7f\s])"
+_START: Final = re.compile(rf"<(?:\?\w|!--|!doctype\b|{_BEGINS}|(?:[?!]\w*-?)?\Z)", re.IGNORECASE)
+_ROOT: Final = re.compile(rf"<({_BEGINS}[^\s<>/]*)")
+_PROLOG: Final = re.compile(
+    rf"(?:\s*+(?:<\?.*?\?>|<!--.*?-->|{DOCTYPE}))*+", re.DOTALL | re.IGNORECASE
+)
 _MORE: Final = re.compile(r"(?:\s*(?:<!--.*?-->|<\?.*?\?>|</?[^\W\d].*>))*", re.DOTALL)
 _FENCE: Final = re.compile(r"`{3,}[\w+.-]*|~{3,}[\w+.-]*|(?<!`)`(?=\s*\Z)|\A\s*`(?!`)")
 _CLOSING_FENCE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*$", re.MULTILINE)
@@ -43,7 +47,8 @@ class XmlFormat(Options):
     parse("<data><item>a</item></data>")    -> Parsed(value=["a"])
     parse("<data>a & b</data>")             -> problems bare_ampersand at 8:9
 
-    A namespace's prefix is a part of the name and must be bound.
+    A namespace's prefix is a part of the name and must be bound. Names are those of the fourth
+    edition of XML 1.0, which every parser takes; `bad_name` tells those that only the fifth has.
     """
 
     name: ClassVar[str] = "xml"
@@ -88,7 +93,7 @@ class XmlFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered document; each is named by the label `parse` gives it."""
-        ways = dict(CORRUPTIONS)
+        ways = {**CORRUPTIONS, "too_deep": too_deep(self.max_depth)}
         if self.comments:
             del ways["comment"]
         if self.root is None:
@@ -209,7 +214,8 @@ def _start(text: str, first: int) -> int | None:
 
 def _end(text: str, start: int, fenced: bool) -> int:
     """Where the document ends: behind its last closing tag, or else at the closing fence."""
-    named = _ROOT.search(text, start)
+    prolog = _PROLOG.match(text, start)
+    named = _ROOT.search(text, prolog.end() if prolog else start)
     if named:
         closing = re.compile(rf"</{re.escape(named[1])}\s*>")
         ends = [found.end() for found in closing.finditer(text, named.end())]

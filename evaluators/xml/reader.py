@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
-from fmtharness.evaluators.xml.errors import Found, explained
+from fmtharness.evaluators.xml.errors import explained
+from fmtharness.evaluators.xml.names import colons, is_uri
+from fmtharness.evaluators.xml.tags import Found
 from fmtharness.harness import surroundings
 from fmtharness.harness.records import Problem
 
@@ -32,10 +34,14 @@ LABELS: Final[Mapping[str, str]] = {
     "bare_ampersand": "an & that begins no entity and is not written as &amp;",
     "bare_less_than": "a < that begins no tag and is not written as &lt;",
     "undefined_entity": "an entity other than the five that XML defines",
-    "unquoted_attribute": "an attribute has no value or one without quotes",
+    "unquoted_attribute": "an attribute's value stands without quotes",
+    "attribute_without_value": "an attribute has no value, such as one that only names what is on",
+    "unclosed_quote": "an attribute's value has no closing quote",
     "duplicate_attribute": "an element repeats an attribute",
-    "bad_name": "a name that XML does not allow, such as one with a blank or a digit in front",
+    "bad_name": "a name that not every parser allows, such as one with a blank or a digit in front",
+    "malformed_tag": "a tag holds something else than its name and attributes with blanks between",
     "unbound_prefix": "a name has a prefix that no namespace is bound to",
+    "bad_namespace": "a namespace is no URI, or a prefix or namespace is bound that XML reserves",
     "bad_character": "a character that XML cannot hold, raw or as a reference",
     "doctype": "a document type declaration",
     "processing_instruction": "a processing instruction",
@@ -46,16 +52,30 @@ LABELS: Final[Mapping[str, str]] = {
 """Every label that strict XML can give, and its meaning in one line."""
 
 _NAME: Final = rb"[A-Za-z_:\x80-\xff][-.\w:\x80-\xff]*"
+_QUOTED: Final = r"""\"[^\"]*+\"|'[^']*+'"""
+_SUBSET: Final = (
+    rf"(?:[^\]\"'<]|{_QUOTED}|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)|<(?!!--|\?))*+(?:\]\s*+>|.*)"
+)
+DOCTYPE: Final = rf"<!doctype(?:[^\[<>\"']|{_QUOTED})*+(?:>|\[{_SUBSET})"
+"""A document type declaration, up to the text's end if it has none; for patterns with DOTALL."""
 _SIGNS: Final = re.compile(
     rb"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)"
-    rb"|(?P<doctype><!doctype[^\[<>]*+(?:>|\[(?:.*?\]\s*+>|.*)))"
+    rb"|(?P<doctype>" + DOCTYPE.encode() + rb")"
     rb"|(?P<undefined_entity>&(?!(?:amp|lt|gt|quot|apos);)" + _NAME + rb";)"
     rb"|(?P<bare_ampersand>&(?!(?:#\d+|#x[\da-f]+|" + _NAME + rb");|#?\w*\Z))"
-    rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|[\d.-][-.\w]*/?>|\Z))",
+    rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|\s++/|[\d.-][-.\w]*+(?:\s*+/?>|\s++"
+    + _NAME
+    + rb"\s*+=\s*+[\"'])|\Z))",
     re.DOTALL | re.IGNORECASE,
 )
+_OPENED: Final = re.compile(rb"<\s*+([^\s<>/]++)")
+_CLOSED: Final = re.compile(rb"</([^\s<>]++)")
 BLANK: Final = " \t\r\n"
 """What XML calls white space; no other blank may stand around the root element."""
+_COLONS: Final = re.compile(rb"[^\s<>/=]*+")
+_INVALID: Final = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+_UNBOUND: Final = expat.errors.codes[expat.errors.XML_ERROR_UNBOUND_PREFIX]
+_DUPLICATE: Final = expat.errors.codes[expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE]
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
 
@@ -127,6 +147,14 @@ class _Document:
 
     def read(self) -> Found | None:
         """Read the whole text, and return the error that expat stopped at."""
+        stopped = self._parsed()
+        if stopped and stopped.label == "mismatched_tag":
+            self._leave_unclosed(stopped)
+        for element in reversed(self.open):
+            self.found += element.problems(self.data)
+        return stopped
+
+    def _parsed(self) -> Found | None:
         try:
             self.parser.Parse(self.data, True)
             return None
@@ -140,9 +168,17 @@ class _Document:
             )
         except _DoctypeError as error:
             return error.found
-        finally:
-            for element in reversed(self.open):
-                self.found += element.problems(self.data)
+
+    def _leave_unclosed(self, stopped: Found) -> None:
+        """Drop the elements whose closing tag is lost, which hold what stands behind them."""
+        name = (
+            self.data[stopped.start + 2 : stopped.end]
+            .rstrip(b"> \t\r\n")
+            .decode("utf-8", "replace")
+        )
+        names = [element.name for element in self.open]
+        last = len(names) - 1 - names[::-1].index(name) if name in names else len(names) - 2
+        del self.open[last + 1 :]
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         at = self.parser.CurrentByteIndex
@@ -158,7 +194,14 @@ class _Document:
             return
         if ":" in name or any(":" in key or key == "xmlns" for key in attributes):
             self.prefixes = True
+            self.namespaces(attributes, at)
         self.open.append(_Element(name, {f"@{key}": v for key, v in attributes.items()}, at))
+
+    def namespaces(self, attributes: dict[str, str], at: int) -> None:
+        for key, value in attributes.items():
+            if (key == "xmlns" or key.startswith("xmlns:")) and not is_uri(value):
+                end = self.data.find(b">", at) + 1
+                self.found.append(Found("bad_namespace", at, end, f"{value:.40} is no URI"))
 
     def end(self, name: str) -> None:
         if self.deeper:
@@ -226,6 +269,8 @@ def read(
     if not (stopped or document.found or found) and document.prefixes:
         stopped = _unbound(data)
     found += document.found
+    if stopped and stopped.label == "multiple_roots":
+        found = [one for one in found if one.label != "wrong_root"]  # the root itself is lost
     rest = None
     if stopped and stopped.label == "text_after":
         rest = stopped.start
@@ -237,10 +282,14 @@ def read(
 
 
 def _all_signs(data: bytes, stopped: Found) -> list[Found]:
-    """Every sign that is wrong wherever it stands."""
-    return [
-        Found(match.lastgroup, *match.span()) for match in _SIGNS.finditer(data) if match.lastgroup
-    ]
+    """Every sign that is wrong wherever it stands; no < of a tag that is closed, such as <$a>."""
+    closed = {*_CLOSED.findall(data)}
+    found = []
+    for match in _SIGNS.finditer(data):
+        tag = _OPENED.match(data, match.start())
+        if match.lastgroup and not (tag and tag[1] in closed):
+            found.append(Found(match.lastgroup, *match.span()))
+    return found
 
 
 def _prolog(data: bytes, stopped: Found) -> list[Found]:
@@ -257,13 +306,24 @@ def _covered(data: bytes, signs: list[Found]) -> bytes:
 
 
 def _unbound(data: bytes) -> Found | None:
+    """What is wrong with the first prefix, colon or namespace that is."""
     parser = expat.ParserCreate("utf-8", "}")
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
         at = parser.ErrorByteIndex
+        if error.code == _INVALID:
+            start = max(data.rfind(sign, 0, at) for sign in (b"<", b"/", b" ", b"\t", b"\n", b"\r"))
+            found = _COLONS.match(data, start + 1)
+            name = found[0] if found else b""
+            said = colons(name.decode("utf-8", "replace"))
+            return Found("bad_name", start + 1, start + 1 + len(name), said)
         end = data.find(b">", at) + 1 or len(data)
-        return Found("unbound_prefix", at, end, expat.ErrorString(error.code))
+        if error.code == _DUPLICATE:
+            message = "two attributes have one name, since their prefixes have one namespace"
+            return Found("duplicate_attribute", at, end, message)
+        label = "unbound_prefix" if error.code == _UNBOUND else "bad_namespace"
+        return Found(label, at, end, expat.ErrorString(error.code))
     return None
 
 
