@@ -13,8 +13,9 @@ tool is not checked here; the evaluator json_schema can check it for bare JSON.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -36,6 +37,8 @@ from fmtharness.evaluators.json.tool_call_faults import (
 from fmtharness.evaluators.json.tool_call_pairs import paired
 from fmtharness.evaluators.json.tool_call_python import TAGS, translated, written
 from fmtharness.evaluators.json.tool_call_python import corruptions as corruptions_of_python
+from fmtharness.evaluators.json.tool_call_recovered import recovered
+from fmtharness.evaluators.json.tool_call_statements import Run, runs
 from fmtharness.evaluators.json.tool_call_syntax import (
     STRING,
     SYNTAXES,
@@ -44,6 +47,7 @@ from fmtharness.evaluators.json.tool_call_syntax import (
     Piece,
     Syntax,
     cut_tag,
+    gap,
 )
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
@@ -52,9 +56,7 @@ from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
 _STRING_OR_TAG: Final = re.compile(rf"{STRING}|({TAG})", re.DOTALL)
-_PYTHON_CALL: Final = re.compile(
-    r"\s*+(?:`{3,}+\w*+\s++)?(?:print\()?((?:\[\s*+)?[A-Za-z_][\w.]*+\()"
-).match
+_TAG: Final = re.compile(TAG).finditer
 
 
 class ToolCallFormat(Options):
@@ -137,6 +139,10 @@ class ToolCallFormat(Options):
             return self._diagnosed(text, rules)
         bare = text[:1] in ("{", "[") and rules.root != "any" and self._is_json(text)
         frame = self._syntax.frame(text)
+        if self.syntax == "mistral_args" and "(" in text and "[ARGS]" not in text:
+            inner = _blanked(text, [match.span() for match in _TAG(text)])
+            if calls := runs(inner, self.tools):
+                return _in_python(text.replace("[TOOL_CALLS]", " " * 12), calls)
         if bare and self.syntax != "llama":
             frame = Frame([], [], opened=False)
         if not frame.opened:
@@ -184,28 +190,56 @@ class ToolCallFormat(Options):
     def _blank(self, text: str, piece: Piece) -> bool:
         return not text[piece.start : piece.end].strip(SPACE)
 
-    def _diagnosed(self, text: str, rules: Rules) -> Diagnosis:
-        """The diagnosis of a text that should be the JSON of a call and nothing else."""
+    def _diagnosed(self, text: str, rules: Rules | None) -> Diagnosis:
+        """The diagnosis of a text that should be the JSON of a call and nothing else.
+
+        Without rules it should be the JSON of a call's arguments.
+        """
         judge = self._json
         parsed = judge.parse(text)
         if parsed.ok:
-            found = problems(text, parsed.value, rules)
+            found = problems(text, parsed.value, rules) if rules else ()
             return Diagnosis(bounded(found), 0, len(text), parsed.value)
         tags = [match.span(1) for match in _STRING_OR_TAG.finditer(text) if match[1]]
         without = _blanked(text, tags)
         if not without.strip():
             without = text
         diagnosis = judge.diagnose(without)
+        calls = runs(without, self.tools) if rules and "(" in without else []
+        if rules and calls and not self._is_the_call(without, diagnosis, calls, rules):
+            return _in_python(text, calls)
         said = [*diagnosis.problems, *(problem("tag_around", *span) for span in tags)]
-        if call := _PYTHON_CALL(without):
-            end = len(without.rstrip(SPACE + "`"))
-            if without[:end].endswith((")", ")]")):
-                said.append(problem("python_call", call.start(1), end))
-        inner = text[diagnosis.start : diagnosis.end]
-        parsed = judge.parse(inner)
-        if parsed.ok:
-            said += shifted(problems(inner, parsed.value, rules), diagnosis.start)
+        if rules:
+            inner = text[diagnosis.start : diagnosis.end]
+            said += shifted(self._meant(inner, rules), diagnosis.start)
         return Diagnosis(bounded(said), diagnosis.start, diagnosis.end)
+
+    def _is_the_call(
+        self, text: str, found: Diagnosis, calls: Sequence[Run], rules: Rules
+    ) -> bool:
+        """Whether the JSON of a text, not the calls in it as Python has them, is the answer."""
+        if found.start == found.end or found.start > calls[-1].end:
+            parsed = self._json.parse(text[found.start : found.end])
+            return parsed.ok and not any(faults(parsed.value, rules))
+        return found.start < calls[0].start
+
+    def _meant(self, text: str, rules: Rules) -> Sequence[Problem]:
+        """What keeps the value of a JSON text from being a call, also where the JSON is broken."""
+        parsed = self._json.parse(text)
+        if parsed.ok:
+            return problems(text, parsed.value, rules)
+        if not text.startswith(("{", "[")):
+            return ()
+        meant = recovered(text, self.max_depth)
+        if meant is None:
+            return ()
+        lenient = JsonFormat(
+            root="any", max_depth=self.max_depth, unique_keys=False, unicode_scalars=False
+        )
+        parsed = lenient.parse(meant.text)
+        if not parsed.ok:
+            return ()
+        return [meant.source(found) for found in problems(meant.text, parsed.value, rules)]
 
     def _python(self, text: str) -> Diagnosis:
         """The diagnosis of a list of calls as Python writes them."""
@@ -213,15 +247,54 @@ class ToolCallFormat(Options):
         bare = text.strip(SPACE)
         if bare.startswith(TAGS[0]) and bare.endswith(TAGS[1]):
             start, end = text.index(TAGS[0]) + len(TAGS[0]), text.rindex(TAGS[1])
-        found = translated(text[start:end])
+        inner = text[start:end]
+        found = translated(inner)
         rules = Rules("array", calls=self.calls, tools=self.tools)
-        judged = self._diagnosed(found.text, rules)
+        judged = self._diagnosed_json(found.text, rules)
         said = [*found.problems, *map(found.source, judged.problems)]
-        if any(each.label in ("no_json", "wrong_root") for each in said):
-            said.append(problem("bad_python", 0, end - start))
-        if said:
-            return _failed(text, list(shifted(said, start)))
-        return self._found(text, judged.value)
+        if not said:
+            return self._found(text, judged.value)
+        tags = [match.span() for match in _TAG(inner)]
+        without = _blanked(inner, tags)
+        calls = runs(without, self.tools)
+        if calls and not calls[0].listed:
+            said = _around(inner, calls)
+            said.append(problem("bad_python", calls[0].start, calls[-1].end, _NO_LIST))
+            said += self._in_list(inner, calls, rules)
+        elif not calls and any(each.label in _OF_ANOTHER_KIND for each in said):
+            root = self._json.diagnose(without)
+            if root.start < root.end and inner[root.start] in "{[":
+                said = gap(inner, 0, root.start, "text_before")
+                said += gap(inner, root.end, len(inner), "text_after")
+                message = "the calls are written as JSON, not as Python"
+                said.append(problem("bad_python", root.start, root.end, message))
+            elif without.strip() and not cut_tag(inner, ("[",)):
+                message = "there is text, but no list of calls in it"
+                said = [problem("no_json", 0, len(inner), message)]
+                said += [problem("tag_around", *span) for span in tags]
+        return _failed(text, list(shifted(said, start)))
+
+    def _in_list(self, text: str, calls: Sequence[Run], rules: Rules) -> Iterator[Problem]:
+        """What is wrong inside of calls that stand in no list."""
+        for run in calls:
+            found = translated(f"[{text[run.start : run.end]}]")
+            judged = self._diagnosed_json(found.text, rules)
+            for each in (*found.problems, *map(found.source, judged.problems)):
+                if each.label in _OF_ARGUMENTS:
+                    yield from shifted([each], run.start - 1)
+
+    def _diagnosed_json(self, text: str, rules: Rules) -> Diagnosis:
+        """The diagnosis of the JSON that calls of Python were turned into."""
+        parsed = self._json.parse(text)
+        if parsed.ok:
+            return Diagnosis(bounded(problems(text, parsed.value, rules)), 0, 0, parsed.value)
+        diagnosis = self._json.diagnose(text)
+        inner = text[diagnosis.start : diagnosis.end]
+        parsed = self._json.parse(inner)
+        said = list(diagnosis.problems)
+        if parsed.ok:
+            said += shifted(problems(inner, parsed.value, rules), diagnosis.start)
+        return Diagnosis(tuple(said))
 
     def _found(self, text: str, calls: list[Any]) -> Diagnosis:
         one = len(calls) == 1 and self.calls != "several"
@@ -231,11 +304,12 @@ class ToolCallFormat(Options):
         """The diagnosis of a text without the tag that begins a call."""
         found = self._diagnosed(text, Rules(key=self._syntax.rules.key, tools=self.tools))
         said = list(found.problems)
-        if found.start < found.end:
+        in_python = any(each.label == "python_call" for each in said)
+        if found.start < found.end and not in_python:
             tag = self._syntax.tags[0]
             message = f"no {tag} stands before the call"
             said.append(problem("missing_tag", found.start, found.start, message))
-        if cut_tag(text, self._syntax.tags):
+        if cut_tag(text, self._syntax.tags) and not in_python:
             said.append(problem("truncated", len(text), len(text)))
         return Diagnosis(bounded(said), found.start, found.end)
 
@@ -247,9 +321,7 @@ class ToolCallFormat(Options):
             return list(shifted(found.problems, piece.start)), found.value
         parsed = self._json.parse(inner)
         if not parsed.ok:
-            said = self._diagnosed(inner, Rules(calls="any")).problems
-            own = [each for each in said if each.label not in _OF_A_WHOLE_CALL]
-            return list(shifted(own, piece.start)), None
+            return list(shifted(self._diagnosed(inner, None).problems, piece.start)), None
         at, end = piece.name or (piece.start, piece.start)
         name = text[at:end]
         # Without a name the frame has said so.
@@ -266,7 +338,31 @@ def in_tags(example: Example | None) -> ToolCallFormat | None:
     return None if asked.syntax == "json" else asked
 
 
-_OF_A_WHOLE_CALL: Final = frozenset({"missing_name", "missing_arguments", "unexpected_key"})
+_NO_LIST: Final = "the calls do not stand in the [ and ] of a list"
+_OF_ANOTHER_KIND: Final = frozenset({"no_json", "wrong_root", "bad_python", "call_not_object"})
+"""Labels that a text has in which no list of calls stands."""
+_OF_ARGUMENTS: Final = frozenset(
+    "not_literal positional_argument duplicate_key bad_escape raw_control_character"
+    " nan_or_infinity leading_zero bad_number unknown_tool too_deep".split()
+)
+
+
+def _around(text: str, calls: Sequence[Run]) -> list[Problem]:
+    """The problems of what stands before, between and behind calls."""
+    said = gap(text, 0, calls[0].start, "text_before")
+    for one, other in itertools.pairwise(calls):
+        said += gap(text, one.end, other.start, "text_between")
+    return said + gap(text, calls[-1].end, len(text), "text_after")
+
+
+def _in_python(text: str, calls: Sequence[Run]) -> Diagnosis:
+    """The diagnosis of calls that are written as in Python where JSON is asked for."""
+    said = _around(text, calls)
+    said += [problem("python_call", call.start, call.end) for call in calls]
+    if calls[-1].opened > 0 and not text[calls[-1].end :].strip(SPACE + "`"):
+        message = "the text ends before the brackets of the call are closed"
+        said.append(problem("truncated", len(text), len(text), message))
+    return Diagnosis(bounded(said), calls[0].start, calls[-1].end)
 
 
 def _failed(text: str, found: list[Problem]) -> Diagnosis:

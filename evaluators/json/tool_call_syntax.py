@@ -23,7 +23,7 @@ from fmtharness.harness.records import Problem
 STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
 TAG: Final = (
     r"</?(?:tool_?calls?|function(?:_calls?)?|functions)(?:=[\w.-]*+)?>"
-    r"|<\|/?[\w-]++\|>|\[/?(?:TOOL_CALLS?|TOOL_REQUEST|ARGS|CALL_ID)\]"
+    r"|</?s>|<\|/?[\w-]++\|>|\[/?(?:TOOL_CALLS?|TOOL_REQUEST|ARGS|CALL_ID)\]"
 )
 NAME: Final = r"[\w.:/@$-]++"
 """A name that stands outside of JSON."""
@@ -31,9 +31,12 @@ _MARK: Final = re.compile(rf"(?P<fence>`{{3,}}+[\w+.#-]*+|~{{3,}}+[\w+.#-]*+|`)|
 _CLOSE: Final = re.compile(rf"{WS}</tool_call>").match
 _EITHER: Final = re.compile(r"<(/?)tool_call>").search
 _BETWEEN: Final = re.compile(rf"{STRING}|[}}\]]{WS}(;){WS}(?=[{{\[])", re.DOTALL).finditer
-_HEADER: Final = re.compile(
-    rf"\[TOOL_CALLS\]{WS}({NAME}){WS}(?:\[CALL_ID\]{WS}([A-Za-z0-9]{{9}}){WS})?\[ARGS\]"
-).match
+_UNTAGGED: Final = rf"{WS}({NAME}){WS}(?:\[CALL_ID\]{WS}([A-Za-z0-9]{{9}}){WS})?\[ARGS\]"
+_UNTAGGED_HEADER: Final = re.compile(_UNTAGGED).match
+_HEADER: Final = re.compile(rf"\[TOOL_CALLS\]{_UNTAGGED}").match
+_NAME_BEFORE: Final = re.compile(
+    rf"(?<![\w.:/@$-]){NAME}{WS}(?:\[CALL_ID\]{WS}[A-Za-z0-9]{{9}}{WS})?\Z"
+).search
 _SPACES: Final = re.compile(WS).match
 
 
@@ -171,11 +174,20 @@ def _mistral_args(text: str) -> Frame:
     pieces: list[Piece] = []
     found: list[Problem] = []
     at, opened = 0, False
-    while (tag := text.find("[TOOL_CALLS]", at)) >= 0:
+    while True:
+        tag = text.find("[TOOL_CALLS]", at)
+        arguments = text.find("[ARGS]", at, tag if tag >= 0 else len(text))
+        named = _NAME_BEFORE(text[at:arguments]) if arguments >= 0 else None
+        if named:
+            tag = at + named.start()
+            message = "no [TOOL_CALLS] stands before the call"
+            found.append(problem("missing_tag", tag, tag, message))
+        if tag < 0:
+            break
         found += gap(text, at, tag, "text_between" if opened else "text_before", "[ARGS]")
         opened = True
-        begin = tag + len("[TOOL_CALLS]")
-        header = _HEADER(text, tag)
+        begin = tag if named else tag + len("[TOOL_CALLS]")
+        header = (_UNTAGGED_HEADER if named else _HEADER)(text, tag)
         after = text.find("[TOOL_CALLS]", begin)
         last = len(text) if after < 0 else after
         if header:
@@ -186,7 +198,8 @@ def _mistral_args(text: str) -> Frame:
             elif outcome == DONE:
                 after = text.find("[TOOL_CALLS]", end)
                 last = len(text) if after < 0 else after
-                end = end if text.find("{", end, last) < 0 else last
+                between = text[end:last]
+                end = last if "{" in between and "[ARGS]" not in between else end
             else:
                 end = last
             pieces.append(Piece(start, end, header.span(1)))
