@@ -38,7 +38,7 @@ from fmtharness.evaluators.json.tool_call_pairs import paired
 from fmtharness.evaluators.json.tool_call_python import TAGS, translated, written
 from fmtharness.evaluators.json.tool_call_python import corruptions as corruptions_of_python
 from fmtharness.evaluators.json.tool_call_recovered import recovered
-from fmtharness.evaluators.json.tool_call_statements import Run, runs
+from fmtharness.evaluators.json.tool_call_statements import Run, has_list, runs
 from fmtharness.evaluators.json.tool_call_syntax import (
     STRING,
     SYNTAXES,
@@ -169,8 +169,8 @@ class ToolCallFormat(Options):
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break JSON objects and calls; each is named by the label `parse` gives it."""
         if self.syntax == "python":
-            return corruptions_of_python(self.calls, self.tools)
-        return corruptions(self.syntax, self.calls, self.tools)
+            return corruptions_of_python(self.calls, self.tools, self.max_depth)
+        return corruptions(self.syntax, self.calls, self.tools, self.max_depth)
 
     def paired(self, example: Example, predicted: Any) -> tuple[Any, Any]:
         """The Example's calls and the predicted ones, by the number of the pair they are in."""
@@ -209,10 +209,11 @@ class ToolCallFormat(Options):
         if rules and calls and not self._is_the_call(without, diagnosis, calls, rules):
             return _in_python(text, calls)
         said = [*diagnosis.problems, *(problem("tag_around", *span) for span in tags)]
+        start, end = diagnosis.start, diagnosis.end
+        start = end - len(without[start:end].lstrip(SPACE))
         if rules:
-            inner = text[diagnosis.start : diagnosis.end]
-            said += shifted(self._meant(inner, rules), diagnosis.start)
-        return Diagnosis(bounded(said), diagnosis.start, diagnosis.end)
+            said += shifted(self._meant(text[start:end], rules), start)
+        return Diagnosis(bounded(said), start, end)
 
     def _is_the_call(
         self, text: str, found: Diagnosis, calls: Sequence[Run], rules: Rules
@@ -261,22 +262,34 @@ class ToolCallFormat(Options):
             said = _around(inner, calls)
             said.append(problem("bad_python", calls[0].start, calls[-1].end, _NO_LIST))
             said += self._in_list(inner, calls, rules)
-        elif not calls and any(each.label in _OF_ANOTHER_KIND for each in said):
-            root = self._json.diagnose(without)
-            if root.start < root.end and inner[root.start] in "{[":
-                said = gap(inner, 0, root.start, "text_before")
-                said += gap(inner, root.end, len(inner), "text_after")
-                message = "the calls are written as JSON, not as Python"
-                said.append(problem("bad_python", root.start, root.end, message))
-            elif without.strip() and not cut_tag(inner, ("[",)):
-                message = "there is text, but no list of calls in it"
-                said = [problem("no_json", 0, len(inner), message)]
-                said += [problem("tag_around", *span) for span in tags]
+        elif len(calls) == 1 and any(each.label == "multiple_roots" for each in said):
+            said = [each for each in said if each.label != "text_after" or each.end > calls[0].end]
+        elif not calls and not has_list(without) and not cut_tag(inner, ("[",)):
+            said = self._not_in_python(inner, without)
+            said += [problem("tag_around", *span) for span in tags]
         return _failed(text, list(shifted(said, start)))
+
+    def _not_in_python(self, text: str, without: str) -> list[Problem]:
+        """The problems of a text without a list of calls: it may have them as JSON."""
+        found = self._json.diagnose(without)
+        inner = without[found.start : found.end].strip(SPACE)
+        said = [each for each in found.problems if each.label in _AROUND_CALLS]
+        if inner.startswith(("{", "[")):
+            start = without.index(inner[0], found.start)
+            message = "the calls are written as JSON, not as Python"
+            said.append(problem("bad_python", start, start + len(inner), message))
+        elif without.strip():
+            message = "there is text, but no list of calls in it"
+            said.append(problem("no_json", 0, len(text), message))
+        elif "empty" not in [each.label for each in said]:
+            said.append(problem("empty", 0, len(text)))
+        return said
 
     def _in_list(self, text: str, calls: Sequence[Run], rules: Rules) -> Iterator[Problem]:
         """What is wrong inside of calls that stand in no list."""
         for run in calls:
+            if "print(" in text[run.start : run.end]:
+                continue
             found = translated(f"[{text[run.start : run.end]}]")
             judged = self._diagnosed_json(found.text, rules)
             for each in (*found.problems, *map(found.source, judged.problems)):
@@ -303,12 +316,24 @@ class ToolCallFormat(Options):
     def _untagged(self, text: str) -> Diagnosis:
         """The diagnosis of a text without the tag that begins a call."""
         found = self._diagnosed(text, Rules(key=self._syntax.rules.key, tools=self.tools))
-        said = list(found.problems)
+        said, foreign = [], None
+        for each in found.problems:
+            tag = text[each.start : each.end]
+            if each.label != "tag_around" or tag not in self._syntax.tags:
+                said.append(each)
+            if each.label == "tag_around" and _right_before(text, each, found.start):
+                foreign = each
+        if foreign and foreign in said:
+            said = [each for each in said if each is not foreign and not _closes(text, each)]
         in_python = any(each.label == "python_call" for each in said)
         if found.start < found.end and not in_python:
             tag = self._syntax.tags[0]
             message = f"no {tag} stands before the call"
-            said.append(problem("missing_tag", found.start, found.start, message))
+            start = end = found.start
+            if foreign and foreign not in said:
+                start, end = foreign.start, foreign.end
+                message = f"{text[start:end]:.60} stands where {tag} should"
+            said.append(problem("missing_tag", start, end, message))
         if cut_tag(text, self._syntax.tags) and not in_python:
             said.append(problem("truncated", len(text), len(text)))
         return Diagnosis(bounded(said), found.start, found.end)
@@ -338,9 +363,19 @@ def in_tags(example: Example | None) -> ToolCallFormat | None:
     return None if asked.syntax == "json" else asked
 
 
+def _right_before(text: str, found: Problem, start: int) -> bool:
+    return found.end <= start and not text[found.end : start].strip(SPACE)
+
+
+def _closes(text: str, found: Problem) -> bool:
+    """Whether the problem is a tag that closes another one."""
+    return found.label == "tag_around" and text[found.start : found.end].startswith(("</", "[/"))
+
+
 _NO_LIST: Final = "the calls do not stand in the [ and ] of a list"
-_OF_ANOTHER_KIND: Final = frozenset({"no_json", "wrong_root", "bad_python", "call_not_object"})
-"""Labels that a text has in which no list of calls stands."""
+_AROUND_CALLS: Final = frozenset(
+    "empty byte_order_mark text_before text_after code_fence truncated".split()
+)
 _OF_ARGUMENTS: Final = frozenset(
     "not_literal positional_argument duplicate_key bad_escape raw_control_character"
     " nan_or_infinity leading_zero bad_number unknown_tool too_deep".split()

@@ -142,9 +142,14 @@ def _name_of(call: dict[str, Any]) -> str | None:
 
 
 def _arguments_of(call: dict[str, Any], rules: Rules) -> str | None:
-    """The key whose value is the call's arguments, if there is one."""
+    """The key whose value is the call's arguments, if there is one.
+
+    Without a name, `input` and the like are rather one of the arguments themselves.
+    """
     if rules.key in call:
         return rules.key
+    if _name_of(call) is None and not {"arguments", "parameters"} & call.keys():
+        return None
     for key, value in call.items():
         in_text = isinstance(value, str) and value.lstrip().startswith("{")
         if key.lower() in _ARGUMENTS and (in_text or isinstance(value, dict | list)):
@@ -160,7 +165,9 @@ def _wrapper_of(call: dict[str, Any], rules: Rules) -> str | None:
     inside = call[own[0]]
     calls = inside if isinstance(inside, list) else [inside]
     fits = calls and all(
-        isinstance(each, dict) and "name" in each and _arguments_of(each, rules) for each in calls
+        isinstance(each, dict)
+        and (("name" in each and _arguments_of(each, rules)) or _wrapper_of(each, rules))
+        for each in calls
     )
     return own[0] if fits else None
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-_NAME: Final = r"[^\W\d]\w*+(?:\.[^\W\d]\w*+)*+"
+_WORD: Final = r"[^\W\d](?:\w|\\_)*+"
+_NAME: Final = rf"{_WORD}(?:\.{_WORD})*+"
 _CALL: Final = re.compile(rf"(?<![\w.])({_NAME})\(").search
-_CHAINED: Final = re.compile(rf"\.{_NAME}\(").match
+_CHAINED: Final = re.compile(rf"(?:\.{_NAME}\(|\[)").match
 _WORD_BEFORE: Final = re.compile(
     rf"(?<![\w.])(?:{_NAME}[ \t]*+=|await|return|print\()\Z", re.ASCII
 ).search
@@ -30,7 +31,8 @@ _TAIL: Final = re.compile(
     r"(?P<closed>(?:[ \t\r\n]*+,?+[ \t\r\n]*+[)\]}])*+)(?:[ \t]*+;)?+(?:[ \t]*+\#[^\n]*+)?+"
 ).match
 _STATEMENT_ENDS: Final = re.compile(
-    rf"[ \t\r]*+(?:\.?[ \t\r]*+(?:[\n`]|\Z)|(?<=;)|(?:[,+&]|and\b)[ \t\r\n]*+(?:\[|{_NAME}\(|\Z))"
+    rf"(?<=;)|[ \t\r]*+(?:\.?[ \t\r]*+(?:[\n`]|\Z)"
+    rf"|(?:[,+&]|and\b)[ \t\r\n]*+(?:\[|{_NAME}\(|\Z))"
 ).match
 _NAMED: Final = re.compile(rf"\([ \t\r\n]*+{_NAME}[ \t]*+=(?!=)").match
 _LIKELY: Final = re.compile(
@@ -41,7 +43,7 @@ _PLAIN: Final = re.compile(r"[^\"'()\[\]{}]++").match
 _STRINGS: Final = {
     quote: re.compile(
         rf"{quote * 3}(?:[^\\{quote}]|\\.|{quote}(?!{quote * 2}))*+{quote * 3}"
-        rf"|{quote}(?:[^\\{quote}]|\\.|{quote}(?![ \t\r\n]*+(?:[,:)\]}}+]|\Z)))*+{quote}",
+        rf"|{quote}(?:[^\\{quote}]|\\.|{quote}(?![ \t\r\n]*+(?:[,:;)\]}}+]|\Z)))*+{quote}",
         re.DOTALL,
     ).match
     for quote in "'\""
@@ -62,6 +64,10 @@ class Run(NamedTuple):
     """How many brackets it leaves open."""
     listed: bool
     """Whether it begins with the [ of a list."""
+
+
+has_list: Final = re.compile(rf"\[[ \t\r\n]*+(?:\]|{_NAME}(?:\(|\Z)|\Z)").search
+"""Where a list of calls begins, or one without any."""
 
 
 def runs(text: str, tools: tuple[str, ...] = ()) -> list[Run]:

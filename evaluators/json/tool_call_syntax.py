@@ -22,7 +22,7 @@ from fmtharness.harness.records import Problem
 
 STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
 TAG: Final = (
-    r"</?(?:tool_?calls?|function(?:_calls?)?|functions)(?:=[\w.-]*+)?>"
+    r"</?(?:tool_?calls?|tools?|tool_code|function(?:_calls?)?|functions)(?:=[\w.-]*+)?>"
     r"|</?s>|<\|/?[\w-]++\|>|\[/?(?:TOOL_CALLS?|TOOL_REQUEST|ARGS|CALL_ID)\]"
 )
 NAME: Final = r"[\w.:/@$-]++"
@@ -117,6 +117,7 @@ def _hermes(text: str) -> Frame:
     pieces: list[Piece] = []
     found: list[Problem] = []
     at, cut, own = 0, False, "</tool_call>"
+    last = len(text.rstrip(SPACE))
     while (opening := text.find("<tool_call>", at)) >= 0:
         found += gap(text, at, opening, "text_between" if pieces else "text_before", own)
         start = opening + len("<tool_call>")
@@ -131,6 +132,14 @@ def _hermes(text: str) -> Frame:
             cut = True
         elif tag[1]:
             end, at = tag.span()
+        elif not text[start : tag.start()].strip(SPACE):
+            found.append(problem("tag_around", opening, start, "the tag stands here twice"))
+            at = tag.start()
+            continue
+        elif tag.end() >= last:
+            end, at = tag.start(), len(text)
+            message = "<tool_call> stands where </tool_call> should"
+            found.append(problem("missing_tag", *tag.span(), message))
         else:
             end = at = tag.start()
             found.append(problem("missing_tag", at, at, "no </tool_call> stands before the next"))
