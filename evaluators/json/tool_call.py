@@ -13,7 +13,6 @@ tool is not checked here; the evaluator json_schema can check it for bare JSON.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
@@ -38,7 +37,7 @@ from fmtharness.evaluators.json.tool_call_pairs import paired
 from fmtharness.evaluators.json.tool_call_python import TAGS, translated, written
 from fmtharness.evaluators.json.tool_call_python import corruptions as corruptions_of_python
 from fmtharness.evaluators.json.tool_call_recovered import recovered
-from fmtharness.evaluators.json.tool_call_statements import Run, has_list, runs
+from fmtharness.evaluators.json.tool_call_statements import Run, around, has_list, in_python, runs
 from fmtharness.evaluators.json.tool_call_syntax import (
     STRING,
     SYNTAXES,
@@ -47,7 +46,6 @@ from fmtharness.evaluators.json.tool_call_syntax import (
     Piece,
     Syntax,
     cut_tag,
-    gap,
 )
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
@@ -142,7 +140,7 @@ class ToolCallFormat(Options):
         if self.syntax == "mistral_args" and "(" in text and "[ARGS]" not in text:
             inner = _blanked(text, [match.span() for match in _TAG(text)])
             if calls := runs(inner, self.tools):
-                return _in_python(text.replace("[TOOL_CALLS]", " " * 12), calls)
+                return in_python(text.replace("[TOOL_CALLS]", " " * 12), calls)
         if bare and self.syntax != "llama":
             frame = Frame([], [], opened=False)
         if not frame.opened:
@@ -207,7 +205,7 @@ class ToolCallFormat(Options):
         diagnosis = judge.diagnose(without)
         calls = runs(without, self.tools) if rules and "(" in without else []
         if rules and calls and not self._is_the_call(without, diagnosis, calls, rules):
-            return _in_python(text, calls)
+            return in_python(text, calls)
         said = [*diagnosis.problems, *(problem("tag_around", *span) for span in tags)]
         start, end = diagnosis.start, diagnosis.end
         start = end - len(without[start:end].lstrip(SPACE))
@@ -215,9 +213,7 @@ class ToolCallFormat(Options):
             said += shifted(self._meant(text[start:end], rules), start)
         return Diagnosis(bounded(said), start, end)
 
-    def _is_the_call(
-        self, text: str, found: Diagnosis, calls: Sequence[Run], rules: Rules
-    ) -> bool:
+    def _is_the_call(self, text: str, found: Diagnosis, calls: Sequence[Run], rules: Rules) -> bool:
         """Whether the JSON of a text, not the calls in it as Python has them, is the answer."""
         if found.start == found.end or found.start > calls[-1].end:
             parsed = self._json.parse(text[found.start : found.end])
@@ -240,7 +236,9 @@ class ToolCallFormat(Options):
         parsed = lenient.parse(meant.text)
         if not parsed.ok:
             return ()
-        return [meant.source(found) for found in problems(meant.text, parsed.value, rules)]
+        # Which tool a name in broken syntax means is not sure.
+        found = problems(meant.text, parsed.value, rules._replace(tools=()))
+        return [meant.source(each) for each in found]
 
     def _python(self, text: str) -> Diagnosis:
         """The diagnosis of a list of calls as Python writes them."""
@@ -255,11 +253,13 @@ class ToolCallFormat(Options):
         said = [*found.problems, *map(found.source, judged.problems)]
         if not said:
             return self._found(text, judged.value)
+        if any(each.label == "bad_python" for each in said):
+            said = [each for each in said if each.label != "unknown_tool"]
         tags = [match.span() for match in _TAG(inner)]
         without = _blanked(inner, tags)
         calls = runs(without, self.tools)
         if calls and not calls[0].listed:
-            said = _around(inner, calls)
+            said = around(inner, calls)
             said.append(problem("bad_python", calls[0].start, calls[-1].end, _NO_LIST))
             said += self._in_list(inner, calls, rules)
         elif len(calls) == 1 and any(each.label == "multiple_roots" for each in said):
@@ -325,8 +325,8 @@ class ToolCallFormat(Options):
                 foreign = each
         if foreign and foreign in said:
             said = [each for each in said if each is not foreign and not _closes(text, each)]
-        in_python = any(each.label == "python_call" for each in said)
-        if found.start < found.end and not in_python:
+        as_python = any(each.label == "python_call" for each in said)
+        if found.start < found.end and not as_python:
             tag = self._syntax.tags[0]
             message = f"no {tag} stands before the call"
             start = end = found.start
@@ -334,7 +334,7 @@ class ToolCallFormat(Options):
                 start, end = foreign.start, foreign.end
                 message = f"{text[start:end]:.60} stands where {tag} should"
             said.append(problem("missing_tag", start, end, message))
-        if cut_tag(text, self._syntax.tags) and not in_python:
+        if cut_tag(text, self._syntax.tags) and not as_python:
             said.append(problem("truncated", len(text), len(text)))
         return Diagnosis(bounded(said), found.start, found.end)
 
@@ -374,30 +374,22 @@ def _closes(text: str, found: Problem) -> bool:
 
 _NO_LIST: Final = "the calls do not stand in the [ and ] of a list"
 _AROUND_CALLS: Final = frozenset(
-    "empty byte_order_mark text_before text_after code_fence truncated".split()
+    ["empty", "byte_order_mark", "text_before", "text_after", "code_fence", "truncated"]
 )
 _OF_ARGUMENTS: Final = frozenset(
-    "not_literal positional_argument duplicate_key bad_escape raw_control_character"
-    " nan_or_infinity leading_zero bad_number unknown_tool too_deep".split()
+    [
+        "not_literal",
+        "positional_argument",
+        "duplicate_key",
+        "bad_escape",
+        "raw_control_character",
+        "nan_or_infinity",
+        "leading_zero",
+        "bad_number",
+        "unknown_tool",
+        "too_deep",
+    ]
 )
-
-
-def _around(text: str, calls: Sequence[Run]) -> list[Problem]:
-    """The problems of what stands before, between and behind calls."""
-    said = gap(text, 0, calls[0].start, "text_before")
-    for one, other in itertools.pairwise(calls):
-        said += gap(text, one.end, other.start, "text_between")
-    return said + gap(text, calls[-1].end, len(text), "text_after")
-
-
-def _in_python(text: str, calls: Sequence[Run]) -> Diagnosis:
-    """The diagnosis of calls that are written as in Python where JSON is asked for."""
-    said = _around(text, calls)
-    said += [problem("python_call", call.start, call.end) for call in calls]
-    if calls[-1].opened > 0 and not text[calls[-1].end :].strip(SPACE + "`"):
-        message = "the text ends before the brackets of the call are closed"
-        said.append(problem("truncated", len(text), len(text), message))
-    return Diagnosis(bounded(said), calls[0].start, calls[-1].end)
 
 
 def _failed(text: str, found: list[Problem]) -> Diagnosis:

@@ -32,7 +32,10 @@ def corruptions(
 ) -> Mapping[str, Corruption]:
     """The ways to break a text in this syntax, by their labels."""
     how = SYNTAXES[syntax]
-    in_json = dict(JsonFormat(root="any", max_depth=max_depth).corruptions())
+    in_json = {
+        **JsonFormat(root="any", max_depth=max_depth).corruptions(),
+        "mismatched_bracket": lambda text, rng: re.sub(r"\}(?=[\s}\]]*\Z)", "]", text, count=1),
+    }
 
     def unknown_tool(call: _Call, rng: Random, key: str) -> None:
         call["name"] = _other_name(rng, tools)
@@ -55,7 +58,7 @@ def corruptions(
         }
         if calls != "any":
             ways["wrong_count"] = _wrong_count
-        return ways
+        return _of_several_calls_only(ways, calls)
     ways = {name: _in_one_piece(how, way) for name, way in in_json.items()}
     ways |= AROUND
     ways |= {
@@ -95,7 +98,13 @@ def corruptions(
         ways["text_between"] = lambda text, rng: text + rng.choice(_BETWEEN) + text
     if calls == "one":
         ways["wrong_count"] = lambda text, rng: how.write(_read(how, text) * 2)
-    return ways
+    return _of_several_calls_only(ways, calls)
+
+
+def _of_several_calls_only(ways: dict[str, Corruption], calls: Calls) -> dict[str, Corruption]:
+    """Without the ways to break an array of calls where one call is asked for."""
+    arrays = ("no_call", "call_not_object", "text_between") if calls == "one" else ()
+    return {label: way for label, way in ways.items() if label not in arrays}
 
 
 def _read(how: Syntax, text: str) -> list[_Call]:
@@ -207,7 +216,7 @@ def _unexpected_key(call: _Call, rng: Random, key: str) -> None:
         return
     inside = dict(call)
     call.clear()
-    if way < 0.6:
+    if way < 0.6 and inside["name"] not in ("name", key):
         call[inside["name"]] = inside[key]
     elif way < 0.7:
         call["tool_calls"] = [inside]
@@ -352,7 +361,9 @@ def _python_call(calls: Sequence[_Call], rng: Random) -> str | None:
 
 def _python_call_of(how: Syntax) -> Corruption:
     def python_call(text: str, rng: Random) -> str | None:
-        calls = [{"name": call["name"], "arguments": call[how.rules.key]} for call in _read(how, text)]
+        calls = [
+            {"name": call["name"], "arguments": call[how.rules.key]} for call in _read(how, text)
+        ]
         written = _python_call(calls, rng)
         if written is None or not how.tags or rng.random() < 0.5:
             return written

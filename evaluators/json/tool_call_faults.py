@@ -114,19 +114,70 @@ _WANTED: Final = {
 
 
 _NAMES: Final = frozenset(
-    "function tool tool_name toolname function_name functionname func func_name method action api"
-    " api_name fn operation endpoint command call tool_call function_call".split()
+    [
+        "function",
+        "tool",
+        "tool_name",
+        "toolname",
+        "function_name",
+        "functionname",
+        "func",
+        "func_name",
+        "method",
+        "action",
+        "api",
+        "api_name",
+        "fn",
+        "operation",
+        "endpoint",
+        "command",
+        "call",
+        "tool_call",
+        "function_call",
+    ]
 )
 """What models write in place of the key `name`."""
 _ARGUMENTS: Final = frozenset(
-    "arguments parameters args params input inputs kwargs argument parameter tool_input"
-    " action_input tool_args tool_arguments tool_parameters function_args function_arguments"
-    " function_parameters".split()
+    [
+        "arguments",
+        "parameters",
+        "args",
+        "params",
+        "input",
+        "inputs",
+        "kwargs",
+        "argument",
+        "parameter",
+        "tool_input",
+        "action_input",
+        "tool_args",
+        "tool_arguments",
+        "tool_parameters",
+        "function_args",
+        "function_arguments",
+        "function_parameters",
+    ]
 )
 """What models write in place of the key of the arguments."""
 _BESIDES: Final = frozenset(
-    "id type call_id tool_call_id index description reason reasoning thought explanation result"
-    " response output returns required status".split()
+    [
+        "id",
+        "type",
+        "call_id",
+        "tool_call_id",
+        "index",
+        "description",
+        "reason",
+        "reasoning",
+        "thought",
+        "explanation",
+        "result",
+        "response",
+        "output",
+        "returns",
+        "required",
+        "status",
+    ]
 )
 """Keys that models add to a call, and that are no arguments."""
 

@@ -215,9 +215,7 @@ _FIRST: Final = re.compile(rf"(\()({_WORD})=").search
 _CALL_NAME: Final = re.compile(rf"\[({_WORD})").match
 
 
-def corruptions(
-    calls: Calls, tools: tuple[str, ...], max_depth: int
-) -> Mapping[str, Corruption]:
+def corruptions(calls: Calls, tools: tuple[str, ...], max_depth: int) -> Mapping[str, Corruption]:
     """The ways to break rendered calls, by their labels."""
     ways: dict[str, Corruption] = {
         **AROUND,
@@ -256,7 +254,7 @@ def _bad_python(text: str, rng: Random) -> str:
     """The calls in no list, or as JSON, or with something in them that Python does not have."""
     inner = text[1:-1]
     call = _CALL_NAME(text)
-    way = rng.choice("bare print assigned json colon backslash word".split())
+    way = rng.choice(["bare", "print", "assigned", "json", "colon", "backslash", "word"])
     if way == "print":
         return f"print({inner})"
     if way == "assigned":

@@ -11,8 +11,17 @@ the given tools. Only brackets and strings are looked at, in time linear in the 
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from fmtharness.evaluators.json.diagnosis import Diagnosis
+from fmtharness.evaluators.json.scanner import SPACE
+from fmtharness.evaluators.json.tool_call_faults import problem
+from fmtharness.evaluators.json.tool_call_syntax import gap
+from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import bounded
 
 _WORD: Final = r"[^\W\d](?:\w|\\_)*+"
 _NAME: Final = rf"{_WORD}(?:\.{_WORD})*+"
@@ -31,7 +40,7 @@ _TAIL: Final = re.compile(
     r"(?P<closed>(?:[ \t\r\n]*+,?+[ \t\r\n]*+[)\]}])*+)(?:[ \t]*+;)?+(?:[ \t]*+\#[^\n]*+)?+"
 ).match
 _STATEMENT_ENDS: Final = re.compile(
-    rf"(?<=;)|[ \t\r]*+(?:\.?[ \t\r]*+(?:[\n`]|\Z)"
+    rf"(?<=;)|(?<=\])(?=\[)|[ \t\r]*+(?:\.?[ \t\r]*+(?:[\n`]|\Z)"
     rf"|(?:[,+&]|and\b)[ \t\r\n]*+(?:\[|{_NAME}\(|\Z))"
 ).match
 _NAMED: Final = re.compile(rf"\([ \t\r\n]*+{_NAME}[ \t]*+=(?!=)").match
@@ -73,6 +82,7 @@ has_list: Final = re.compile(rf"\[[ \t\r\n]*+(?:\]|{_NAME}(?:\(|\Z)|\Z)").search
 def runs(text: str, tools: tuple[str, ...] = ()) -> list[Run]:
     """The runs of calls, in order; none if the text only speaks of calls."""
     found: list[Run] = []
+    text = text.replace("\ufeff", " ", 1)
     at = unclosed = 0
     while unclosed < _MOST_UNCLOSED and (call := _CALL(text, at)):
         first, opening = call.start(), call.end() - 1
@@ -134,7 +144,7 @@ def _statement(before: str, at: int, *, fresh: bool) -> int | None:
         return None
     line = core[core.rfind("\n") + 1 :].strip(" \t\r")
     whole = fresh or "\n" in core
-    if line.rstrip("*_\"").endswith(":") or (whole and _MARK_BEFORE(line)):
+    if line.rstrip('*_"').endswith(":") or (whole and _MARK_BEFORE(line)):
         return begin
     return None
 
@@ -157,3 +167,21 @@ def _closing(text: str, start: int) -> int | None:
             if depth == 0:
                 return at
     return None
+
+
+def around(text: str, calls: Sequence[Run]) -> list[Problem]:
+    """The problems of what stands before, between and behind calls."""
+    said = gap(text, 0, calls[0].start, "text_before")
+    for one, other in itertools.pairwise(calls):
+        said += gap(text, one.end, other.start, "text_between")
+    return said + gap(text, calls[-1].end, len(text), "text_after")
+
+
+def in_python(text: str, calls: Sequence[Run]) -> Diagnosis:
+    """The diagnosis of calls that are written as in Python where JSON is asked for."""
+    said = around(text, calls)
+    said += [problem("python_call", call.start, call.end) for call in calls]
+    if calls[-1].opened > 0 and not text[calls[-1].end :].strip(SPACE + "`"):
+        message = "the text ends before the brackets of the call are closed"
+        said.append(problem("truncated", len(text), len(text), message))
+    return Diagnosis(bounded(said), calls[0].start, calls[-1].end)
