@@ -45,6 +45,7 @@ from fmtharness.evaluators.json.tool_call_syntax import (
     Frame,
     Piece,
     Syntax,
+    blanked,
     cut_tag,
 )
 from fmtharness.evaluators.rendering import checked, dumped
@@ -138,7 +139,7 @@ class ToolCallFormat(Options):
         bare = text[:1] in ("{", "[") and rules.root != "any" and self._is_json(text)
         frame = self._syntax.frame(text)
         if self.syntax == "mistral_args" and "(" in text and "[ARGS]" not in text:
-            inner = _blanked(text, [match.span() for match in _TAG(text)])
+            inner = blanked(text, [match.span() for match in _TAG(text)])
             if calls := runs(inner, self.tools):
                 return in_python(text.replace("[TOOL_CALLS]", " " * 12), calls)
         if bare and self.syntax != "llama":
@@ -199,7 +200,7 @@ class ToolCallFormat(Options):
             found = problems(text, parsed.value, rules) if rules else ()
             return Diagnosis(bounded(found), 0, len(text), parsed.value)
         tags = [match.span(1) for match in _STRING_OR_TAG.finditer(text) if match[1]]
-        without = _blanked(text, tags)
+        without = blanked(text, tags)
         if not without.strip():
             without = text
         diagnosis = judge.diagnose(without)
@@ -256,7 +257,7 @@ class ToolCallFormat(Options):
         if any(each.label == "bad_python" for each in said):
             said = [each for each in said if each.label != "unknown_tool"]
         tags = [match.span() for match in _TAG(inner)]
-        without = _blanked(inner, tags)
+        without = blanked(inner, tags)
         calls = runs(without, self.tools)
         if calls and not calls[0].listed:
             said = around(inner, calls)
@@ -397,13 +398,3 @@ def _failed(text: str, found: list[Problem]) -> Diagnosis:
     start = max((each.end for each in found if each.label == "text_before"), default=0)
     end = min((each.start for each in found if each.label == "text_after"), default=len(text))
     return Diagnosis(bounded(found), min(start, end), end, UNREAD)
-
-
-def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
-    """The text with spaces in place of the spans, so that what is left stays where it is."""
-    pieces = []
-    last = 0
-    for start, end in spans:
-        pieces += [text[last:start], " " * (end - start)]
-        last = end
-    return "".join([*pieces, text[last:]])

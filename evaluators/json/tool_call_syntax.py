@@ -100,6 +100,16 @@ def gap(text: str, start: int, end: int, label: str, own: str = "") -> list[Prob
     return found
 
 
+def blanked(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text with spaces in place of the spans, so that what is left stays where it is."""
+    pieces = []
+    last = 0
+    for start, end in spans:
+        pieces += [text[last:start], " " * (end - start)]
+        last = end
+    return "".join([*pieces, text[last:]])
+
+
 def cut_tag(text: str, tags: Sequence[str]) -> int:
     """The length of the beginning of a tag that the text ends with."""
     longest = max(map(len, tags), default=0)
