@@ -140,8 +140,8 @@ class ToolCallFormat(Options):
         frame = self._syntax.frame(text)
         if self.syntax == "mistral_args" and "(" in text and "[ARGS]" not in text:
             inner = blanked(text, [match.span() for match in _TAG(text)])
-            if calls := runs(inner, self.tools):
-                return in_python(text.replace("[TOOL_CALLS]", " " * 12), calls)
+            if spoken := runs(inner, self.tools):
+                return in_python(text.replace("[TOOL_CALLS]", " " * 12), spoken)
         if bare and self.syntax != "llama":
             frame = Frame([], [], opened=False)
         if not frame.opened:
