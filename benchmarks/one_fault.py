@@ -26,15 +26,16 @@ from fmtharness.harness.contracts import Format
 from fmtharness.harness.formats import for_value, labels_of
 from fmtharness.harness.plugins import component
 from fmtharness.harness.report.tables import table
-from fmtharness.harness.testing.sample_values import WORDS, plain_values
+from fmtharness.harness.testing.sample_values import KEYS, WORDS, plain_values
 
 VARIANTS: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
     "json": ({}, {"root": "any"}, {"max_depth": 3}),
     "json_array": ({},),
     "jsonl": ({},),
     "tool_call": tuple(
-        {"syntax": syntax}
+        {"syntax": syntax, **options}
         for syntax in ("json", "hermes", "llama", "mistral", "mistral_args", "python")
+        for options in ({}, {"calls": "one", "tools": KEYS})
     ),
     "yaml": ({},),
     "toml": ({}, {"max_depth": 6}),

@@ -21,7 +21,6 @@ from pydantic import Field
 
 from fmtharness.evaluators.json.diagnosis import Diagnosis
 from fmtharness.evaluators.json.format import JsonFormat
-from fmtharness.evaluators.json.reader import UNREAD
 from fmtharness.evaluators.json.scanner import SPACE
 from fmtharness.evaluators.json.tool_call_corruptions import corruptions
 from fmtharness.evaluators.json.tool_call_faults import (
@@ -33,9 +32,12 @@ from fmtharness.evaluators.json.tool_call_faults import (
     problems,
     problems_of_parts,
 )
+from fmtharness.evaluators.json.tool_call_lists import diagnose_list, failed
 from fmtharness.evaluators.json.tool_call_pairs import paired
-from fmtharness.evaluators.json.tool_call_python import TAGS, translated, written
 from fmtharness.evaluators.json.tool_call_python import corruptions as corruptions_of_python
+from fmtharness.evaluators.json.tool_call_python import written
+from fmtharness.evaluators.json.tool_call_recovered import recovered
+from fmtharness.evaluators.json.tool_call_statements import Run, in_python, runs
 from fmtharness.evaluators.json.tool_call_syntax import (
     STRING,
     SYNTAXES,
@@ -43,6 +45,7 @@ from fmtharness.evaluators.json.tool_call_syntax import (
     Frame,
     Piece,
     Syntax,
+    blanked,
     cut_tag,
 )
 from fmtharness.evaluators.rendering import checked, dumped
@@ -52,9 +55,7 @@ from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
 _STRING_OR_TAG: Final = re.compile(rf"{STRING}|({TAG})", re.DOTALL)
-_PYTHON_CALL: Final = re.compile(
-    r"\s*+(?:`{3,}+\w*+\s++)?(?:print\()?((?:\[\s*+)?[A-Za-z_][\w.]*+\()"
-).match
+_TAG: Final = re.compile(TAG).finditer
 
 
 class ToolCallFormat(Options):
@@ -131,12 +132,18 @@ class ToolCallFormat(Options):
     def diagnose(self, text: str) -> Diagnosis:
         """All problems, where the calls stand with their tags, and their value."""
         if self.syntax == "python":
-            return self._python(text)
+            rules = Rules("array", calls=self.calls, tools=self.tools)
+            found = diagnose_list(text, self._json, rules)
+            return found if found.problems else self._found(text, found.value)
         rules = self._syntax.rules._replace(calls=self.calls, tools=self.tools)
         if self.syntax == "json":
             return self._diagnosed(text, rules)
         bare = text[:1] in ("{", "[") and rules.root != "any" and self._is_json(text)
         frame = self._syntax.frame(text)
+        if self.syntax == "mistral_args" and "(" in text and "[ARGS]" not in text:
+            inner = blanked(text, [match.span() for match in _TAG(text)])
+            if spoken := runs(inner, self.tools):
+                return in_python(text.replace("[TOOL_CALLS]", " " * 12), spoken)
         if bare and self.syntax != "llama":
             frame = Frame([], [], opened=False)
         if not frame.opened:
@@ -155,7 +162,7 @@ class ToolCallFormat(Options):
             span = frame.pieces[1].start, frame.pieces[-1].end
             found.append(problem("wrong_count", *span, message))
         if found:
-            return _failed(text, found)
+            return failed(text, found)
         calls = [call for each in read for call in (each if isinstance(each, list) else [each])]
         plain = [{"name": call["name"], "arguments": call[rules.key]} for call in calls]
         return self._found(text, plain)
@@ -169,8 +176,8 @@ class ToolCallFormat(Options):
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break JSON objects and calls; each is named by the label `parse` gives it."""
         if self.syntax == "python":
-            return corruptions_of_python(self.calls, self.tools)
-        return corruptions(self.syntax, self.calls, self.tools)
+            return corruptions_of_python(self.calls, self.tools, self.max_depth)
+        return corruptions(self.syntax, self.calls, self.tools, self.max_depth)
 
     def paired(self, example: Example, predicted: Any) -> tuple[Any, Any]:
         """The Example's calls and the predicted ones, by the number of the pair they are in."""
@@ -190,44 +197,57 @@ class ToolCallFormat(Options):
     def _blank(self, text: str, piece: Piece) -> bool:
         return not text[piece.start : piece.end].strip(SPACE)
 
-    def _diagnosed(self, text: str, rules: Rules) -> Diagnosis:
-        """The diagnosis of a text that should be the JSON of a call and nothing else."""
+    def _diagnosed(self, text: str, rules: Rules | None) -> Diagnosis:
+        """The diagnosis of a text that should be the JSON of a call and nothing else.
+
+        Without rules it should be the JSON of a call's arguments.
+        """
         judge = self._json
         parsed = judge.parse(text)
         if parsed.ok:
-            found = problems(text, parsed.value, rules)
+            found = problems(text, parsed.value, rules) if rules else ()
             return Diagnosis(bounded(found), 0, len(text), parsed.value)
         tags = [match.span(1) for match in _STRING_OR_TAG.finditer(text) if match[1]]
-        without = _blanked(text, tags)
+        without = blanked(text, tags)
         if not without.strip():
             without = text
         diagnosis = judge.diagnose(without)
+        calls = runs(without, self.tools) if rules and "(" in without else []
+        if rules and calls and not self._is_the_call(without, diagnosis, calls, rules):
+            return in_python(text, calls)
         said = [*diagnosis.problems, *(problem("tag_around", *span) for span in tags)]
-        if call := _PYTHON_CALL(without):
-            end = len(without.rstrip(SPACE + "`"))
-            if without[:end].endswith((")", ")]")):
-                said.append(problem("python_call", call.start(1), end))
-        inner = text[diagnosis.start : diagnosis.end]
-        parsed = judge.parse(inner)
-        if parsed.ok:
-            said += shifted(problems(inner, parsed.value, rules), diagnosis.start)
-        return Diagnosis(bounded(said), diagnosis.start, diagnosis.end)
+        start, end = diagnosis.start, diagnosis.end
+        start = end - len(without[start:end].lstrip(SPACE))
+        if rules:
+            said += shifted(self._meant(text[start:end], rules), start)
+        return Diagnosis(bounded(said), start, end)
 
-    def _python(self, text: str) -> Diagnosis:
-        """The diagnosis of a list of calls as Python writes them."""
-        start, end = 0, len(text)
-        bare = text.strip(SPACE)
-        if bare.startswith(TAGS[0]) and bare.endswith(TAGS[1]):
-            start, end = text.index(TAGS[0]) + len(TAGS[0]), text.rindex(TAGS[1])
-        found = translated(text[start:end])
-        rules = Rules("array", calls=self.calls, tools=self.tools)
-        judged = self._diagnosed(found.text, rules)
-        said = [*found.problems, *map(found.source, judged.problems)]
-        if any(each.label in ("no_json", "wrong_root") for each in said):
-            said.append(problem("bad_python", 0, end - start))
-        if said:
-            return _failed(text, list(shifted(said, start)))
-        return self._found(text, judged.value)
+    def _is_the_call(self, text: str, found: Diagnosis, calls: Sequence[Run], rules: Rules) -> bool:
+        """Whether the JSON of a text, not the calls in it as Python has them, is the answer."""
+        if found.start == found.end or found.start > calls[-1].end:
+            parsed = self._json.parse(text[found.start : found.end])
+            return parsed.ok and not any(faults(parsed.value, rules))
+        return found.start < calls[0].start
+
+    def _meant(self, text: str, rules: Rules) -> Sequence[Problem]:
+        """What keeps the value of a JSON text from being a call, also where the JSON is broken."""
+        parsed = self._json.parse(text)
+        if parsed.ok:
+            return problems(text, parsed.value, rules)
+        if not text.startswith(("{", "[")):
+            return ()
+        meant = recovered(text, self.max_depth)
+        if meant is None:
+            return ()
+        lenient = JsonFormat(
+            root="any", max_depth=self.max_depth, unique_keys=False, unicode_scalars=False
+        )
+        parsed = lenient.parse(meant.text)
+        if not parsed.ok:
+            return ()
+        # Which tool a name in broken syntax means is not sure.
+        found = problems(meant.text, parsed.value, rules._replace(tools=()))
+        return [meant.source(each) for each in found]
 
     def _found(self, text: str, calls: list[Any]) -> Diagnosis:
         one = len(calls) == 1 and self.calls != "several"
@@ -236,12 +256,25 @@ class ToolCallFormat(Options):
     def _untagged(self, text: str) -> Diagnosis:
         """The diagnosis of a text without the tag that begins a call."""
         found = self._diagnosed(text, Rules(key=self._syntax.rules.key, tools=self.tools))
-        said = list(found.problems)
-        if found.start < found.end:
+        said, foreign = [], None
+        for each in found.problems:
+            tag = text[each.start : each.end]
+            if each.label != "tag_around" or tag not in self._syntax.tags:
+                said.append(each)
+            if each.label == "tag_around" and _right_before(text, each, found.start):
+                foreign = each
+        if foreign and foreign in said:
+            said = [each for each in said if each is not foreign and not _closes(text, each)]
+        as_python = any(each.label == "python_call" for each in said)
+        if found.start < found.end and not as_python:
             tag = self._syntax.tags[0]
             message = f"no {tag} stands before the call"
-            said.append(problem("missing_tag", found.start, found.start, message))
-        if cut_tag(text, self._syntax.tags):
+            start = end = found.start
+            if foreign and foreign not in said:
+                start, end = foreign.start, foreign.end
+                message = f"{text[start:end]:.60} stands where {tag} should"
+            said.append(problem("missing_tag", start, end, message))
+        if cut_tag(text, self._syntax.tags) and not as_python:
             said.append(problem("truncated", len(text), len(text)))
         return Diagnosis(bounded(said), found.start, found.end)
 
@@ -253,9 +286,7 @@ class ToolCallFormat(Options):
             return list(shifted(found.problems, piece.start)), found.value
         parsed = self._json.parse(inner)
         if not parsed.ok:
-            said = self._diagnosed(inner, Rules(calls="any")).problems
-            own = [each for each in said if each.label not in _OF_A_WHOLE_CALL]
-            return list(shifted(own, piece.start)), None
+            return list(shifted(self._diagnosed(inner, None).problems, piece.start)), None
         at, end = piece.name or (piece.start, piece.start)
         name = text[at:end]
         # Without a name the frame has said so.
@@ -272,21 +303,10 @@ def in_tags(example: Example | None) -> ToolCallFormat | None:
     return None if asked.syntax == "json" else asked
 
 
-_OF_A_WHOLE_CALL: Final = frozenset({"missing_name", "missing_arguments", "unexpected_key"})
+def _right_before(text: str, found: Problem, start: int) -> bool:
+    return found.end <= start and not text[found.end : start].strip(SPACE)
 
 
-def _failed(text: str, found: list[Problem]) -> Diagnosis:
-    """A diagnosis whose span is the text without what stands before and after the calls."""
-    start = max((each.end for each in found if each.label == "text_before"), default=0)
-    end = min((each.start for each in found if each.label == "text_after"), default=len(text))
-    return Diagnosis(bounded(found), min(start, end), end, UNREAD)
-
-
-def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
-    """The text with spaces in place of the spans, so that what is left stays where it is."""
-    pieces = []
-    last = 0
-    for start, end in spans:
-        pieces += [text[last:start], " " * (end - start)]
-        last = end
-    return "".join([*pieces, text[last:]])
+def _closes(text: str, found: Problem) -> bool:
+    """Whether the problem is a tag that closes another one."""
+    return found.label == "tag_around" and text[found.start : found.end].startswith(("</", "[/"))

@@ -62,6 +62,8 @@ class Fault(NamedTuple):
     message: str
     path: Path
     """The path of the wrong value, or of the value whose key is wrong."""
+    of_key: bool = False
+    """Whether the key is what is wrong."""
 
 
 def problem(label: str, start: int, end: int, message: str | None = None) -> Problem:
@@ -76,7 +78,7 @@ def problems(text: str, value: Any, rules: Rules) -> list[Problem]:
     placed = []
     for fault in found:
         place = where[fault.path]
-        key = place.key if fault.label == "unexpected_key" else None
+        key = place.key if fault.of_key else None
         placed.append(Problem(fault.label, fault.message, *(key or place[:2])))
     return placed
 
@@ -92,11 +94,14 @@ def faults(value: Any, rules: Rules) -> Iterator[Fault]:
             yield Fault("wrong_count", "an array stands where one call is asked for", ())
         if not value:
             yield Fault("no_call", LABELS["no_call"], ())
+        before: Any = None
         for index, call in enumerate(value):
-            if isinstance(call, dict):
-                yield from _faults_of_call(call, (index,), rules)
-            else:
+            if not isinstance(call, dict):
                 yield Fault("call_not_object", LABELS["call_not_object"], (index,))
+            elif not isinstance(before, str) or _arguments_of(call, rules):
+                yield from _faults_of_call(call, (index,), rules)
+            # Behind a text stand the arguments of the call that it names.
+            before = call
     else:
         yield Fault("wrong_root", f"the value is {_WANTED[rules.root]}", ())
 
@@ -108,25 +113,169 @@ _WANTED: Final = {
 }
 
 
-def _faults_of_call(call: dict[str, Any], path: Path, rules: Rules) -> Iterator[Fault]:
-    def fault(label: str, *steps: str, message: str | None = None) -> Fault:
-        return Fault(label, message or LABELS[label], (*path, *steps))
+_NAMES: Final = frozenset(
+    [
+        "function",
+        "tool",
+        "tool_name",
+        "toolname",
+        "function_name",
+        "functionname",
+        "func",
+        "func_name",
+        "method",
+        "action",
+        "api",
+        "api_name",
+        "fn",
+        "operation",
+        "endpoint",
+        "command",
+        "call",
+        "tool_call",
+        "function_call",
+    ]
+)
+"""What models write in place of the key `name`."""
+_ARGUMENTS: Final = frozenset(
+    [
+        "arguments",
+        "parameters",
+        "args",
+        "params",
+        "input",
+        "inputs",
+        "kwargs",
+        "argument",
+        "parameter",
+        "tool_input",
+        "action_input",
+        "tool_args",
+        "tool_arguments",
+        "tool_parameters",
+        "function_args",
+        "function_arguments",
+        "function_parameters",
+    ]
+)
+"""What models write in place of the key of the arguments."""
+_BESIDES: Final = frozenset(
+    [
+        "id",
+        "type",
+        "call_id",
+        "tool_call_id",
+        "index",
+        "description",
+        "reason",
+        "reasoning",
+        "thought",
+        "explanation",
+        "result",
+        "response",
+        "output",
+        "returns",
+        "required",
+        "status",
+    ]
+)
+"""Keys that models add to a call, and that are no arguments."""
 
-    for key in call:
-        if key not in ("name", rules.key) and not (rules.ids and key == "id"):
+
+def _name_of(call: dict[str, Any]) -> str | None:
+    """The key whose value is the call's name, if there is one."""
+    if "name" in call:
+        return "name"
+    for key, value in call.items():
+        if isinstance(value, str) and value and (key.lower() in _NAMES or key.lower() == "name"):
+            return key
+    return None
+
+
+def _arguments_of(call: dict[str, Any], rules: Rules) -> str | None:
+    """The key whose value is the call's arguments, if there is one.
+
+    Without a name, `input` and the like are rather one of the arguments themselves.
+    """
+    if rules.key in call:
+        return rules.key
+    if _name_of(call) is None and not {"arguments", "parameters"} & call.keys():
+        return None
+    for key, value in call.items():
+        in_text = isinstance(value, str) and value.lstrip().startswith("{")
+        if key.lower() in _ARGUMENTS and (in_text or isinstance(value, dict | list)):
+            return key
+    return None
+
+
+def _wrapper_of(call: dict[str, Any], rules: Rules) -> str | None:
+    """The key inside whose value the call or the calls stand, if it is so."""
+    own = [key for key in call if key not in _BESIDES]
+    if len(own) != 1 or own[0] in ("name", rules.key):
+        return None
+    inside = call[own[0]]
+    calls = inside if isinstance(inside, list) else [inside]
+    fits = calls and all(
+        isinstance(each, dict)
+        and (("name" in each and _arguments_of(each, rules)) or _wrapper_of(each, rules))
+        for each in calls
+    )
+    return own[0] if fits else None
+
+
+def _faults_of_call(call: dict[str, Any], path: Path, rules: Rules) -> Iterator[Fault]:
+    def fault(label: str, *steps: str, message: str | None = None, of_key: bool = False) -> Fault:
+        return Fault(label, message or LABELS[label], (*path, *steps), of_key)
+
+    name, arguments = _name_of(call), _arguments_of(call, rules)
+    if wrapper := _wrapper_of(call, rules):
+        message = f"the call stands inside the key {wrapper!r:.60}"
+        yield fault("unexpected_key", wrapper, message=message, of_key=True)
+        inside = call[wrapper]
+        if isinstance(inside, dict):
+            yield from _faults_of_call(inside, (*path, wrapper), rules)
+        else:
+            for index, each in enumerate(inside):
+                yield from _faults_of_call(each, (*path, wrapper, index), rules)
+        return
+    if len(call) == 1 and not name and not arguments:
+        ((key, value),) = call.items()
+        if isinstance(value, dict):
+            message = f"{key!r:.60} stands as a key, not as the value of 'name'"
+            yield fault("unexpected_key", key, message=message, of_key=True)
+            for label, message in _of_name(key, rules.tools):
+                yield fault(label, key, message=message, of_key=True)
+            return
+    others = [
+        key
+        for key in call
+        if key not in ("name", name, arguments) and not (rules.ids and key == "id")
+    ]
+    loose = [key for key in others if key.lower() not in _BESIDES] if not arguments else []
+    for key in others:
+        if key not in loose:
             message = f"a call has the keys 'name' and {rules.key!r}, not {key!r:.60}"
-            yield fault("unexpected_key", key, message=message)
+            yield fault("unexpected_key", key, message=message, of_key=True)
     if rules.ids and "id" in call and not (isinstance(call["id"], str) and CALL_ID(call["id"])):
         yield fault("bad_call_id", "id")
-    if "name" not in call:
+    if name is None:
         yield fault("missing_name")
-    else:
-        for label, message in _of_name(call["name"], rules.tools):
-            yield fault(label, "name", message=message)
-    if rules.key not in call:
-        yield fault("missing_arguments", message=f"a call has no key {rules.key!r}")
-    elif wrong := _of_arguments(call[rules.key]):
-        yield fault(wrong, rules.key)
+    elif name != "name":
+        message = f"a call has no key 'name'; {name!r:.60} stands in its place"
+        yield fault("missing_name", name, message=message, of_key=True)
+    for label, message in _of_name(call[name], rules.tools) if name else ():
+        yield fault(label, name or "", message=message)
+    if arguments is None:
+        message = f"a call has no key {rules.key!r}"
+        if loose:
+            message = f"{message}; {loose[0]!r:.60} stands outside of it"
+        yield fault("missing_arguments", message=message)
+        return
+    if arguments != rules.key:
+        message = f"a call has no key {rules.key!r}; {arguments!r:.60} stands in its place"
+        yield fault("missing_arguments", arguments, message=message, of_key=True)
+    if wrong := _of_arguments(call[arguments]):
+        yield fault(wrong, arguments)
 
 
 def _of_name(name: Any, tools: tuple[str, ...]) -> Iterator[tuple[str, str]]:

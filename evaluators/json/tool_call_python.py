@@ -31,11 +31,13 @@ from fmtharness.harness.surroundings import CORRUPTIONS as AROUND
 
 TAGS: Final = ("<|python_start|>", "<|python_end|>")
 """What Llama 4 writes around its calls, or not."""
-_WORD: Final = r"[^\W\d]\w*+"
+_WORD: Final = r"[^\W\d](?:\w|\\_)*+"
+"""A name; models also write a_b as in Markdown, as a\\_b, which is a problem."""
 _TOKEN: Final = re.compile(
     r"(?P<string>'[^'\\]*+(?:\\.[^'\\]*+)*+(?:'|\\?\Z)|\"[^\"\\]*+(?:\\.[^\"\\]*+)*+(?:\"|\\?\Z))"
     rf"|(?P<call>{_WORD}(?:\.{_WORD})*+){WS}\("
     rf"|(?P<key>{_WORD}){WS}=(?!=)"
+    rf"|(?P<colon>{_WORD})(?={WS}:)"
     rf"|(?P<name>{_WORD}(?:\.{_WORD})*+)"
     r"|(?P<number>[-+.0-9][-+.\w]*+)|(?P<open>[\[{(])|(?P<close>[\]})])"
     r"|(?P<space>[ \t\r\n]++)|(?P<other>.)",
@@ -49,6 +51,7 @@ _STRING_OR_WORD: Final = re.compile(rf'"{CHARS}"|true|false|null').sub
 _OPENERS: Final = {"]": "[", "}": "{"}
 _CLOSED: Final = {"(": "}}", "tuple": "]"}
 """What a parenthesis closes in the JSON."""
+_BACKSLASH: Final = "a backslash stands in a name"
 _NAME: Final = re.compile(rf"{_WORD}(?:\.{_WORD})*").fullmatch
 _KEY: Final = re.compile(_WORD).fullmatch
 
@@ -100,6 +103,8 @@ def translated(text: str) -> Translated:
             if stack != ["["]:
                 message = "an argument is a call, not a literal"
                 found.append(problem("not_literal", start, at, message))
+            elif "\\" in token["call"]:
+                found.append(problem("bad_python", start, at, _BACKSLASH))
             elif any(map(iskeyword, token["call"].split("."))):
                 found.append(problem("bad_python", start, at, "a call's name is a word of Python"))
             end = token.end("call")
@@ -107,11 +112,16 @@ def translated(text: str) -> Translated:
             spans += [(start, end), (start, end)]
             start, part = end, ', "arguments": {'
             stack.append("(")
+        elif kind == "colon" and stack[-1] == "(":
+            part = json.dumps(written, ensure_ascii=False)
         elif kind == "key":
             if stack[-1] != "(" or iskeyword(token["key"]):
                 found.append(problem("bad_python", start, at, "no argument can begin here"))
+            elif "\\" in written:
+                found.append(problem("bad_python", start, at, _BACKSLASH))
             part = f"{json.dumps(token['key'], ensure_ascii=False)}:"
-        elif kind in ("string", "name", "number", "open"):
+        elif kind in ("string", "colon", "name", "number", "open"):
+            kind = "name" if kind == "colon" else kind
             cut = kind == "name" and at == len(text)
             if cut:
                 part = f'"{written}'  # an open string, for it is not known what it would become
@@ -144,7 +154,7 @@ def translated(text: str) -> Translated:
         elif written == ":" and stack and stack[-1] == "(":
             found.append(problem("bad_python", start, at, "a colon stands where = should"))
         if kind != "space":
-            after_key = kind == "key"
+            after_key = kind == "key" or written == ":"
         parts.append(part)
         spans.append((start, at))
     starts = [0]
@@ -191,7 +201,7 @@ def written(calls: Sequence[Mapping[str, Any]]) -> str:
 def _call(call: Mapping[str, Any]) -> str:
     for name in (call["name"], *call["arguments"]):
         fits = _NAME if name is call["name"] else _KEY
-        if not fits(name) or any(map(iskeyword, name.split("."))):
+        if not fits(name) or "\\" in name or any(map(iskeyword, name.split("."))):
             raise ValueError(f"Python has no name such as {name!r:.60}")
     arguments = [f"{key}={_literal(value)}" for key, value in call["arguments"].items()]
     return f"{call['name']}({', '.join(arguments)})"
@@ -202,19 +212,22 @@ def _literal(value: Any) -> str:
 
 
 _FIRST: Final = re.compile(rf"(\()({_WORD})=").search
+_CALL_NAME: Final = re.compile(rf"\[({_WORD})").match
 
 
-def corruptions(calls: Calls, tools: tuple[str, ...]) -> Mapping[str, Corruption]:
+def corruptions(calls: Calls, tools: tuple[str, ...], max_depth: int) -> Mapping[str, Corruption]:
     """The ways to break rendered calls, by their labels."""
     ways: dict[str, Corruption] = {
         **AROUND,
         "no_json": lambda text, rng: rng.choice(["I cannot do that.", "There is no such tool"]),
         "truncated": lambda text, rng: text[: rng.randrange(1, len(text))],
-        "tag_around": lambda text, rng: f"<|python_tag|>{text}",
-        "bad_python": lambda text, rng: text[1:-1],
-        "no_call": lambda text, rng: "[]",
+        "tag_around": lambda text, rng: rng.choice(_TAGGED).replace("{}", text),
+        "bad_python": _bad_python,
+        "no_call": lambda text, rng: rng.choice(["[]", "[ ]"]),
         "trailing_comma": lambda text, rng: f"{text[:-1]},]",
-        "multiple_roots": lambda text, rng: text + rng.choice(["\n", ""]) + text,
+        "multiple_roots": lambda text, rng: text + rng.choice(["\n", "", ", "]) + text,
+        "unexpected_character": lambda text, rng: f"{text[:-1]})]",
+        "mismatched_bracket": lambda text, rng: text[:-2] + rng.choice(["]]", "}]", "]"]),
         "positional_argument": _positional_argument,
         "not_literal": _not_literal,
         "duplicate_key": _duplicate_key,
@@ -222,8 +235,39 @@ def corruptions(calls: Calls, tools: tuple[str, ...]) -> Mapping[str, Corruption
     if calls == "one":
         ways["wrong_count"] = lambda text, rng: f"{text[:-1]}, {text[1:]}"
     if tools:
-        ways["unknown_tool"] = lambda text, rng: f"[{''.join(tools)}_v2{text[text.index('(') :]}"
+        ways["unknown_tool"] = lambda text, rng: (
+            f"[{''.join(tools)}{rng.choice(['_v2', '_1', '.run'])}{text[text.index('(') :]}"
+        )
+    if max_depth <= 100:
+        ways["too_deep"] = lambda text, rng: (
+            text[:-2]
+            + (", " if text[-3] != "(" else "")
+            + f"path={'[' * max_depth}{']' * max_depth})]"
+        )
     return ways
+
+
+_TAGGED: Final = ("<|python_tag|>{}", "{}<|eot_id|>", "{}</s>", "<tool_call>\n{}\n</tool_call>")
+
+
+def _bad_python(text: str, rng: Random) -> str:
+    """The calls in no list, or as JSON, or with something in them that Python does not have."""
+    inner = text[1:-1]
+    call = _CALL_NAME(text)
+    way = rng.choice(["bare", "print", "assigned", "json", "colon", "backslash", "word"])
+    if way == "print":
+        return f"print({inner})"
+    if way == "assigned":
+        return f"result = {inner}"
+    if way == "json":
+        return translated(text).text
+    if way == "colon" and (first := _FIRST(text)):
+        return f"{text[: first.end() - 1]}: {text[first.end() :]}"
+    if way == "backslash" and call and "_" in call[1]:
+        return text.replace("_", "\\_", 1)
+    if way == "word" and (first := _FIRST(text)):
+        return f"{text[: first.end(1)]}class={text[first.end() :]}"
+    return inner
 
 
 def _positional_argument(text: str, rng: Random) -> str | None:
@@ -233,7 +277,7 @@ def _positional_argument(text: str, rng: Random) -> str | None:
 
 def _not_literal(text: str, rng: Random) -> str | None:
     first = _FIRST(text)
-    wrong = rng.choice(["null, ", "today(), ", "user.name, "])
+    wrong = rng.choice(["null, ", "today(), ", "user.name, ", "true, ", "(1, 2), "])
     return text[: first.end(1)] + f"x_1={wrong}" + text[first.end(1) :] if first else None
 
 

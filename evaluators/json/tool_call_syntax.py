@@ -22,8 +22,8 @@ from fmtharness.harness.records import Problem
 
 STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
 TAG: Final = (
-    r"</?(?:tool_?calls?|function(?:_calls?)?|functions)(?:=[\w.-]*+)?>"
-    r"|<\|/?[\w-]++\|>|\[/?(?:TOOL_CALLS?|TOOL_REQUEST|ARGS|CALL_ID)\]"
+    r"</?(?:tool_?calls?|tools?|tool_code|function(?:_calls?)?|functions)(?:=[\w.-]*+)?>"
+    r"|</?s>|<\|/?[\w-]++\|>|\[/?(?:TOOL_CALLS?|TOOL_REQUEST|ARGS|CALL_ID)\]"
 )
 NAME: Final = r"[\w.:/@$-]++"
 """A name that stands outside of JSON."""
@@ -31,9 +31,12 @@ _MARK: Final = re.compile(rf"(?P<fence>`{{3,}}+[\w+.#-]*+|~{{3,}}+[\w+.#-]*+|`)|
 _CLOSE: Final = re.compile(rf"{WS}</tool_call>").match
 _EITHER: Final = re.compile(r"<(/?)tool_call>").search
 _BETWEEN: Final = re.compile(rf"{STRING}|[}}\]]{WS}(;){WS}(?=[{{\[])", re.DOTALL).finditer
-_HEADER: Final = re.compile(
-    rf"\[TOOL_CALLS\]{WS}({NAME}){WS}(?:\[CALL_ID\]{WS}([A-Za-z0-9]{{9}}){WS})?\[ARGS\]"
-).match
+_UNTAGGED: Final = rf"{WS}({NAME}){WS}(?:\[CALL_ID\]{WS}([A-Za-z0-9]{{9}}){WS})?\[ARGS\]"
+_UNTAGGED_HEADER: Final = re.compile(_UNTAGGED).match
+_HEADER: Final = re.compile(rf"\[TOOL_CALLS\]{_UNTAGGED}").match
+_NAME_BEFORE: Final = re.compile(
+    rf"(?<![\w.:/@$-]){NAME}{WS}(?:\[CALL_ID\]{WS}[A-Za-z0-9]{{9}}{WS})?\Z"
+).search
 _SPACES: Final = re.compile(WS).match
 
 
@@ -97,6 +100,16 @@ def gap(text: str, start: int, end: int, label: str, own: str = "") -> list[Prob
     return found
 
 
+def blanked(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text with spaces in place of the spans, so that what is left stays where it is."""
+    pieces = []
+    last = 0
+    for start, end in spans:
+        pieces += [text[last:start], " " * (end - start)]
+        last = end
+    return "".join([*pieces, text[last:]])
+
+
 def cut_tag(text: str, tags: Sequence[str]) -> int:
     """The length of the beginning of a tag that the text ends with."""
     longest = max(map(len, tags), default=0)
@@ -114,6 +127,7 @@ def _hermes(text: str) -> Frame:
     pieces: list[Piece] = []
     found: list[Problem] = []
     at, cut, own = 0, False, "</tool_call>"
+    last = len(text.rstrip(SPACE))
     while (opening := text.find("<tool_call>", at)) >= 0:
         found += gap(text, at, opening, "text_between" if pieces else "text_before", own)
         start = opening + len("<tool_call>")
@@ -128,6 +142,14 @@ def _hermes(text: str) -> Frame:
             cut = True
         elif tag[1]:
             end, at = tag.span()
+        elif not text[start : tag.start()].strip(SPACE):
+            found.append(problem("tag_around", opening, start, "the tag stands here twice"))
+            at = tag.start()
+            continue
+        elif tag.end() >= last:
+            end, at = tag.start(), len(text)
+            message = "<tool_call> stands where </tool_call> should"
+            found.append(problem("missing_tag", *tag.span(), message))
         else:
             end = at = tag.start()
             found.append(problem("missing_tag", at, at, "no </tool_call> stands before the next"))
@@ -171,11 +193,20 @@ def _mistral_args(text: str) -> Frame:
     pieces: list[Piece] = []
     found: list[Problem] = []
     at, opened = 0, False
-    while (tag := text.find("[TOOL_CALLS]", at)) >= 0:
+    while True:
+        tag = text.find("[TOOL_CALLS]", at)
+        arguments = text.find("[ARGS]", at, tag if tag >= 0 else len(text))
+        named = _NAME_BEFORE(text[at:arguments]) if arguments >= 0 else None
+        if named:
+            tag = at + named.start()
+            message = "no [TOOL_CALLS] stands before the call"
+            found.append(problem("missing_tag", tag, tag, message))
+        if tag < 0:
+            break
         found += gap(text, at, tag, "text_between" if opened else "text_before", "[ARGS]")
         opened = True
-        begin = tag + len("[TOOL_CALLS]")
-        header = _HEADER(text, tag)
+        begin = tag if named else tag + len("[TOOL_CALLS]")
+        header = (_UNTAGGED_HEADER if named else _HEADER)(text, tag)
         after = text.find("[TOOL_CALLS]", begin)
         last = len(text) if after < 0 else after
         if header:
@@ -186,7 +217,8 @@ def _mistral_args(text: str) -> Frame:
             elif outcome == DONE:
                 after = text.find("[TOOL_CALLS]", end)
                 last = len(text) if after < 0 else after
-                end = end if text.find("{", end, last) < 0 else last
+                between = text[end:last]
+                end = last if "{" in between and "[ARGS]" not in between else end
             else:
                 end = last
             pieces.append(Piece(start, end, header.span(1)))
