@@ -133,8 +133,8 @@ class ToolCallFormat(Options):
         """All problems, where the calls stand with their tags, and their value."""
         if self.syntax == "python":
             rules = Rules("array", calls=self.calls, tools=self.tools)
-            found = diagnose_list(text, self._json, rules)
-            return found if found.problems else self._found(text, found.value)
+            listed = diagnose_list(text, self._json, rules)
+            return listed if listed.problems else self._found(text, listed.value)
         rules = self._syntax.rules._replace(calls=self.calls, tools=self.tools)
         if self.syntax == "json":
             return self._diagnosed(text, rules)
