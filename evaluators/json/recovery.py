@@ -13,16 +13,25 @@ import re
 from typing import Final
 
 from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.lookahead import (
+    CLEAN,
+    read_on,
+    take_continued,
+    take_misquoted,
+    take_unended,
+)
 from fmtharness.evaluators.json.scalars import (
     LETTER,
     QUOTES,
     SMART_QUOTES,
     bare_word,
     bare_words,
+    comment_at,
     short,
     take_quoted,
     take_string,
     take_word,
+    took_scalar,
 )
 from fmtharness.evaluators.json.scanner import (
     AFTER,
@@ -41,7 +50,10 @@ from fmtharness.evaluators.json.scanner import (
 )
 
 _ANY_QUOTE: Final = '"' + QUOTES
-_COMMENT: Final = re.compile(r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)").match
+# A string whose quotes are escaped, and so are the backslashes in it; or an escaped line break.
+_ESCAPED: Final = re.compile(
+    r'(\\"(?:[^"\\]|\\\\(?:\\["\\]|[^"\\])|\\[^"\\])*+(?:(\\")|\Z))|(?:\\[nrt])++'
+).match
 _ELLIPSIS: Final = re.compile(r"\.{3,}+|…+").match
 _ODD_SPACE: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match
 _FENCE: Final = re.compile(r"`{3}").match
@@ -72,8 +84,13 @@ def walk(
         text, start, max_depth, unique_keys=unique_keys, checked=checked, escapes=escapes
     )
     outcome = scanner.run()
-    while outcome == BROKEN and not problems.exhausted:
+    while outcome != DONE and not problems.exhausted:
         problems.steps += 1
+        if outcome == END:
+            if not (_in_string(scanner) and take_unended(scanner, problems)):
+                break
+            outcome = scanner.run()
+            continue
         if scanner.pos == scanner.token and (
             _FENCE(text, scanner.pos) or _ends_in_prose(scanner, problems)
         ):
@@ -89,9 +106,13 @@ def walk(
         return scanner.pos
     at = len(text) if outcome == END else len(text[: scanner.pos].rstrip(SPACE))
     if outcome == END or not problems.exhausted:
-        inside = scanner.token < scanner.pos == at and text[scanner.token] == '"'
+        inside = scanner.pos == at and _in_string(scanner)
         note_truncated(problems, at, len(scanner.stack), in_string=inside)
     return at
+
+
+def _in_string(scanner: Scanner) -> bool:
+    return scanner.token < scanner.pos and scanner.text[scanner.token] == '"'
 
 
 def _ends_in_prose(scanner: Scanner, problems: Problems) -> bool:
@@ -122,13 +143,15 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
     text, pos, state = scanner.text, scanner.pos, scanner.state
     token = scanner.token
     if token < pos:
+        if take_misquoted(scanner, problems):
+            return
         if text[token] == '"':
             take_string(scanner, problems)
         else:
             take_word(scanner, problems, token)
         return
     char = text[pos]
-    if match := _COMMENT(text, pos):
+    if match := comment_at(text, pos):
         problems.add("comment", pos, match.end())
         scanner.pos = match.end()
     elif match := _ODD_SPACE(text, pos):
@@ -140,6 +163,14 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         scanner.pos, scanner.state = match.end(), AFTER
     elif char in "}]":
         _take_closer(scanner, problems)
+    elif match := _ESCAPED(text, pos):
+        problems.add("escaped_text", pos, match.end())
+        if match[1]:
+            took_scalar(scanner, pos, match.end(), closed=bool(match[2]))
+        else:
+            scanner.pos = match.end()
+    elif char not in QUOTES and take_misquoted(scanner, problems):
+        return
     elif state == AFTER:
         _after_value(scanner, problems)
     elif state == COLON:
@@ -176,13 +207,21 @@ def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
     text, pos, stack = scanner.text, scanner.pos, scanner.stack
     in_object = stack[-1] is not None
     fitting = len(stack) - scanner.objects if in_object else scanner.objects
+    what = "object" if in_object else "array"
+    wanted = "}]" if in_object else "]}"
+    message = f"{text[pos]} stands where {wanted[0]} should close the {what}"
+    if closed := _closes(scanner, problems):
+        problems.add("mismatched_bracket", pos, pos + 1, message)
+        for _ in range(closed):
+            scanner.close()
+        scanner.pos = pos + 1
+        return
     others = _closers_behind(text, pos, len(stack))
     if not fitting and (others >= len(stack) or _goes_on(text, pos, len(stack))):
         message = f"{text[pos]} closes nothing that is open"
         problems.add("unexpected_character", pos, pos + 1, message)
         scanner.pos = pos + 1
         return
-    wanted = "}]" if in_object else "]}"
     if (
         text.startswith(wanted[::-1], pos)
         and len(stack) > 1
@@ -195,14 +234,43 @@ def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
         scanner.close()
         scanner.pos = pos + 2
         return
-    what = "object" if in_object else "array"
-    message = f"{text[pos]} stands where {wanted[0]} should close the {what}"
     problems.add("mismatched_bracket", pos, pos + 1, message)
     # If the others close all the rest, it is of the wrong kind; else one was left out.
     while others < len(stack) - 1 and fitting and not _fits(scanner, text[pos]):
         scanner.close()
     scanner.close()
     scanner.pos = pos + 1
+
+
+def _closes(scanner: Scanner, problems: Problems) -> int:
+    """How many containers the wrong bracket closes, if the rest of the value says so, else 0."""
+    pos, stack = scanner.pos, scanner.stack
+    outer = 2
+    while outer <= len(stack) and (stack[-outer] is None) == (stack[-1] is None):
+        outer += 1
+    for closed in (1, outer):
+        if closed <= len(stack) and (
+            read_on(scanner, problems, pos + 1, AFTER, closed)[0] == CLEAN
+        ):
+            return closed
+    return 0
+
+
+def _left_open(scanner: Scanner, problems: Problems, begin: int) -> bool:
+    """What begins at `begin` belongs further out, so that a bracket was to close before it."""
+    text, stack = scanner.text, scanner.stack
+    comma = len(text[:begin].rstrip(SPACE)) - 1
+    closed = 1
+    while closed < len(stack) and (stack[-closed - 1] is None) == (stack[-1] is None):
+        closed += 1
+    if text[comma] != "," or read_on(scanner, problems, comma, AFTER, closed)[0] != CLEAN:
+        return False
+    what = "array" if stack[-1] is None else "object"
+    problems.add("mismatched_bracket", comma, comma + 1, f"the {what} before it is not closed")
+    for _ in range(closed):
+        scanner.close()
+    scanner.pos = comma
+    return True
 
 
 def _fits(scanner: Scanner, closer: str) -> bool:
@@ -238,6 +306,8 @@ def _after_value(scanner: Scanner, problems: Problems) -> None:
         problems.add("missing_comma", pos, pos + 1, "a semicolon stands in place of a comma")
         scanner.pos, scanner.state = pos + 1, VALUE_OR_END if in_array else KEY_OR_END
     elif char == ":":
+        if in_array and after_string and _left_open(scanner, problems, begin):
+            return
         _unexpected(scanner, problems, pos + 1)
         scanner.state = VALUE_OR_END if in_array else VALUE
     elif not in_array and char == '"' and (end := _string_that_is_no_key(text, pos)):
@@ -289,6 +359,8 @@ def _instead_of_key(scanner: Scanner, problems: Problems) -> None:
     if text[pos] == ",":
         problems.add("extra_comma", pos, pos + 1)
         scanner.pos, scanner.state = pos + 1, KEY
+    elif text[pos] in "{[" and _left_open(scanner, problems, pos):
+        return
     elif text[pos] in "{[":
         problems.add("unexpected_character", pos, pos + 1, "a bracket stands in place of a key")
         scanner.open(pos)
@@ -296,14 +368,22 @@ def _instead_of_key(scanner: Scanner, problems: Problems) -> None:
         problems.add("unquoted_key", pos, match.end() + 1, "a key lacks its opening quote")
         scanner.note_key(pos, match.end(), match[0])
         scanner.pos, scanner.state = match.end() + 1, COLON
-    elif match := _KEY_WORDS(text, pos):
-        problems.add("unquoted_key", pos, match.end())
-        scanner.note_key(pos, match.end(), match[0])
-        scanner.pos, scanner.state = match.end(), COLON
+    elif (match := _KEY_WORDS(text, pos)) and _KEY_FOLLOWS(text, match.end()):
+        _take_bare_key(scanner, problems, match.end())
+    elif take_continued(scanner, problems):
+        return
+    elif match:
+        _take_bare_key(scanner, problems, match.end())
     else:
         _unexpected(scanner, problems, pos + 1)
         if text[pos] == ":":
             scanner.state = VALUE
+
+
+def _take_bare_key(scanner: Scanner, problems: Problems, end: int) -> None:
+    problems.add("unquoted_key", scanner.pos, end)
+    scanner.note_key(scanner.pos, end, scanner.text[scanner.pos : end])
+    scanner.pos, scanner.state = end, COLON
 
 
 def _instead_of_value(scanner: Scanner, problems: Problems) -> None:
