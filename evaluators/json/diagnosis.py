@@ -52,9 +52,11 @@ _PLAUSIBLE: Final = re.compile(
     rf"""|(\[)(?={WS}(?:["{{\[\]“]|-?[0-9][0-9.eE+-]*+{WS},|(?:true|false|null|True|False|None)\b|\Z))"""
 ).search
 _OBJECT_START: Final = re.compile(rf'\{{(?={WS}(?:["}}]|\Z))').search
-_COMMENTS: Final = re.compile(
+_COMMENTS_PATTERN: Final = (
     rf"(?:{WS}(?://[^\n]*+|#(?!#)[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)))++{WS}"
-).match
+)
+_COMMENTS: Final = re.compile(_COMMENTS_PATTERN).match
+_ONLY_COMMENTS: Final = re.compile(_COMMENTS_PATTERN + r"\Z").match
 _BARE_QUOTE: Final = re.compile(r'(?<!\\)"').search
 _SEPARATOR: Final = re.compile(rf"{WS},?+{WS}").match
 _SURROGATES: Final = re.compile(r"[\ud800-\udfff]++")
@@ -168,7 +170,10 @@ def _first_root(text: str, begin: int, root: Root) -> int | None:
     if text[start] == '"':
         # In a text that is one string, brackets start no value.
         outcome, end = scan_scalar(text, start)
-        if (outcome == END and root == "any") or (outcome == DONE and not text[end:].strip(SPACE)):
+        if (outcome == END and root == "any") or (
+            outcome == DONE
+            and (not text[end:].strip(SPACE + ",") or _ONLY_COMMENTS(text, end))
+        ):
             return None
     plausible = _PLAUSIBLE(text, start)
     return plausible.start(plausible.lastindex or 0) if plausible else None

@@ -38,10 +38,13 @@ CLEAN: Final = 2
 """What reading on from a place comes to: a fault at once, one further on, or none."""
 
 MOST_READ: Final = 4
-"""So many times the length of the text is read ahead, all places together."""
-_SPARE: Final = 10_000
+"""So many times the length of the text is read ahead, all places together, up to a limit."""
+_SPARE: Final = 20_000
+_MOST_CHARACTERS: Final = 400_000
+_PER_PLACE: Final = 200  # The work for a place besides its characters, in characters.
 _WINDOW: Final = 64
 _MOST_COLONS: Final = 3
+_LONGEST: Final = 1000
 
 _ENDS: Final = re.compile(
     rf"{WS}(?:\Z|`|~~~|,?{WS}[{{\[]|[^\"{{}}\[\]]*+\Z)|(?:\r?\n|[ \t]){WS}[^\W\d_]"
@@ -54,7 +57,8 @@ _QUOTES: Final = re.compile(r'\\.|(")', re.DOTALL)
 _AFTER_KEY: Final = re.compile(rf"{WS}:").match
 _AFTER_MEMBER: Final = re.compile(rf'{WS}(?:}}|,{WS}"{CHARS}"{WS}:)').match
 _AFTER_ELEMENT: Final = re.compile(rf'{WS}(?:\]|,{WS}(?:["{{\[0-9-]|true|false|null))').match
-_JUNK: Final = re.compile(r'[^",{}\[\]:\n]*+').match
+_STRING: Final = re.compile(rf'"{CHARS}"{WS}[,}}\]]').match
+_JUNK: Final = re.compile(r'[^",{}\[\]:\n]*+\s*+').match
 
 
 def read_on(
@@ -65,7 +69,7 @@ def read_on(
     `closed` is how many of the innermost containers are taken for closed.
     """
     text, stack = scanner.text, scanner.stack
-    if problems.read_ahead > MOST_READ * len(text) + _SPARE:
+    if _spent(problems, text):
         return BAD, pos
     probe = Scanner(text, 0)
     probe.stack = stack[: len(stack) - closed]
@@ -73,9 +77,8 @@ def read_on(
     probe.pos, probe.token, probe.state = pos, pos, state
     outcome = probe.run()
     stop = probe.pos
-    problems.read_ahead += stop - pos + len(stack) + 1
+    problems.read_ahead += stop - pos + len(stack) + _PER_PLACE
     if outcome == DONE:
-        problems.read_ahead += 100
         return (CLEAN if _ENDS(text, stop) else BAD), stop
     if outcome == END:
         in_string = probe.token < stop and text[probe.token] == '"'
@@ -87,12 +90,29 @@ def read_on(
     return (ON if passed and passed.end() <= stop else BAD), stop
 
 
+def _spent(problems: Problems, text: str) -> bool:
+    return problems.read_ahead > min(MOST_READ * len(text) + _SPARE, _MOST_CHARACTERS)
+
+
+def alike(scanner: Scanner, problems: Problems) -> int:
+    """How many of the innermost containers are of the same kind, or 0 if too much was read."""
+    stack, count = scanner.stack, 1
+    if _spent(problems, scanner.text):
+        return 0
+    while count < len(stack) and (stack[-count - 1] is None) == (stack[-1] is None):
+        count += 1
+    problems.read_ahead += count
+    return count
+
+
 def take_misquoted(scanner: Scanner, problems: Problems) -> bool:
     """Label a string whose quotes are wrong, at the scanner's position, and move behind it.
 
     False if the fault is another one; then nothing is done.
     """
     text, pos, state = scanner.text, scanner.pos, scanner.state
+    if _spent(problems, text):
+        return False
     if scanner.token < pos and text[scanner.token] == '"':
         return text[pos] in "\r\n" and _close(scanner, problems, scanner.token, pos, CLEAN)
     if state >= VALUE and state != AFTER:
@@ -123,11 +143,11 @@ def take_unended(scanner: Scanner, problems: Problems) -> bool:
 def take_continued(scanner: Scanner, problems: Problems) -> bool:
     """In place of a key stands the rest of the string before the comma: {"a": "x", y", "b": 1}."""
     text, pos = scanner.text, scanner.pos
-    comma = _before(text, pos)
-    if scanner.state != KEY or comma < 0 or text[comma] != ",":
+    comma = last_before(text, pos)
+    if scanner.state != KEY or _spent(problems, text) or comma < 0 or text[comma] != ",":
         return False
     start, _ = _string_before(scanner, comma)
-    found = _QUOTES.search(text, pos)
+    found = _next_quote(text, pos, problems)
     if start < 0 or not found or not found[1] or not _AFTER_MEMBER(text, found.end()):
         return False
     if read_on(scanner, problems, found.end(), AFTER)[0] != CLEAN:
@@ -137,7 +157,7 @@ def take_continued(scanner: Scanner, problems: Problems) -> bool:
     return True
 
 
-def _before(text: str, pos: int) -> int:
+def last_before(text: str, pos: int) -> int:
     """Where the last character before `pos` stands that is not whitespace, or -1."""
     pos -= 1
     while pos >= 0 and text[pos] in SPACE:
@@ -148,7 +168,7 @@ def _before(text: str, pos: int) -> int:
 def _string_before(scanner: Scanner, pos: int) -> tuple[int, int]:
     """The span of the string that ends before `pos`, or (-1, -1)."""
     text = scanner.text
-    last = _before(text, pos)
+    last = last_before(text, pos)
     begin, end = scanner.scalar
     if begin < end == last + 1:
         return (begin, end) if text[begin] == '"' else (-1, -1)
@@ -169,7 +189,7 @@ def _fits_otherwise(scanner: Scanner, problems: Problems) -> bool:
     text, pos, state = scanner.text, scanner.pos, scanner.state
     char = text[pos]
     if state == COLON:
-        if char in ",;=-":
+        if char in ",;=" or text.startswith("->", pos):
             return True
         return read_on(scanner, problems, pos, VALUE)[0] == CLEAN
     if char in "+}]":
@@ -181,17 +201,18 @@ def _fits_otherwise(scanner: Scanner, problems: Problems) -> bool:
         return True
     junk = _JUNK(text, pos)
     end = junk.end() if junk else pos
+    problems.read_ahead += end - pos
     if pos < end < len(text) and text[end] in ",}]":
         return read_on(scanner, problems, end, AFTER)[0] == CLEAN
     # Two strings with a space between them are two strings.
-    return char == '"' and text[pos - 1] in SPACE and _is_string(text, pos)
+    return char == '"' and text[pos - 1] in SPACE and bool(_STRING(text, pos))
 
 
-def _is_string(text: str, pos: int) -> bool:
-    found = _QUOTES.search(text, pos + 1)
-    while found and not found[1]:
-        found = _QUOTES.search(text, found.end())
-    return bool(found and re.compile(rf"{WS}[,}}\]]").match(text, found.end()))
+def _next_quote(text: str, pos: int, problems: Problems) -> re.Match[str] | None:
+    """The first quote or escape from `pos` on, if it is not too far away."""
+    found = _QUOTES.search(text, pos, pos + _LONGEST)
+    problems.read_ahead += (found.end() if found else min(len(text), pos + _LONGEST)) - pos
+    return found
 
 
 def _unescaped(scanner: Scanner, problems: Problems, start: int, end: int) -> bool:
@@ -217,8 +238,8 @@ def _unescaped(scanner: Scanner, problems: Problems, start: int, end: int) -> bo
 def _closing_quotes(text: str, pos: int, problems: Problems) -> Iterator[int]:
     """Behind each unescaped quote, as long as there is something left to read ahead."""
     for match in _QUOTES.finditer(text, pos):
-        problems.read_ahead += match.end() - pos
-        if problems.read_ahead > MOST_READ * len(text) + _SPARE:
+        problems.read_ahead += match.end() - pos + 5
+        if _spent(problems, text):
             return
         pos = match.end()
         if match[1]:
@@ -249,7 +270,7 @@ def _close(scanner: Scanner, problems: Problems, start: int, end: int, least: in
     for at in _places(text, start + 1, end, is_key):
         if read_on(scanner, problems, at, following)[0] < least:
             continue
-        last = _before(text, at)
+        last = last_before(text, at)
         if text[last] in "”’“»" and last > start:
             message = "a string opens with a straight and closes with a typographic quote"
             problems.add("smart_quotes", start, last + 1, message)
@@ -291,7 +312,7 @@ def _places(text: str, start: int, end: int, is_key: bool) -> Iterator[int]:
 def _open(scanner: Scanner, problems: Problems, start: int) -> bool:
     """A string at `start` lacks its opening quote."""
     text = scanner.text
-    found = _QUOTES.search(text, start)
+    found = _next_quote(text, start, problems)
     if not found or not found[1] or found.start() == start:
         return False
     fits = _AFTER_ELEMENT if scanner.stack[-1] is None else _AFTER_MEMBER

@@ -15,6 +15,8 @@ from typing import Final
 from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.lookahead import (
     CLEAN,
+    alike,
+    last_before,
     read_on,
     take_continued,
     take_misquoted,
@@ -151,6 +153,14 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
             take_word(scanner, problems, token)
         return
     char = text[pos]
+    match = comment_at(text, pos) or _ELLIPSIS(text, pos)
+    odd = char in QUOTES or char == "\\"
+    if (odd and state == COLON) or (
+        match and read_on(scanner, problems, match.end(), state)[0] != CLEAN
+    ):
+        # What looks like a comment, dots or another string may be the content of a string.
+        if take_misquoted(scanner, problems):
+            return
     if match := comment_at(text, pos):
         problems.add("comment", pos, match.end())
         scanner.pos = match.end()
@@ -245,11 +255,9 @@ def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
 def _closes(scanner: Scanner, problems: Problems) -> int:
     """How many containers the wrong bracket closes, if the rest of the value says so, else 0."""
     pos, stack = scanner.pos, scanner.stack
-    outer = 2
-    while outer <= len(stack) and (stack[-outer] is None) == (stack[-1] is None):
-        outer += 1
+    outer = alike(scanner, problems) + 1
     for closed in (1, outer):
-        if closed <= len(stack) and (
+        if 1 < outer and closed <= len(stack) and (
             read_on(scanner, problems, pos + 1, AFTER, closed)[0] == CLEAN
         ):
             return closed
@@ -259,11 +267,9 @@ def _closes(scanner: Scanner, problems: Problems) -> int:
 def _left_open(scanner: Scanner, problems: Problems, begin: int) -> bool:
     """What begins at `begin` belongs further out, so that a bracket was to close before it."""
     text, stack = scanner.text, scanner.stack
-    comma = len(text[:begin].rstrip(SPACE)) - 1
-    closed = 1
-    while closed < len(stack) and (stack[-closed - 1] is None) == (stack[-1] is None):
-        closed += 1
-    if text[comma] != "," or read_on(scanner, problems, comma, AFTER, closed)[0] != CLEAN:
+    comma = last_before(text, begin)
+    closed = alike(scanner, problems) if text[comma] == "," else 0
+    if not closed or read_on(scanner, problems, comma, AFTER, closed)[0] != CLEAN:
         return False
     what = "array" if stack[-1] is None else "object"
     problems.add("mismatched_bracket", comma, comma + 1, f"the {what} before it is not closed")
@@ -363,7 +369,10 @@ def _instead_of_key(scanner: Scanner, problems: Problems) -> None:
         return
     elif text[pos] in "{[":
         problems.add("unexpected_character", pos, pos + 1, "a bracket stands in place of a key")
-        scanner.open(pos)
+        if read_on(scanner, problems, pos + 1, KEY_OR_END)[0] == CLEAN:
+            scanner.pos = pos + 1
+        else:
+            scanner.open(pos)
     elif (match := _KEY_WORDS(text, pos)) and _QUOTE_FOLLOWS(text, match.end()):
         problems.add("unquoted_key", pos, match.end() + 1, "a key lacks its opening quote")
         scanner.note_key(pos, match.end(), match[0])
