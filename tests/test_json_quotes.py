@@ -120,7 +120,9 @@ def test_one_deleted_sign_gets_one_label(sign: str, least: float) -> None:
     for seed in range(600):
         rng = Random(seed)
         text = json.dumps({key: any_value(rng, 2) for key in ("id", "name", "rows")})
-        places = [m.start() for m in re.finditer(r'\\.|(["{}\[\],:])', text) if m[1] and m[1] in sign]
+        places = [
+            m.start() for m in re.finditer(r'\\.|(["{}\[\],:])', text) if m[1] and m[1] in sign
+        ]
         at = rng.choice(places) if places else 0
         problems = JsonFormat().parse(text[:at] + text[at + 1 :]).problems
         if places and problems:
@@ -130,7 +132,9 @@ def test_one_deleted_sign_gets_one_label(sign: str, least: float) -> None:
     assert one / count >= least
 
 
-@pytest.mark.parametrize("unit", ['"', '","', '"a"b', '"a, "b": "', 'x"', '\\"', '": "', '[{"a": "x'])
+@pytest.mark.parametrize(
+    "unit", ['"', '","', '"a"b', '"a, "b": "', 'x"', '\\"', '": "', '[{"a": "x']
+)
 @pytest.mark.parametrize("start", ['{"a": "', '["', '{"', "["])
 def test_a_hostile_text_takes_linear_time(start: str, unit: str) -> None:
     text = start + unit * (40_000 // len(unit))

@@ -281,9 +281,7 @@ _QUOTED: Final = (
 
 
 def _unclosed_quote(text: str, rng: Random) -> str | None:
-    plain = [
-        token for token in _tokens(text, "key", "string") if _PLAIN_WORDS(token.text[1:-1])
-    ]
+    plain = [token for token in _tokens(text, "key", "string") if _PLAIN_WORDS(token.text[1:-1])]
     return _replace_one(text, rng, plain, lambda token: token[:-1])
 
 

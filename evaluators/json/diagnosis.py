@@ -171,8 +171,7 @@ def _first_root(text: str, begin: int, root: Root) -> int | None:
         # In a text that is one string, brackets start no value.
         outcome, end = scan_scalar(text, start)
         if (outcome == END and root == "any") or (
-            outcome == DONE
-            and (not text[end:].strip(SPACE + ",") or _ONLY_COMMENTS(text, end))
+            outcome == DONE and (not text[end:].strip(SPACE + ",") or _ONLY_COMMENTS(text, end))
         ):
             return None
     plausible = _PLAUSIBLE(text, start)

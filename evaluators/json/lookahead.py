@@ -19,7 +19,6 @@ from typing import Final
 from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.scanner import (
     AFTER,
-    BROKEN,
     CHARS,
     COLON,
     DONE,
@@ -219,9 +218,7 @@ def _unescaped(scanner: Scanner, problems: Problems, start: int, end: int) -> bo
     """The string goes on behind its first closing quote."""
     text, state = scanner.text, scanner.state
     key = state == COLON
-    fits = (
-        _AFTER_KEY if key else _AFTER_ELEMENT if scanner.stack[-1] is None else _AFTER_MEMBER
-    )
+    fits = _AFTER_KEY if key else _AFTER_ELEMENT if scanner.stack[-1] is None else _AFTER_MEMBER
     read = in_step = 0
     for number, stop in enumerate(_closing_quotes(text, end, problems)):
         # Where reading on closed a string, reading on from there ends at the same fault.

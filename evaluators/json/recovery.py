@@ -37,7 +37,6 @@ from fmtharness.evaluators.json.scalars import (
 )
 from fmtharness.evaluators.json.scanner import (
     AFTER,
-    BROKEN,
     COLON,
     DONE,
     END,
@@ -257,8 +256,10 @@ def _closes(scanner: Scanner, problems: Problems) -> int:
     pos, stack = scanner.pos, scanner.stack
     outer = alike(scanner, problems) + 1
     for closed in (1, outer):
-        if 1 < outer and closed <= len(stack) and (
-            read_on(scanner, problems, pos + 1, AFTER, closed)[0] == CLEAN
+        if (
+            outer > 1
+            and closed <= len(stack)
+            and (read_on(scanner, problems, pos + 1, AFTER, closed)[0] == CLEAN)
         ):
             return closed
     return 0
