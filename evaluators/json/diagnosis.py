@@ -196,10 +196,10 @@ def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple
     match = skip_space(text, begin)
     start = match.end() if match else begin
     end = len(text.rstrip(SPACE))
-    if (comments := _COMMENTS(text, start)) and comments.end() < end:
-        if root == "any" and scan_scalar(text, comments.end())[0] == DONE:
-            note_comments(text, start, comments.end(), problems)
-            start = comments.end()
+    comments = _COMMENTS(text, start) if root == "any" else None
+    if comments and comments.end() < end and scan_scalar(text, comments.end())[0] == DONE:
+        note_comments(text, start, comments.end(), problems)
+        start = comments.end()
     outcome, stop = scan_scalar(text, start)
     label = "" if outcome == END and root == "any" else word_label(text[start:end])
     if outcome == DONE and stop == end:
