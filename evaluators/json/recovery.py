@@ -153,7 +153,7 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
     match = comment_at(text, pos) or _ELLIPSIS(text, pos)
     odd = char in QUOTES or char == "\\"
     # What looks like a comment, dots or another string may be the content of a string.
-    doubtful = (odd and state == COLON) or (
+    doubtful = (odd and (state == COLON or text[pos - 1] == '"')) or (
         match and read_on(scanner, problems, match.end(), state)[0] != CLEAN
     )
     if doubtful and take_misquoted(scanner, problems):
