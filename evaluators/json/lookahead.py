@@ -57,6 +57,7 @@ _AFTER_KEY: Final = re.compile(rf"{WS}:").match
 _AFTER_MEMBER: Final = re.compile(rf'{WS}(?:}}|,{WS}"{CHARS}"{WS}:)').match
 _AFTER_ELEMENT: Final = re.compile(rf'{WS}(?:\]|,{WS}(?:["{{\[0-9-]|true|false|null))').match
 _STRING: Final = re.compile(rf'"{CHARS}"{WS}[,}}\]]').match
+_VALUE: Final = re.compile(rf"{SCALAR}{WS}[,}}]").match
 _JUNK: Final = re.compile(r'[^",{}\[\]:\n]*+\s*+').match
 
 
@@ -190,7 +191,9 @@ def _fits_otherwise(scanner: Scanner, problems: Problems) -> bool:
     if state == COLON:
         if char in ",;=" or text.startswith("->", pos):
             return True
-        return read_on(scanner, problems, pos, VALUE)[0] == CLEAN
+        how, stop = read_on(scanner, problems, pos, VALUE)
+        member = _VALUE(text, pos)
+        return how == CLEAN or bool(member and member.end() < stop)
     if char in "+}]":
         return True
     in_array = scanner.stack[-1] is None
