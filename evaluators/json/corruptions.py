@@ -165,7 +165,7 @@ def _comment(text: str, rng: Random) -> str | None:
     if way == "before":
         return rng.choice(["// the record\n", "/* the record */\n", "# the record\n"]) + text
     if way == "after":
-        return text + rng.choice([" // done", "\n// done", "\n/* done */", " # done"])
+        return text + rng.choice([" // done\n", "\n// done\n", "\n/* done */", " # done\n"])
     comment = rng.choice([", // and so on\n", ", /* optional */ ", ", # next\n"])
     return _replace_one(text, rng, _tokens(text, "comma"), lambda token: comment)
 
