@@ -31,7 +31,7 @@ from fmtharness.harness.testing.sample_values import KEYS, WORDS, plain_values
 VARIANTS: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
     "json": ({}, {"root": "any"}, {"max_depth": 3}),
     "json_array": ({},),
-    "jsonl": ({},),
+    "jsonl": ({}, {"root": "object"}),
     "tool_call": tuple(
         {"syntax": syntax, **options}
         for syntax in ("json", "hermes", "llama", "mistral", "mistral_args", "python")

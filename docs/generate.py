@@ -64,6 +64,8 @@ SAMPLES = {
     "single_quotes": "{'a': 1}",
     "smart_quotes": '{"a": “b”}',
     "unescaped_quote": '{"a": "the "big" one"}',
+    "unclosed_quote": '{"a": "x, "b": "y"}',
+    "escaped_text": '{\\"a\\": \\"x\\"}',
     "bad_escape": '{"a": "\\x41"}',
     "raw_control_character": '{"a": "b\nc"}',
     "python_literal": '{"a": True}',

@@ -69,6 +69,8 @@ OUTPUTS: list[tuple[str, dict[str, str]]] = [
     ("{'a': 'it's', 'b': True}", {"single_quotes": "'a'", "python_literal": "True"}),
     ("{“a”: “b”}", {"smart_quotes": "“a”"}),
     ('{"a": "he said "hi" to me"}', {"unescaped_quote": '"'}),
+    ('{"a": "x, "b": "y"}', {"unclosed_quote": '"x'}),
+    ('{\\"a\\": "x"}', {"escaped_text": '\\"a\\"'}),
     ('{"a": "C:\\dir\\_x"}', {"bad_escape": "\\d"}),
     ('{"a": "\\u12"}', {"bad_escape": "\\u12"}),
     ('{"a": "one\ntwo"}', {"raw_control_character": "\n"}),

@@ -26,12 +26,13 @@ MENDS: dict[str, Callable[[str], str]] = {
     "code_fence": lambda span: "",
     "multiple_roots": lambda span: "",
     "wrong_root": lambda span: span[1:-1],
+    "unclosed_quote": lambda span: span + '"',
     "duplicate_key": lambda span: span[:-1] + '(2)"',
     "lone_surrogate": lambda span: "",
     "trailing_comma": lambda span: "",
     "extra_comma": lambda span: "",
     "missing_comma": lambda span: "," + span,
-    "missing_colon": lambda span: ":" + span,
+    "missing_colon": lambda span: ":" + span.lstrip("=> "),
     "mismatched_bracket": lambda span: {"}": "]", "]": "}"}[span],
     "unquoted_key": lambda span: f'"{span}"',
     "unquoted_value": lambda span: f'"{span}"',
@@ -75,8 +76,9 @@ def test_a_repair_at_each_span_mends_the_text(value: Any, name: str, seed: int) 
 
 # In the order in which they are put around a value: a fence around prose is no fence.
 AROUND = ["code_fence", "text_after", "text_before", "byte_order_mark"]
-# A bracket that closes too much ends the whole value, so that what follows is not looked at.
-WHOLE = {*AROUND, "multiple_roots", "wrong_root", "mismatched_bracket"}
+# A string without its end may take in what follows, and a bracket that closes too much ends the
+# whole value, so that what follows is not looked at.
+WHOLE = {*AROUND, "multiple_roots", "wrong_root", "mismatched_bracket", "unclosed_quote"}
 INSIDE = sorted({*MENDS, "unescaped_quote"} - WHOLE)
 
 

@@ -24,7 +24,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<comma>,)|(?P<colon>:)|(?P<literal>true|false|null)|(?P<number>[-+.0-9eE]++)"
 )
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
-_PLAIN_WORDS: Final = re.compile(r"[A-Za-z0-9 ]+").fullmatch
+_PLAIN_WORDS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ]*").fullmatch
 _PYTHON: Final = {"true": "True", "false": "False", "null": "None"}
 
 _BEFORE: Final = (
@@ -37,7 +37,6 @@ _BEFORE: Final = (
 _AFTER: Final = (
     "\n\nI hope this helps!",
     "\nLet me know if you need anything else.",
-    " // done",
     "\n\nNote: some fields were inferred from the text.",
     "}",
 )
@@ -46,6 +45,9 @@ _REFUSALS: Final = (
     "There is not enough information to answer.",
     "The value is unknown",
 )
+
+
+_SCALARS: Final = ("string", "literal", "number")
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -125,7 +127,11 @@ def _multiple_roots(text: str, rng: Random) -> str:
 
 def _truncated(text: str, rng: Random) -> str | None:
     whole = text.rstrip()
-    return whole[: rng.randrange(1, len(whole))] if len(whole) > 1 else None
+    if len(whole) < 2:
+        return None
+    cut = whole[: rng.randrange(1, len(whole))]
+    # A string that ends in a bracket reads as one that lacks its closing quote.
+    return cut.rstrip().rstrip("]}").rstrip() or whole[0] if cut.rstrip()[-1] in "]}" else cut
 
 
 def _trailing_comma(text: str, rng: Random) -> str | None:
@@ -145,12 +151,40 @@ def _missing_comma(text: str, rng: Random) -> str | None:
 
 
 def _missing_colon(text: str, rng: Random) -> str | None:
-    return _replace_one(text, rng, _tokens(text, "colon"), lambda token: " ")
+    instead = rng.choice([" ", " = ", " => "])
+    return _replace_one(text, rng, _tokens(text, "colon"), lambda token: instead)
+
+
+def _missing_value(text: str, rng: Random) -> str | None:
+    values = [token for token in _tokens(text, *_SCALARS) if token.before == ":"]
+    return _replace_one(text, rng, values, lambda token: "")
 
 
 def _comment(text: str, rng: Random) -> str | None:
+    way = rng.choice(["before", "after", "inside", "inside"])
+    if way == "before":
+        return rng.choice(["// the record\n", "/* the record */\n", "# the record\n"]) + text
+    if way == "after":
+        return text + rng.choice([" // done\n", "\n// done\n", "\n/* done */", " # done\n"])
     comment = rng.choice([", // and so on\n", ", /* optional */ ", ", # next\n"])
     return _replace_one(text, rng, _tokens(text, "comma"), lambda token: comment)
+
+
+def too_deep(max_depth: int) -> Corruption:
+    """Nest a value in more arrays than may be open at once."""
+
+    def nest(text: str, rng: Random) -> str | None:
+        values = _tokens(text, *_SCALARS)
+        opening, closing = "[" * max_depth, "]" * max_depth
+        return _replace_one(text, rng, values, lambda token: opening + token + closing)
+
+    return nest
+
+
+def _unexpected_character(text: str, rng: Random) -> str | None:
+    sign = rng.choice(["&", "|", "%", "*", ")"])
+    values = [token for token in _tokens(text, "literal", "string") if token.before == ":"]
+    return _replace_one(text, rng, values, lambda token: f"{token} {sign}")
 
 
 def _bad_whitespace(text: str, rng: Random) -> str | None:
@@ -158,22 +192,16 @@ def _bad_whitespace(text: str, rng: Random) -> str | None:
 
 
 def _mismatched_bracket(text: str, rng: Random) -> str | None:
-    # The wrong bracket must be the right one for something that is open further out.
-    stack: list[str] = []
-    choices = []
-    for token in _tokens(text, "open", "close"):
-        if token.kind == "open":
-            stack.append(token.text)
-            continue
-        opener = stack.pop()
-        if ("{" if opener == "[" else "[") in stack:
-            choices.append(token)
+    choices = _tokens(text, "close")
     return _replace_one(text, rng, choices, lambda token: "}" if token == "]" else "]")
 
 
 def _single_quotes(text: str, rng: Random) -> str | None:
-    strings = _tokens(text, "key", "string")
-    return _replace_all(text, strings, lambda token: f"'{token[1:-1]}'")
+    def in_single_quotes(token: str) -> str:
+        inside = token[1:-1].replace("'", "\\'")
+        return f"'{inside}'"
+
+    return _replace_all(text, _tokens(text, "key", "string"), in_single_quotes)
 
 
 def _smart_quotes(text: str, rng: Random) -> str | None:
@@ -241,7 +269,27 @@ def _lone_surrogate(text: str, rng: Random) -> str | None:
 
 def _unescaped_quote(text: str, rng: Random) -> str | None:
     plain = [token for token in _tokens(text, "string") if _PLAIN_WORDS(token.text[1:-1])]
-    return _replace_one(text, rng, plain, lambda token: f'"the "new" {token[1:]}')
+    pattern = rng.choice(_QUOTED)
+    return _replace_one(text, rng, plain, lambda token: pattern.replace("%", token[1:-1]))
+
+
+_QUOTED: Final = (
+    *('"the "new" %"', '"24" %"', '"% 24""', '""%" as they say"', '"the "new" and "old" %"'),
+    *('"<a href="u" class="v">%</a>"', '"print("%", end="")"', '"he said "%", then left"'),
+    '"{"name": "%", "size": 1}"',
+)
+
+
+def _unclosed_quote(text: str, rng: Random) -> str | None:
+    plain = [token for token in _tokens(text, "key", "string") if _PLAIN_WORDS(token.text[1:-1])]
+    return _replace_one(text, rng, plain, lambda token: token[:-1])
+
+
+def _escaped_text(text: str, rng: Random) -> str | None:
+    if not _tokens(text, "key", "string"):
+        return None
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return escaped.replace("\n", "\\n") if rng.random() < 0.5 else escaped
 
 
 CORRUPTIONS: Final[dict[str, Corruption]] = {
@@ -261,12 +309,15 @@ CORRUPTIONS: Final[dict[str, Corruption]] = {
         _extra_comma,
         _missing_comma,
         _missing_colon,
+        _missing_value,
         _mismatched_bracket,
         _unquoted_key,
         _unquoted_value,
         _single_quotes,
         _smart_quotes,
         _unescaped_quote,
+        _unclosed_quote,
+        _escaped_text,
         _bad_escape,
         _raw_control_character,
         _python_literal,
@@ -276,5 +327,6 @@ CORRUPTIONS: Final[dict[str, Corruption]] = {
         _comment,
         _ellipsis,
         _bad_whitespace,
+        _unexpected_character,
     )
 }

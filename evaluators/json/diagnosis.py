@@ -11,14 +11,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final, Literal
 
 import msgspec
 
 from fmtharness.evaluators.json.labels import Problems
-from fmtharness.evaluators.json.reader import UNREAD
+from fmtharness.evaluators.json.reader import UNREAD, whole
 from fmtharness.evaluators.json.recovery import walk
-from fmtharness.evaluators.json.scalars import label_root_string, word_label, word_message
+from fmtharness.evaluators.json.scalars import (
+    comment_at,
+    label_root_string,
+    word_label,
+    word_message,
+)
 from fmtharness.evaluators.json.scanner import (
     DONE,
     END,
@@ -42,10 +48,16 @@ _TICKS_AFTER: Final = re.compile(rf"{_FENCE}|(?<=[}}\]])`")
 # follows looks like the inside of one.
 _PLAUSIBLE: Final = re.compile(
     rf"(?:`|\n[ \t]*+|(?<!`)`{{3,}}+[ \t]*+[\w+.#-]*+{WS})([{{\[])"
-    rf"""|(\{{)(?={WS}(?:["'}}“‘]|[A-Za-z_$][\w$]*+{WS}:|/[/*]|\.\.\.|\Z))"""
+    rf"""|(\{{)(?={WS}(?:["'}}“‘]|[A-Za-z_$][\w$]*+{WS}:|/[/*]|\.\.\.|\\["n]|\Z))"""
     rf"""|(\[)(?={WS}(?:["{{\[\]“]|-?[0-9][0-9.eE+-]*+{WS},|(?:true|false|null|True|False|None)\b|\Z))"""
 ).search
 _OBJECT_START: Final = re.compile(rf'\{{(?={WS}(?:["}}]|\Z))').search
+_COMMENTS_PATTERN: Final = (
+    rf"(?:{WS}(?://[^\n]*+|#(?!#)[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)))++{WS}"
+)
+_COMMENTS: Final = re.compile(_COMMENTS_PATTERN).match
+_ONLY_COMMENTS: Final = re.compile(_COMMENTS_PATTERN + r"\Z").match
+_BARE_QUOTE: Final = re.compile(r'(?<!\\)"').search
 _SEPARATOR: Final = re.compile(rf"{WS},?+{WS}").match
 _SURROGATES: Final = re.compile(r"[\ud800-\udfff]++")
 _ESCAPES: Final = re.compile(
@@ -108,6 +120,8 @@ def diagnose(
         end = walk(
             text, first, problems, max_depth, unique_keys, checked=found, escapes="\\" in text
         )
+    if "escaped_text" in problems and not _BARE_QUOTE(text, first, end):
+        problems.join("escaped_text", first, end)
     roots = [(first, end)]
     if text.find("{", end) >= 0 or text.find("[", end) >= 0:
         roots += _later_roots(text, end, problems, max_depth, unique_keys)
@@ -151,10 +165,14 @@ def _first_root(text: str, begin: int, root: Root) -> int | None:
     start = match.end() if match else begin
     if _BRACKET(text, start):
         return start
+    if (comments := _COMMENTS(text, start)) and _BRACKET(text, comments.end()):
+        return comments.end()
     if text[start] == '"':
         # In a text that is one string, brackets start no value.
         outcome, end = scan_scalar(text, start)
-        if (outcome == END and root == "any") or (outcome == DONE and not text[end:].strip(SPACE)):
+        if (outcome == END and root == "any") or (
+            outcome == DONE and (not text[end:].strip(SPACE + ",") or _ONLY_COMMENTS(text, end))
+        ):
             return None
     plausible = _PLAUSIBLE(text, start)
     return plausible.start(plausible.lastindex or 0) if plausible else None
@@ -178,6 +196,10 @@ def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple
     match = skip_space(text, begin)
     start = match.end() if match else begin
     end = len(text.rstrip(SPACE))
+    comments = _COMMENTS(text, start) if root == "any" else None
+    if comments and comments.end() < end and scan_scalar(text, comments.end())[0] == DONE:
+        note_comments(text, start, comments.end(), problems)
+        start = comments.end()
     outcome, stop = scan_scalar(text, start)
     label = "" if outcome == END and root == "any" else word_label(text[start:end])
     if outcome == DONE and stop == end:
@@ -187,7 +209,8 @@ def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple
     elif root == "any" and outcome == END:
         problems.add("truncated", end, end)
     elif root == "any" and outcome == DONE:
-        problems.add("text_after", stop, end)
+        if not note_comments(text, stop, end, problems):
+            problems.add("text_after", stop, end)
         end = stop
     elif root == "any" and text[start] == '"':
         stop = label_root_string(text, start, problems)
@@ -202,8 +225,16 @@ def _scalar_root(text: str, begin: int, root: Root, problems: Problems) -> tuple
     if root != "any":
         wanted = "an object" if root == "object" else "an array"
         message = f"the value is {_kind(text[start:end])}, not {wanted}"
+        if text[start] == '"' and whole(_content(text[start:end])) is not UNREAD:
+            message += "; it holds JSON, which is to stand there by itself"
         problems.add("wrong_root", start, end, message)
     return start, end
+
+
+def _content(string: str) -> str:
+    """What the string holds if that may be an object or array, else an empty text."""
+    content: str = scanstring(string, 1, False)[0]
+    return content if content.lstrip(SPACE)[:1] in ("{", "[") else ""
 
 
 def _kind(scalar: str) -> str:
@@ -230,7 +261,7 @@ def _label_gaps(text: str, begin: int, roots: list[tuple[int, int]], problems: P
     if start == begin and end == len(text):
         return
     before = _prose(text, begin, start, _TICKS_BEFORE, SPACE, problems)
-    if before:
+    if before and not note_comments(text, *before, problems):
         problems.add("text_before", *before)
     after = []
     for start, next_end in roots[1:]:
@@ -240,7 +271,27 @@ def _label_gaps(text: str, begin: int, roots: list[tuple[int, int]], problems: P
     spans = [span for span in after if span]
     if spans:
         start, end = spans[0][0], spans[-1][1]
+        if all(note_comments(text, *span, problems) for span in spans):
+            return
         problems.add("text_after", start, end, _superfluous(text[start:end]))
+
+
+def note_comments(text: str, start: int, end: int, problems: Problems) -> bool:
+    """Note each comment at start:end; False, and nothing noted, if other text stands there.
+
+    A line behind one # is a comment, as in YAML; two or more make a heading of Markdown.
+    """
+    comments = _COMMENTS(text, start, end)
+    if not comments or comments.end() < end:
+        return False
+    pos = start
+    while pos < end:
+        space = skip_space(text, pos)
+        pos = space.end() if space else pos
+        if found := comment_at(text, pos, end):
+            problems.add("comment", pos, found.end())
+            pos = found.end()
+    return True
 
 
 def _superfluous(after: str) -> str | None:

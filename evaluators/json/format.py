@@ -10,11 +10,12 @@ options. Schemas are not checked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from random import Random
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fmtharness.evaluators.json.corruptions import CORRUPTIONS
+from fmtharness.evaluators.json.corruptions import CORRUPTIONS, too_deep
 from fmtharness.evaluators.json.diagnosis import Diagnosis, diagnose
 from fmtharness.evaluators.json.labels import LABELS
 from fmtharness.evaluators.json.reader import REPEATED, UNREAD, build, whole
@@ -93,12 +94,18 @@ class JsonFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered object or array; each is named by the label `parse` gives it."""
-        ways = dict(CORRUPTIONS)
+        ways = {**CORRUPTIONS, "too_deep": too_deep(self.max_depth)}
         if not self.unique_keys:
             del ways["duplicate_key"]
         if not self.unicode_scalars:
             del ways["lone_surrogate"]
         if self.root != "any":
             wrap = "[{}]" if self.root == "object" else '{{"items": {}}}'
-            ways["wrong_root"] = lambda text, rng: wrap.format(text)
+            room = JsonFormat(root="any", max_depth=self.max_depth)
+
+            def wrong_root(text: str, rng: Random) -> str | None:
+                wrapped = wrap.format(text)
+                return wrapped if room.parse(wrapped).ok else rng.choice(['"done"', "3", "null"])
+
+            ways["wrong_root"] = wrong_root
         return ways

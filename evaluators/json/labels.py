@@ -29,12 +29,14 @@ LABELS: Final[dict[str, str]] = {
     "missing_comma": "two values or members follow each other without a comma",
     "missing_colon": "a key is not followed by a colon",
     "missing_value": "a colon is not followed by a value",
-    "mismatched_bracket": "a closing bracket does not match the bracket that is open",
+    "mismatched_bracket": "a bracket is closed by the other kind, or not before the next key",
     "unquoted_key": "a key has no quotes",
     "unquoted_value": "a bare word stands where a value should be",
     "single_quotes": "a string is in single quotes",
     "smart_quotes": "a string is in typographic quotes",
     "unescaped_quote": "a double quote inside a string is not escaped",
+    "unclosed_quote": "a string lacks its closing quote",
+    "escaped_text": "quotes around strings are escaped, as if the text stood inside a string",
     "bad_escape": "a backslash starts no escape that JSON knows",
     "raw_control_character": "a string holds an unescaped control character, such as a line break",
     "python_literal": "True, False or None instead of true, false or null",
@@ -55,7 +57,7 @@ MOST_STEPS: Final = 120_000
 class Problems:
     """The problems of one text, and how much work went into finding them."""
 
-    __slots__ = ("_counts", "_found", "_last_sign", "steps")
+    __slots__ = ("_counts", "_found", "_last_sign", "read_ahead", "steps")
 
     def __init__(self) -> None:
         self._found: list[Problem] = []
@@ -63,6 +65,8 @@ class Problems:
         self._last_sign: int | None = None
         self.steps = 0
         """How many mistakes were recovered from and values were read."""
+        self.read_ahead = 0
+        """How many characters were read to find out which of several readings is right."""
 
     @property
     def exhausted(self) -> bool:
@@ -75,6 +79,12 @@ class Problems:
         if count < MOST_OF_ONE_LABEL:
             self._counts[label] = count + 1
             self._found.append(Problem(label, message or LABELS[label], start, end))
+
+    def join(self, label: str, start: int, end: int) -> None:
+        """One problem in place of all of this label."""
+        self._found = [problem for problem in self._found if problem.label != label]
+        self._counts[label] = 0
+        self.add(label, start, end)
 
     def full(self, label: str) -> bool:
         """Whether more problems of this label would be dropped."""

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from fmtharness.evaluators.json.corruptions import CORRUPTIONS as JSON_CORRUPTIONS
+from fmtharness.evaluators.json.corruptions import too_deep
+from fmtharness.evaluators.json.diagnosis import note_comments
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.labels import LABELS as JSON_LABELS
 from fmtharness.evaluators.json.labels import Problems
@@ -43,10 +45,13 @@ _MOST_BROKEN_LINES: Final = 1000
 """After this many broken lines the rest is not read, which bounds the time."""
 _STRAY: Final = re.compile(r"\r(?!\n)")
 _FOLLOWS: Final = re.compile(rf"{WS}(,?){WS}(?=[{{\[])").match
-_OWN_START: Final = re.compile(r"[{}\[\]\"']|-?[0-9]").match
+_OWN_START: Final = re.compile(r"[{}\[\]\"']|-?[0-9]|//|#(?!#)|/\*|(?:true|false|null)[ ,/#]").match
 _LINE_CORRUPTIONS: Final = (
     *("trailing_comma", "missing_comma", "single_quotes", "unquoted_key", "python_literal"),
-    *("unescaped_quote", "duplicate_key"),
+    *("unescaped_quote", "unclosed_quote", "duplicate_key", "lone_surrogate", "extra_comma"),
+    *("missing_colon", "missing_value", "mismatched_bracket", "unquoted_value", "smart_quotes"),
+    *("escaped_text", "bad_escape", "nan_or_infinity", "leading_zero", "bad_number"),
+    *("ellipsis", "bad_whitespace", "unexpected_character"),
 )
 
 
@@ -106,7 +111,15 @@ class JsonlFormat(Options):
             "comma_between": _comma_between,
             "multiple_roots": _multiple_roots,
             "truncated": _truncated,
+            "too_deep": _in_one_line(too_deep(self.max_depth)),
+            "comment": _comment,
+            "raw_control_character": _raw_tab,
+            "no_json": _no_json,
+            "no_value": _no_value,
+            "stray_carriage_return": _stray_carriage_return,
         }
+        if not self.unicode_scalars:
+            del ways["lone_surrogate"]
         if not self.unique_keys:
             del ways["duplicate_key"]
         if self.root != "array":
@@ -220,8 +233,16 @@ def _problem(label: str, start: int, end: int) -> Problem:
 
 
 def _in_a_line(text: str, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """The problems of a line; a comma beside its value counts as one between two lines."""
+    """The problems of a line; a comma beside its value counts as one between two lines.
+
+    A line that holds nothing but a comment is one.
+    """
     for problem in problems:
+        if problem.label == "no_json":
+            comments = Problems()
+            if note_comments(text, problem.start, problem.end, comments):
+                yield from comments.in_order()
+                continue
         comma = text[problem.start : problem.end] == ","
         if comma and problem.label in ("text_before", "text_after", "no_json"):
             problem = _problem("comma_between", problem.start, problem.end)
@@ -272,6 +293,40 @@ def _array_around(text: str, rng: Random) -> str:
 
 def _comma_between(text: str, rng: Random) -> str | None:
     return text.replace("\n", ",\n") + rng.choice(["", ","]) if "\n" in text else None
+
+
+def _comment(text: str, rng: Random) -> str | None:
+    comment = rng.choice(["// the rows", "# the rows", "/* the rows */"])
+    lines = text.split("\n")
+    at = rng.randrange(len(lines))
+    if rng.random() < 0.5:
+        return "\n".join([*lines[:at], f"{lines[at]} {comment}", *lines[at + 1 :]])
+    return "\n".join([*lines[:at], comment, *lines[at:]])
+
+
+def _raw_tab(text: str, rng: Random) -> str | None:
+    corrupt = _in_one_line(JSON_CORRUPTIONS["raw_control_character"])
+    broken = corrupt(text, rng)
+    # A raw line feed would make two lines of one.
+    return broken and (broken if broken.count("\n") == text.count("\n") else None)
+
+
+def _no_value(text: str, rng: Random) -> str:
+    return rng.choice(["I'm sorry, but I can't help with that.", "There are no rows to list."])
+
+
+def _no_json(text: str, rng: Random) -> str | None:
+    lines = text.split("\n")
+    if len(lines) < 3:
+        return None
+    lines[rng.randrange(1, len(lines) - 1)] = rng.choice(["undefined", "n/a", "see above"])
+    return "\n".join(lines)
+
+
+def _stray_carriage_return(text: str, rng: Random) -> str:
+    lines = text.split("\n")
+    at = rng.randrange(len(lines))
+    return "\n".join([*lines[:at], lines[at] + " \r ", *lines[at + 1 :]])
 
 
 def _multiple_roots(text: str, rng: Random) -> str | None:

@@ -12,21 +12,30 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from fmtharness.evaluators.json.brackets import left_open, take_closer
 from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.lookahead import (
+    CLEAN,
+    read_on,
+    take_continued,
+    take_misquoted,
+    take_unended,
+)
 from fmtharness.evaluators.json.scalars import (
     LETTER,
     QUOTES,
     SMART_QUOTES,
     bare_word,
     bare_words,
+    comment_at,
     short,
     take_quoted,
     take_string,
     take_word,
+    took_scalar,
 )
 from fmtharness.evaluators.json.scanner import (
     AFTER,
-    BROKEN,
     COLON,
     DONE,
     END,
@@ -41,7 +50,10 @@ from fmtharness.evaluators.json.scanner import (
 )
 
 _ANY_QUOTE: Final = '"' + QUOTES
-_COMMENT: Final = re.compile(r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)").match
+# A string whose quotes are escaped, and so are the backslashes in it; or an escaped line break.
+_ESCAPED: Final = re.compile(
+    r'(\\"(?:[^"\\]|\\\\(?:\\["\\]|[^"\\])|\\[^"\\])*+(?:(\\")|\Z))|(?:\\[nrt])++'
+).match
 _ELLIPSIS: Final = re.compile(r"\.{3,}+|…+").match
 _ODD_SPACE: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match
 _FENCE: Final = re.compile(r"`{3}").match
@@ -50,7 +62,6 @@ _KEY_WORDS: Final = re.compile(rf"(?:{LETTER})++(?:[ \t]++(?:{LETTER})++)*+").ma
 _QUOTE_FOLLOWS: Final = re.compile(rf'"{WS}:').match
 _VALUE_ENDS: Final = re.compile(rf"{WS}[,}}\]+]").match
 _KEY_FOLLOWS: Final = re.compile(rf"{WS}[:=]").match
-_COMMA_FOLLOWS: Final = re.compile(rf"{WS},").match
 _FOR_COLON: Final = re.compile(r"=>?|->|;").match
 
 
@@ -72,8 +83,13 @@ def walk(
         text, start, max_depth, unique_keys=unique_keys, checked=checked, escapes=escapes
     )
     outcome = scanner.run()
-    while outcome == BROKEN and not problems.exhausted:
+    while outcome != DONE and not problems.exhausted:
         problems.steps += 1
+        if outcome == END:
+            if not (_in_string(scanner) and take_unended(scanner, problems)):
+                break
+            outcome = scanner.run()
+            continue
         if scanner.pos == scanner.token and (
             _FENCE(text, scanner.pos) or _ends_in_prose(scanner, problems)
         ):
@@ -89,9 +105,13 @@ def walk(
         return scanner.pos
     at = len(text) if outcome == END else len(text[: scanner.pos].rstrip(SPACE))
     if outcome == END or not problems.exhausted:
-        inside = scanner.token < scanner.pos == at and text[scanner.token] == '"'
+        inside = scanner.pos == at and _in_string(scanner)
         note_truncated(problems, at, len(scanner.stack), in_string=inside)
     return at
+
+
+def _in_string(scanner: Scanner) -> bool:
+    return scanner.token < scanner.pos and scanner.text[scanner.token] == '"'
 
 
 def _ends_in_prose(scanner: Scanner, problems: Problems) -> bool:
@@ -122,13 +142,23 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
     text, pos, state = scanner.text, scanner.pos, scanner.state
     token = scanner.token
     if token < pos:
+        if take_misquoted(scanner, problems):
+            return
         if text[token] == '"':
             take_string(scanner, problems)
         else:
             take_word(scanner, problems, token)
         return
     char = text[pos]
-    if match := _COMMENT(text, pos):
+    match = comment_at(text, pos) or _ELLIPSIS(text, pos)
+    odd = char in QUOTES or char == "\\"
+    # What looks like a comment, dots or another string may be the content of a string.
+    doubtful = (odd and (state == COLON or text[pos - 1] == '"')) or (
+        match and read_on(scanner, problems, match.end(), state)[0] != CLEAN
+    )
+    if doubtful and take_misquoted(scanner, problems):
+        return
+    if match := comment_at(text, pos):
         problems.add("comment", pos, match.end())
         scanner.pos = match.end()
     elif match := _ODD_SPACE(text, pos):
@@ -139,7 +169,15 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         problems.add("ellipsis", pos, match.end())
         scanner.pos, scanner.state = match.end(), AFTER
     elif char in "}]":
-        _take_closer(scanner, problems)
+        take_closer(scanner, problems)
+    elif match := _ESCAPED(text, pos):
+        problems.add("escaped_text", pos, match.end())
+        if match[1]:
+            took_scalar(scanner, pos, match.end(), closed=bool(match[2]))
+        else:
+            scanner.pos = match.end()
+    elif char not in QUOTES and take_misquoted(scanner, problems):
+        return
     elif state == AFTER:
         _after_value(scanner, problems)
     elif state == COLON:
@@ -150,75 +188,6 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         _instead_of_key(scanner, problems)
     else:
         _instead_of_value(scanner, problems)
-
-
-def _take_closer(scanner: Scanner, problems: Problems) -> None:
-    """A closing bracket where no bracket may close."""
-    text, pos, state = scanner.text, scanner.pos, scanner.state
-    in_object = scanner.stack[-1] is not None
-    if (text[pos] == "}") == in_object:
-        if state == COLON:
-            problems.add("missing_colon", pos, pos + 1, "a key has neither colon nor value")
-        elif state == VALUE and in_object:
-            problems.add("missing_value", pos, pos + 1)
-        else:
-            comma = text.rfind(",", 0, pos)
-            problems.add("trailing_comma", comma, comma + 1)
-    else:
-        _take_wrong_closer(scanner, problems)
-        return
-    scanner.close()
-    scanner.pos = pos + 1
-
-
-def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
-    """A bracket that does not close the innermost open one."""
-    text, pos, stack = scanner.text, scanner.pos, scanner.stack
-    in_object = stack[-1] is not None
-    fitting = len(stack) - scanner.objects if in_object else scanner.objects
-    others = _closers_behind(text, pos, len(stack))
-    if not fitting and (others >= len(stack) or _goes_on(text, pos, len(stack))):
-        message = f"{text[pos]} closes nothing that is open"
-        problems.add("unexpected_character", pos, pos + 1, message)
-        scanner.pos = pos + 1
-        return
-    wanted = "}]" if in_object else "]}"
-    if (
-        text.startswith(wanted[::-1], pos)
-        and len(stack) > 1
-        and (stack[-2] is None) == in_object
-        and (others + 1 == len(stack) or _COMMA_FOLLOWS(text, pos + 2))
-    ):
-        message = f"{wanted[::-1]} stands where {wanted} should be"
-        problems.add("mismatched_bracket", pos, pos + 2, message)
-        scanner.close()
-        scanner.close()
-        scanner.pos = pos + 2
-        return
-    what = "object" if in_object else "array"
-    message = f"{text[pos]} stands where {wanted[0]} should close the {what}"
-    problems.add("mismatched_bracket", pos, pos + 1, message)
-    # If the others close all the rest, it is of the wrong kind; else one was left out.
-    while others < len(stack) - 1 and fitting and not _fits(scanner, text[pos]):
-        scanner.close()
-    scanner.close()
-    scanner.pos = pos + 1
-
-
-def _fits(scanner: Scanner, closer: str) -> bool:
-    return (scanner.stack[-1] is None) == (closer == "]")
-
-
-def _closers_behind(text: str, pos: int, opened: int) -> int:
-    """How many closing brackets follow the one at `pos`, as far as that matters."""
-    following = text[pos + 1 : pos + 2 + 4 * min(opened, 16)]
-    closers = following[: len(following) - len(following.lstrip(" \t\n\r}]"))]
-    return closers.count("}") + closers.count("]")
-
-
-def _goes_on(text: str, pos: int, opened: int) -> bool:
-    """Whether a comma follows the bracket at `pos` although it would end the value."""
-    return opened == 1 and bool(_COMMA_FOLLOWS(text, pos + 1))
 
 
 def _after_value(scanner: Scanner, problems: Problems) -> None:
@@ -238,6 +207,8 @@ def _after_value(scanner: Scanner, problems: Problems) -> None:
         problems.add("missing_comma", pos, pos + 1, "a semicolon stands in place of a comma")
         scanner.pos, scanner.state = pos + 1, VALUE_OR_END if in_array else KEY_OR_END
     elif char == ":":
+        if in_array and after_string and left_open(scanner, problems, begin):
+            return
         _unexpected(scanner, problems, pos + 1)
         scanner.state = VALUE_OR_END if in_array else VALUE
     elif not in_array and char == '"' and (end := _string_that_is_no_key(text, pos)):
@@ -289,21 +260,34 @@ def _instead_of_key(scanner: Scanner, problems: Problems) -> None:
     if text[pos] == ",":
         problems.add("extra_comma", pos, pos + 1)
         scanner.pos, scanner.state = pos + 1, KEY
+    elif text[pos] in "{[" and left_open(scanner, problems, pos):
+        return
     elif text[pos] in "{[":
         problems.add("unexpected_character", pos, pos + 1, "a bracket stands in place of a key")
-        scanner.open(pos)
+        if read_on(scanner, problems, pos + 1, KEY_OR_END)[0] == CLEAN:
+            scanner.pos = pos + 1
+        else:
+            scanner.open(pos)
     elif (match := _KEY_WORDS(text, pos)) and _QUOTE_FOLLOWS(text, match.end()):
         problems.add("unquoted_key", pos, match.end() + 1, "a key lacks its opening quote")
         scanner.note_key(pos, match.end(), match[0])
         scanner.pos, scanner.state = match.end() + 1, COLON
-    elif match := _KEY_WORDS(text, pos):
-        problems.add("unquoted_key", pos, match.end())
-        scanner.note_key(pos, match.end(), match[0])
-        scanner.pos, scanner.state = match.end(), COLON
+    elif (match := _KEY_WORDS(text, pos)) and _KEY_FOLLOWS(text, match.end()):
+        _take_bare_key(scanner, problems, match.end())
+    elif take_continued(scanner, problems):
+        return
+    elif match:
+        _take_bare_key(scanner, problems, match.end())
     else:
         _unexpected(scanner, problems, pos + 1)
         if text[pos] == ":":
             scanner.state = VALUE
+
+
+def _take_bare_key(scanner: Scanner, problems: Problems, end: int) -> None:
+    problems.add("unquoted_key", scanner.pos, end)
+    scanner.note_key(scanner.pos, end, scanner.text[scanner.pos : end])
+    scanner.pos, scanner.state = end, COLON
 
 
 def _instead_of_value(scanner: Scanner, problems: Problems) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.scanner import AFTER, COLON, KEY, KEY_OR_END, WS, Scanner
 
+comment_at: Final = re.compile(r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)").match
 _LOOSE_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:(")|\\?\Z)', re.DOTALL).match
 _SINGLE: Final = re.compile(
     rf"'(?:[^'\\]++|\\.|'(?!{WS}(?:[,:}}\]]|\Z)))*+(?:(')|\\?\Z)", re.DOTALL
@@ -21,7 +22,11 @@ _SINGLE: Final = re.compile(
 SMART_QUOTES: Final = "“”„‟«»‘’‚‹›"
 QUOTES: Final = SMART_QUOTES + "'`"
 _BACKTICKS: Final = re.compile(r"`[^`\\]*+(?:\\.[^`\\]*+)*+(?:(`)|\\?\Z)", re.DOTALL).match
-_SMART: Final = re.compile(f'[{SMART_QUOTES}][^{SMART_QUOTES}"]*+(?:([{SMART_QUOTES}"])|\\Z)').match
+_SMART: Final = re.compile(
+    rf'[{SMART_QUOTES}][^{SMART_QUOTES}"\\]*+(?:\\.[^{SMART_QUOTES}"\\]*+)*+'
+    rf'(?:([{SMART_QUOTES}"])|\\?\Z)',
+    re.DOTALL,
+).match
 _ESCAPE: Final = re.compile(
     r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|(\\(?:u[0-9a-fA-F]{0,3}+|.|\Z))', re.DOTALL
 )
@@ -50,7 +55,7 @@ def take_string(scanner: Scanner, problems: Problems) -> None:
     match = _LOOSE_STRING(scanner.text, start)
     end = match.end() if match else len(scanner.text)
     label_string(scanner.text, start, end, problems)
-    _took_scalar(scanner, start, end, closed=bool(match and match[1]))
+    took_scalar(scanner, start, end, closed=bool(match and match[1]))
 
 
 def label_string(text: str, start: int, end: int, problems: Problems) -> None:
@@ -88,10 +93,11 @@ def take_quoted(scanner: Scanner, problems: Problems) -> None:
     end = match.end() if match else pos + 1
     label = "smart_quotes" if quote in SMART_QUOTES else "single_quotes"
     problems.add(label, pos, end, "a string is in backticks" if quote == "`" else None)
-    _took_scalar(scanner, pos, end, closed=bool(match and match[1]))
+    took_scalar(scanner, pos, end, closed=bool(match and match[1]))
 
 
-def _took_scalar(scanner: Scanner, start: int, end: int, *, closed: bool) -> None:
+def took_scalar(scanner: Scanner, start: int, end: int, *, closed: bool) -> None:
+    """Move the scanner behind a quoted key or value; `closed` says whether its quote is closed."""
     scanner.pos = end
     if scanner.state in (KEY, KEY_OR_END):
         if closed:

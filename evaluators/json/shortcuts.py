@@ -52,7 +52,7 @@ def shortcut(
     piece = text[start:] if start else text
     bare = _ESCAPED.sub("", piece) if "\\" in piece else piece
     opened = _left_open(bare)
-    if opened:
+    if opened and not (bare.count('"') % 2 and bare.rstrip(SPACE)[-1] in "}]"):
         closed = whole(piece + _closing(bare, opened), max_depth, unique_keys, False)
         if closed is not UNREAD and closed is not REPEATED:
             inside = bare.count('"') % 2 == 1
