@@ -59,6 +59,7 @@ SAMPLES = {
     "missing_colon": '{"a" 1}',
     "missing_value": '{"a": }',
     "mismatched_bracket": '{"a": [1}',
+    "wrong_brackets": '{"a": (1, 2)}',
     "unquoted_key": "{a: 1}",
     "unquoted_value": '{"a": blue}',
     "single_quotes": "{'a': 1}",

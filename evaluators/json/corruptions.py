@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from fmtharness.evaluators.json.scanner import CHARS, WS
+from fmtharness.evaluators.json.scanner import CHARS, SCALAR, WS
 from fmtharness.harness.contracts import Corruption
 
 _TOKEN: Final = re.compile(
@@ -196,6 +196,28 @@ def _mismatched_bracket(text: str, rng: Random) -> str | None:
     return _replace_one(text, rng, choices, lambda token: "}" if token == "]" else "]")
 
 
+def _wrong_brackets(text: str, rng: Random) -> str | None:
+    # The root stays what it is.
+    opened: list[_Token] = []
+    arrays = []
+    for token in _tokens(text, "open", "close"):
+        if token.kind == "open":
+            opened.append(token)
+            continue
+        opener = opened.pop()
+        if opened and opener.text == "[" and token.before != "[":
+            arrays.append((opener.start, token.start))
+    if not arrays:
+        return None
+    start, end = rng.choice(arrays)
+    as_set = _ELEMENTS(text, start, end + 1) and rng.random() < 0.3
+    left, right = "{}" if as_set else "()"
+    return f"{text[:start]}{left}{text[start + 1 : end]}{right}{text[end + 1 :]}"
+
+
+_ELEMENTS: Final = re.compile(rf"\[{WS}{SCALAR}(?:{WS},{WS}{SCALAR})+{WS}\]").fullmatch
+
+
 def _single_quotes(text: str, rng: Random) -> str | None:
     def in_single_quotes(token: str) -> str:
         inside = token[1:-1].replace("'", "\\'")
@@ -311,6 +333,7 @@ CORRUPTIONS: Final[dict[str, Corruption]] = {
         _missing_colon,
         _missing_value,
         _mismatched_bracket,
+        _wrong_brackets,
         _unquoted_key,
         _unquoted_value,
         _single_quotes,

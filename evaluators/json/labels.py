@@ -30,6 +30,7 @@ LABELS: Final[dict[str, str]] = {
     "missing_colon": "a key is not followed by a colon",
     "missing_value": "a colon is not followed by a value",
     "mismatched_bracket": "a bracket is closed by the other kind, or not before the next key",
+    "wrong_brackets": "parentheses or braces stand around an array, as around a tuple or a set",
     "unquoted_key": "a key has no quotes",
     "unquoted_value": "a bare word stands where a value should be",
     "single_quotes": "a string is in single quotes",

@@ -117,7 +117,7 @@ def take_misquoted(scanner: Scanner, problems: Problems) -> bool:
         return text[pos] in "\r\n" and _close(scanner, problems, scanner.token, pos, CLEAN)
     if state >= VALUE and state != AFTER:
         return _open(scanner, problems, scanner.token)
-    start, end = _string_before(scanner, pos)
+    start, end = string_before(scanner, pos)
     if start < 0:
         begin, stop = scanner.scalar
         return state == AFTER and begin < stop == pos and _open(scanner, problems, begin)
@@ -146,7 +146,7 @@ def take_continued(scanner: Scanner, problems: Problems) -> bool:
     comma = last_before(text, pos)
     if scanner.state != KEY or _spent(problems, text) or comma < 0 or text[comma] != ",":
         return False
-    start, _ = _string_before(scanner, comma)
+    start, _ = string_before(scanner, comma)
     found = _next_quote(text, pos, problems)
     if start < 0 or not found or not found[1] or not _AFTER_MEMBER(text, found.end()):
         return False
@@ -165,7 +165,7 @@ def last_before(text: str, pos: int) -> int:
     return pos
 
 
-def _string_before(scanner: Scanner, pos: int) -> tuple[int, int]:
+def string_before(scanner: Scanner, pos: int) -> tuple[int, int]:
     """The span of the string that ends before `pos`, or (-1, -1)."""
     text = scanner.text
     last = last_before(text, pos)
@@ -190,6 +190,8 @@ def _fits_otherwise(scanner: Scanner, problems: Problems) -> bool:
     char = text[pos]
     if state == COLON:
         if char in ",;=" or text.startswith("->", pos):
+            return True
+        if char in "{[" and text[pos - 1] in SPACE:
             return True
         how, stop = read_on(scanner, problems, pos, VALUE)
         member = _VALUE(text, pos)

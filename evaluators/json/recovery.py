@@ -48,6 +48,7 @@ from fmtharness.evaluators.json.scanner import (
     Scanner,
     scan_scalar,
 )
+from fmtharness.evaluators.json.tuples import take_set, take_tuples
 
 _ANY_QUOTE: Final = '"' + QUOTES
 # A string whose quotes are escaped, and so are the backslashes in it; or an escaped line break.
@@ -149,6 +150,8 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         else:
             take_word(scanner, problems, token)
         return
+    if take_tuples(scanner, problems):
+        return
     char = text[pos]
     match = comment_at(text, pos) or _ELLIPSIS(text, pos)
     odd = char in QUOTES or char == "\\"
@@ -245,6 +248,8 @@ def _instead_of_colon(scanner: Scanner, problems: Problems) -> None:
         message = f"{match[0]} stands in place of a colon"
         problems.add("missing_colon", pos, match.end(), message)
         scanner.pos, scanner.state = match.end(), VALUE
+    elif text[pos] == "," and take_set(scanner, problems):
+        return
     elif text[pos] == ",":
         problems.add("missing_colon", pos, pos + 1, "a key has neither colon nor value")
         scanner.state = AFTER
@@ -257,6 +262,8 @@ def _instead_of_colon(scanner: Scanner, problems: Problems) -> None:
 
 def _instead_of_key(scanner: Scanner, problems: Problems) -> None:
     text, pos = scanner.text, scanner.pos
+    if scanner.state == KEY_OR_END and take_set(scanner, problems):
+        return
     if text[pos] == ",":
         problems.add("extra_comma", pos, pos + 1)
         scanner.pos, scanner.state = pos + 1, KEY
