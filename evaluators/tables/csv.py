@@ -20,14 +20,8 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from fmtharness.evaluators.tables.csv_corruptions import corruptions_of
-from fmtharness.evaluators.tables.csv_reader import (
-    CALLED,
-    CONTROL,
-    LABELS,
-    LINE_ENDS,
-    lines_like_a_table,
-    read,
-)
+from fmtharness.evaluators.tables.csv_fields import CONTROL, LINE_ENDS
+from fmtharness.evaluators.tables.csv_reader import CALLED, LABELS, lines_like_a_table, read
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import strictly
@@ -101,7 +95,7 @@ class CsvFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered table; each is named by the label `parse` gives it."""
-        return corruptions_of(self.delimiter)
+        return corruptions_of(self.delimiter, self.min_columns)
 
 
 def columns_of(value: Any) -> list[str]:

@@ -10,6 +10,7 @@ width, each has its outer pipes, and the columns have unique names.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, NamedTuple
@@ -43,6 +44,8 @@ _LINE: Final = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
 _PIPE: Final = re.compile(r"(?<!\\)(\\*+)\|")
 _DASHES: Final = re.compile(r":?-+:?").fullmatch
 _SIGNS: Final = re.compile(r"[ \t|:+=_–—-]*").fullmatch
+_BORDER: Final = re.compile(r"\+(?:[-=:]+\+)+").fullmatch
+"""A line between the rows of a grid table."""
 _DASH: Final = re.compile(r"[-=_–—]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FOREIGN: Final = ("{", "[", "<", '"', "}")
@@ -53,6 +56,8 @@ class _Row(NamedTuple):
     start: int
     end: int
     cells: tuple[tuple[int, int], ...]
+    unsure: int
+    """How many of its pipes end a cell for some readers only."""
 
 
 class MarkdownTableFormat(Options):
@@ -86,16 +91,27 @@ class MarkdownTableFormat(Options):
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a list of records, or all problems."""
-        return strictly(text, _read, _looks)
+        return strictly(text, _read, functools.partial(_looks, functools.cache(lambda: _pipes(text))))
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered table; each is named by the label `parse` gives it."""
         return CORRUPTIONS
 
 
-def _looks(line: str) -> bool:
+def _looks(usual: Callable[[], int], line: str) -> bool:
+    """Whether a line could be a row: of JSON, HTML or CSV only if it has the usual pipes."""
     line = line.strip()
-    return "|" in line and not line.startswith(_FOREIGN)
+    if "|" not in line:
+        return bool(_BORDER(line))
+    return not line.startswith(_FOREIGN) or line.count("|") - line.count("\\|") == usual()
+
+
+def _pipes(text: str) -> int:
+    """How many pipes the first row of dashes has; 0 where there is none."""
+    for line in _LINE.finditer(text):
+        if "|" in line[1] and _like_dashes(text, *line.span(1)):
+            return line[1].count("|")
+    return 0
 
 
 def _read(text: str) -> Parsed:
@@ -104,17 +120,17 @@ def _read(text: str) -> Parsed:
     def note(label: str, start: int, end: int, message: str = "") -> None:
         problems.append(Problem(label, message or LABELS[label], start, end))
 
-    rows, cut = _rows(text, note)
+    rows, cut, bordered = _rows(text, note)
     if rows:
         names = _texts(text, rows[0])
         _check_header(text, rows[0], note)
         body = rows[1:]
         if body and _like_dashes(text, body[0].start, body[0].end):
             _check_dashes(text, body.pop(0), len(names), note)
-        elif body:
+        elif body and not bordered:
             note("no_delimiter_row", body[0].start, body[0].end)
         for row in body:
-            if len(row.cells) != len(names):
+            if not len(row.cells) <= len(names) <= len(row.cells) + row.unsure:
                 message = f"cells in this row: {len(row.cells)}, in the header: {len(names)}"
                 note("ragged_row", row.start, row.end, message)
         if not body and not cut:
@@ -124,9 +140,10 @@ def _read(text: str) -> Parsed:
     return Parsed([dict(zip(names, _texts(text, row), strict=True)) for row in body])
 
 
-def _rows(text: str, note: _Note) -> tuple[list[_Row], bool]:
-    """The rows of the first table, and whether the text ends within one more."""
+def _rows(text: str, note: _Note) -> tuple[list[_Row], bool, bool]:
+    """The rows of the first table, whether the text ends within one more, and has borders."""
     rows: list[_Row] = []
+    bordered = False
     unclosed: list[_Row] = []
     gap: tuple[int, int] | None = None
     lines = [line for line in _LINE.finditer(text) if line[0]]
@@ -138,9 +155,13 @@ def _rows(text: str, note: _Note) -> tuple[list[_Row], bool]:
         if gap and rows:
             if number + 1 < len(lines) and _like_dashes(text, *lines[number + 1].span(1)):
                 note("multiple_roots", start, len(text.rstrip()))
-                return rows, False
+                return rows, False, bordered
             note("blank_line", *gap)
         gap = None
+        if _BORDER(line[1].strip(" \t")):
+            note("bad_delimiter_row", start, end, "a border, which a grid table has")
+            bordered = True
+            continue
         row, opens, closes = _row(text, start, end, note)
         rows.append(row)
         if opens and closes:
@@ -148,9 +169,9 @@ def _rows(text: str, note: _Note) -> tuple[list[_Row], bool]:
         unclosed.append(row)
         if opens and unclosed == rows[-1:] and not line[2]:
             note("truncated", end, end)
-            return rows[:-1], True
+            return rows[:-1], True, bordered
         note("missing_outer_pipe", row.start, row.end)
-    return rows, False
+    return rows, False, bordered
 
 
 def _row(text: str, start: int, end: int, note: _Note) -> tuple[_Row, bool, bool]:
@@ -162,18 +183,20 @@ def _row(text: str, start: int, end: int, note: _Note) -> tuple[_Row, bool, bool
     for sign in _CONTROL.finditer(text, first, last):
         note("raw_control_character", *sign.span())
     pipes = []
+    unsure = 0
     for found in _PIPE.finditer(text, first, last):
         if not found[1]:
             pipes.append(found.start())
         elif len(found[1]) % 2 == 0:
             note("bad_escape", *found.span())
+            unsure += 1
     opens = pipes[:1] == [first]
     closes = pipes[opens:][-1:] == [last - 1]
     between = pipes[opens : len(pipes) - closes]
     lefts = [first + opens, *(pipe + 1 for pipe in between)]
     rights = [*between, last - closes]
     cells = tuple(_trimmed(text, *span) for span in zip(lefts, rights, strict=True))
-    return _Row(first, last, cells), opens, closes
+    return _Row(first, last, cells, unsure), opens, closes
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
