@@ -176,14 +176,16 @@ class RegexFormat(Options):
             yield _problem("wrong_case", start, end)
             return
         beginnings = prefixes(self.pattern)
-        truncated = beginnings is not None and beginnings.fullmatch(core) is not None
-        if truncated:
-            yield _problem("truncated", end, end)
         lacks = missing(layout(self.pattern) or (), core)
-        if lacks and (lacks.misspelt or not truncated):
+        # A text whose next literal is only written in another way goes on behind it.
+        goes_on = lacks is not None and lacks.misspelt
+        cut = not goes_on and beginnings is not None and beginnings.fullmatch(core) is not None
+        if cut:
+            yield _problem("truncated", end, end)
+        if lacks and not cut:
             message = f"{lacks.literal!r:.60} is not where the layout has it"
             yield _problem("missing_part", start + lacks.start, start + lacks.end, message)
-        if lacks or truncated:
+        if lacks or cut:
             return
         match = found(self.pattern, text)
         if match is None:
@@ -227,7 +229,7 @@ class RegexFormat(Options):
         return text[: rng.randrange(1, last)] if last > 1 else None
 
     def _missing_part(self, text: str, rng: Random) -> str | None:
-        """A literal between two parts is another, is all of them, or stands with its part elsewhere."""
+        """Another literal between two parts, or the parts in another order."""
         spans = self._spans(text)
         between = [(end, start) for (_, end), (start, _) in pairwise(spans)]
         if not between:

@@ -94,7 +94,9 @@ def _unquoted(text: str, rng: Random, delimiter: str) -> str | None:
     cells = [
         c
         for c in _cells(text, delimiter, 1)
-        if delimiter in c.value and not re.search(r'["\r\n]', c.value) and c.value == c.value.strip()
+        if delimiter in c.value
+        and not re.search(r'["\r\n]', c.value)
+        and c.value == c.value.strip()
     ]
     if not cells or any(CONTROL.search(cell.value.replace(delimiter, "")) for cell in cells):
         return None
@@ -106,7 +108,9 @@ def _unquoted(text: str, rng: Random, delimiter: str) -> str | None:
 def _broken_line(text: str, rng: Random, delimiter: str) -> str | None:
     """A line break in a field without quotes."""
     cells = [c for c in _cells(text, delimiter, 1) if re.fullmatch(r"\w+ \w+", c.value)]
-    return None if not cells else _replaced(text, c := rng.choice(cells), c.value.replace(" ", "\n"))
+    return (
+        None if not cells else _replaced(text, c := rng.choice(cells), c.value.replace(" ", "\n"))
+    )
 
 
 def _ragged_row(text: str, rng: Random, delimiter: str) -> str | None:
@@ -134,7 +138,7 @@ def _ragged_row(text: str, rng: Random, delimiter: str) -> str | None:
     else:
         rows[1:] = [[*each, ""] for each in rows[1:]]
     # A line without any character would be a blank one, and one with a few words may be prose.
-    prose = len(row) == 1 and re.search(r"[\s.:!?]", row[0])
+    prose = re.search(r"[\s.:!?]" if len(row) == 1 else r"[.:!?]\Z", row[-1])
     indented = delimiter == "\t" and not row[0]
     bare = prose or indented or not all(map(any, rows))
     return None if bare and way < 2 else _joined(rows, delimiter)
@@ -182,7 +186,7 @@ def _bare_quote(text: str, rng: Random, delimiter: str) -> str | None:
     if not cells:
         return None
     cell = rng.choice(cells)
-    ways = ['{} "x"', '{} "new"', '{}"', '{} 24" wide', '5\'10" {}', 'so "called" {}']
+    ways = ['{} "x"', '{} "new"', '{}"', '{} 24" wide', "5'10\" {}", 'so "called" {}']
     return _replaced(text, cell, rng.choice(ways).format(cell.value))
 
 
@@ -309,6 +313,24 @@ def _bare_carriage_return(text: str, rng: Random, delimiter: str) -> str:
     return text
 
 
+def _mixed_line_ends(text: str, rng: Random, delimiter: str) -> str:
+    """One line, or all but the first, ends with CRLF."""
+    rows = _rows(text, delimiter)
+    text += "\n"
+    for row in reversed(rows[1:] if rng.random() < 0.5 else [rng.choice(rows[1:])]):
+        text = text[: row.end] + "\r" + text[row.end :]
+    return text
+
+
+def _lone_surrogate(text: str, rng: Random, delimiter: str) -> str | None:
+    cells = [cell for cell in _cells(text, delimiter) if cell.value]
+    if not cells:
+        return None
+    cell = rng.choice(cells)
+    at = rng.randrange(cell.start + cell.quoted, cell.end)
+    return text[:at] + rng.choice(["\ud83d", "\ude00"]) + text[at:]
+
+
 _CORRUPTIONS: Final[Mapping[str, _Way]] = {
     "no_value": _no_value,
     "too_narrow": _too_narrow,
@@ -326,5 +348,7 @@ _CORRUPTIONS: Final[Mapping[str, _Way]] = {
     "backslash_escape": _backslash_escape,
     "truncated": _truncated,
     "raw_control_character": _raw_control_character,
+    "mixed_line_ends": _mixed_line_ends,
+    "lone_surrogate": _lone_surrogate,
     "bare_carriage_return": _bare_carriage_return,
 }

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -35,12 +36,16 @@ LABELS: Final[Mapping[str, str]] = {
     "backslash_escape": "a quote is escaped with a backslash instead of being doubled",
     "truncated": "the text ends inside a quoted field",
     "raw_control_character": "a control character stands outside quotes",
+    "mixed_line_ends": "a line ends with CRLF and the first one with LF, or the other way round",
+    "lone_surrogate": "half of a surrogate pair stands alone, which UTF-8 cannot hold",
     "bare_carriage_return": "a carriage return ends a line without a line feed",
 }
 """Every label that strict CSV can give, and its meaning in one line."""
 DELIMITERS: Final = (",", ";", "\t", "|")
 CALLED: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _FENCE: Final = re.compile(r"(?:```|~~~)[\w+.-]*[ \t]*").fullmatch
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_QUOTES: Final = {"bare_quote", "text_after_quote", "unescaped_quote", "unclosed_quote"}
 _STOPS: Final = (".", ":", "!", "?")
 # Lines of JSON, HTML and Markdown, which may hold delimiters too.
 _FOREIGN: Final = re.compile(
@@ -62,9 +67,11 @@ def read(text: str, delimiter: str) -> Parsed:
     rows, problems = rows_of(text, delimiter)
     if wrong := _by_another(text, rows, delimiter):
         return Parsed(problems=tuple(wrong))
+    for sign in _SURROGATE.finditer(text):
+        problems.append(Problem("lone_surrogate", LABELS["lone_surrogate"], *sign.span()))
     if rows:
         problems += _header_problems(rows[0])
-        problems = _with_ragged(rows, problems)
+        problems = list(_with_ragged(text, rows, problems))
     if len(rows) == 1 and not any(problem.label == "truncated" for problem in problems):
         message = LABELS["no_rows"]
         problems.append(Problem("no_rows", message, rows[0].start, rows[0].end))
@@ -87,6 +94,7 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
     cells: list[Cell] = []
     start = at = before = 0
     guess = True
+    first = ""
     while True:
         place = Place(len(cells), len(rows[0].cells) if rows else None) if guess else None
         cell, found = field_at(text, at, delimiter, place, note)
@@ -98,6 +106,8 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
             continue
         if separator == "\r":
             note("bare_carriage_return", end, at)
+        elif separator and separator != (first := first or separator):
+            note("mixed_line_ends", end, at)
         if len(cells) == 1 and not cells[0].quoted and not text[start:end].strip(" \t"):
             del problems[before:]
             note("blank_line", start, at)
@@ -122,23 +132,36 @@ def _header_problems(header: Row) -> Iterator[Problem]:
         seen.add(name)
 
 
-def _with_ragged(rows: Sequence[Row], problems: Sequence[Problem]) -> list[Problem]:
-    """The problems, and the rows that are too short or too long.
+def _with_ragged(text: str, rows: Sequence[Row], problems: Sequence[Problem]) -> Iterator[Problem]:
+    """The problems and the rows that are too short or too long, one of them for each fault.
 
-    A row that is cut short is no more than that. In a row with too many fields, blanks behind a
-    delimiter are those of a text that has it and lacks quotes.
+    A wrong quote, a cut or an extra delimiter in the header is why a row has another width; and the
+    width is why there is a blank or a tab in it, which belong to a text without quotes.
     """
     width = len(rows[0].cells)
-    cut = any(problem.label == "truncated" for problem in problems)
-    ragged = [row for row in rows[1:] if len(row.cells) != width]
-    if cut and ragged and ragged[-1] is rows[-1] and len(rows[-1].cells) < width:
-        ragged.pop()
-    texts = {cell.start for row in ragged if len(row.cells) > width for cell in row.cells[1:]}
-    found = [p for p in problems if p.label != "padded_field" or p.start not in texts]
-    for row in ragged:
-        message = f"fields in this row: {len(row.cells)}, in the header: {width}"
-        found.append(Problem("ragged_row", message, row.start, row.end))
-    return found
+    starts = [row.start for row in rows]
+    quotes: set[int] = set()
+    for problem in problems:
+        number = bisect(starts, problem.start) - 1
+        if problem.label == "truncated" and len(rows[-1].cells) < width:
+            quotes.add(len(rows) - 1)
+        elif problem.label in _QUOTES:
+            quotes.add(number)
+    named = sum(1 for cell in rows[0].cells if cell.value.strip(" \t"))
+    extra = named < width and {len(row.cells) for row in rows[1:]} == {named}
+    ragged = {number for number, row in enumerate(rows) if len(row.cells) != width}
+    for problem in problems:
+        number = bisect(starts, problem.start) - 1
+        tab = problem.label == "raw_control_character" and text[problem.start] == "\t"
+        if not (number in ragged and (tab or problem.label == "padded_field")):
+            yield problem
+    for number in () if extra else sorted(ragged):
+        row = rows[number]
+        # A quote that lacks its other half may have a line break between them.
+        before = number + 1 in ragged & quotes and len(row.cells) < width
+        if number not in quotes and not before:
+            message = f"fields in this row: {len(row.cells)}, in the header: {width}"
+            yield Problem("ragged_row", message, row.start, row.end)
 
 
 def _width(rows: Sequence[Row]) -> int:
@@ -203,7 +226,8 @@ def _alike(text: str, delimiter: str) -> list[Row]:
         return (
             tight >= usual - 1
             or (len(row.cells) == usual and not prose)
-            or (tight > 0 and not prose and not foreign(row))
+            or (tight > 0 and not (prose or foreign(row)))
+            or (tight == len(row.cells) - 1 and delimiter != ",")
         )
 
     found = [row for row in rows if len(row.cells) > 1 and fits(row)]

@@ -35,7 +35,9 @@ LABELS: Final[Mapping[str, str]] = {
     "multiple_roots": "more than one table",
     "indented_line": "a line is indented by a tab or by four blanks, which makes it code",
     "bad_escape": "readers differ about whether the pipe behind so many backslashes ends the cell",
-    "raw_control_character": "a control character, which Markdown does not hold",
+    "raw_control_character": "a control character or a separator of lines, U+2028 or U+2029",
+    "padded_cell": "a cell begins or ends with a blank that only some readers take off",
+    "lone_surrogate": "half of a surrogate pair stands alone, which UTF-8 cannot hold",
     "truncated": "the text ends inside a row",
 }
 """Every label that a strict Markdown table can give, and its meaning in one line."""
@@ -47,7 +49,8 @@ _SIGNS: Final = re.compile(r"[ \t|:+=_–—-]*").fullmatch
 _BORDER: Final = re.compile(r"\+(?:[-=:]+\+)+").fullmatch
 """A line between the rows of a grid table."""
 _DASH: Final = re.compile(r"[-=_–—]")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2028\u2029]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _FOREIGN: Final = ("{", "[", "<", '"', "}")
 _Note = Callable[..., None]
 
@@ -91,7 +94,9 @@ class MarkdownTableFormat(Options):
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a list of records, or all problems."""
-        return strictly(text, _read, functools.partial(_looks, functools.cache(lambda: _pipes(text))))
+        return strictly(
+            text, _read, functools.partial(_looks, functools.cache(lambda: _pipes(text)))
+        )
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered table; each is named by the label `parse` gives it."""
@@ -99,11 +104,12 @@ class MarkdownTableFormat(Options):
 
 
 def _looks(usual: Callable[[], int], line: str) -> bool:
-    """Whether a line could be a row: of JSON, HTML or CSV only if it has the usual pipes."""
+    """Whether a line could be a row: of JSON, HTML or CSV only with the usual pipes."""
     line = line.strip()
     if "|" not in line:
         return bool(_BORDER(line))
-    return not line.startswith(_FOREIGN) or line.count("|") - line.count("\\|") == usual()
+    pipes = line.count("|") - line.count("\\|")
+    return not line.startswith(_FOREIGN) or max(1, usual() - 2) <= pipes <= usual()
 
 
 def _pipes(text: str) -> int:
@@ -182,6 +188,8 @@ def _row(text: str, start: int, end: int, note: _Note) -> tuple[_Row, bool, bool
         note("indented_line", start, first)
     for sign in _CONTROL.finditer(text, first, last):
         note("raw_control_character", *sign.span())
+    for sign in _SURROGATE.finditer(text, first, last):
+        note("lone_surrogate", *sign.span())
     pipes = []
     unsure = 0
     for found in _PIPE.finditer(text, first, last):
@@ -196,6 +204,10 @@ def _row(text: str, start: int, end: int, note: _Note) -> tuple[_Row, bool, bool
     lefts = [first + opens, *(pipe + 1 for pipe in between)]
     rights = [*between, last - closes]
     cells = tuple(_trimmed(text, *span) for span in zip(lefts, rights, strict=True))
+    for start, end in cells:
+        for at in {start, end - 1} if start < end else ():
+            if (text[at].isspace() or text[at] == "\ufeff") and not _CONTROL.match(text, at):
+                note("padded_cell", at, at + 1)
     return _Row(first, last, cells, unsure), opens, closes
 
 

@@ -185,7 +185,18 @@ def _bad_escape(text: str, rng: Random) -> str:
 
 
 def _raw_control_character(text: str, rng: Random) -> str:
-    sign = rng.choice("\x00\x07\x08\x0b\x0c\x1b\x7f")
+    sign = rng.choice("\x00\x07\x08\x0b\x0c\x1b\x7f\u2028")
+    return _in_a_cell(text, rng, lambda cell: f"{cell[:1]}{sign}{cell[1:]}")
+
+
+def _padded_cell(text: str, rng: Random) -> str:
+    sign = rng.choice("\xa0\xa0\u3000\u2003\ufeff")
+    before, after = rng.choice([(sign, ""), ("", sign)])
+    return _in_a_cell(text, rng, lambda cell: before + cell + after)
+
+
+def _lone_surrogate(text: str, rng: Random) -> str:
+    sign = rng.choice(["\ud83d", "\ude00"])
     return _in_a_cell(text, rng, lambda cell: f"{cell[:1]}{sign}{cell[1:]}")
 
 
@@ -204,5 +215,7 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = {
     "multiple_roots": _multiple_roots,
     "indented_line": _indented_line,
     "bad_escape": _bad_escape,
+    "padded_cell": _padded_cell,
+    "lone_surrogate": _lone_surrogate,
     "raw_control_character": _raw_control_character,
 }
