@@ -145,6 +145,8 @@ def test_layouts(pattern: str, parts: tuple[Part, ...] | None) -> None:
         ("city=Oslo; nights", [("truncated", "")]),
         ("city=Oslo; night: 4", [("missing_part", "Oslo; night: 4")]),
         ("city=Oslo, nights=4", [("missing_part", "Oslo, nights=4")]),
+        ("city=Oslo | nights=4", [("missing_part", "Oslo | nights=4")]),
+        ("city=Oslo", [("truncated", "")]),
         ("Oslo; nights=4", [("missing_part", "Oslo")]),
         ("nights=4; city=Oslo; x", [("missing_part", "Oslo; x")]),
         ("city=A; nights=1\ncity=B; nights=2", [("multiple_roots", "city=B; nights=2")]),

@@ -200,6 +200,21 @@ def _lone_surrogate(text: str, rng: Random) -> str:
     return _in_a_cell(text, rng, lambda cell: f"{cell[:1]}{sign}{cell[1:]}")
 
 
+def _broken_row(text: str, rng: Random) -> str | None:
+    lines = text.split("\n")
+    number = rng.randrange(2, len(lines))
+    places = [at for at, sign in enumerate(lines[number]) if sign == " "][1:-1]
+    if not places:
+        return None
+    at = rng.choice(places)
+    first, second = lines[number][:at], lines[number][at + 1 :]
+    if second.startswith(("{", "[", "<", '"', "}")):
+        return None
+    if first.endswith("|") or second.startswith("|") or "|" not in second[:-1] + first[1:]:
+        return None
+    return _edited(text, number, lambda line: first + "\n" + second)
+
+
 CORRUPTIONS: Final[Mapping[str, Corruption]] = {
     **surroundings.CORRUPTIONS,
     "no_value": _no_value,
@@ -215,6 +230,7 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = {
     "multiple_roots": _multiple_roots,
     "indented_line": _indented_line,
     "bad_escape": _bad_escape,
+    "broken_row": _broken_row,
     "padded_cell": _padded_cell,
     "lone_surrogate": _lone_surrogate,
     "raw_control_character": _raw_control_character,
