@@ -1,4 +1,4 @@
-"""benchmarks/yaml_suite.py, table_suite.py and table_readers.py, on suites small enough for tests."""
+"""The commands for public suites of YAML and tables, on suites small enough for a test."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@
     CsvFormat().parse("city,nights\\nOslo")                 -> problems ragged_row at 12:16
 
 Every cell is text. Stricter than the RFC, where readers differ or where prose would pass: the names
-of the columns are unique and not empty, all lines end alike, no line is blank, and outside quotes a field neither begins
-nor ends with a blank and holds no control character. A table of one column has no delimiters to
-distinguish it from other lines of text, so its lines are taken as they are, unless another
-delimiter splits them evenly or a code fence stands among them.
+of the columns are unique and not empty, all lines end alike, no line is blank, and outside quotes a
+field neither begins nor ends with a blank and holds no control character. A table of one column has
+no delimiters to distinguish it from other lines of text, so its lines are taken as they are, unless
+another delimiter splits them evenly or a code fence stands among them.
 """
 
 from __future__ import annotations
