@@ -94,6 +94,7 @@ HEAD = "| a | b |\n| --- | --- |\n"
         (f"{HEAD}{{}} | y |\n{{}} | z |", [("missing_outer_pipe", row) for row in ROWS]),
         (f"{HEAD}| x\\\\| y |", [("bad_escape", "\\\\|")]),
         ("| a |\n| ---\t|\n| x |", [("bad_delimiter_row", "| ---\t|")]),
+        ("| a |\n| --- |\t\n| x |", [("bad_delimiter_row", "| --- |")]),
         ("| a | b |\n| --- x --- |\n| x | y |", [("bad_delimiter_row", "| --- x --- |")]),
         ("| a | b | c |\n| - | - |\n| x | y |", [("ragged_row", "| a | b | c |")]),
         (

@@ -323,7 +323,8 @@ def _mixed_line_ends(text: str, rng: Random, delimiter: str) -> str:
 
 
 def _lone_surrogate(text: str, rng: Random, delimiter: str) -> str | None:
-    cells = [cell for cell in _cells(text, delimiter) if cell.value]
+    # Between two quotes it would part them.
+    cells = [cell for cell in _cells(text, delimiter) if cell.value and '"' not in cell.value]
     if not cells:
         return None
     cell = rng.choice(cells)

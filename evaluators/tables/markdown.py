@@ -304,7 +304,8 @@ def _check_header(text: str, header: _Row, note: _Note) -> None:
 def _check_dashes(text: str, row: _Row, width: int, note: _Note) -> None:
     if "\n" in text[row.start : row.end] or (not (row.opens and row.closes) and row.fits(width)):
         return  # what is wrong is the line break or the outer pipe
-    if "\t" in text[row.start : row.end]:
+    line = _LINE.match(text, row.start)
+    if line and "\t" in line[1]:
         note("bad_delimiter_row", row.start, row.end, "a tab stands in the row of dashes")
     if len(row.cells) != width:
         message = f"cells in the row of dashes: {len(row.cells)}, in the header: {width}"
