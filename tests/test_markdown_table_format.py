@@ -16,6 +16,8 @@ MARKDOWN = MarkdownTableFormat()
 READER = MarkdownIt("commonmark").enable("table")
 TABLE = "| a | b |\n| --- | --- |\n| x | y |"
 
+ROWS = ("{} | y |", "{} | z |")
+
 
 def found(text: str) -> list[tuple[str, str]]:
     return [(p.label, text[p.start : p.end]) for p in MARKDOWN.parse(text).problems]
@@ -82,6 +84,23 @@ HEAD = "| a | b |\n| --- | --- |\n"
         (f"{HEAD}\t| x | y |", [("indented_line", "\t")]),
         (f"{HEAD}| x\\\\| y | z |", [("bad_escape", "\\\\|")]),
         (f"{HEAD}| x\x00 | y |", [("raw_control_character", "\x00")]),
+        (f"{HEAD}| x\u2028 y | z |", [("raw_control_character", "\u2028")]),
+        (f"{HEAD}| \xa0x | z |", [("padded_cell", "\xa0")]),
+        (f"{HEAD}| x | \ufeff |", [("padded_cell", "\ufeff")]),
+        (f"{HEAD}| x\ud83d | z |", [("lone_surrogate", "\ud83d")]),
+        (f"{HEAD}| x\ny | z |", [("broken_row", "\n")]),
+        (f"{HEAD}| x |\nz |", [("broken_row", "\n")]),
+        (f"{HEAD}| x | y |;", [("missing_outer_pipe", "| x | y |;")]),
+        (f"{HEAD}{{}} | y |\n{{}} | z |", [("missing_outer_pipe", row) for row in ROWS]),
+        (f"{HEAD}| x\\\\| y |", [("bad_escape", "\\\\|")]),
+        ("| a |\n| ---\t|\n| x |", [("bad_delimiter_row", "| ---\t|")]),
+        ("| a |\n| --- |\t\n| x |", [("bad_delimiter_row", "| --- |")]),
+        ("| a | b |\n| --- x --- |\n| x | y |", [("bad_delimiter_row", "| --- x --- |")]),
+        ("| a | b | c |\n| - | - |\n| x | y |", [("ragged_row", "| a | b | c |")]),
+        (
+            "+---+---+\n| a | b |\n+===+===+\n| x | y |\n+---+---+",
+            [("bad_delimiter_row", row) for row in ("+---+---+", "+===+===+", "+---+---+")],
+        ),
         (f"\ufeff{TABLE}", [("byte_order_mark", "\ufeff")]),
     ],
 )

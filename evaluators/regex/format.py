@@ -127,7 +127,8 @@ class RegexFormat(Options):
             "missing_part": self._missing_part,
             "multiple_roots": lambda text, rng: f"{text}\n{text}",
             "wrong_case": self._wrong_case,
-            "whitespace_around": lambda text, rng: rng.choice([f" {text}", f"{text}\n"]),
+            "whitespace_around": _with_whitespace,
+            "lone_surrogate": self._lone_surrogate,
         }
         return {name: self._labelled(name, way) for name, way in ways.items()}
 
@@ -175,14 +176,16 @@ class RegexFormat(Options):
             yield _problem("wrong_case", start, end)
             return
         beginnings = prefixes(self.pattern)
-        truncated = beginnings is not None and beginnings.fullmatch(core) is not None
-        if truncated:
-            yield _problem("truncated", end, end)
         lacks = missing(layout(self.pattern) or (), core)
-        if lacks and (lacks.misspelt or not truncated):
+        # A text whose next literal is only written in another way goes on behind it.
+        goes_on = lacks is not None and lacks.misspelt
+        cut = not goes_on and beginnings is not None and beginnings.fullmatch(core) is not None
+        if cut:
+            yield _problem("truncated", end, end)
+        if lacks and not cut:
             message = f"{lacks.literal!r:.60} is not where the layout has it"
             yield _problem("missing_part", start + lacks.start, start + lacks.end, message)
-        if lacks or truncated:
+        if lacks or cut:
             return
         match = found(self.pattern, text)
         if match is None:
@@ -209,8 +212,16 @@ class RegexFormat(Options):
         groups = self.parse(text).value
         if not isinstance(groups, dict):
             return "?"
-        as_yaml = "\n".join(f"{name}: {said}" for name, said in groups.items())
-        return rng.choice([json.dumps(groups, ensure_ascii=False), as_yaml, "There is no answer."])
+        ways = [
+            json.dumps(groups, ensure_ascii=False),
+            "\n".join(f"{name}: {said}" for name, said in groups.items()),
+            "\n".join(f"- {name}: {said}" for name, said in groups.items()),
+            "".join(f"<{name}>{said}</{name}>" for name, said in groups.items()),
+            ", ".join(groups.values()),
+            "There is no answer.",
+            "I'm sorry, but I cannot help with that.",
+        ]
+        return rng.choice(ways)
 
     def _truncated(self, text: str, rng: Random) -> str | None:
         spans = self._spans(text)
@@ -218,21 +229,53 @@ class RegexFormat(Options):
         return text[: rng.randrange(1, last)] if last > 1 else None
 
     def _missing_part(self, text: str, rng: Random) -> str | None:
-        between = list(pairwise(self._spans(text)))
+        """Another literal between two parts, or the parts in another order."""
+        spans = self._spans(text)
+        between = [(end, start) for (_, end), (start, _) in pairwise(spans)]
         if not between:
             return None
-        (_, start), (end, _) = rng.choice(between)
-        return text[:start] + rng.choice([", ", "; ", " ", "\n"]) + text[end:]
+        end, start = rng.choice(between)
+        literal = text[end:start]
+        word = "".join(re.findall(r"\w+", literal))
+        ways = [
+            rng.choice([", ", "; ", " ", "\n", " | ", "\t"]),
+            literal.replace("=", rng.choice([":", ": ", " = ", " is "])),
+            literal.replace(";", rng.choice([",", " |", "", "\n"])),
+            literal.replace(" ", ""),
+            literal.replace(word, word[:-1] or "x"),
+        ]
+        if rng.random() < 0.2:
+            # The parts in another order.
+            pieces = text.split(literal[: literal.find(word)] or literal)
+            return (literal[: literal.find(word)] or literal).join(reversed(pieces))
+        broken = rng.choice(ways)
+        return None if broken == literal else text[:end] + broken + text[start:]
 
     def _wrong_case(self, text: str, rng: Random) -> str | None:
-        change = rng.choice([str.upper, str.title])
+        change = rng.choice([str.upper, str.title, str.capitalize, str.swapcase])
         pieces = []
         pos = 0
         for start, end in [*self._spans(text), (len(text), len(text))]:
             pieces += [change(text[pos:start]), text[start:end]]
             pos = end
+        if rng.random() < 0.5 and len(pieces) > 2:
+            # Only the first literal.
+            pieces = [pieces[0], text[len(pieces[0]) :]]
         broken = "".join(pieces)
         return broken if broken != text else None
+
+    def _lone_surrogate(self, text: str, rng: Random) -> str | None:
+        """Half of an emoji in one of the groups."""
+        spans = self._spans(text) or [(0, len(text))]
+        at = rng.randint(*rng.choice(spans))
+        return text[:at] + rng.choice(["\ud83d", "\ude00"]) + text[at:]
+
+
+def _with_whitespace(text: str, rng: Random) -> str:
+    before, after = rng.choice(
+        [(" ", ""), ("", "\n"), ("", " "), ("\n", ""), ("\t", ""), ("", "\r\n"), (" ", " ")]
+    )
+    return before + text + after
 
 
 def _problem(label: str, start: int, end: int, message: str | None = None) -> Problem:

@@ -4,10 +4,10 @@
     CsvFormat().parse("city,nights\\nOslo")                 -> problems ragged_row at 12:16
 
 Every cell is text. Stricter than the RFC, where readers differ or where prose would pass: the names
-of the columns are unique and not empty, no line is blank, and outside quotes a field neither begins
-nor ends with a blank and holds no control character. A table of one column has no delimiters to
-distinguish it from other lines of text, so its lines are taken as they are, unless another
-delimiter splits them evenly or a code fence stands among them.
+of the columns are unique and not empty, all lines end alike, no line is blank, and outside quotes a
+field neither begins nor ends with a blank and holds no control character. A table of one column has
+no delimiters to distinguish it from other lines of text, so its lines are taken as they are, unless
+another delimiter splits them evenly or a code fence stands among them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,8 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from fmtharness.evaluators.tables.csv_corruptions import corruptions_of
-from fmtharness.evaluators.tables.csv_reader import (
-    CALLED,
-    CONTROL,
-    LABELS,
-    LINE_ENDS,
-    lines_like_a_table,
-    read,
-)
+from fmtharness.evaluators.tables.csv_fields import CONTROL, LINE_ENDS
+from fmtharness.evaluators.tables.csv_reader import CALLED, LABELS, lines_like_a_table, read
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
 from fmtharness.harness.records import Problem
@@ -108,7 +102,7 @@ class CsvFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered table; each is named by the label `parse` gives it."""
-        return corruptions_of(self.delimiter)
+        return corruptions_of(self.delimiter, self.min_columns)
 
 
 def columns_of(value: Any) -> list[str]:

@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
+from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
+from fmtharness.evaluators.tables.csv_fields import LINE_ENDS, SPENT, Cell, Place, field_at
 from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Parsed
 from fmtharness.harness.records import Problem
@@ -30,29 +31,27 @@ LABELS: Final[Mapping[str, str]] = {
     "padded_field": "a field begins or ends with a blank outside quotes",
     "bare_quote": "a double quote stands inside a field that has no quotes around it",
     "text_after_quote": "text follows the quote that closes a field",
+    "unescaped_quote": "a quote inside a quoted field is not doubled",
+    "unclosed_quote": "a quoted field is not closed before the next field or line",
     "backslash_escape": "a quote is escaped with a backslash instead of being doubled",
-    "truncated": "the text ends before a quoted field is closed",
+    "truncated": "the text ends inside a quoted field",
     "raw_control_character": "a control character stands outside quotes",
+    "mixed_line_ends": "a line ends with CRLF and the first one with LF, or the other way round",
+    "lone_surrogate": "half of a surrogate pair stands alone, which UTF-8 cannot hold",
     "bare_carriage_return": "a carriage return ends a line without a line feed",
 }
 """Every label that strict CSV can give, and its meaning in one line."""
 DELIMITERS: Final = (",", ";", "\t", "|")
 CALLED: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _FENCE: Final = re.compile(r"(?:```|~~~)[\w+.-]*[ \t]*").fullmatch
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-LINE_ENDS: Final = re.compile(r"[\r\n]+")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_QUOTES: Final = {"bare_quote", "text_after_quote", "unescaped_quote", "unclosed_quote"}
 _STOPS: Final = (".", ":", "!", "?")
 # Lines of JSON, HTML and Markdown, which may hold delimiters too.
-_FOREIGN: Final = re.compile(r'[ \t]*(?:[{}\[\]<>]|#+ |[-*] |"(?:[^"\\\r\n]|\\.)*+"[ \t]*:)').match
-
-
-class Cell(NamedTuple):
-    """One field with its span, quotes included, and its text."""
-
-    start: int
-    end: int
-    value: str
-    quoted: bool
+_FOREIGN: Final = re.compile(
+    r"[ \t]*(?:(?!(?:\{\}|\[\w*\])[,;\t|])[{}\[\]<>]|#+ |[-*] "
+    r'|"(?:[^"\\\r\n]|\\.)*+"[ \t]*:)'
+).match
 
 
 class Row(NamedTuple):
@@ -68,9 +67,11 @@ def read(text: str, delimiter: str) -> Parsed:
     rows, problems = rows_of(text, delimiter)
     if wrong := _by_another(text, rows, delimiter):
         return Parsed(problems=tuple(wrong))
+    for sign in _SURROGATE.finditer(text):
+        problems.append(Problem("lone_surrogate", LABELS["lone_surrogate"], *sign.span()))
     if rows:
         problems += _header_problems(rows[0])
-        problems += _ragged(rows)
+        problems = list(_with_ragged(text, rows, problems))
     if len(rows) == 1 and not any(problem.label == "truncated" for problem in problems):
         message = LABELS["no_rows"]
         problems.append(Problem("no_rows", message, rows[0].start, rows[0].end))
@@ -89,24 +90,24 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
     def note(label: str, start: int, end: int) -> None:
         problems.append(Problem(label, LABELS[label], start, end))
 
-    field, backslashed = _patterns(delimiter)
     rows: list[Row] = []
     cells: list[Cell] = []
     start = at = before = 0
+    guess = True
+    first = ""
     while True:
-        found = field(text, at)
-        assert found is not None  # an empty field is a field
-        lax = False
-        if found["rest"] and found["quoted"].endswith("\\"):
-            lenient = backslashed(text, at)
-            found, lax = lenient or found, lenient is not None
-        cells.append(_cell(found, lax, note))
+        place = Place(len(cells), len(rows[0].cells) if rows else None) if guess else None
+        cell, found = field_at(text, at, delimiter, place, note)
+        guess = guess and not (problems and problems[-1].label in SPENT)
+        cells.append(cell)
         at, end = found.end(), found.start("separator")
         separator = found["separator"]
         if separator == delimiter:
             continue
         if separator == "\r":
             note("bare_carriage_return", end, at)
+        elif separator and separator != (first := first or separator):
+            note("mixed_line_ends", end, at)
         if len(cells) == 1 and not cells[0].quoted and not text[start:end].strip(" \t"):
             del problems[before:]
             note("blank_line", start, at)
@@ -116,50 +117,7 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
             rows.append(Row(start, end, tuple(cells)))
         if at == len(text):
             return rows, problems
-        start, before, cells = at, len(problems), []
-
-
-@functools.cache
-def _patterns(delimiter: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Patterns for a field and what ends it, and for a quoted field with backslashed quotes."""
-    sign = re.escape(delimiter)
-    blank = "[ ]" if delimiter == "\t" else r"[ \t]"
-    ending = rf"(?P<separator>{sign}|\r?\n|\r|\Z)"
-    strict = (
-        rf'(?:(?P<pad>{blank}*+)"(?P<quoted>(?:[^"]|"")*+)(?P<close>"?)(?P<rest>[^{sign}\r\n]*)'
-        rf"|(?P<plain>[^{sign}\r\n]*)){ending}"
-    )
-    lax = rf'(?P<pad>{blank}*+)"(?P<quoted>(?:[^"\\\r\n]|\\.|"")*+)(?P<close>")(?P<rest>){ending}'
-    return re.compile(strict).match, re.compile(lax).match
-
-
-def _cell(found: re.Match[str], lax: bool, note: Callable[[str, int, int], None]) -> Cell:
-    start, end = found.start(), found.start("separator")
-    plain = found["quoted"] is None
-    value = found["plain"] if plain else found["pad"]
-    left = len(value) - len(value.lstrip(" \t"))
-    right = len(value.rstrip(" \t"))
-    if left:
-        note("padded_field", start, start + left)
-    if not plain:
-        for sign in re.finditer(r'\\"', found["quoted"]) if lax else ():
-            note(
-                "backslash_escape",
-                found.start("quoted") + sign.start(),
-                found.start("quoted") + sign.end(),
-            )
-        if not found["close"]:
-            note("truncated", end, end)
-        elif found["rest"]:
-            note("text_after_quote", *found.span("rest"))
-        return Cell(start, end, found["quoted"].replace('""', '"'), True)
-    if left < right < len(value):
-        note("padded_field", start + right, end)
-    for sign in re.finditer('"', value):
-        note("bare_quote", start + sign.start(), start + sign.end())
-    for sign in CONTROL.finditer(value, left, right):
-        note("raw_control_character", start + sign.start(), start + sign.end())
-    return Cell(start, end, value, False)
+        start, before, cells, guess = at, len(problems), [], True
 
 
 def _header_problems(header: Row) -> Iterator[Problem]:
@@ -174,10 +132,34 @@ def _header_problems(header: Row) -> Iterator[Problem]:
         seen.add(name)
 
 
-def _ragged(rows: Sequence[Row]) -> Iterator[Problem]:
+def _with_ragged(text: str, rows: Sequence[Row], problems: Sequence[Problem]) -> Iterator[Problem]:
+    """The problems and the rows that are too short or too long, one of them for each fault.
+
+    A wrong quote, a cut or an extra delimiter in the header is why a row has another width; and the
+    width is why there is a blank or a tab in it, which belong to a text without quotes.
+    """
     width = len(rows[0].cells)
-    for row in rows[1:]:
-        if len(row.cells) != width:
+    starts = [row.start for row in rows]
+    quotes: set[int] = set()
+    for problem in problems:
+        number = bisect(starts, problem.start) - 1
+        if problem.label == "truncated" and len(rows[-1].cells) < width:
+            quotes.add(len(rows) - 1)
+        elif problem.label in _QUOTES:
+            quotes.add(number)
+    named = sum(1 for cell in rows[0].cells if cell.value.strip(" \t"))
+    extra = named < width and {len(row.cells) for row in rows[1:]} == {named}
+    ragged = {number for number, row in enumerate(rows) if len(row.cells) != width}
+    for problem in problems:
+        number = bisect(starts, problem.start) - 1
+        tab = problem.label == "raw_control_character" and text[problem.start] == "\t"
+        if not (number in ragged and (tab or problem.label == "padded_field")):
+            yield problem
+    for number in () if extra else sorted(ragged):
+        row = rows[number]
+        # A quote that lacks its other half may have a line break between them.
+        before = number + 1 in ragged & quotes and len(row.cells) < width
+        if number not in quotes and not before:
             message = f"fields in this row: {len(row.cells)}, in the header: {width}"
             yield Problem("ragged_row", message, row.start, row.end)
 
@@ -190,7 +172,7 @@ def _width(rows: Sequence[Row]) -> int:
 
 def _by_another(text: str, rows: Sequence[Row], delimiter: str) -> list[Problem]:
     """What is wrong with rows that have equal widths only with another delimiter."""
-    if len(rows) < 2 or _width(rows) > 1:
+    if len(rows) < 2 or _width(rows) > 1 or _FOREIGN(text, rows[0].start):
         return []
     for other in DELIMITERS:
         if other != delimiter and other in text:
@@ -206,12 +188,16 @@ def _by_another(text: str, rows: Sequence[Row], delimiter: str) -> list[Problem]
 
 def lines_like_a_table(text: str, delimiter: str) -> set[str]:
     """The lines that a broken table may consist of, by the delimiter that gives most of them."""
+    rows = rows_of(text, delimiter)[0]
+    if _by_another(text, rows, delimiter):
+        found = [row for row in rows if not _FENCE(text, row.start, row.end)]
+        return {line for row in found for line in LINE_ENDS.split(text[row.start : row.end])}
     others = [other for other in DELIMITERS if other != delimiter and other in text]
     found = max((_alike(text, sign) for sign in (delimiter, *others)), key=len)
     if not found:
         found = [
             row
-            for row in rows_of(text, delimiter)[0]
+            for row in rows
             if not (len(row.cells) > 1 or _FOREIGN(text, row.start) or _ends_a_sentence(text, row))
         ]
         if len(found) == 1 and " " in text and not found[0].cells[0].quoted:
@@ -222,21 +208,26 @@ def lines_like_a_table(text: str, delimiter: str) -> set[str]:
 def _alike(text: str, delimiter: str) -> list[Row]:
     """The rows with delimiters that are not prose: of the usual width, or without blanks."""
     rows = rows_of(text, delimiter)[0]
-    several = [row for row in rows if len(row.cells) > 1 and not _FOREIGN(text, row.start)]
+
+    def foreign(row: Row) -> bool:
+        return not (delimiter == "\t" and row.cells[0].value) and bool(_FOREIGN(text, row.start))
+
+    several = [row for row in rows if len(row.cells) > 1 and not foreign(row)]
     if not several:
         return []
     usual = Counter(len(row.cells) for row in several).most_common(1)[0][0]
     padding = 2 * sum(_tight(row) < len(row.cells) - 1 for row in several) > len(several)
 
     def fits(row: Row) -> bool:
-        prose = _ends_a_sentence(text, row)
+        prose = delimiter in ",;" and _ends_a_sentence(text, row)
         if padding:
             return len(row.cells) == usual and not (prose and row is several[0])
         tight = _tight(row)
         return (
             tight >= usual - 1
             or (len(row.cells) == usual and not prose)
-            or (tight > 0 and not prose and not _FOREIGN(text, row.start))
+            or (tight > 0 and not (prose or foreign(row)))
+            or (tight == len(row.cells) - 1 and delimiter != ",")
         )
 
     found = [row for row in rows if len(row.cells) > 1 and fits(row)]

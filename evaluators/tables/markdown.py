@@ -5,13 +5,15 @@
 
 Every cell is text, as it is written: Markdown inside a cell is kept, and only a backslash before a
 pipe is removed. Stricter than GFM, which pads and cuts rows until they fit: all rows have the same
-width, each has its outer pipes, and the columns have unique names.
+width, each has its outer pipes, and the columns have unique names. A cell that a reader would trim
+or a line that one would break otherwise than the others is refused, too.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from fmtharness.evaluators.tables.csv import columns_of
@@ -34,7 +36,10 @@ LABELS: Final[Mapping[str, str]] = {
     "multiple_roots": "more than one table",
     "indented_line": "a line is indented by a tab or by four blanks, which makes it code",
     "bad_escape": "readers differ about whether the pipe behind so many backslashes ends the cell",
-    "raw_control_character": "a control character, which Markdown does not hold",
+    "raw_control_character": "a control character or a separator of lines, U+2028 or U+2029",
+    "padded_cell": "a cell begins or ends with a blank that only some readers take off",
+    "lone_surrogate": "half of a surrogate pair stands alone, which UTF-8 cannot hold",
+    "broken_row": "a line break stands inside a row",
     "truncated": "the text ends inside a row",
 }
 """Every label that a strict Markdown table can give, and its meaning in one line."""
@@ -42,9 +47,12 @@ LABELS: Final[Mapping[str, str]] = {
 _LINE: Final = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
 _PIPE: Final = re.compile(r"(?<!\\)(\\*+)\|")
 _DASHES: Final = re.compile(r":?-+:?").fullmatch
-_SIGNS: Final = re.compile(r"[ \t|:+=_–—-]*").fullmatch
+_SIGNS: Final = re.compile(r"[ \t\r\n|:+=_–—-]*").fullmatch
+_BORDER: Final = re.compile(r"\+(?:[-=:]+\+)+").fullmatch
+"""A line between the rows of a grid table."""
 _DASH: Final = re.compile(r"[-=_–—]")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2028\u2029]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _FOREIGN: Final = ("{", "[", "<", '"', "}")
 _Note = Callable[..., None]
 
@@ -53,6 +61,16 @@ class _Row(NamedTuple):
     start: int
     end: int
     cells: tuple[tuple[int, int], ...]
+    unsure: int
+    """How many of its pipes end a cell for some readers only."""
+    opens: bool
+    closes: bool
+
+    def fits(self, width: int) -> bool:
+        """Whether it is as wide, or would be without what stands outside its outer pipes."""
+        outside = 2 - self.opens - self.closes
+        cells = len(self.cells)
+        return width == cells - outside or cells <= width <= cells + self.unsure
 
 
 class MarkdownTableFormat(Options):
@@ -86,16 +104,30 @@ class MarkdownTableFormat(Options):
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a list of records, or all problems."""
-        return strictly(text, _read, _looks)
+        return strictly(
+            text, _read, functools.partial(_looks, functools.cache(lambda: _pipes(text)))
+        )
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered table; each is named by the label `parse` gives it."""
         return CORRUPTIONS
 
 
-def _looks(line: str) -> bool:
+def _looks(usual: Callable[[], int], line: str) -> bool:
+    """Whether a line could be a row: of JSON, HTML or CSV only with the usual pipes."""
     line = line.strip()
-    return "|" in line and not line.startswith(_FOREIGN)
+    if "|" not in line:
+        return bool(_BORDER(line))
+    pipes = line.count("|") - line.count("\\|")
+    return not line.startswith(_FOREIGN) or max(1, usual() - 2) <= pipes <= usual()
+
+
+def _pipes(text: str) -> int:
+    """How many pipes the first row of dashes has; 0 where there is none."""
+    for line in _LINE.finditer(text):
+        if "|" in line[1] and _like_dashes(text, *line.span(1)):
+            return line[1].count("|")
+    return 0
 
 
 def _read(text: str) -> Parsed:
@@ -104,18 +136,23 @@ def _read(text: str) -> Parsed:
     def note(label: str, start: int, end: int, message: str = "") -> None:
         problems.append(Problem(label, message or LABELS[label], start, end))
 
-    rows, cut = _rows(text, note)
+    rows, cut, bordered = _rows(text, note)
     if rows:
         names = _texts(text, rows[0])
         _check_header(text, rows[0], note)
         body = rows[1:]
+        width = _width(rows[0], body, note)
         if body and _like_dashes(text, body[0].start, body[0].end):
-            _check_dashes(text, body.pop(0), len(names), note)
-        elif body:
+            _check_dashes(text, body.pop(0), width, note)
+        elif body and text.count("---", body[0].start, body[0].end) > 1:
+            row = body.pop(0)
+            if row.opens and row.closes:
+                note("bad_delimiter_row", row.start, row.end)
+        elif body and not bordered:
             note("no_delimiter_row", body[0].start, body[0].end)
         for row in body:
-            if len(row.cells) != len(names):
-                message = f"cells in this row: {len(row.cells)}, in the header: {len(names)}"
+            if not row.fits(width):
+                message = f"cells in this row: {len(row.cells)}, in the header: {width}"
                 note("ragged_row", row.start, row.end, message)
         if not body and not cut:
             note("no_rows", rows[0].start, rows[0].end)
@@ -124,10 +161,27 @@ def _read(text: str) -> Parsed:
     return Parsed([dict(zip(names, _texts(text, row), strict=True)) for row in body])
 
 
-def _rows(text: str, note: _Note) -> tuple[list[_Row], bool]:
-    """The rows of the first table, and whether the text ends within one more."""
+def _width(header: _Row, others: Sequence[_Row], note: _Note) -> int:
+    """How wide the table is: as its header, unless all other rows have another width in common."""
+    widths = {len(row.cells) for row in others}
+    if len(others) < 2 or len(widths) > 1:
+        return len(header.cells)
+    width = widths.pop()
+    if header.fits(width):
+        return width
+    named = sum(1 for start, end in header.cells if start < end)
+    if named != width:
+        message = f"cells in the header: {len(header.cells)}, in all other rows: {width}"
+        note("ragged_row", header.start, header.end, message)
+    return width
+
+
+def _rows(text: str, note: _Note) -> tuple[list[_Row], bool, bool]:
+    """The rows of the first table, whether the text ends within one more, and has borders."""
     rows: list[_Row] = []
+    bordered = False
     unclosed: list[_Row] = []
+    broken: list[tuple[int, int]] = []
     gap: tuple[int, int] | None = None
     lines = [line for line in _LINE.finditer(text) if line[0]]
     for number, line in enumerate(lines):
@@ -138,42 +192,88 @@ def _rows(text: str, note: _Note) -> tuple[list[_Row], bool]:
         if gap and rows:
             if number + 1 < len(lines) and _like_dashes(text, *lines[number + 1].span(1)):
                 note("multiple_roots", start, len(text.rstrip()))
-                return rows, False
+                for row in unclosed:
+                    note("missing_outer_pipe", row.start, row.end)
+                return rows, False, bordered
             note("blank_line", *gap)
         gap = None
-        row, opens, closes = _row(text, start, end, note)
+        if _BORDER(line[1].strip(" \t")):
+            note("bad_delimiter_row", start, end, "a border, which a grid table has")
+            bordered = True
+            continue
+        row = _row(text, start, end, note)
+        if rows and text.count("\n", rows[-1].end, row.start) == 1 and _halves(text, rows, row):
+            if unclosed[-1:] == rows[-1:]:
+                unclosed.pop()
+            broken.append((rows[-1].end, row.start))
+            rows[-1] = _joined(rows[-1], row)
+            continue
         rows.append(row)
-        if opens and closes:
+        if row.opens and row.closes:
             continue
         unclosed.append(row)
-        if opens and unclosed == rows[-1:] and not line[2]:
+        short = len(row.cells) <= len(rows[0].cells)
+        if row.opens and short and unclosed == rows[-1:] and not line[2]:
             note("truncated", end, end)
-            return rows[:-1], True
+            return rows[:-1], True, bordered
+    for row in unclosed:
         note("missing_outer_pipe", row.start, row.end)
-    return rows, False
+    for span in broken:
+        note("broken_row", *span)
+    return rows, False, bordered
 
 
-def _row(text: str, start: int, end: int, note: _Note) -> tuple[_Row, bool, bool]:
-    """One line as a row, and whether its first and its last pipe are there."""
+def _halves(text: str, rows: Sequence[_Row], row: _Row) -> bool:
+    """Whether the last row and this one are one row with a line break inside."""
+    one = rows[-1]
+    if not (one.opens and row.closes) or (one.closes and row.opens):
+        return False
+    if len(rows) > 1:
+        return len(_joined(one, row).cells) == len(rows[0].cells)
+    rest = _LINE.match(text, row.end)
+    below = rest and _LINE.match(text, rest.end())
+    dashes = _like_dashes(text, row.start, row.end)
+    return bool(not dashes and below and _like_dashes(text, *below.span(1)))
+
+
+def _joined(one: _Row, other: _Row) -> _Row:
+    """Two halves of a row; where neither has a pipe at the break, it is inside a cell."""
+    cells = (*one.cells, *other.cells)
+    if not (one.closes or other.opens):
+        middle = (one.cells[-1][0], other.cells[0][1])
+        cells = (*one.cells[:-1], middle, *other.cells[1:])
+    return _Row(one.start, other.end, cells, one.unsure + other.unsure, True, True)
+
+
+def _row(text: str, start: int, end: int, note: _Note) -> _Row:
+    """One line as a row."""
     line = text[start:end]
     first, last = end - len(line.lstrip(" \t")), start + len(line.rstrip(" \t"))
     if first - start > 3 or "\t" in text[start:first]:
         note("indented_line", start, first)
     for sign in _CONTROL.finditer(text, first, last):
         note("raw_control_character", *sign.span())
+    for sign in _SURROGATE.finditer(text, first, last):
+        note("lone_surrogate", *sign.span())
     pipes = []
+    unsure = 0
     for found in _PIPE.finditer(text, first, last):
         if not found[1]:
             pipes.append(found.start())
         elif len(found[1]) % 2 == 0:
             note("bad_escape", *found.span())
+            unsure += 1
     opens = pipes[:1] == [first]
     closes = pipes[opens:][-1:] == [last - 1]
     between = pipes[opens : len(pipes) - closes]
     lefts = [first + opens, *(pipe + 1 for pipe in between)]
     rights = [*between, last - closes]
     cells = tuple(_trimmed(text, *span) for span in zip(lefts, rights, strict=True))
-    return _Row(first, last, cells), opens, closes
+    for start, end in cells:
+        for at in {start, end - 1} if start < end else ():
+            if (text[at].isspace() or text[at] == "\ufeff") and not _CONTROL.match(text, at):
+                note("padded_cell", at, at + 1)
+    return _Row(first, last, cells, unsure, opens, closes)
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -202,6 +302,11 @@ def _check_header(text: str, header: _Row, note: _Note) -> None:
 
 
 def _check_dashes(text: str, row: _Row, width: int, note: _Note) -> None:
+    if "\n" in text[row.start : row.end] or (not (row.opens and row.closes) and row.fits(width)):
+        return  # what is wrong is the line break or the outer pipe
+    line = _LINE.match(text, row.start)
+    if line and "\t" in line[1]:
+        note("bad_delimiter_row", row.start, row.end, "a tab stands in the row of dashes")
     if len(row.cells) != width:
         message = f"cells in the row of dashes: {len(row.cells)}, in the header: {width}"
         note("bad_delimiter_row", row.start, row.end, message)
