@@ -1,0 +1,188 @@
+"""Differential fuzz: is a YAML text that passes read alike by six parsers?
+
+    npm install --prefix /tmp/yaml js-yaml@4 yaml@2
+    .venv/bin/python benchmarks/yaml_readers.py --node /tmp/yaml --texts 1000000
+    reader     texts      differed
+    PyYAML     1,000,000  0
+    ...
+
+Texts are drawn from a grammar of YAML's styles and edited (yaml_texts.py). Those that the judge
+accepts are read by PyYAML, libyaml, ruamel.yaml, js-yaml 4 and `yaml` in its modes 1.2 and 1.1, and
+each value is compared with ours: the types too, but numbers as doubles where the reader is
+JavaScript. The exit code is 1 where one differed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count, islice
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import click
+import yaml
+
+from benchmarks.yaml_texts import suite_of, texts
+from fmtharness.evaluators.yaml.format import YamlFormat
+from fmtharness.harness.matching import same_value
+from fmtharness.harness.report.tables import table
+
+READERS: Final = ("PyYAML", "libyaml", "ruamel.yaml", "js-yaml", "yaml 1.2", "yaml 1.1")
+_JAVASCRIPT: Final = READERS[3:]
+_DRAWN: Final = 4_000
+"""Texts drawn from one seed."""
+_JUDGE: Final = YamlFormat(root="any")
+_WITH_COMMENTS: Final = YamlFormat(root="any", comments=True)
+
+
+class Found(NamedTuple):
+    """What one seed gave: the accepted texts' hashes, and the texts each reader reads otherwise."""
+
+    accepted: list[int]
+    differed: dict[str, list[tuple[str, str]]]
+
+
+class _Refused:
+    """What a reader that raises gives; equal to no value."""
+
+    def __init__(self, why: object) -> None:
+        self.why = why
+
+    def __repr__(self) -> str:
+        return f"refused: {str(self.why)[:120]}"
+
+
+class Readers:
+    """The six parsers of one process."""
+
+    def __init__(self, node: str) -> None:
+        from ruamel.yaml import YAML
+
+        script = str(Path(__file__).with_suffix(".mjs"))
+        self.ruamel = YAML(typ="safe", pure=True)
+        self.node = subprocess.Popen(
+            ["node", script, node], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def values(self, batch: list[str]) -> Iterator[list[Any]]:
+        """Per text, what each of READERS reads."""
+        assert self.node.stdin and self.node.stdout
+        self.node.stdin.write(json.dumps(batch).encode() + b"\n")
+        self.node.stdin.flush()
+        python = [self._python(text) for text in batch]
+        answer = json.loads(self.node.stdout.readline())
+        for ours, theirs in zip(python, answer, strict=True):
+            yield ours + [value if read else _Refused(value) for read, value in theirs]
+
+    def _python(self, text: str) -> list[Any]:
+        found = []
+        for load in (
+            lambda: yaml.load(text, yaml.SafeLoader),
+            lambda: yaml.load(text, yaml.CSafeLoader),
+            lambda: self.ruamel.load(text),
+        ):
+            try:
+                found.append(load())
+            except Exception as error:
+                found.append(_Refused(error))
+        return found
+
+
+_state: dict[str, Any] = {}
+
+
+def _start(node: str, suite: str) -> None:
+    _state.update(
+        readers=Readers(node), suite=suite_of(suite) if suite else [], seen=set()
+    )
+
+
+def _compare(seed: int) -> Found:
+    """Draw texts from one seed, and compare what is read of those that pass."""
+    found = Found([], {})
+    kept, values = [], []
+    seen: set[int] = _state["seen"]
+    for text in islice(texts(Random(seed), _state["suite"]), _DRAWN):
+        if hash(text) in seen:
+            continue
+        seen.add(hash(text))
+        parsed = (_WITH_COMMENTS if "#" in text else _JUDGE).parse(text)
+        if parsed.ok:
+            kept.append(text)
+            values.append(parsed.value)
+            found.accepted.append(hash(text))
+    for text, value, read in zip(kept, values, _state["readers"].values(kept), strict=True):
+        for reader, theirs in zip(READERS, read, strict=True):
+            same = _same_in_javascript if reader in _JAVASCRIPT else same_value
+            if not same(value, theirs):
+                found.differed.setdefault(reader, []).append((text, f"{value!r} / {theirs!r}"))
+    return found
+
+
+def _same_in_javascript(ours: Any, theirs: Any) -> bool:
+    """Whether the values are the same where all numbers are doubles."""
+    if isinstance(ours, bool) or isinstance(theirs, bool):
+        return ours is theirs
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        return float(ours) == float(theirs)
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(
+            _same_in_javascript(value, theirs[key]) for key, value in ours.items()
+        )
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(_same_in_javascript, ours, theirs))
+    return type(ours) is type(theirs) and bool(ours == theirs)
+
+
+@click.command()
+@click.option("--node", required=True, help="The folder with node_modules: js-yaml and yaml.")
+@click.option("--texts", "wanted", default=1_000_000, help="How many accepted texts to compare.")
+@click.option("--seed", default=0, help="The first seed; a run prints the one to go on with.")
+@click.option("--suite", default="", help="A checkout of yaml-test-suite, whose texts are edited.")
+@click.option("--processes", default=2)
+@click.option("--show", default=1, help="How many examples to show per reader.")
+def main(node: str, wanted: int, seed: int, suite: str, processes: int, show: int) -> None:
+    """Compare what six parsers read of texts that the judge accepts."""
+    accepted: set[int] = set()
+    differed: dict[str, list[tuple[str, str]]] = {reader: [] for reader in READERS}
+    counts: Counter[str] = Counter()
+    began = time.monotonic()
+    with get_context("fork").Pool(processes, _start, (node, suite)) as pool:
+        for number, found in enumerate(pool.imap(_compare, _seeds(seed)), seed + 1):
+            accepted.update(found.accepted)
+            for reader, cases in found.differed.items():
+                counts[reader] += len(cases)
+                differed[reader] = sorted({*differed[reader], *cases}, key=_length)[: max(show, 1)]
+            if number % 50 == 0:
+                spent = time.monotonic() - began
+                said = f"seed {number}: {len(accepted):,} texts, {spent:.0f} s, {dict(counts)}"
+                click.echo(said, err=True)
+            if len(accepted) >= wanted:
+                break
+        pool.terminate()
+    rows = [[reader, f"{len(accepted):,}", f"{counts[reader]:,}"] for reader in READERS]
+    click.echo(table(["reader", "texts", "differed"], rows))
+    for reader, cases in differed.items():
+        for text, values in cases[:show]:
+            click.echo(f"{reader}: {text!r}\n  {values}")
+    click.echo(f"{time.monotonic() - began:.0f} s; go on with --seed {number}")
+    sys.exit(1 if counts else 0)
+
+
+def _seeds(first: int) -> Iterator[int]:
+    return count(first)
+
+
+def _length(case: tuple[str, str]) -> tuple[int, str]:
+    return len(case[0]), case[0]
+
+
+if __name__ == "__main__":
+    main()
