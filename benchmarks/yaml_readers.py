@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import count, islice
 from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -31,7 +32,6 @@ import yaml
 
 from benchmarks.yaml_texts import suite_of, texts
 from fmtharness.evaluators.yaml.format import YamlFormat
-from fmtharness.harness.matching import same_value
 from fmtharness.harness.report.tables import table
 
 READERS: Final = ("PyYAML", "libyaml", "ruamel.yaml", "js-yaml", "yaml 1.2", "yaml 1.1")
@@ -120,25 +120,25 @@ def _compare(seed: int) -> Found:
             found.accepted.append(hash(text))
     for text, value, read in zip(kept, values, _state["readers"].values(kept), strict=True):
         for reader, theirs in zip(READERS, read, strict=True):
-            same = _same_in_javascript if reader in _JAVASCRIPT else same_value
-            if not same(value, theirs):
+            if not same(value, theirs, reader in _JAVASCRIPT):
                 found.differed.setdefault(reader, []).append((text, f"{value!r} / {theirs!r}"))
     return found
 
 
-def _same_in_javascript(ours: Any, theirs: Any) -> bool:
-    """Whether the values are the same where all numbers are doubles."""
-    if isinstance(ours, bool) or isinstance(theirs, bool):
-        return ours is theirs
-    if isinstance(ours, int | float) and isinstance(theirs, int | float):
-        return float(ours) == float(theirs)
-    if isinstance(ours, dict) and isinstance(theirs, dict):
+def same(ours: Any, theirs: Any, doubles: bool) -> bool:
+    """Whether the values and their types are the same; `doubles` where all numbers are doubles."""
+    if type(ours) is not type(theirs):
+        numbers = {type(ours), type(theirs)} == {int, float}
+        return doubles and numbers and float(ours) == float(theirs)
+    if isinstance(ours, dict):
         return ours.keys() == theirs.keys() and all(
-            _same_in_javascript(value, theirs[key]) for key, value in ours.items()
+            same(value, theirs[key], doubles) for key, value in ours.items()
         )
-    if isinstance(ours, list) and isinstance(theirs, list):
-        return len(ours) == len(theirs) and all(map(_same_in_javascript, ours, theirs))
-    return type(ours) is type(theirs) and bool(ours == theirs)
+    if isinstance(ours, list):
+        return len(ours) == len(theirs) and all(
+            same(one, other, doubles) for one, other in zip(ours, theirs, strict=True)
+        )
+    return bool(float(ours) == float(theirs) if doubles and type(ours) is int else ours == theirs)
 
 
 @click.command()
@@ -155,7 +155,7 @@ def main(node: str, wanted: int, seed: int, suite: str, processes: int, show: in
     counts: Counter[str] = Counter()
     began = time.monotonic()
     with get_context("fork").Pool(processes, _start, (node, suite)) as pool:
-        for number, found in enumerate(pool.imap(_compare, _seeds(seed)), seed + 1):
+        for number, found in enumerate(_found(pool, seed, processes), seed + 1):
             accepted.update(found.accepted)
             for reader, cases in found.differed.items():
                 counts[reader] += len(cases)
@@ -176,8 +176,10 @@ def main(node: str, wanted: int, seed: int, suite: str, processes: int, show: in
     sys.exit(1 if counts else 0)
 
 
-def _seeds(first: int) -> Iterator[int]:
-    return count(first)
+def _found(pool: Pool, seed: int, processes: int) -> Iterator[Found]:
+    """What each seed gives, without end; a pool would take in an endless iterator at once."""
+    for first in count(seed, 8 * processes):
+        yield from pool.imap(_compare, range(first, first + 8 * processes))
 
 
 def _length(case: tuple[str, str]) -> tuple[int, str]:

@@ -75,7 +75,7 @@ class YamlFormat(Options):
             except RecursionError:
                 raise ValueError("the value is nested too deeply to be written") from None
         else:
-            text = _inline(value)
+            text = _inline(value) + "\n"
         # The last line break is left out unless it is part of a text.
         for candidate in (text.removesuffix("\n"), text):
             parsed = self.parse(candidate)

@@ -28,6 +28,7 @@ from fmtharness.evaluators.yaml.errors import (
 )
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.evaluators.yaml.scalars import NOT_RAW, Unclear, plain
+from fmtharness.evaluators.yaml.styles import block_fault, quoted_faults
 from fmtharness.harness.contracts import Parsed
 from fmtharness.harness.records import Problem
 
@@ -42,12 +43,6 @@ _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
 _TABS: Final = re.compile(r"\t+")
 _IN_GAP: Final = re.compile(r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)")
 _LINE: Final = re.compile(r"\n([ \t]*+)([^ \t\r\n])")
-_CHOMPING: Final = re.compile(r"[|>][0-9]*+([-+]?)")
-_LAST_BLANKS: Final = re.compile(r"[ \t]++\Z")
-_NO_LINE_BREAK: Final = (
-    "the last line of a block text has no line break, which parsers add or do not: write `|-`"
-)
-_BLANK_TEXT: Final = "a block text of blanks alone, which parsers read differently: quote it"
 _NOTHING: Final = object()
 
 
@@ -178,13 +173,19 @@ class _Reader:
         if event.style in ("'", '"'):
             self.closed = Closed(start, end, event.style)
             self._indented(start, end)
+            for fault in quoted_faults(self.text, start, end):
+                self._note(*fault)
         elif event.style in ("|", ">"):
-            value = self._block_text(value, start, end)
+            self._gap(until(_TO_LINE_END, self.text, start), start)
+            if fault := block_fault(self.text, start, end):
+                value = Unclear("ambiguous_scalar", fault)
             if self.stack and event.start_mark.column <= self.stack[-1].column:
                 self._note("bad_indentation", start, until(WORD, self.text, start))
         else:
             in_brackets = self.stack and self.stack[-1].flow
-            if in_brackets and ("?" in self.text[start - 1 : end] or value == "-"):
+            if self.text.startswith("---", start) and event.start_mark.column == 0:
+                value = Unclear("ambiguous_scalar", f"{value[:40]} starts with `---`: quote it")
+            elif in_brackets and ("?" in self.text[start - 1 : end] or value == "-"):
                 value = Unclear("ambiguous_scalar", f"{value[:40]} in brackets must be quoted")
             else:
                 value = plain(value) if value else _NOTHING
@@ -194,19 +195,6 @@ class _Reader:
             self._key(value, start, end)
         else:
             self._attach(self._clear(value, start, end))
-
-    def _block_text(self, value: str, start: int, end: int) -> str | Unclear:
-        """The text below `|` or `>`; unclear if parsers disagree about its last line."""
-        first = until(_TO_LINE_END, self.text, start)
-        self._gap(first, start)
-        chomping = _CHOMPING.match(self.text, start)
-        sign = chomping[1] if chomping else ""
-        if end == len(self.text) != first and self.text[-1] not in "\r\n" and sign != "-":
-            return Unclear("ambiguous_scalar", _NO_LINE_BREAK)
-        goes_on = sign == "+" and _LAST_BLANKS.match(self.text, end)
-        if not value.strip(" \n") and (" " in value or goes_on):
-            return Unclear("ambiguous_scalar", _BLANK_TEXT)
-        return value
 
     def _clear(self, value: Any, start: int, end: int) -> Any:
         """The value of a scalar that is not a key; its problems are noted."""
