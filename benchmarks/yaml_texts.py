@@ -49,6 +49,9 @@ def texts(rng: Random, suite: Sequence[str]) -> Iterator[str]:
     """Endless texts, about half of them edited; `suite` are texts of others to be edited too."""
     while True:
         draw = rng.random()
+        if rng.random() < 0.001:
+            key = rng.choice("aé😀") * rng.randint(500, 1030)
+            yield rng.choice(("{}: 1", '"{}": 1', "{{{}: 1}}", '- "{}" : a')).format(key)
         if suite and draw < 0.1:
             text = _edited(rng.choice(suite), rng)
         elif draw < 0.2:

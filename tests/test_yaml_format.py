@@ -57,7 +57,7 @@ def test_the_format_keeps_its_promises() -> None:
         ("a: 10.0.0.1\nb: 1.2.3\nc: None\nd: 3 nights\ne: http://x.y/z#f", None),
         ('a: "yes"\n"1": \'2024-05-01\'\n', {"a": "yes", "1": "2024-05-01"}),
         ("a: x\r\nb:\r\n  - z\r\n", {"a": "x", "b": ["z"]}),
-        (f"a: -{'7' * 5000}", {"a": -7 * (10**5000 - 1) // 9}),
+        (f"a: -{'7' * 300}", {"a": -7 * (10**300 - 1) // 9}),
     ],
 )
 def test_what_passes(text: str, value: Any) -> None:
@@ -118,6 +118,7 @@ CUT = (
         ("a:\n  -\n  - x", [("missing_value", "-")]),
         ("{a, b: 1}", [("missing_value", "a")]),
         ("a: .inf\nb: 1.0e+999", [("nan_or_infinity", ".inf"), ("nan_or_infinity", "1.0e+999")]),
+        ("a: " + "9" * 400, [("nan_or_infinity", "9" * 400)]),
         ("a:\n\tb: 1", [("tab_indent", "\t")]),
         ("a:\tb\nc: d\t\ne: f\tg", [("tab_indent", "\t")] * 3),
         ("a: 1\n b: 2", [("bad_indentation", "b: 2")]),

@@ -31,8 +31,12 @@ _KEY: Final = (
 )
 _LOOKS: Final = re.compile(
     r"[ \t]+\S"  # belongs to a line above it
-    r"|-(?:[ \t]|\r?\n?\Z)|---|\.\.\.\s*\Z|[\[{\]}]|# |\? |%(?:YAML|TAG) "
+    r"|-(?:[ \t]|\r?\n?\Z)|---(?!-)|\.\.\.\s*\Z|[\[{\]}]|# |\? |%\w"
+    r"|&[\w-]+(?:\s|\Z)|\*[\w-]+[ \t]*(?::[ \t]|\s*\Z)|!(?:!?[\w/:.-]*|<[^>\s]*>)(?:\s|\Z)"
+    r"|@?[A-Za-z_][\w-]*:(?!//)\S|@[\w-]+:[ \t]|[|>][-+0-9]*\s*\Z"
     rf"|:[ \t]|{_KEY}[ \t]*:[ \t]+\S"
+    r"|\"[^\"\n]*\"[^\"\n:]*:[ \t]+\S"  # a key with text behind its quotes
+    r"|[^\[\]{}\n]*+[\]}]+\s*\Z"  # where brackets from above end
     r"|(?:\"[^\"\n]*\"|'[^'\n]*'|[\w./-]+(?: [\w./-]+)?)[ \t]*:\s*\Z"  # a key above its value
     r"|[\w./-]+\Z"  # a key that is cut off
     r"|[^\"'\n]*+[\"']\s*\Z"  # where a quote from above ends
