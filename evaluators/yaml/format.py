@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from fmtharness.evaluators.yaml.corruptions import CORRUPTIONS, wrong_root
+from fmtharness.evaluators.yaml.corruptions import CORRUPTIONS, too_deep, wrong_root
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.evaluators.yaml.reader import ROOTS, Root, read
 from fmtharness.evaluators.yaml.scalars import written
@@ -97,7 +97,7 @@ class YamlFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered text; each is named by the label `parse` gives it."""
-        ways = dict(CORRUPTIONS)
+        ways = {**CORRUPTIONS, "too_deep": too_deep(self.max_depth)}
         if self.comments:
             del ways["comment"]
         if self.root == "any":

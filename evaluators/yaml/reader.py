@@ -78,22 +78,24 @@ def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool =
         Problem(*_unraw(found[0]), found.start(), found.end()) for found in NOT_RAW.finditer(text)
     ]
     # Replaced one for one by a character without a meaning, so that the rest is read as it is.
-    current = NOT_RAW.sub("\ufffd", text)
-    indented = len(text)
+    current = original = NOT_RAW.sub("\ufffd", text)
+    indented = len(text) + 1
     for _ in range(_MOST_READS):
-        reader = _Reader(current, root, max_depth, comments, mended=bool(errors))
+        reader = _Reader(current, original, root, max_depth, comments)
         error = reader.run()
         if not error:
             break
         errors.append(error)
-        if error.label == "tab_indent" and not current[:error.start].rpartition("\n")[2].strip():
-            indented = min(indented, error.start)
+        line = current.rfind("\n", 0, error.start) + 1
+        if error.label == "tab_indent" and not current[line : error.start].strip():
+            above = current[:line].rstrip()
+            indented = min(indented, above.rfind("\n") + 1)
         mended = filled(current, error)
         if mended is None:
             break
         current = mended
-    # Behind a tab for an indentation, it is not known what belongs to what.
-    found = [p for p in (*errors, *reader.problems) if p.start <= indented or p.label in _PLACELESS]
+    # From the line above a tab in an indentation on, it is not known what belongs to what.
+    found = [p for p in (*errors, *reader.problems) if p.start < indented or p.label in _PLACELESS]
     problems = tuple(dict.fromkeys(found))
     return Parsed(problems=problems) if problems else Parsed(reader.root)
 
@@ -102,10 +104,11 @@ class _Reader:
     """One pass over the events: the value, and the problems that are not syntax errors."""
 
     def __init__(
-        self, text: str, root: Root, max_depth: int, comments: bool, mended: bool
+        self, text: str, original: str, root: Root, max_depth: int, comments: bool
     ) -> None:
         self.text = text
-        self.mended = mended
+        self.original = original
+        """The text as it was before a mistake in it was replaced."""
         self.kind = root
         self.max_depth = max_depth
         self.comments = comments
@@ -136,6 +139,11 @@ class _Reader:
                 error = self.alias  # `*note*` is an alias with text behind it
             if error.label == "unclosed_quote":
                 return error
+            if error.label == "truncated":  # what is cut off is not missing
+                end = len(self.text.rstrip())
+                self.problems = [
+                    p for p in self.problems if p.label != "missing_value" or p.end < end
+                ]
             # Text behind the last event may be a scalar, so only blanks and comments are checked.
             self._gap(until(_BLANK, self.text, self.last))
         else:
@@ -173,7 +181,9 @@ class _Reader:
             pair = flow and isinstance(value, dict) and self.text[start:end][-1:] != "{"
             self.stack.append(_Open(start, column, value, flow, pair))
             if pair and self.text[start] == "?":
-                self._note("complex_key", start, start + 1, "a key is marked with `?`")
+                # `?x` in brackets is a text to some parsers, which is noted at the text.
+                if self.text[start + 1 : start + 2].isspace():
+                    self._note("complex_key", start, start + 1, "a key is marked with `?`")
                 self.marked = True
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             done = self.stack.pop()
@@ -216,7 +226,7 @@ class _Reader:
                 self._note(*fault)
         elif event.style in ("|", ">"):
             self._gap(until(_TO_LINE_END, self.text, start), start)
-            if fault := block_fault(self.text, start, end, not self.stack):
+            if fault := block_fault(self.original, start, end, not self.stack):
                 value = Unclear("ambiguous_scalar", fault)
             least = self.stack[-1].column + 1 if self.stack else 0
             column = event.start_mark.column
@@ -331,7 +341,7 @@ class _Reader:
             top.key = _NOTHING
 
     def _check_root(self) -> None:
-        if self.lost or (self.mended and not isinstance(self.root, dict | list)):
+        if self.lost or (self.text != self.original and not isinstance(self.root, dict | list)):
             return
         if self.root is _NOTHING and (self.documents > 1 or self.problems):
             return
