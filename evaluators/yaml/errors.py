@@ -22,6 +22,7 @@ _ESCAPE: Final = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,7}|.?)", re.DOTALL)
 WORD: Final = re.compile(r"[^\s,\[\]{}]*+")
 _ITEM: Final = re.compile(r"[^,\[\]{}]*+")
 _KEY_BEHIND: Final = re.compile(r"[^\s,:\[\]{}][ \t]+([\w-]+)[ \t]*\Z")
+_WORD_BEFORE: Final = re.compile(r"(?<![^\s,\[\]{}])[^\s,\[\]{}]+\Z")
 _KEY_AT_END: Final = re.compile(r"""(?<=[ \t])(?:"[^"\n]*+"|'[^'\n]*+')[ \t]*+\Z""")
 _DIRECTIVE: Final = re.compile(r"\s*+(%[^\r\n]*)")
 _ENDED: Final = re.compile(r"^\.\.\.\s*+\Z", re.MULTILINE)
@@ -83,6 +84,9 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         return problem("tag", opened, until(WORD, text, opened))
     if "directive" in context or "directive" in said or "incompatible" in said:
         return problem("directive", line, stop)
+    if "unexpected ':'" in said:  # `{a:}`
+        key = _WORD_BEFORE.search(text, max(line, at - LONGEST_KEY), at)
+        return problem("missing_value", key.start() if key else at, at + 1)
     margin = _MARGIN.match(text, line)
     if margin and "flow" not in context and "quoted" not in context:
         return problem("tab_indent", *margin.span(1))
@@ -111,12 +115,8 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
             return problem("unquoted_colon", at, at + 1)
         if len(head) > LONGEST_KEY:
             return problem("syntax_error", line, at, TOO_LONG)
-        above = text.rfind("\n", 0, max(0, line - 1)) + 1
-        bare = text[above:line].rstrip()
-        margin_of = len(head) - len(head.lstrip())
-        if bare[:margin_of].strip() == "" and bare[margin_of:].strip() and not OWN_LINE.match(bare):
-            if len(bare) - len(bare.lstrip()) == margin_of:
-                return problem("missing_colon", above + margin_of, above + len(bare))
+        if bare := _bare_above(text, line, len(head) - len(head.lstrip())):
+            return problem("missing_colon", *bare)
         return problem("bad_indentation", at - len(head.lstrip()), stop)
     if "sequence entries are not allowed" in said:
         return problem("misplaced_item", at, stop)
@@ -158,6 +158,16 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
     if "expected key" in said or "indicator" in said or "block end" in said:
         return problem("bad_indentation", at, stop)
     return problem("syntax_error", at, stop, f"YAML does not allow this: {said}")
+
+
+def _bare_above(text: str, line: int, margin: int) -> tuple[int, int] | None:
+    """Where the text of the line above stands, if it is indented alike and has no key."""
+    above = text.rfind("\n", 0, max(0, line - 1)) + 1
+    written = text[above:line].rstrip()
+    bare = written.lstrip()
+    if not bare or len(written) - len(bare) != margin or OWN_LINE.match(written):
+        return None
+    return above + margin, above + len(written)
 
 
 def _unclosed(text: str, opened: int) -> Problem:

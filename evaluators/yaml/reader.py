@@ -42,6 +42,7 @@ _PLACELESS: Final = {
     *("ambiguous_scalar", "nan_or_infinity", "anchor_or_alias", "tag", "comment", "tab_indent"),
     *("unquoted_special", "bad_escape", "control_character", "lone_surrogate"),
 }
+_UNFINISHED: Final = {"missing_value", "ambiguous_scalar", "nan_or_infinity"}
 _MOST_READS: Final = 8
 """How often a text is read again with a mistake replaced, at most; this bounds the time."""
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]++|(?<!\S)#[^\r\n]*+)*+")
@@ -139,10 +140,10 @@ class _Reader:
                 error = self.alias  # `*note*` is an alias with text behind it
             if error.label == "unclosed_quote":
                 return error
-            if error.label == "truncated":  # what is cut off is not missing
+            if error.label == "truncated":  # what is cut off is neither missing nor unclear
                 end = len(self.text.rstrip())
                 self.problems = [
-                    p for p in self.problems if p.label != "missing_value" or p.end < end
+                    p for p in self.problems if p.end < end or p.label not in _UNFINISHED
                 ]
             # Text behind the last event may be a scalar, so only blanks and comments are checked.
             self._gap(until(_BLANK, self.text, self.last))
@@ -274,10 +275,10 @@ class _Reader:
     def _key(self, value: Any, start: int, end: int) -> None:
         top = self.stack[-1].value
         if self.stack[-1].pair and not self.marked:
-            colon = max(end, self.text.find(":", end))
+            colon = max(end, self.text.find(":", end, end + LONGEST_KEY))
             self._note("unquoted_colon", colon, colon + 1)
         if not self.stack[-1].flow and end - start > LONGEST_KEY // 4:
-            written = self.text[start : max(end, self.text.find(":", end))]
+            written = self.text[start : max(end, self.text.find(":", end, end + LONGEST_KEY))]
             # JavaScript counts characters beyond U+FFFF twice.
             if len(written.encode("utf-16-le", "surrogatepass")) > 2 * LONGEST_KEY:
                 self._note("syntax_error", start, end, TOO_LONG)

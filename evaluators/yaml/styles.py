@@ -12,7 +12,7 @@ from typing import Final
 
 from fmtharness.evaluators.yaml.errors import until
 
-_HEAD: Final = re.compile(r"[|>][0-9]*+([-+]?)[^\r\n]*+")
+_HEAD: Final = re.compile(r"[|>]([-+0-9]*+)[^\r\n]*+")
 _BLANKS: Final = re.compile(r"[ \t\r\n]*+")
 _INDENT: Final = re.compile(r"\n *+(\t[ \t]*+)|(?<!\\)(?:\\\\)*+\\\r?\n(?=[ \t]*+\r?\n)")
 _NO_LINE_BREAK: Final = (
@@ -45,9 +45,9 @@ def block_fault(text: str, start: int, end: int, root: bool = False) -> str | No
     head = _HEAD.match(text, start)
     if not head:
         return None
-    if end == len(text) != head.end() and text[-1] not in "\r\n" and head[1] != "-":
+    if end == len(text) != head.end() and text[-1] not in "\r\n" and "-" not in head[1]:
         return _NO_LINE_BREAK
-    if root and re.search("[0-9]", head[0]):
+    if root and head[1].strip("-+"):
         return _ROOT_INDENT
     first = until(_BLANKS, text, head.end())
     if first >= end:
