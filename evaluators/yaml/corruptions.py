@@ -76,7 +76,7 @@ def _missing_colon(text: str, rng: Random) -> str | None:
 
     def fits(member: Member) -> bool:
         # Behind a dash, the next key would be the badly indented one.
-        inside = 0 < member.key and member.end < last and text[member.key - 2] != "-"
+        inside = member.key > 0 and member.end < last and text[member.key - 2] != "-"
         return member.keyed and not member.flow and inside
 
     member = one(rng, text, fits)

@@ -1,7 +1,7 @@
 """Where the values of a valid YAML text stand, for those who break it.
 
-    members("a: [1]") -> [Member(key=4, start=4, end=5, value="1", style="", flow=True)]
-    flows("a: [1]")   -> [(3, 6)]
+members("a: [1]") -> [Member(key=4, start=4, end=5, value="1", style="", flow=True)]
+flows("a: [1]")   -> [(3, 6)]
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def flows(text: str) -> list[tuple[int, int]]:
     starts: list[tuple[int, bool]] = []
     events: Iterable[Any] = yaml.parse(text, Loader=_LOADER)
     for event in events:
+        start, end = event.start_mark.index, event.end_mark.index
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            starts.append((event.start_mark.index, bool(event.flow_style)))
+            starts.append((start, bool(event.flow_style)))
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             start, flow = starts.pop()
-            end = event.end_mark.index
             if flow and text[start + 1 : end - 1].strip():
                 found.append((start, end))
     return found

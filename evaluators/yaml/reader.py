@@ -300,10 +300,7 @@ class _Reader:
         """Note continued lines of quotes or brackets indented no deeper than their parent."""
         if self.stack and self.stack[-1].flow:
             return
-        if self.stack:
-            least = self.stack[-1].column + 1
-        else:
-            least = self._margin(start)
+        least = self.stack[-1].column + 1 if self.stack else self._margin(start)
         for line in _LINE.finditer(self.text, start, end):
             at = line.start(2)
             if len(line[1]) >= least:
@@ -312,8 +309,7 @@ class _Reader:
                 self._note("unclosed_quote", start, line_end(self.text, start))
                 self.lost = True
                 return
-            else:
-                self._note("bad_indentation", at, line_end(self.text, at))
+            self._note("bad_indentation", at, line_end(self.text, at))
 
     def _margin(self, start: int) -> int:
         """How far the first text of a line is indented; 0 if other text stands before it."""

@@ -1,7 +1,7 @@
 """Breaks single values and keys of valid YAML, in block style or in brackets.
 
-    CORRUPTIONS["tag"]("a: Oslo\\n", Random(0))    -> "a: !!str Oslo\\n"
-    CORRUPTIONS["bad_escape"]("a: 1\\n", Random(0)) -> None: nothing to break that way
+CORRUPTIONS["tag"]("a: Oslo\\n", Random(0))    -> "a: !!str Oslo\\n"
+CORRUPTIONS["bad_escape"]("a: 1\\n", Random(0)) -> None: nothing to break that way
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ def _tag(text: str, rng: Random) -> str | None:
 
 def _raw(text: str, rng: Random, chars: str) -> str | None:
     """A raw character inside a value."""
+
     def fits(member: Member) -> bool:
         written = text[member.start : member.end]
         quoted = member.style != "" and "\\" not in written and "''" not in written[1:-1]

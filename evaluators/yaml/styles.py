@@ -1,7 +1,7 @@
 """What parsers read differently in quoted and block texts.
 
-    quoted_faults('"a\\n\\tb"', 0, 6) -> ("tab_indent", 3, 4), a tab in the indentation
-    block_fault("|\\n\\n", 0, 3)      -> "a block text of blanks alone, ...: quote it"
+quoted_faults('"a\\n\\tb"', 0, 6) -> ("tab_indent", 3, 4), a tab in the indentation
+block_fault("|\\n\\n", 0, 3)      -> "a block text of blanks alone, ...: quote it"
 """
 
 from __future__ import annotations
