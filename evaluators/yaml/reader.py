@@ -223,8 +223,8 @@ class _Reader:
         if event.style in ("'", '"'):
             self.closed = Closed(start, end, event.style)
             self._indented(start, end)
-            for fault in quoted_faults(self.text, start, end):
-                self._note(*fault)
+            for found in quoted_faults(self.text, start, end):
+                self._note(*found)
         elif event.style in ("|", ">"):
             self._gap(until(_TO_LINE_END, self.text, start), start)
             if fault := block_fault(self.original, start, end, not self.stack):
