@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, islice
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
@@ -89,11 +89,12 @@ class Readers:
 
     def _python(self, text: str) -> list[Any]:
         found = []
-        for load in (
+        loads: tuple[Callable[[], Any], ...] = (
             lambda: yaml.load(text, yaml.SafeLoader),
             lambda: yaml.load(text, yaml.CSafeLoader),
             lambda: self.ruamel.load(text),
-        ):
+        )
+        for load in loads:
             try:
                 found.append(load())
             except Exception as error:

@@ -5,8 +5,8 @@
 
 What passes is the part of YAML that every parser reads alike: block and flow style, quoted and
 block texts; but no anchors, tags, merge keys, several documents or unquoted texts that one parser
-takes for a date and the next for a text. Six parsers are compared by benchmarks/yaml_readers.py; where
-all numbers are doubles, as in JavaScript, an integer beyond 2**53 is rounded as it is in JSON.
+takes for a date and the next for a text. benchmarks/yaml_readers.py compares six parsers. Where all
+numbers are doubles, as in JavaScript, an integer beyond 2**53 is rounded, as in JSON.
 """
 
 from __future__ import annotations
