@@ -112,6 +112,7 @@ CUT = (
         (": b", [("complex_key", ":")]),
         ("a: 1\n: b", [("complex_key", ":")]),
         ("? a", [("complex_key", "?")]),
+        ("a: [?'b', \"c\"]", [("complex_key", "?")]),
         ("[a,\nb]", [("wrong_root", "[a,\nb]")]),
         ("a: [b,\nc]", [("bad_indentation", "c]")]),
         ("a: 1\n[b]", [("misplaced_item", "[b]")]),

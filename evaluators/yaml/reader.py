@@ -183,7 +183,8 @@ class _Reader:
             self.stack.append(_Open(start, column, value, flow, pair))
             if pair and self.text[start] == "?":
                 # `?x` in brackets is a text to some parsers, which is noted at the text.
-                if self.text[start + 1 : start + 2].isspace():
+                behind = self.text[start + 1 : start + 2]
+                if behind.isspace() or behind in ("'", '"'):
                     self._note("complex_key", start, start + 1, "a key is marked with `?`")
                 self.marked = True
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
