@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 from markup_styles import toml_styles, xml_styles
+import yaml
 
 from fmtharness.harness.contracts import Format
 from fmtharness.harness.formats import for_value, labels_of
@@ -40,6 +41,9 @@ VARIANTS: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
     "yaml": ({},),
     "toml": ({}, {"max_depth": 6}),
     "xml": ({}, {"root": "answer"}, {"max_depth": 6}),
+    "yaml": ({}, {"max_depth": 8}),
+    "toml": ({},),
+    "xml": ({},),
     "csv": ({}, {"delimiter": ";"}, {"delimiter": "\t"}),
     "markdown_table": ({},),
     "regex": ({},),
@@ -49,6 +53,7 @@ VARIANTS: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
 NOT_PLANTED: Final[Mapping[str, frozenset[str]]] = {
     # What tomllib refuses and the scanner passes: no such text is known.
     "toml": frozenset({"syntax_error"}),
+    "yaml": frozenset({"syntax_error"}),  # what no other label describes
 }
 """Labels that no single fault of a valid text gives, such as those for all that has no other."""
 
@@ -73,11 +78,33 @@ def _as_rendered(text: str, rng: Random) -> str:
     return text
 
 
+def _yaml_styles(text: str, rng: Random) -> str:
+    """The same YAML: in brackets, as JSON, in quotes, with lists not indented, or as rendered."""
+    value = yaml.safe_load(text)
+    indent = rng.choice([None, None, 2])
+    ways: tuple[Callable[[], str], ...] = (
+        lambda: text,
+        lambda: text + "\n",
+        lambda: "---\n" + text + "\n",
+        lambda: json.dumps(value, ensure_ascii=False, indent=indent),
+        lambda: _dumped(value, default_flow_style=True),
+        lambda: _dumped(value, default_flow_style=None),
+        lambda: _dumped(value, default_flow_style=False),
+        lambda: _dumped(value, default_style=rng.choice("\"'")),
+    )
+    return rng.choice(ways)()
+
+
+def _dumped(value: Any, **options: Any) -> str:
+    return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000, **options))
+
+
 WRITTEN: Final[Mapping[str, Callable[[str, Random], str]]] = {
     "json": _json_styles,
     "json_array": _json_styles,
     "toml": toml_styles,
     "xml": xml_styles,
+    "yaml": _yaml_styles,
 }
 """Other ways to write what a format renders, where the format has them."""
 

@@ -1,148 +1,60 @@
-"""Breaks rendered YAML the way models break it; each way is named by the label it is judged with.
+"""Breaks valid YAML the way models break it; each way is named by the label it is judged with.
 
-    CORRUPTIONS["tab_indent"]("a:\n  b: 1\n", Random(0)) -> "a:\n\tb: 1\n"
-    CORRUPTIONS["unclosed_quote"]("a: 1\n", Random(0))   -> None: nothing to break that way
+    CORRUPTIONS["tab_indent"]("a:\\n  b: 1\\n", Random(0)) -> "a:\\n\\tb: 1\\n"
+    CORRUPTIONS["unclosed_quote"]("a: 1\\n", Random(0))   -> None: nothing to break that way
 
-The text must be valid, in block style, as `YamlFormat.render` writes it.
+The text may be in block style, as `YamlFormat.render` writes it, or in brackets.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-import yaml
-
-from fmtharness.evaluators.yaml.scalars import Unclear, plain
+from fmtharness.evaluators.yaml.members import Member, flows, is_words, line, one, replaced
+from fmtharness.evaluators.yaml.scalar_corruptions import CORRUPTIONS as OF_SCALARS
 from fmtharness.harness.contracts import Corruption
 from fmtharness.harness.surroundings import CORRUPTIONS as AROUND
 
-_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_OTHER_LITERALS: Final = {
-    "true": ("True", "yes", "TRUE", "on"),
-    "false": ("False", "no", "FALSE", "off"),
-    "null": ("Null", "~", "NULL"),
-}
-_WORDS: Final = re.compile(r"[^\W\d_][\w ]+").fullmatch
-
-
-class _Member(NamedTuple):
-    """A scalar on one line; `key` is where its key starts, or its own start in a list."""
-
-    key: int
-    start: int
-    end: int
-    value: str
-    style: str
-
-
-def _members(text: str) -> list[_Member]:
-    """The scalars that are values, block texts left out."""
-    found = []
-    keys: list[int | None] = []
-    events: Iterable[Any] = yaml.parse(text, Loader=_LOADER)
-    for event in events:
-        start = event.start_mark.index
-        scalar = isinstance(event, yaml.ScalarEvent)
-        if scalar or isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            if scalar and keys and keys[-1] == _NO_KEY:
-                keys[-1] = start
-                continue
-            key = keys[-1] if keys else None
-            if scalar and event.style not in ("|", ">"):
-                end = event.end_mark.index
-                at = start if key is None else key
-                found.append(_Member(at, start, end, event.value, event.style or ""))
-            if key is not None:
-                keys[-1] = _NO_KEY
-        if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            keys.append(_NO_KEY if isinstance(event, yaml.MappingStartEvent) else None)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            keys.pop()
-    return found
-
-
-_NO_KEY: Final = -1
-
-
-def _replaced(text: str, member: _Member, new: str) -> str:
-    return text[: member.start] + new + text[member.end :]
-
-
-def _one(
-    rng: Random, text: str, fits: Callable[[_Member], Any], key: bool = False
-) -> _Member | None:
-    """A scalar that the condition accepts; with `key`, one that is the value of a key."""
-    members = [
-        member
-        for member in _members(text)
-        if fits(member) and (not key or member.key < member.start)
-    ]
-    return rng.choice(members) if members else None
-
-
-def _is_words(member: _Member) -> bool:
-    return member.style == "" and bool(_WORDS(member.value)) and type(plain(member.value)) is str
-
-
-def _line(text: str, member: _Member) -> tuple[int, int]:
-    end = text.find("\n", member.end)
-    return text.rfind("\n", 0, member.key) + 1, len(text) if end < 0 else end
-
 
 def _truncated(text: str, rng: Random) -> str | None:
-    member = _one(rng, text, lambda member: member.style == '"')
-    return text[: rng.randrange(member.start + 1, member.end)] if member else None
+    spans = [(member.start, member.end)] if (member := one(rng, text, lambda m: m.style)) else []
+    if collections := flows(text):
+        spans.append(rng.choice(collections))
+    if not spans:
+        return None
+    start, end = rng.choice(spans)
+    return text[: rng.randrange(start + 1, end)]
 
 
 def _unclosed_quote(text: str, rng: Random) -> str | None:
     last = text.rstrip().rfind("\n")
-    member = _one(rng, text, lambda member: member.style == '"' and member.end < last)
+    member = one(rng, text, lambda m: m.style and m.end < last and not m.flow)
     return text[: member.end - 1] + text[member.end :] if member else None
 
 
-def _unquoted_colon(text: str, rng: Random) -> str | None:
-    quoted = _one(rng, text, lambda m: m.style == '"' and re.search(r"\w: \w", m.value), True)
-    if quoted and quoted.value[:1].isalpha():
-        return _replaced(text, quoted, quoted.value)
-    member = _one(rng, text, _is_words, True)
-    return (
-        _replaced(text, member, rng.choice(["Note", "Re"]) + ": " + member.value)
-        if member
-        else None
-    )
-
-
-def _ambiguous_scalar(text: str, rng: Random) -> str | None:
-    def fits(member: _Member) -> bool:
-        if member.style == '"':
-            return isinstance(plain(member.value), Unclear)
-        return member.value in _OTHER_LITERALS
-
-    member = _one(rng, text, fits)
-    if not member:
-        return None
-    bare = member.value if member.style else rng.choice(_OTHER_LITERALS[member.value])
-    return _replaced(text, member, bare)
-
-
 def _duplicate_key(text: str, rng: Random) -> str | None:
-    member = _one(rng, text, lambda member: True, True)
+    member = one(rng, text, lambda member: member.keyed)
     if not member:
         return None
-    start, end = _line(text, member)
-    again = " " * (member.key - start) + text[member.key : end]
-    return text[:end] + "\n" + again + text[end:]
+    again = text[member.key : member.end]
+    if member.flow:
+        return text[: member.end] + ", " + again + text[member.end :]
+    start, end = line(text, member)
+    if rng.random() < 0.3:
+        again = text[member.key : member.start] + rng.choice(["other", "1", '"x"', "[]"])
+    return text[:end] + "\n" + " " * (member.key - start) + again + text[end:]
 
 
 def _tab_indent(text: str, rng: Random) -> str | None:
     indents = [match.span(1) for match in re.finditer(r"^( +)\S", text, re.MULTILINE)]
+    if indents and rng.random() < 0.3:
+        return re.sub(r"^ +", lambda m: "\t" * ((len(m[0]) + 1) // 2), text, flags=re.MULTILINE)
     if indents:
         start, end = rng.choice(indents)
     else:
-        member = _one(rng, text, lambda member: True, True)
+        member = one(rng, text, lambda member: member.keyed and text[member.start - 1] == " ")
         if not member:
             return None
         start, end = member.start - 1, member.start
@@ -150,60 +62,138 @@ def _tab_indent(text: str, rng: Random) -> str | None:
 
 
 def _bad_indentation(text: str, rng: Random) -> str | None:
-    member = _one(rng, text, lambda member: member.key > 0, True)
+    member = one(rng, text, lambda m: m.keyed and m.key > 0 and not m.flow)
     if not member:
         return None
-    start = _line(text, member)[0]
-    return text[:start] + " " + text[start:]
+    start = line(text, member)[0]
+    if text[start] == " " and text[start : member.key].isspace() and rng.random() < 0.3:
+        return text[:start] + text[start + 1 :]
+    return text[:start] + " " * rng.choice([1, 1, 1, 3]) + text[start:]
 
 
 def _missing_colon(text: str, rng: Random) -> str | None:
     last = text.rstrip().rfind("\n")
 
-    def fits(member: _Member) -> bool:
+    def fits(member: Member) -> bool:
         # Behind a dash, the next key would be the badly indented one.
-        return member.key > 0 and member.end < last and text[member.key - 2] != "-"
+        inside = member.key > 0 and member.end < last and text[member.key - 2] != "-"
+        return member.keyed and not member.flow and inside
 
-    member = _one(rng, text, fits, True)
+    member = one(rng, text, fits)
     if not member:
         return None
     key = text[member.key : member.start].rstrip(": ")
-    return text[: member.key] + key + " " + text[member.start :]
+    between = rng.choice([" ", " ", " = ", " - "])
+    if is_words(member) and key[0] not in "\"'":
+        between = rng.choice([between, ":"])
+    return text[: member.key] + key + between + text[member.start :]
 
 
-def _missing_value(text: str, rng: Random) -> str | None:
-    member = _one(rng, text, lambda member: True, True)
-    return text[: member.start].rstrip(" ") + text[member.end :] if member else None
+def _misplaced_item(text: str, rng: Random) -> str | None:
+    member = one(rng, text, lambda member: member.keyed and not member.flow)
+    if not member:
+        return None
+    start, end = line(text, member)
+    if rng.random() < 0.5 or "\n" in text[member.key : member.end]:
+        return text[: member.start] + "- " + text[member.start :]
+    item = rng.choice(["- more", "- 1", "- name: more"])
+    return f"{text[:end]}\n{' ' * (member.key - start)}{item}{text[end:]}"
+
+
+def _brackets(text: str, rng: Random) -> tuple[str, int, int] | None:
+    """The text with a collection in brackets, made of a value if it has none, and its span."""
+    if found := flows(text):
+        return text, *rng.choice(found)
+    member = one(rng, text, is_words)
+    if not member:
+        return None
+    words = member.value.split()
+    made = rng.choice(
+        [
+            "[" + ", ".join(f'"{word}"' for word in (*words, "more")) + "]",
+            f'{{"name": "{words[0]}", "kind": "more"}}',
+            f'{{name: "{words[0]}", kind: "{words[-1]}"}}',
+        ]
+    )
+    return replaced(text, member, made), member.start, member.start + len(made)
+
+
+def _mismatched_bracket(text: str, rng: Random) -> str | None:
+    found = _brackets(text, rng)
+    if not found:
+        return None
+    whole, _, end = found
+    other = "}" if whole[end - 1] == "]" else "]"
+    return whole[: end - 1] + other + whole[end:]
+
+
+def _commas(text: str, start: int, end: int) -> list[int]:
+    """Where commas stand between two quoted, numeric or bracketed members."""
+    scalars = re.finditer(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|(,)""", text[start:end])
+    return [start + match.start(1) for match in scalars if match[1]]
+
+
+def _extra_comma(text: str, rng: Random) -> str | None:
+    found = _brackets(text, rng)
+    if not found:
+        return None
+    whole, start, end = found
+    places = [*_commas(whole, start, end), start + 1]
+    at = rng.choice(places)
+    return whole[:at] + rng.choice([",", ", "]) + whole[at:]
+
+
+def _missing_comma(text: str, rng: Random) -> str | None:
+    found = _brackets(text, rng)
+    if not found:
+        return None
+    whole, start, end = found
+    # Without the comma, an unquoted text would go on.
+    places = [
+        at
+        for at in _commas(whole, start, end)
+        if whole[:at].rstrip()[-1] in "\"'" and whole[at + 1 :].lstrip()[:1] in "\"'"
+    ]
+    if not places:
+        return None
+    at = rng.choice(places)
+    return whole[:at] + rng.choice([" ", ""]) + whole[at + 1 :]
+
+
+def too_deep(max_depth: int) -> Corruption:
+    """A way to put a value into more brackets than may be open."""
+
+    def corrupt(text: str, rng: Random) -> str | None:
+        member = one(rng, text, lambda member: True)
+        if not member:
+            return None
+        start, end = rng.choice([("[", "]"), ("{a: ", "}"), ("[", "]")])
+        deep = max_depth + rng.randint(1, 3)
+        return replaced(text, member, start * deep + text[member.start : member.end] + end * deep)
+
+    return corrupt
 
 
 def _multiple_roots(text: str, rng: Random) -> str:
-    return text.removesuffix("\n") + "\n---\n" + text
-
-
-def _unquoted_special(text: str, rng: Random) -> str | None:
-    member = _one(rng, text, _is_words)
-    made = rng.choice(["`{}`", "@{}", "[{}] x", "%{}"])
-    return _replaced(text, member, made.format(member.value)) if member else None
-
-
-def _anchor_or_alias(text: str, rng: Random) -> str | None:
-    member = _one(rng, text, _is_words)
-    made = rng.choice(["**{}**", "*{}*", "&{}"])
-    return _replaced(text, member, made.format(member.value)) if member else None
-
-
-def _unescaped_quote(text: str, rng: Random) -> str | None:
-    member = _one(rng, text, _is_words)
-    made = rng.choice(['"{}" hotel', "'it's {}'", '"the "{}" one"'])
-    return _replaced(text, member, made.format(member.value)) if member else None
+    between = rng.choice(["\n---\n", "\n---\n\n", "\n...\n---\n", "\n\n---\n"])
+    return text.removesuffix("\n") + between + text
 
 
 def _comment(text: str, rng: Random) -> str | None:
-    member = _one(rng, text, lambda member: True)
+    member = one(rng, text, lambda member: True)
     if not member:
         return None
-    end = _line(text, member)[1]
-    return text[:end] + rng.choice(["  # note", " # from the text"]) + text[end:]
+    start, end = line(text, member)
+    note = rng.choice(["# note", "# from the text", "#todo", "## Data", "# a: 1"])
+    if not member.flow and rng.random() < 0.3:
+        margin = re.match(" *", text[start:])
+        return f"{text[:start]}{margin[0] if margin else ''}{note}\n{text[start:]}"
+    return text[:end] + rng.choice(["  ", " "]) + note + text[end:]
+
+
+def _directive(text: str, rng: Random) -> str:
+    start = rng.choice(["%YAML 1.2", "%YAML 1.1", "%TAG ! tag:x.org,2000:", "%YAML 1.2 "])
+    return f"{start}\n---\n{text.removeprefix('---').lstrip()}"
 
 
 def _no_value(text: str, rng: Random) -> str:
@@ -214,9 +204,9 @@ def _no_value(text: str, rng: Random) -> str:
 
 def wrong_root(text: str, rng: Random) -> str | None:
     """A list of one mapping, or a mapping that holds the list."""
-    if text.startswith("- "):
-        return "items:\n" + text
-    if re.search(r"[|>][-+]?$", text, re.MULTILINE):
+    if text.startswith(("- ", "[")):
+        return "items:\n" + re.sub("^", "  ", text, flags=re.MULTILINE)
+    if re.search(r"[|>][-+0-9]*$", text, re.MULTILINE) or text.startswith("---"):
         return None
     lines = text.rstrip("\n").split("\n")
     return "- " + "\n  ".join(lines) + "\n"
@@ -224,24 +214,24 @@ def wrong_root(text: str, rng: Random) -> str | None:
 
 CORRUPTIONS: Final[dict[str, Corruption]] = {
     **AROUND,
+    **OF_SCALARS,
     **{
         function.__name__.removeprefix("_"): function
         for function in (
             _no_value,
             _truncated,
             _unclosed_quote,
-            _unquoted_colon,
-            _unquoted_special,
-            _unescaped_quote,
-            _ambiguous_scalar,
-            _anchor_or_alias,
             _duplicate_key,
             _tab_indent,
             _bad_indentation,
             _missing_colon,
-            _missing_value,
+            _misplaced_item,
+            _mismatched_bracket,
+            _missing_comma,
+            _extra_comma,
             _multiple_roots,
             _comment,
+            _directive,
         )
     },
 }

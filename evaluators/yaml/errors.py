@@ -17,11 +17,17 @@ OWN_LINE: Final = re.compile(
     r"""|(?:"[^"\n]*+"|'[^'\n]*+'):(?:[ \t]|$))""",
     re.MULTILINE,
 )
+_MARGIN: Final = re.compile(r" *+(\t++)[ \t]*+[^ \t\r\n]")
 _ESCAPE: Final = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,7}|.?)", re.DOTALL)
 WORD: Final = re.compile(r"[^\s,\[\]{}]*+")
 _ITEM: Final = re.compile(r"[^,\[\]{}]*+")
+_KEY_BEHIND: Final = re.compile(r"[^\s,:\[\]{}][ \t]+([\w-]+)[ \t]*\Z")
+_WORD_BEFORE: Final = re.compile(r"(?<![^\s,\[\]{}])[^\s,\[\]{}]+\Z")
 _KEY_AT_END: Final = re.compile(r"""(?<=[ \t])(?:"[^"\n]*+"|'[^'\n]*+')[ \t]*+\Z""")
-_LONGEST_KEY: Final = 1024
+_DIRECTIVE: Final = re.compile(r"\s*+(%[^\r\n]*)")
+_ENDED: Final = re.compile(r"^\.\.\.\s*+\Z", re.MULTILINE)
+LONGEST_KEY: Final = 1024
+TOO_LONG: Final = "a key is longer than 1,024 characters"
 _FILL: Final = {
     **dict.fromkeys(("unquoted_colon", "unquoted_special", "bad_escape", "anchor_or_alias"), "x"),
     **dict.fromkeys(("tab_indent", "unescaped_quote", "missing_colon", "extra_comma"), " "),
@@ -78,6 +84,12 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         return problem("tag", opened, until(WORD, text, opened))
     if "directive" in context or "directive" in said or "incompatible" in said:
         return problem("directive", line, stop)
+    if "unexpected ':'" in said:  # `{a:}`
+        key = _WORD_BEFORE.search(text, max(line, at - LONGEST_KEY), at)
+        return problem("missing_value", key.start() if key else at, at + 1)
+    margin = _MARGIN.match(text, line)
+    if margin and "flow" not in context and "quoted" not in context:
+        return problem("tab_indent", *margin.span(1))
     if here == "\t" or "tab character" in said:
         tab = text.find("\t", at)
         tab = at if tab < 0 else tab
@@ -91,6 +103,8 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
                 return problem("bad_escape", *found.span())
         return _unclosed(text, opened)
     if "could not find expected ':'" in said:
+        if text[opened] in "[{" and text[opened:at].rstrip()[-1:] in ("]", "}"):
+            return problem("misplaced_item", opened, line_end(text, opened))
         if text.find("\n", opened) < 0:
             return problem("truncated", len(text), len(text), "the text ends inside a key")
         return problem("missing_colon", opened, line_end(text, opened))
@@ -99,8 +113,10 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         on_flow = closed.kind == "flow" and "\n" not in text[closed.end : at]
         if on_flow or re.search(r":[ \t]", head):
             return problem("unquoted_colon", at, at + 1)
-        if len(head) > _LONGEST_KEY:
-            return problem("syntax_error", line, at, "a key is longer than 1,024 characters")
+        if len(head) > LONGEST_KEY:
+            return problem("syntax_error", line, at, TOO_LONG)
+        if bare := _bare_above(text, line, len(head) - len(head.lstrip())):
+            return problem("missing_colon", *bare)
         return problem("bad_indentation", at - len(head.lstrip()), stop)
     if "sequence entries are not allowed" in said:
         return problem("misplaced_item", at, stop)
@@ -113,7 +129,13 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         return problem("unquoted_special", opened, line_end(text, opened), message)
     if "flow" in context:
         return problem(*_in_brackets(text, at, stop, closed))
+    if here == ":" and not text[line:at].strip(" -"):
+        return problem("complex_key", at, at + 1, "a key is empty; it must be in quotes")
     if "document start" in said:
+        if found := _DIRECTIVE.match(text):
+            return problem("directive", *found.span(1))
+        if _ENDED.search(text, max(0, at - 400), at):
+            return problem("multiple_roots", at, at + len(text[at:].rstrip()))
         indented = text[line:at].strip() == "" and OWN_LINE.match(text, line)
         if indented:
             return problem("bad_indentation", at, stop)
@@ -129,11 +151,23 @@ def explain(text: str, error: Any, closed: Closed) -> Problem:
         return problem("unescaped_quote", at, stop)
     if here == "-":
         return problem("misplaced_item", at, stop)
+    if said.endswith("node content") and text.startswith("...", at):
+        return problem("multiple_roots", at, at + 3, "`...` ends a document before its value")
     if "node content" in said and here in "]},":
         return problem("unquoted_special", at, stop, f"an unquoted text starts with {here}")
     if "expected key" in said or "indicator" in said or "block end" in said:
         return problem("bad_indentation", at, stop)
     return problem("syntax_error", at, stop, f"YAML does not allow this: {said}")
+
+
+def _bare_above(text: str, line: int, margin: int) -> tuple[int, int] | None:
+    """Where the text of the line above stands, if it is indented alike and has no key."""
+    above = text.rfind("\n", 0, max(0, line - 1)) + 1
+    written = text[above:line].rstrip()
+    bare = written.lstrip()
+    if not bare or len(written) - len(bare) != margin or OWN_LINE.match(written):
+        return None
+    return above + margin, above + len(written)
 
 
 def _unclosed(text: str, opened: int) -> Problem:
@@ -154,6 +188,12 @@ def _in_brackets(text: str, at: int, stop: int, closed: Closed) -> tuple[str, in
         return "mismatched_bracket", at, at + 1, ""
     if here == ",":
         return "extra_comma", at, at + 1, ""
+    if here == ":" and not _KEY_AT_END.search(before):
+        swallowed = _KEY_BEHIND.search(text, max(0, at - LONGEST_KEY), at)
+        if not swallowed:
+            return "unquoted_colon", at, at + 1, ""
+        # `{name: Ada age: 3}`: the text of two words swallowed a key.
+        return "missing_comma", swallowed.start(1), swallowed.start(1), ""
     if quoted and here not in "\"'":
         return "unescaped_quote", at, min(stop, until(_ITEM, text, at)), ""
     # An unquoted text swallows a quoted key behind it: `1 "b": 2`.

@@ -5,7 +5,8 @@
 
 What passes is the part of YAML that every parser reads alike: block and flow style, quoted and
 block texts; but no anchors, tags, merge keys, several documents or unquoted texts that one parser
-takes for a date and the next for a text.
+takes for a date and the next for a text. benchmarks/yaml_readers.py compares six parsers. Where all
+numbers are doubles, as in JavaScript, an integer beyond 2**53 is rounded, as in JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from fmtharness.evaluators.yaml.corruptions import CORRUPTIONS, wrong_root
+from fmtharness.evaluators.yaml.corruptions import CORRUPTIONS, too_deep, wrong_root
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.evaluators.yaml.reader import ROOTS, Root, read
 from fmtharness.evaluators.yaml.scalars import written
@@ -32,8 +33,12 @@ _KEY: Final = (
 )
 _LOOKS: Final = re.compile(
     r"[ \t]+\S"  # belongs to a line above it
-    r"|-(?:[ \t]|\r?\n?\Z)|---|\.\.\.\s*\Z|[\[{\]}]|# |\? |%(?:YAML|TAG) "
+    r"|-(?:[ \t]|\r?\n?\Z)|---(?!-)|\.\.\.\s*\Z|[\[{\]}]|# |\? |%\w"
+    r"|&[\w-]+(?:\s|\Z)|\*[\w-]+[ \t]*(?::[ \t]|\s*\Z)|!(?:!?[\w/:.-]*|<[^>\s]*>)(?:\s|\Z)"
+    r"|@?[A-Za-z_][\w-]*:(?!//)\S|@[\w-]+:[ \t]|[|>][-+0-9]*\s*\Z"
     rf"|:[ \t]|{_KEY}[ \t]*:[ \t]+\S"
+    r"|\"[^\"\n]*\"[^\"\n:]*:[ \t]+\S"  # a key with text behind its quotes
+    r"|[^\[\]{}\n]*+[\]}]+\s*\Z"  # where brackets from above end
     r"|(?:\"[^\"\n]*\"|'[^'\n]*'|[\w./-]+(?: [\w./-]+)?)[ \t]*:\s*\Z"  # a key above its value
     r"|[\w./-]+\Z"  # a key that is cut off
     r"|[^\"'\n]*+[\"']\s*\Z"  # where a quote from above ends
@@ -76,7 +81,7 @@ class YamlFormat(Options):
             except RecursionError:
                 raise ValueError("the value is nested too deeply to be written") from None
         else:
-            text = _inline(value)
+            text = _inline(value) + "\n"
         # The last line break is left out unless it is part of a text.
         for candidate in (text.removesuffix("\n"), text):
             parsed = self.parse(candidate)
@@ -100,7 +105,7 @@ class YamlFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered text; each is named by the label `parse` gives it."""
-        ways = dict(CORRUPTIONS)
+        ways = {**CORRUPTIONS, "too_deep": too_deep(self.max_depth)}
         if self.comments:
             del ways["comment"]
         if self.root == "any":

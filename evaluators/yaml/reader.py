@@ -18,7 +18,9 @@ import msgspec
 import yaml
 
 from fmtharness.evaluators.yaml.errors import (
+    LONGEST_KEY,
     OWN_LINE,
+    TOO_LONG,
     WORD,
     Closed,
     explain,
@@ -28,6 +30,7 @@ from fmtharness.evaluators.yaml.errors import (
 )
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.evaluators.yaml.scalars import NOT_RAW, Unclear, plain
+from fmtharness.evaluators.yaml.styles import block_fault, quoted_faults
 from fmtharness.harness.contracts import Parsed
 from fmtharness.harness.records import Problem
 
@@ -35,19 +38,22 @@ Root = Literal["object", "array", "any"]
 ROOTS: Final[dict[str, Any]] = {"object": dict, "array": list, "any": object}
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLACELESS: Final = {
+    *("ambiguous_scalar", "nan_or_infinity", "anchor_or_alias", "tag", "comment", "tab_indent"),
+    *("unquoted_special", "bad_escape", "control_character", "lone_surrogate"),
+}
+_UNFINISHED: Final = {"missing_value", "ambiguous_scalar", "nan_or_infinity"}
 _MOST_READS: Final = 8
 """How often a text is read again with a mistake replaced, at most; this bounds the time."""
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]++|(?<!\S)#[^\r\n]*+)*+")
 _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
 _TABS: Final = re.compile(r"\t+")
-_IN_GAP: Final = re.compile(r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)")
-_LINE: Final = re.compile(r"\n([ \t]*+)([^ \t\r\n])")
-_CHOMPING: Final = re.compile(r"[|>][0-9]*+([-+]?)")
-_LAST_BLANKS: Final = re.compile(r"[ \t]++\Z")
-_NO_LINE_BREAK: Final = (
-    "the last line of a block text has no line break, which parsers add or do not: write `|-`"
+_IN_GAP: Final = re.compile(
+    r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)"
+    r"|(?P<mark>(?<![^\n])\.\.\.)"
 )
-_BLANK_TEXT: Final = "a block text of blanks alone, which parsers read differently: quote it"
+_NO_SPACE: Final = re.compile(r"[A-Za-z_][\w-]*:(?!//)\S").match
+_LINE: Final = re.compile(r"\n([ \t]*+)([^ \t\r\n])")
 _NOTHING: Final = object()
 
 
@@ -58,8 +64,13 @@ class _Open(msgspec.Struct):
     column: int
     value: Any
     flow: bool
+    pair: bool = False
+    """Whether it is a pair in a list, without braces: `[a: b]`."""
     key: Any = _NOTHING
     key_start: int = 0
+    key_end: int = 0
+    marked: bool = False
+    """Whether the key is marked with `?`."""
 
 
 def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool = False) -> Parsed:
@@ -68,26 +79,37 @@ def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool =
         Problem(*_unraw(found[0]), found.start(), found.end()) for found in NOT_RAW.finditer(text)
     ]
     # Replaced one for one by a character without a meaning, so that the rest is read as it is.
-    current = NOT_RAW.sub("\ufffd", text)
+    current = original = NOT_RAW.sub("\ufffd", text)
+    indented = len(text) + 1
     for _ in range(_MOST_READS):
-        reader = _Reader(current, root, max_depth, comments)
+        reader = _Reader(current, original, root, max_depth, comments)
         error = reader.run()
         if not error:
             break
         errors.append(error)
+        line = current.rfind("\n", 0, error.start) + 1
+        if error.label == "tab_indent" and not current[line : error.start].strip():
+            above = current[:line].rstrip()
+            indented = min(indented, above.rfind("\n") + 1)
         mended = filled(current, error)
         if mended is None:
             break
         current = mended
-    problems = tuple(dict.fromkeys((*errors, *reader.problems)))
+    # From the line above a tab in an indentation on, it is not known what belongs to what.
+    found = [p for p in (*errors, *reader.problems) if p.start < indented or p.label in _PLACELESS]
+    problems = tuple(dict.fromkeys(found))
     return Parsed(problems=problems) if problems else Parsed(reader.root)
 
 
 class _Reader:
     """One pass over the events: the value, and the problems that are not syntax errors."""
 
-    def __init__(self, text: str, root: Root, max_depth: int, comments: bool) -> None:
+    def __init__(
+        self, text: str, original: str, root: Root, max_depth: int, comments: bool
+    ) -> None:
         self.text = text
+        self.original = original
+        """The text as it was before a mistake in it was replaced."""
         self.kind = root
         self.max_depth = max_depth
         self.comments = comments
@@ -98,6 +120,12 @@ class _Reader:
         self.last = 0
         """Where the last event ended."""
         self.closed = Closed(0, 0)
+        self.alias: Problem | None = None
+        """The last alias."""
+        self.marked = False
+        """Whether the next key is marked with `?`."""
+        self.lost = False
+        """Whether a quote is not closed, so that what follows is not what it seems."""
 
     def run(self) -> Problem | None:
         """Read all events; the syntax error that ended them, if one did."""
@@ -108,6 +136,15 @@ class _Reader:
                     break
         except yaml.MarkedYAMLError as found:
             error = explain(self.text, found, self.closed)
+            if self.alias and "\n" not in self.text[self.alias.end : error.start]:
+                error = self.alias  # `*note*` is an alias with text behind it
+            if error.label == "unclosed_quote":
+                return error
+            if error.label == "truncated":  # what is cut off is neither missing nor unclear
+                end = len(self.text.rstrip())
+                self.problems = [
+                    p for p in self.problems if p.end < end or p.label not in _UNFINISHED
+                ]
             # Text behind the last event may be a scalar, so only blanks and comments are checked.
             self._gap(until(_BLANK, self.text, self.last))
         else:
@@ -141,18 +178,27 @@ class _Reader:
             else:
                 self._attach(value)
             column = getattr(event.start_mark, "column", 0)
-            self.stack.append(_Open(start, column, value, bool(event.flow_style)))
+            flow = bool(event.flow_style)
+            pair = flow and isinstance(value, dict) and self.text[start:end][-1:] != "{"
+            self.stack.append(_Open(start, column, value, flow, pair))
+            if pair and self.text[start] == "?":
+                # `?x` in brackets is a text to some parsers, which is noted at the text.
+                behind = self.text[start + 1 : start + 2]
+                if behind.isspace() or behind in ("'", '"'):
+                    self._note("complex_key", start, start + 1, "a key is marked with `?`")
+                self.marked = True
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             done = self.stack.pop()
-            if done.flow:
+            if done.flow and not done.pair:
                 self.closed = Closed(done.start, end, "flow")
                 self._indented(done.start, end)
         elif isinstance(event, yaml.AliasEvent):
             self._note("anchor_or_alias", start, end, f"{self.text[start:end][:40]} is an alias")
+            self.alias = self.problems[-1]
             if self._key_is_next():
                 self._set_key(object(), start)
             else:
-                self._attach(None)
+                self._attach(None if self.stack else _NOTHING)
         elif isinstance(event, yaml.DocumentStartEvent):
             if event.version or event.tags:
                 at = self.text.rfind("---", start, end)
@@ -162,7 +208,7 @@ class _Reader:
                 behind = start + len(self.text[start:].rstrip())
                 self._note("multiple_roots", start, behind)
                 return False
-        return True
+        return not self.lost
 
     def _properties(self, event: Any, start: int) -> None:
         for label, sign, found in (
@@ -178,42 +224,46 @@ class _Reader:
         if event.style in ("'", '"'):
             self.closed = Closed(start, end, event.style)
             self._indented(start, end)
+            for found in quoted_faults(self.text, start, end):
+                self._note(*found)
         elif event.style in ("|", ">"):
-            value = self._block_text(value, start, end)
-            if self.stack and event.start_mark.column <= self.stack[-1].column:
+            self._gap(until(_TO_LINE_END, self.text, start), start)
+            if fault := block_fault(self.original, start, end, not self.stack):
+                value = Unclear("ambiguous_scalar", fault)
+            least = self.stack[-1].column + 1 if self.stack else 0
+            column = event.start_mark.column
+            if column < least or (not self.stack and self._margin(start)):
                 self._note("bad_indentation", start, until(WORD, self.text, start))
         else:
             in_brackets = self.stack and self.stack[-1].flow
-            if in_brackets and ("?" in self.text[start - 1 : end] or value == "-"):
+            if value and self.text.startswith("---", start) and event.start_mark.column == 0:
+                value = Unclear("ambiguous_scalar", f"{value[:40]} starts with `---`: quote it")
+            elif in_brackets and ("?" in self.text[start - 1 : end] or value == "-"):
                 value = Unclear("ambiguous_scalar", f"{value[:40]} in brackets must be quoted")
             else:
                 value = plain(value) if value else _NOTHING
+            if not self.stack:
+                self._indented(start, end)
             for tab in _TABS.finditer(self.text, start, end):
                 self._note("tab_indent", *tab.span())
         if self._key_is_next():
             self._key(value, start, end)
         else:
-            self._attach(self._clear(value, start, end))
+            explained = event.anchor is not None or event.tag is not None
+            self._attach(self._clear(value, start, end, explained))
 
-    def _block_text(self, value: str, start: int, end: int) -> str | Unclear:
-        """The text below `|` or `>`; unclear if parsers disagree about its last line."""
-        first = until(_TO_LINE_END, self.text, start)
-        self._gap(first, start)
-        chomping = _CHOMPING.match(self.text, start)
-        sign = chomping[1] if chomping else ""
-        if end == len(self.text) != first and self.text[-1] not in "\r\n" and sign != "-":
-            return Unclear("ambiguous_scalar", _NO_LINE_BREAK)
-        goes_on = sign == "+" and _LAST_BLANKS.match(self.text, end)
-        if not value.strip(" \n") and (" " in value or goes_on):
-            return Unclear("ambiguous_scalar", _BLANK_TEXT)
-        return value
-
-    def _clear(self, value: Any, start: int, end: int) -> Any:
+    def _clear(self, value: Any, start: int, end: int, explained: bool) -> Any:
         """The value of a scalar that is not a key; its problems are noted."""
         if isinstance(value, Unclear):
             self._note(value.label, start, end, value.message)
         elif value is _NOTHING and self.stack:
             top = self.stack[-1]
+            if explained or top.marked:
+                return None
+            key = self.text[top.key_start : top.key_end]
+            if top.flow and self.text[top.key_start] not in "\"'" and ":" in key:
+                self._note("missing_colon", top.key_start, top.key_end)
+                return None
             begin = self.last if isinstance(top.value, list) else top.key_start
             stretch = self.text[begin:start]
             begin += len(stretch) - len(stretch.lstrip(" \t\r\n"))
@@ -225,6 +275,14 @@ class _Reader:
 
     def _key(self, value: Any, start: int, end: int) -> None:
         top = self.stack[-1].value
+        if self.stack[-1].pair and not self.marked:
+            colon = max(end, self.text.find(":", end, end + LONGEST_KEY))
+            self._note("unquoted_colon", colon, colon + 1)
+        if not self.stack[-1].flow and end - start > LONGEST_KEY // 4:
+            written = self.text[start : max(end, self.text.find(":", end, end + LONGEST_KEY))]
+            # JavaScript counts characters beyond U+FFFF twice.
+            if len(written.encode("utf-16-le", "surrogatepass")) > 2 * LONGEST_KEY:
+                self._note("syntax_error", start, end, TOO_LONG)
         key: Any = value
         if isinstance(value, Unclear):
             label = "merge_key" if self.text[start:end] == "<<" else value.label
@@ -237,30 +295,37 @@ class _Reader:
             key = object()
         elif value in top:
             self._note("duplicate_key", start, end, f"the key {value[:40]!r} stands here again")
-        self._set_key(key, start)
+        self._set_key(key, start, end)
 
     def _indented(self, start: int, end: int) -> None:
         """Note continued lines of quotes or brackets indented no deeper than their parent."""
-        parent = self.stack[-1] if self.stack else None
-        if parent is None or parent.flow:
+        if self.stack and self.stack[-1].flow:
             return
+        least = self.stack[-1].column + 1 if self.stack else self._margin(start)
         for line in _LINE.finditer(self.text, start, end):
             at = line.start(2)
-            if len(line[1]) > parent.column:
+            if len(line[1]) >= least:
                 continue
             if self.text[start] in "\"'" and OWN_LINE.match(self.text, line.start(1)):
                 self._note("unclosed_quote", start, line_end(self.text, start))
-            else:
-                self._note("bad_indentation", at, line_end(self.text, at))
+                self.lost = True
+                return
+            self._note("bad_indentation", at, line_end(self.text, at))
+
+    def _margin(self, start: int) -> int:
+        """How far the first text of a line is indented; 0 if other text stands before it."""
+        before = self.text[self.text.rfind("\n", 0, start) + 1 : start]
+        return 0 if before.strip() else len(before)
 
     def _key_is_next(self) -> bool:
         return bool(
             self.stack and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is _NOTHING
         )
 
-    def _set_key(self, key: Any, start: int) -> None:
-        self.stack[-1].key = key
-        self.stack[-1].key_start = start
+    def _set_key(self, key: Any, start: int, end: int = 0) -> None:
+        top = self.stack[-1]
+        top.key, top.key_start, top.key_end = key, start, end
+        top.marked, self.marked = self.marked, False
 
     def _attach(self, value: Any) -> None:
         if not self.stack:
@@ -274,11 +339,18 @@ class _Reader:
             top.key = _NOTHING
 
     def _check_root(self) -> None:
+        if self.lost or (self.text != self.original and not isinstance(self.root, dict | list)):
+            return
+        if self.root is _NOTHING and (self.documents > 1 or self.problems):
+            return
         if self.root is _NOTHING:
             self._note("no_value", 0, len(self.text))
         elif not isinstance(self.root, ROOTS[self.kind]):
             inner = self.text.strip()
             start = self.text.index(inner)
+            if isinstance(self.root, str) and _NO_SPACE(inner):
+                self._note("missing_colon", start, start + len(inner))
+                return
             self._note("wrong_root", start, start + len(inner), f"the root is no {self.kind}")
 
     def _gap(self, end: int, start: int | None = None) -> None:
@@ -286,13 +358,18 @@ class _Reader:
         for found in _IN_GAP.finditer(self.text, self.last if start is None else start, end):
             if found["comment"]:
                 at = found.start()
-                alone = at == 0 or self.text[at - 1] in " \t\r\n"
+                # In brackets, npm's yaml takes no comment at the very start of a line.
+                margins = " \t" if self.stack and self.stack[-1].flow else " \t\r\n"
+                alone = at == 0 or self.text[at - 1] in margins
                 if not (self.comments and alone):
                     self._note("comment", *found.span())
             elif found["tab"]:
                 self._note("tab_indent", *found.span())
+            elif found["mark"]:
+                self._note("multiple_roots", *found.span(), "`...` ends a document of its own")
             else:
                 self._note("complex_key", *found.span(), "a key is marked with `?`")
+                self.marked = True
 
     def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
         self.problems.append(Problem(label, message or LABELS[label], start, end))

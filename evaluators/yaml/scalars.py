@@ -34,7 +34,7 @@ _KINDS: Final = (
     (
         re.compile(
             r"[-+]?(?:0b[01_]++|0o[0-7_]++|0x[0-9a-fA-F_]++"
-            r"|(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][-+]?[0-9]++)?)"
+            r"|(?=[-+]?[0-9_.])[0-9_]*+(?:\.[0-9_]*+)?(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)"
         ).fullmatch,
         "a number",
     ),
@@ -67,14 +67,12 @@ def plain(text: str) -> Any:
     if text in _LITERALS:
         return _LITERALS[text]
     if number := _NUMBER(text):
-        if not number[1]:
-            return integer(text)
         value = float(text)
         if math.isfinite(value):
-            return value
+            return value if number[1] else integer(text)
         return Unclear("nan_or_infinity", f"{_short(text)} is beyond a float's range")
     # Most words match none of these patterns; only some characters can start a match.
-    if text[:1] in "~NnTtFfYyOo<=.+-0123456789":
+    if text[:1] in "~NnTtFfYyOoEe<=.+-0123456789":
         if _NOT_FINITE(text):
             return Unclear("nan_or_infinity", f"{text} is no number that JSON has")
         for matches, kind in _KINDS:
