@@ -12,7 +12,6 @@ where a label was never planted that is not in NOT_PLANTED.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -20,8 +19,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 import click
-from markup_styles import toml_styles, xml_styles
-import yaml
+from styles import json_styles, toml_styles, xml_styles, yaml_styles
 
 from fmtharness.harness.contracts import Format
 from fmtharness.harness.formats import for_value, labels_of
@@ -38,19 +36,20 @@ VARIANTS: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
         for syntax in ("json", "hermes", "llama", "mistral", "mistral_args", "python")
         for options in ({}, {"calls": "one", "tools": KEYS})
     ),
-    "yaml": ({},),
+    "yaml": ({}, {"max_depth": 8}),
     "toml": ({}, {"max_depth": 6}),
     "xml": ({}, {"root": "answer"}, {"max_depth": 6}),
-    "yaml": ({}, {"max_depth": 8}),
-    "toml": ({},),
-    "xml": ({},),
     "csv": ({}, {"delimiter": ";"}, {"delimiter": "\t"}),
     "markdown_table": ({},),
     "regex": ({},),
 }
 """The options with which each format is judged, in turn."""
 
+_NO_ARRAY_INSIDE: Final = frozenset({"wrong_brackets"})
+"""What needs an array inside the value, which plain values of these formats have not."""
+
 NOT_PLANTED: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(("json_array", "jsonl", "tool_call"), _NO_ARRAY_INSIDE),
     # What tomllib refuses and the scanner passes: no such text is known.
     "toml": frozenset({"syntax_error"}),
     "yaml": frozenset({"syntax_error"}),  # what no other label describes
@@ -66,45 +65,16 @@ MORE_WORDS: Final = (
 )
 
 
-def _json_styles(text: str, rng: Random) -> str:
-    """The same JSON, on one line or indented, compact or not, in ASCII or not."""
-    indent = rng.choice([None, None, 2, "\t"])
-    between = (",", ":") if indent is None and rng.random() < 0.5 else (", ", ": ")
-    ascii_only = rng.random() < 0.2
-    return json.dumps(json.loads(text), ensure_ascii=ascii_only, indent=indent, separators=between)
-
-
 def _as_rendered(text: str, rng: Random) -> str:
     return text
 
 
-def _yaml_styles(text: str, rng: Random) -> str:
-    """The same YAML: in brackets, as JSON, in quotes, with lists not indented, or as rendered."""
-    value = yaml.safe_load(text)
-    indent = rng.choice([None, None, 2])
-    ways: tuple[Callable[[], str], ...] = (
-        lambda: text,
-        lambda: text + "\n",
-        lambda: "---\n" + text + "\n",
-        lambda: json.dumps(value, ensure_ascii=False, indent=indent),
-        lambda: _dumped(value, default_flow_style=True),
-        lambda: _dumped(value, default_flow_style=None),
-        lambda: _dumped(value, default_flow_style=False),
-        lambda: _dumped(value, default_style=rng.choice("\"'")),
-    )
-    return rng.choice(ways)()
-
-
-def _dumped(value: Any, **options: Any) -> str:
-    return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000, **options))
-
-
 WRITTEN: Final[Mapping[str, Callable[[str, Random], str]]] = {
-    "json": _json_styles,
-    "json_array": _json_styles,
+    "json": json_styles,
+    "json_array": json_styles,
     "toml": toml_styles,
     "xml": xml_styles,
-    "yaml": _yaml_styles,
+    "yaml": yaml_styles,
 }
 """Other ways to write what a format renders, where the format has them."""
 

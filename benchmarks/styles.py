@@ -1,4 +1,4 @@
-"""Other ways in which TOML and XML are written than the formats render them.
+"""Other ways in which JSON, TOML, XML and YAML are written than the formats render them.
 
 toml_styles('a = ["x", "y"]', Random(1)) -> "a = [\\n  'x',\\n  'y',\\n]\\n"
 xml_styles("<d><a>x</a></d>", Random(1)) -> "<d><a><![CDATA[x]]></a></d>"
@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final
+
+import yaml
 
 _LEAF: Final = re.compile(r"<([^\s<>/]+)>([^<]*)</\1>")
 _LINES: Final = re.compile(r"\n *")
@@ -83,3 +86,32 @@ def _leaf(leaf: re.Match[str], rng: Random) -> str:
     if "&" not in said and rng.random() < 0.3:
         return f"<{name}><![CDATA[{said}]]></{name}>"
     return leaf[0]
+
+
+def json_styles(text: str, rng: Random) -> str:
+    """The same JSON, on one line or indented, compact or not, in ASCII or not."""
+    indent = rng.choice([None, None, 2, "\t"])
+    between = (",", ":") if indent is None and rng.random() < 0.5 else (", ", ": ")
+    ascii_only = rng.random() < 0.2
+    return json.dumps(json.loads(text), ensure_ascii=ascii_only, indent=indent, separators=between)
+
+
+def yaml_styles(text: str, rng: Random) -> str:
+    """The same YAML: in brackets, as JSON, in quotes, with lists not indented, or as rendered."""
+    value = yaml.safe_load(text)
+    indent = rng.choice([None, None, 2])
+    ways: tuple[Callable[[], str], ...] = (
+        lambda: text,
+        lambda: text + "\n",
+        lambda: "---\n" + text + "\n",
+        lambda: json.dumps(value, ensure_ascii=False, indent=indent),
+        lambda: _dumped(value, default_flow_style=True),
+        lambda: _dumped(value, default_flow_style=None),
+        lambda: _dumped(value, default_flow_style=False),
+        lambda: _dumped(value, default_style=rng.choice("\"'")),
+    )
+    return rng.choice(ways)()
+
+
+def _dumped(value: Any, **options: Any) -> str:
+    return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000, **options))
