@@ -49,7 +49,7 @@ _NO_ARRAY_INSIDE: Final = frozenset({"wrong_brackets"})
 """What needs an array inside the value, which plain values of these formats have not."""
 
 NOT_PLANTED: Final[Mapping[str, frozenset[str]]] = {
-    **dict.fromkeys(("json_array", "jsonl", "tool_call"), _NO_ARRAY_INSIDE),
+    **dict.fromkeys(("json_array", "jsonl"), _NO_ARRAY_INSIDE),
     # What tomllib refuses and the scanner passes: no such text is known.
     "toml": frozenset({"syntax_error"}),
     "yaml": frozenset({"syntax_error"}),  # what no other label describes

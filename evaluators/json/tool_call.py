@@ -32,14 +32,14 @@ from fmtharness.evaluators.json.tool_call_faults import (
     problems,
     problems_of_parts,
 )
-from fmtharness.evaluators.json.tool_call_lists import diagnose_list, failed
+from fmtharness.evaluators.json.tool_call_headers import is_name_before, name_before
+from fmtharness.evaluators.json.tool_call_lists import diagnose_list, failed, is_the_call
 from fmtharness.evaluators.json.tool_call_pairs import paired
 from fmtharness.evaluators.json.tool_call_python import corruptions as corruptions_of_python
 from fmtharness.evaluators.json.tool_call_python import written
 from fmtharness.evaluators.json.tool_call_recovered import recovered
-from fmtharness.evaluators.json.tool_call_statements import Run, in_python, runs
+from fmtharness.evaluators.json.tool_call_statements import in_python, runs
 from fmtharness.evaluators.json.tool_call_syntax import (
-    STRING,
     SYNTAXES,
     TAG,
     Frame,
@@ -54,7 +54,9 @@ from fmtharness.harness.formats import Consumer, for_example
 from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
-_STRING_OR_TAG: Final = re.compile(rf"{STRING}|({TAG})", re.DOTALL)
+_LINE_OF_STRING: Final = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+(?:"|\\?\Z|(?=\n))'
+"""A string, or one without an end up to the end of its line."""
+_STRING_OR_TAG: Final = re.compile(rf"{_LINE_OF_STRING}|({TAG})", re.DOTALL)
 _TAG: Final = re.compile(TAG).finditer
 
 
@@ -213,21 +215,17 @@ class ToolCallFormat(Options):
             without = text
         diagnosis = judge.diagnose(without)
         calls = runs(without, self.tools) if rules and "(" in without else []
-        if rules and calls and not self._is_the_call(without, diagnosis, calls, rules):
+        if rules and calls and not is_the_call(without, diagnosis, calls, judge, rules):
             return in_python(text, calls)
         said = [*diagnosis.problems, *(problem("tag_around", *span) for span in tags)]
         start, end = diagnosis.start, diagnosis.end
         start = end - len(without[start:end].lstrip(SPACE))
         if rules:
-            said += shifted(self._meant(text[start:end], rules), start)
+            missing = {each.start for each in said if each.label == "missing_value"}
+            meant = list(shifted(self._meant(text[start:end], rules), start))
+            said += [each for each in meant if each.start not in missing]
+            said = name_before(without, start, end, said, self.tools)
         return Diagnosis(bounded(said), start, end)
-
-    def _is_the_call(self, text: str, found: Diagnosis, calls: Sequence[Run], rules: Rules) -> bool:
-        """Whether the JSON of a text, not the calls in it as Python has them, is the answer."""
-        if found.start == found.end or found.start > calls[-1].end:
-            parsed = self._json.parse(text[found.start : found.end])
-            return parsed.ok and not any(faults(parsed.value, rules))
-        return found.start < calls[0].start
 
     def _meant(self, text: str, rules: Rules) -> Sequence[Problem]:
         """What keeps the value of a JSON text from being a call, also where the JSON is broken."""
@@ -258,6 +256,8 @@ class ToolCallFormat(Options):
         found = self._diagnosed(text, Rules(key=self._syntax.rules.key, tools=self.tools))
         said, foreign = [], None
         for each in found.problems:
+            if self.syntax == "mistral_args" and is_name_before(text, each):
+                continue
             tag = text[each.start : each.end]
             if each.label != "tag_around" or tag not in self._syntax.tags:
                 said.append(each)

@@ -34,6 +34,7 @@ def corruptions(
     how = SYNTAXES[syntax]
     in_json = {
         **JsonFormat(root="any", max_depth=max_depth).corruptions(),
+        "wrong_brackets": _wrong_brackets(max_depth),
         "mismatched_bracket": lambda text, rng: re.sub(r"\}(?=[\s}\]]*\Z)", "]", text, count=1),
     }
 
@@ -105,6 +106,27 @@ def _of_several_calls_only(ways: dict[str, Corruption], calls: Calls) -> dict[st
     """Without the ways to break an array of calls where one call is asked for."""
     arrays = ("no_call", "call_not_object", "text_between") if calls == "one" else ()
     return {label: way for label, way in ways.items() if label not in arrays}
+
+
+def _wrong_brackets(max_depth: int) -> Corruption:
+    """Writes an array of the arguments as a tuple or a set; it adds one where none is."""
+    in_other_brackets = JsonFormat(root="any", max_depth=max_depth).corruptions()["wrong_brackets"]
+
+    def wrong_brackets(text: str, rng: Random) -> str | None:
+        value = json.loads(text)
+        calls = value if isinstance(value, list) else [value]
+        for call in calls:
+            key = next(
+                (key for key in ("arguments", "parameters") if "name" in call and key in call), ""
+            )
+            arguments = call[key] if key else call
+            if isinstance(arguments, dict):
+                arguments["at"] = rng.choice(
+                    [[48.2, 16.4], ["a", "b"], [1, 2, 3], [[0, 1], [2, 3]]]
+                )
+        return in_other_brackets(dumped(value), rng)
+
+    return wrong_brackets
 
 
 def _read(how: Syntax, text: str) -> list[_Call]:

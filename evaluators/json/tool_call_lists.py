@@ -15,7 +15,7 @@ from fmtharness.evaluators.json.diagnosis import Diagnosis
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.reader import UNREAD
 from fmtharness.evaluators.json.scanner import SPACE
-from fmtharness.evaluators.json.tool_call_faults import Rules, problem, problems
+from fmtharness.evaluators.json.tool_call_faults import Rules, faults, problem, problems
 from fmtharness.evaluators.json.tool_call_python import TAGS, translated
 from fmtharness.evaluators.json.tool_call_statements import Run, around, has_list, runs
 from fmtharness.evaluators.json.tool_call_syntax import TAG, blanked, cut_tag
@@ -24,6 +24,7 @@ from fmtharness.harness.surroundings import bounded, shifted
 
 _TAG: Final = re.compile(TAG).finditer
 
+_IN_JSON: Final = re.compile(r"""[\[\s]*+[{"']""").match
 _NO_LIST: Final = "the calls do not stand in the [ and ] of a list"
 _AROUND_CALLS: Final = frozenset(
     ["empty", "byte_order_mark", "text_before", "text_after", "code_fence", "truncated"]
@@ -61,6 +62,10 @@ def diagnose_list(text: str, judge: JsonFormat, rules: Rules) -> Diagnosis:
     tags = [match.span() for match in _TAG(inner)]
     without = blanked(inner, tags)
     calls = runs(without, rules.tools)
+    if calls and not calls[0].listed and "{" in without[: calls[0].start]:
+        as_json = judge.diagnose(without)
+        if as_json.start < calls[0].start and _holds_call(without, as_json, judge, Rules()):
+            calls = []
     if calls and not calls[0].listed:
         said = around(inner, calls)
         said.append(problem("bad_python", calls[0].start, calls[-1].end, _NO_LIST))
@@ -73,6 +78,22 @@ def diagnose_list(text: str, judge: JsonFormat, rules: Rules) -> Diagnosis:
     return failed(text, list(shifted(said, start)))
 
 
+def is_the_call(
+    text: str, found: Diagnosis, calls: Sequence[Run], judge: JsonFormat, rules: Rules
+) -> bool:
+    """Whether the JSON of a text, not the calls in it as Python has them, is the answer."""
+    if found.start == found.end or found.start > calls[-1].end:
+        return _holds_call(text, found, judge, rules)
+    if found.end <= calls[0].start and text[: found.start].rstrip(SPACE).endswith("="):
+        return False
+    return found.start < calls[0].start
+
+
+def _holds_call(text: str, found: Diagnosis, judge: JsonFormat, rules: Rules) -> bool:
+    parsed = judge.parse(text[found.start : found.end])
+    return parsed.ok and not any(faults(parsed.value, rules))
+
+
 def _not_in_python(text: str, without: str, judge: JsonFormat) -> list[Problem]:
     """The problems of a text without a list of calls: it may have them as JSON."""
     found = judge.diagnose(without)
@@ -81,6 +102,8 @@ def _not_in_python(text: str, without: str, judge: JsonFormat) -> list[Problem]:
     if inner.startswith(("{", "[")):
         start = without.index(inner[0], found.start)
         message = "the calls are written as JSON, not as Python"
+        if not _IN_JSON(inner):
+            message = "an element of the list is no call"
         said.append(problem("bad_python", start, start + len(inner), message))
     elif without.strip():
         message = "there is text, but no list of calls in it"

@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from fmtharness.evaluators.json.diagnosis import note_comments
+from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.scanner import DONE, END, SPACE, WS, Scanner
 from fmtharness.evaluators.json.tool_call_faults import Rules, problem
 from fmtharness.evaluators.rendering import dumped
@@ -30,7 +32,11 @@ NAME: Final = r"[\w.:/@$-]++"
 _MARK: Final = re.compile(rf"(?P<fence>`{{3,}}+[\w+.#-]*+|~{{3,}}+[\w+.#-]*+|`)|(?P<tag>{TAG})")
 _CLOSE: Final = re.compile(rf"{WS}</tool_call>").match
 _EITHER: Final = re.compile(r"<(/?)tool_call>").search
-_BETWEEN: Final = re.compile(rf"{STRING}|[}}\]]{WS}(;){WS}(?=[{{\[])", re.DOTALL).finditer
+_NEXT: Final = re.compile(
+    rf"((?:{WS}(?://[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/))*+{WS});{WS}(?=[{{\[])"
+).match
+_NEXT_CALL: Final = re.compile(rf"""([}}\]]){WS};{WS}(?=\{{{WS}["']?\w++["']?{WS}:)""").search
+"""Where the next call begins behind one that is broken, and whose quotes say little."""
 _UNTAGGED: Final = rf"{WS}({NAME}){WS}(?:\[CALL_ID\]{WS}([A-Za-z0-9]{{9}}){WS})?\[ARGS\]"
 _UNTAGGED_HEADER: Final = re.compile(_UNTAGGED).match
 _HEADER: Final = re.compile(rf"\[TOOL_CALLS\]{_UNTAGGED}").match
@@ -75,18 +81,26 @@ class Syntax(NamedTuple):
 def gap(text: str, start: int, end: int, label: str, own: str = "") -> list[Problem]:
     """The problems of a text that should be nothing but whitespace.
 
-    `own` is a tag that is right behind another one only.
+    `own` is a tag that is right behind another one only. A backtick is a fence beside a call, and
+    part of the text elsewhere.
     """
     found = []
     if start == 0 and text.startswith("\ufeff"):
         found.append(problem("byte_order_mark", 0, 1))
         start = 1
     said = []
+    comments = Problems()
+    # Only what stands behind a call begins after 0, and what stands before one ends early.
+    beside = [(start, start + 1)] if start else []
+    beside += [(end - 1, end)] if end < len(text) else []
     for mark in [*_MARK.finditer(text, start, end), None]:
+        if mark and mark[0] == "`" and mark.span() not in beside:
+            continue
         stop = mark.start() if mark else end
         if inside := text[start:stop].strip(SPACE):
             first = text.index(inside[0], start)
-            said.append((first, first + len(inside)))
+            if not note_comments(text, first, first + len(inside), comments):
+                said.append((first, first + len(inside)))
         if mark and mark["fence"]:
             found.append(problem("code_fence", *mark.span()))
         elif mark and mark["tag"] == own:
@@ -97,7 +111,7 @@ def gap(text: str, start: int, end: int, label: str, own: str = "") -> list[Prob
         start = mark.end() if mark else end
     if said:
         found.append(problem(label, said[0][0], said[-1][1]))
-    return found
+    return found if said else [*found, *comments.in_order()]
 
 
 def blanked(text: str, spans: list[tuple[int, int]]) -> str:
@@ -170,12 +184,17 @@ def _llama(text: str) -> Frame:
         start = tag + len("<|python_tag|>")
         if not text[start:].strip(SPACE):
             return Frame([], found, cut=True)
-    pieces = []
-    for match in _BETWEEN(text, start):
-        if match[1]:
-            pieces.append(Piece(start, match.start(1)))
-            start = match.end(1)
-    return Frame([*pieces, Piece(start, len(text))], found)
+    pieces: list[Piece] = []
+    while True:
+        outcome, end = _value(text, start) if ";" in text else ("", start)
+        follows = _NEXT(text, end) if outcome == DONE else None
+        broken = None if follows else _NEXT_CALL(text, end if outcome == DONE else start)
+        if broken:
+            follows = broken
+        if not follows:
+            return Frame([*pieces, Piece(start, len(text))], found)
+        pieces.append(Piece(start, follows.end(1)))
+        start = follows.end()
 
 
 def _mistral(text: str) -> Frame:
