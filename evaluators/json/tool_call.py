@@ -254,10 +254,12 @@ class ToolCallFormat(Options):
     def _untagged(self, text: str) -> Diagnosis:
         """The diagnosis of a text without the tag that begins a call."""
         found = self._diagnosed(text, Rules(key=self._syntax.rules.key, tools=self.tools))
-        said, foreign = [], None
+        said, foreign, begin = [], None, found.start
         for each in found.problems:
-            if self.syntax == "mistral_args" and is_name_before(text, each):
-                continue
+            if is_name_before(text, each):
+                begin = min(begin, each.start)
+                if self.syntax == "mistral_args":
+                    continue
             tag = text[each.start : each.end]
             if each.label != "tag_around" or tag not in self._syntax.tags:
                 said.append(each)
@@ -269,7 +271,7 @@ class ToolCallFormat(Options):
         if found.start < found.end and not as_python:
             tag = self._syntax.tags[0]
             message = f"no {tag} stands before the call"
-            start = end = found.start
+            start = end = begin
             if foreign and foreign not in said:
                 start, end = foreign.start, foreign.end
                 message = f"{text[start:end]:.60} stands where {tag} should"

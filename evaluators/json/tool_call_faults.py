@@ -137,6 +137,9 @@ _NAMES: Final = frozenset(
     ]
 )
 """What models write in place of the key `name`."""
+_KINDS: Final = frozenset(["function", "tool", "call", "tool_call", "function_call", "object"])
+"""What stands behind the key `type` where it says what a call is, not what it calls."""
+_IDENTIFIER: Final = re.compile(r"[A-Za-z]\w*(?:[._]\w+)+", re.ASCII).fullmatch
 _ARGUMENTS: Final = frozenset(
     [
         "arguments",
@@ -189,6 +192,9 @@ def _name_of(call: dict[str, Any]) -> str | None:
     for key, value in call.items():
         if isinstance(value, str) and value and (key.lower() in _NAMES or key.lower() == "name"):
             return key
+    kind = call.get("type") if {"arguments", "parameters"} & call.keys() else None
+    if isinstance(kind, str) and kind.lower() not in _KINDS and _IDENTIFIER(kind):
+        return "type"
     return None
 
 

@@ -41,7 +41,8 @@ def name_before(
     name = text[before.start : before.end].removesuffix(":")
     if not _is_name(name, tools):
         return list(found)
-    said = [each for each in found if each not in own and each is not before]
+    dropped = [*own, before, *(each for each in found if each.label == "unexpected_key")]
+    said = [each for each in found if each not in dropped]
     said += _misplaced(name, before.start, tools)
     while next_name := _NAME_AND_BRACE(text, end):
         scanner = Scanner(text, next_name.end())
