@@ -229,7 +229,15 @@ def _wrapper_of(call: dict[str, Any], rules: Rules) -> str | None:
     return own[0] if fits else None
 
 
+def _is_call(name: Any, arguments: Any, tools: tuple[str, ...]) -> bool:
+    named = isinstance(name, str) and name != "" and (not tools or name in tools)
+    return named and isinstance(arguments, dict)
+
+
 def _faults_of_call(call: dict[str, Any], path: Path, rules: Rules) -> Iterator[Fault]:
+    if len(call) == 2 and _is_call(call.get("name"), call.get(rules.key), rules.tools):
+        return
+
     def fault(label: str, *steps: str, message: str | None = None, of_key: bool = False) -> Fault:
         return Fault(label, message or LABELS[label], (*path, *steps), of_key)
 

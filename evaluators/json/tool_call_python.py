@@ -31,14 +31,14 @@ from fmtharness.harness.surroundings import CORRUPTIONS as AROUND
 
 TAGS: Final = ("<|python_start|>", "<|python_end|>")
 """What Llama 4 writes around its calls, or not."""
-_WORD: Final = r"[^\W\d](?:\w|\\_)*+"
+_WORD: Final = r"[^\W\d]\w*+(?:\\_\w*+)*+"
 """A name; models also write a_b as in Markdown, as a\\_b, which is a problem."""
 _TOKEN: Final = re.compile(
     r"(?P<string>'[^'\\]*+(?:\\.[^'\\]*+)*+(?:'|\\?\Z)|\"[^\"\\]*+(?:\\.[^\"\\]*+)*+(?:\"|\\?\Z))"
-    rf"|(?P<call>{_WORD}(?:\.{_WORD})*+){WS}\("
+    rf"|(?=[^\W\d])(?:(?P<call>{_WORD}(?:\.{_WORD})*+){WS}\("
     rf"|(?P<key>{_WORD}){WS}=(?!=)"
     rf"|(?P<colon>{_WORD})(?={WS}:)"
-    rf"|(?P<name>{_WORD}(?:\.{_WORD})*+)"
+    rf"|(?P<name>{_WORD}(?:\.{_WORD})*+))"
     r"|(?P<number>[-+.0-9][-+.\w]*+)|(?P<open>[\[{(])|(?P<close>[\]})])"
     r"|(?P<space>[ \t\r\n]++)|(?P<other>.)",
     re.DOTALL,

@@ -12,7 +12,7 @@ nothing but JSON's whitespace; a tag inside a JSON string is text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from fmtharness.evaluators.json.diagnosis import note_comments
@@ -32,6 +32,8 @@ NAME: Final = r"[\w.:/@$-]++"
 _MARK: Final = re.compile(rf"(?P<fence>`{{3,}}+[\w+.#-]*+|~{{3,}}+[\w+.#-]*+|`)|(?P<tag>{TAG})")
 _CLOSE: Final = re.compile(rf"{WS}</tool_call>").match
 _EITHER: Final = re.compile(r"<(/?)tool_call>").search
+_BETWEEN: Final = re.compile(rf"{STRING}|[}}\]]{WS}(;){WS}(?=[{{\[])", re.DOTALL).finditer
+_SEMICOLON: Final = re.compile(rf';(?={WS}\{{{WS}"\w++"{WS}:)').finditer
 _NEXT: Final = re.compile(
     rf"((?:{WS}(?://[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/))*+{WS});{WS}(?=[{{\[])"
 ).match
@@ -88,6 +90,8 @@ def gap(text: str, start: int, end: int, label: str, own: str = "") -> list[Prob
     if start == 0 and text.startswith("\ufeff"):
         found.append(problem("byte_order_mark", 0, 1))
         start = 1
+    if not text[start:end].strip(SPACE):
+        return found
     said = []
     comments = Problems()
     # Only what stands behind a call begins after 0, and what stands before one ends early.
@@ -184,17 +188,25 @@ def _llama(text: str) -> Frame:
         start = tag + len("<|python_tag|>")
         if not text[start:].strip(SPACE):
             return Frame([], found, cut=True)
-    pieces: list[Piece] = []
+    ends = [match.span(1) for match in _BETWEEN(text, start) if match[1]]
+    # Where a quote is missing, what the quotes enclose is no string.
+    if [end for _, end in ends] != [match.end() for match in _SEMICOLON(text, start)]:
+        ends = list(_ends(text, start))
+    firsts = [start, *(end for _, end in ends)]
+    lasts = [*(last for last, _ in ends), len(text)]
+    return Frame([Piece(*span) for span in zip(firsts, lasts, strict=True)], found)
+
+
+def _ends(text: str, start: int) -> Iterator[tuple[int, int]]:
+    """Where each call of a text that may be broken ends, and where the next begins."""
     while True:
-        outcome, end = _value(text, start) if ";" in text else ("", start)
-        follows = _NEXT(text, end) if outcome == DONE else None
-        broken = None if follows else _NEXT_CALL(text, end if outcome == DONE else start)
-        if broken:
-            follows = broken
-        if not follows:
-            return Frame([*pieces, Piece(start, len(text))], found)
-        pieces.append(Piece(start, follows.end(1)))
-        start = follows.end()
+        outcome, end = _value(text, start)
+        between = _NEXT(text, end) if outcome == DONE else None
+        between = between or _NEXT_CALL(text, end if outcome == DONE else start)
+        if not between:
+            return
+        start = between.end()
+        yield between.end(1), start
 
 
 def _mistral(text: str) -> Frame:
