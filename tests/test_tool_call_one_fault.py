@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fmtharness.evaluators.json.tool_call import ToolCallFormat
@@ -162,3 +164,19 @@ def test_time_is_linear(syntax: str, unit: str) -> None:
     judge = ToolCallFormat(syntax=syntax)  # type: ignore[arg-type]
     assert is_linear(judge.parse, unit)
     assert is_linear(lambda text: judge.parse(f"<tool_call>{text}"), unit)
+
+
+def test_a_cut_call_behind_another_leaves_its_faults() -> None:
+    text = '{"name": "f", "arguments": {}}\n{"name": "g", "arg'
+    assert {label for label, _ in spans(text, "llama")} >= {"missing_arguments", "truncated"}
+
+
+@pytest.mark.parametrize(
+    ("syntax", "unit"), [("llama", '};{"a":'), ("python", "[f("), ("json", "{")]
+)
+def test_hostile_texts_take_a_second_or_two(syntax: str, unit: str) -> None:
+    judge = ToolCallFormat(syntax=syntax)  # type: ignore[arg-type]
+    text = unit * (200_000 // len(unit))
+    start = time.process_time()
+    assert not judge.parse(text).ok
+    assert time.process_time() - start < 2

@@ -14,13 +14,14 @@ tool is not checked here; the evaluator json_schema can check it for bare JSON.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from fmtharness.evaluators.json.diagnosis import Diagnosis
 from fmtharness.evaluators.json.format import JsonFormat
+from fmtharness.evaluators.json.reader import UNREAD, build
 from fmtharness.evaluators.json.scanner import SPACE
 from fmtharness.evaluators.json.tool_call_corruptions import corruptions
 from fmtharness.evaluators.json.tool_call_faults import (
@@ -33,11 +34,16 @@ from fmtharness.evaluators.json.tool_call_faults import (
     problems_of_parts,
 )
 from fmtharness.evaluators.json.tool_call_headers import is_name_before, name_before
-from fmtharness.evaluators.json.tool_call_lists import diagnose_list, failed, is_the_call
+from fmtharness.evaluators.json.tool_call_lists import (
+    diagnose_list,
+    failed,
+    is_the_call,
+    mistakes_in,
+)
 from fmtharness.evaluators.json.tool_call_pairs import paired
 from fmtharness.evaluators.json.tool_call_python import corruptions as corruptions_of_python
 from fmtharness.evaluators.json.tool_call_python import written
-from fmtharness.evaluators.json.tool_call_recovered import recovered
+from fmtharness.evaluators.json.tool_call_recovered import mendable, recovered
 from fmtharness.evaluators.json.tool_call_statements import in_python, runs
 from fmtharness.evaluators.json.tool_call_syntax import (
     SYNTAXES,
@@ -57,6 +63,8 @@ from fmtharness.harness.surroundings import bounded, shifted
 _LINE_OF_STRING: Final = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+(?:"|\\?\Z|(?=\n))'
 """A string, or one without an end up to the end of its line."""
 _STRING_OR_TAG: Final = re.compile(rf"{_LINE_OF_STRING}|({TAG})", re.DOTALL)
+_ENOUGH: Final = 1000
+"""After so many problems no further piece is judged, which bounds the time."""
 _TAG: Final = re.compile(TAG).finditer
 
 
@@ -153,6 +161,8 @@ class ToolCallFormat(Options):
         found = list(frame.problems)
         read: list[Any] = []
         for piece in frame.pieces:
+            if len(found) > _ENOUGH:
+                break
             if not (frame.cut and piece is frame.pieces[-1] and self._blank(text, piece)):
                 said, value = self._piece(text, piece, rules)
                 found += said
@@ -205,15 +215,16 @@ class ToolCallFormat(Options):
         Without rules it should be the JSON of a call's arguments.
         """
         judge = self._json
-        parsed = judge.parse(text)
-        if parsed.ok:
-            found = problems(text, parsed.value, rules) if rules else ()
-            return Diagnosis(bounded(found), 0, len(text), parsed.value)
+        diagnosis = judge.diagnose(text)
+        if not diagnosis.problems:
+            value = build(text) if diagnosis.value is UNREAD else diagnosis.value
+            found = problems(text, value, rules) if rules else ()
+            return Diagnosis(bounded(found), 0, len(text), value)
         tags = [match.span(1) for match in _STRING_OR_TAG.finditer(text) if match[1]]
-        without = blanked(text, tags)
-        if not without.strip():
-            without = text
-        diagnosis = judge.diagnose(without)
+        without = text
+        if tags and blanked(text, tags).strip():
+            without = blanked(text, tags)
+            diagnosis = judge.diagnose(without)
         calls = runs(without, self.tools) if rules and "(" in without else []
         if rules and calls and not is_the_call(without, diagnosis, calls, judge, rules):
             return in_python(text, calls)
@@ -222,17 +233,21 @@ class ToolCallFormat(Options):
         start = end - len(without[start:end].lstrip(SPACE))
         if rules:
             missing = {each.start for each in said if each.label == "missing_value"}
-            meant = list(shifted(self._meant(text[start:end], rules), start))
+            meant = list(
+                shifted(self._meant(text[start:end], mistakes_in(diagnosis), rules), start)
+            )
             said += [each for each in meant if each.start not in missing]
             said = name_before(without, start, end, said, self.tools)
         return Diagnosis(bounded(said), start, end)
 
-    def _meant(self, text: str, rules: Rules) -> Sequence[Problem]:
-        """What keeps the value of a JSON text from being a call, also where the JSON is broken."""
-        parsed = self._json.parse(text)
-        if parsed.ok:
+    def _meant(self, text: str, mistakes: Set[str], rules: Rules) -> Sequence[Problem]:
+        """What keeps the value of a JSON text from being a call, also where the JSON is broken.
+
+        `mistakes` are the labels of what is broken.
+        """
+        if not mistakes and (parsed := self._json.parse(text)).ok:
             return problems(text, parsed.value, rules)
-        if not text.startswith(("{", "[")):
+        if not text.startswith(("{", "[")) or not mendable(mistakes):
             return ()
         meant = recovered(text, self.max_depth)
         if meant is None:

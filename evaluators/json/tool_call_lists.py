@@ -13,7 +13,7 @@ from typing import Final
 
 from fmtharness.evaluators.json.diagnosis import Diagnosis
 from fmtharness.evaluators.json.format import JsonFormat
-from fmtharness.evaluators.json.reader import UNREAD
+from fmtharness.evaluators.json.reader import UNREAD, build
 from fmtharness.evaluators.json.scanner import SPACE
 from fmtharness.evaluators.json.tool_call_faults import Rules, faults, problem, problems
 from fmtharness.evaluators.json.tool_call_python import TAGS, translated
@@ -52,7 +52,7 @@ def diagnose_list(text: str, judge: JsonFormat, rules: Rules) -> Diagnosis:
     if bare.startswith(TAGS[0]) and bare.endswith(TAGS[1]):
         start, end = text.index(TAGS[0]) + len(TAGS[0]), text.rindex(TAGS[1])
     inner = text[start:end]
-    found = translated(inner)
+    found = translated(inner, judge.max_depth)
     judged = _diagnosed_json(found.text, judge, rules)
     said = [*found.problems, *map(found.source, judged.problems)]
     if not said:
@@ -89,7 +89,18 @@ def is_the_call(
     return found.start < calls[0].start
 
 
+def mistakes_in(found: Diagnosis) -> set[str]:
+    """The labels of what is wrong inside of the JSON of a text."""
+    return {
+        each.label
+        for each in found.problems
+        if found.start <= each.start < found.end + (each.label == "truncated")
+    }
+
+
 def _holds_call(text: str, found: Diagnosis, judge: JsonFormat, rules: Rules) -> bool:
+    if mistakes_in(found):
+        return False
     parsed = judge.parse(text[found.start : found.end])
     return parsed.ok and not any(faults(parsed.value, rules))
 
@@ -118,7 +129,7 @@ def _in_list(text: str, calls: Sequence[Run], judge: JsonFormat, rules: Rules) -
     for run in calls:
         if "print(" in text[run.start : run.end]:
             continue
-        found = translated(f"[{text[run.start : run.end]}]")
+        found = translated(f"[{text[run.start : run.end]}]", judge.max_depth)
         judged = _diagnosed_json(found.text, judge, rules)
         for each in (*found.problems, *map(found.source, judged.problems)):
             if each.label in _OF_ARGUMENTS:
@@ -127,14 +138,13 @@ def _in_list(text: str, calls: Sequence[Run], judge: JsonFormat, rules: Rules) -
 
 def _diagnosed_json(text: str, judge: JsonFormat, rules: Rules) -> Diagnosis:
     """The diagnosis of the JSON that calls of Python were turned into."""
-    parsed = judge.parse(text)
-    if parsed.ok:
-        return Diagnosis(bounded(problems(text, parsed.value, rules)), 0, 0, parsed.value)
     diagnosis = judge.diagnose(text)
+    if not diagnosis.problems:
+        value = build(text) if diagnosis.value is UNREAD else diagnosis.value
+        return Diagnosis(bounded(problems(text, value, rules)), 0, 0, value)
     inner = text[diagnosis.start : diagnosis.end]
-    parsed = judge.parse(inner)
     said = list(diagnosis.problems)
-    if parsed.ok:
+    if not mistakes_in(diagnosis) and (parsed := judge.parse(inner)).ok:
         said += shifted(problems(inner, parsed.value, rules), diagnosis.start)
     return Diagnosis(tuple(said))
 

@@ -45,6 +45,7 @@ _TOKEN: Final = re.compile(
 ).match
 _OUTSIDE: Final = re.compile(rf"(?P<tag>{TAG})|(?P<open>\[)|[^\[<]++|<").match
 _BAD_ESCAPE: Final = re.compile(r"(?:[^\\]|\\[\\'\"abfnrtvxuUN0-7])*+\\").match
+_FAR: Final = 1000
 _CONSTANTS: Final = {"True": "true", "False": "false", "None": "null"}
 _PYTHON: Final = {json_word: word for word, json_word in _CONSTANTS.items()}
 _STRING_OR_WORD: Final = re.compile(rf'"{CHARS}"|true|false|null').sub
@@ -82,8 +83,12 @@ class Translated(NamedTuple):
         return end if into >= size else min(start + into, end)
 
 
-def translated(text: str) -> Translated:
-    """The text with each call as a JSON object; what is neither call nor literal stays as it is."""
+def translated(text: str, max_depth: int | None = None) -> Translated:
+    """The text with each call as a JSON object; what is neither call nor literal stays as it is.
+
+    What stands far deeper than `max_depth` stays as it is, too, which bounds the time.
+    """
+    deepest = len(text) if max_depth is None else max_depth + _FAR
     parts: list[str] = []
     spans: list[tuple[int, int]] = []
     found: list[Problem] = []
@@ -91,6 +96,10 @@ def translated(text: str) -> Translated:
     after_key = False
     at = 0
     while at < len(text):
+        if len(stack) > deepest:
+            parts.append(text[at:])
+            spans.append((at, len(text)))
+            break
         token = _TOKEN(text, at) if stack else _OUTSIDE(text, at)
         assert token
         start, at = at, token.end()

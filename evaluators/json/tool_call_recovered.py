@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 from fmtharness.evaluators.json.labels import LABELS, Problems
@@ -61,6 +61,11 @@ def recovered(text: str, max_depth: int) -> Translated | None:
     for part in parts:
         starts.append(starts[-1] + len(part))
     return Translated("".join(parts), [], starts[:-1], spans)
+
+
+def mendable(labels: Set[str]) -> bool:
+    """Whether text with such mistakes can be recovered."""
+    return labels <= _MENDS.keys() | {"duplicate_key", "lone_surrogate"}
 
 
 def _blank(written: str) -> str:
