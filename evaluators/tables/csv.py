@@ -21,7 +21,14 @@ from pydantic import Field
 
 from fmtharness.evaluators.tables.csv_corruptions import corruptions_of
 from fmtharness.evaluators.tables.csv_fields import CONTROL, LINE_ENDS
-from fmtharness.evaluators.tables.csv_reader import CALLED, LABELS, Split, lines_like_a_table, read, rows_of
+from fmtharness.evaluators.tables.csv_reader import (
+    CALLED,
+    LABELS,
+    Split,
+    lines_like_a_table,
+    read,
+    rows_of,
+)
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
 from fmtharness.harness.records import Problem

@@ -43,7 +43,7 @@ class Patterns(NamedTuple):
     """How a field is read, and how it may be meant; each ends with the group `separator`."""
 
     clean: Callable[..., Any]
-    """A field without a fault, as most are: its text between quotes or without, and what follows."""
+    """A field without a fault: its text between quotes or without, and what follows."""
     field: Callable[..., Any]
     backslashed: Callable[..., Any]
     """A quoted field with quotes behind backslashes."""

@@ -191,9 +191,7 @@ def _width(rows: Sequence[Row]) -> int:
     return widths.pop() if len(widths) == 1 else 1
 
 
-def _by_another(
-    text: str, rows: Sequence[Row], delimiter: str, split: Split
-) -> list[Problem]:
+def _by_another(text: str, rows: Sequence[Row], delimiter: str, split: Split) -> list[Problem]:
     """What is wrong with rows that have equal widths only with another delimiter."""
     if len(rows) < 2 or _width(rows) > 1 or _FOREIGN(text, rows[0].start):
         return []
