@@ -52,7 +52,10 @@ def strictly(text: str, read: Callable[[str], Parsed], looks: Callable[[str], bo
     `read` parses a text that holds only the value, `looks` says whether a line could be part of
     the value. Both are called with parts of the text, in time linear in its length.
     """
-    if text.strip() and not text.startswith("\ufeff"):
+    first = text.find("\n") + 1 or len(text)
+    if text.startswith("\ufeff") or _FENCE.match(text, 0, first):
+        parsed = Parsed()  # what is around the value is found below
+    elif text.strip():
         parsed = read(text)
         if parsed.ok:
             return parsed

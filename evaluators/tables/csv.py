@@ -21,7 +21,14 @@ from pydantic import Field
 
 from fmtharness.evaluators.tables.csv_corruptions import corruptions_of
 from fmtharness.evaluators.tables.csv_fields import CONTROL, LINE_ENDS
-from fmtharness.evaluators.tables.csv_reader import CALLED, LABELS, lines_like_a_table, read
+from fmtharness.evaluators.tables.csv_reader import (
+    CALLED,
+    LABELS,
+    Split,
+    lines_like_a_table,
+    read,
+    rows_of,
+)
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
 from fmtharness.harness.records import Problem
@@ -77,19 +84,20 @@ class CsvFormat(Options):
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a list of records, or all problems."""
+        split = functools.cache(rows_of)
 
         @functools.cache
         def own() -> set[str]:
-            return lines_like_a_table(text.removeprefix("\ufeff"), self.delimiter)
+            return lines_like_a_table(text.removeprefix("\ufeff"), self.delimiter, split)
 
         return strictly(
             text,
-            self._read,
+            lambda inner: self._read(inner, split),
             lambda line: not own().isdisjoint(LINE_ENDS.split(line)),
         )
 
-    def _read(self, text: str) -> Parsed:
-        parsed = read(text, self.delimiter)
+    def _read(self, text: str, split: Split) -> Parsed:
+        parsed = read(text, self.delimiter, split)
         if not parsed.ok or len(parsed.value[0]) >= self.min_columns:
             return parsed
         return Parsed(problems=(Problem("too_narrow", LABELS["too_narrow"], 0, len(text)),))

@@ -67,7 +67,7 @@ def _doubled(text: str) -> str:
 
 
 def _no_value(text: str, rng: Random, delimiter: str) -> str:
-    value = read(text, delimiter).value
+    value = read(text, delimiter, rows_of).value
     ways: list[Callable[[], str]] = [
         lambda: json.dumps(value, ensure_ascii=False),
         lambda: json.dumps(value, ensure_ascii=False, indent=2),

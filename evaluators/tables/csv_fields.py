@@ -39,9 +39,11 @@ class Place(NamedTuple):
     width: int | None
 
 
-class _Patterns(NamedTuple):
+class Patterns(NamedTuple):
     """How a field is read, and how it may be meant; each ends with the group `separator`."""
 
+    clean: Callable[..., Any]
+    """A field without a fault: its text between quotes or without, and what follows."""
     field: Callable[..., Any]
     backslashed: Callable[..., Any]
     """A quoted field with quotes behind backslashes."""
@@ -53,18 +55,23 @@ class _Patterns(NamedTuple):
 
 
 @functools.cache
-def _patterns(delimiter: str) -> _Patterns:
+def patterns_of(delimiter: str) -> Patterns:
     sign = re.escape(delimiter)
     blank = "[ ]" if delimiter == "\t" else r"[ \t]"
     ending = rf"(?P<separator>{sign}|\r?\n|\r|\Z)"
     last = rf"(?!{sign}|[\r\n]|\Z)"
     opened = rf'(?P<pad>{blank}*+)"(?P<quoted>'
+    clean = (
+        r'(?:"([^"]*+(?:""[^"]*+)*+)"'
+        rf'|((?! )[^"\x00-\x1f\x7f{sign}]*+(?<! )))({sign}|\r?\n|\r|\Z)'
+    )
     strict = (
         rf'(?:{opened}(?:[^"]|"")*+)(?P<close>"?)(?P<rest>[^{sign}\r\n]*)'
         rf"|(?P<plain>[^{sign}\r\n]*)){ending}"
     )
     inner = rf'(?<!{sign})(?:""{last}|"{last})'
-    return _Patterns(
+    return Patterns(
+        re.compile(clean).match,
         re.compile(strict).match,
         re.compile(rf'{opened}(?:[^"\\\r\n]|\\.|"")*+)"{ending}').match,
         re.compile(rf'{opened}(?:[^"\r\n]|{inner})*+)"{ending}').match,
@@ -81,7 +88,7 @@ def field_at(
     Without a place the field is not guessed at. A guess may read the whole line, so a row is
     allowed one that ends in a label of `SPENT`.
     """
-    patterns = _patterns(delimiter)
+    patterns = patterns_of(delimiter)
     found = patterns.field(text, at)
     assert found is not None  # an empty field is a field
     if found["quoted"] is None:
@@ -143,7 +150,7 @@ def _unclosed(text: str, found: re.Match[str], delimiter: str, place: Place) -> 
     Behind it stand as many fields as the row lacks, and the next line is as wide as the header. An
     open quote on the last line may be closed behind the text's end.
     """
-    pieces = _patterns(delimiter).pieces
+    pieces = patterns_of(delimiter).pieces
     start, closed = found.span("quoted")
     line = _LINE.match(text, start)
     assert line is not None  # it may be empty

@@ -1,6 +1,6 @@
 """Reads CSV character by character: its rows with their spans, and what is wrong with them.
 
-    read("city,nights\\nOslo,4", ",")    -> Parsed(value=[{"city": "Oslo", "nights": "4"}])
+    read("city,nights\\nOslo,4", ",", rows_of) -> Parsed(value=[{"city": "Oslo", "nights": "4"}])
     rows_of('a,"b"', ",")[0][0].cells[1] -> Cell(start=2, end=5, value="b", quoted=True)
 
 `lines_like_a_table` finds the text around a table; it is needed only for a broken text.
@@ -11,10 +11,17 @@ from __future__ import annotations
 import re
 from bisect import bisect
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from fmtharness.evaluators.tables.csv_fields import LINE_ENDS, SPENT, Cell, Place, field_at
+from fmtharness.evaluators.tables.csv_fields import (
+    LINE_ENDS,
+    SPENT,
+    Cell,
+    Place,
+    field_at,
+    patterns_of,
+)
 from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Parsed
 from fmtharness.harness.records import Problem
@@ -62,10 +69,15 @@ class Row(NamedTuple):
     cells: tuple[Cell, ...]
 
 
-def read(text: str, delimiter: str) -> Parsed:
+Split = Callable[[str, str], tuple[list[Row], list[Problem]]]
+"""`rows_of`, which may keep what it found, since a broken text is split several times."""
+
+
+def read(text: str, delimiter: str, split: Split) -> Parsed:
     """The records of a text that is a table and nothing else, or its problems."""
-    rows, problems = rows_of(text, delimiter)
-    if wrong := _by_another(text, rows, delimiter):
+    rows, noted = split(text, delimiter)
+    problems = list(noted)
+    if wrong := _by_another(text, rows, delimiter, split):
         return Parsed(problems=tuple(wrong))
     for sign in _SURROGATE.finditer(text):
         problems.append(Problem("lone_surrogate", LABELS["lone_surrogate"], *sign.span()))
@@ -75,7 +87,7 @@ def read(text: str, delimiter: str) -> Parsed:
     if len(rows) == 1 and not any(problem.label == "truncated" for problem in problems):
         message = LABELS["no_rows"]
         problems.append(Problem("no_rows", message, rows[0].start, rows[0].end))
-    if problems and not lines_like_a_table(text, delimiter):
+    if problems and not lines_like_a_table(text, delimiter, split):
         return Parsed(problems=(Problem("no_value", LABELS["no_value"], 0, len(text.rstrip())),))
     if problems:
         return Parsed(problems=tuple(problems))
@@ -95,13 +107,21 @@ def rows_of(text: str, delimiter: str) -> tuple[list[Row], list[Problem]]:
     start = at = before = 0
     guess = True
     first = ""
+    clean = patterns_of(delimiter).clean
     while True:
-        place = Place(len(cells), len(rows[0].cells) if rows else None) if guess else None
-        cell, found = field_at(text, at, delimiter, place, note)
-        guess = guess and not (problems and problems[-1].label in SPENT)
-        cells.append(cell)
-        at, end = found.end(), found.start("separator")
-        separator = found["separator"]
+        if found := clean(text, at):
+            quoted, plain, separator = found.groups()
+            end = found.start(3)
+            value = plain if quoted is None else quoted.replace('""', '"')
+            cells.append(Cell(at, end, value, quoted is not None))
+        else:
+            place = Place(len(cells), len(rows[0].cells) if rows else None) if guess else None
+            cell, found = field_at(text, at, delimiter, place, note)
+            guess = guess and not (problems and problems[-1].label in SPENT)
+            cells.append(cell)
+            end = found.start("separator")
+            separator = found["separator"]
+        at = found.end()
         if separator == delimiter:
             continue
         if separator == "\r":
@@ -155,10 +175,11 @@ def _with_ragged(text: str, rows: Sequence[Row], problems: Sequence[Problem]) ->
         tab = problem.label == "raw_control_character" and text[problem.start] == "\t"
         if not (number in ragged and (tab or problem.label == "padded_field")):
             yield problem
+    in_both = ragged & quotes
     for number in () if extra else sorted(ragged):
         row = rows[number]
         # A quote that lacks its other half may have a line break between them.
-        before = number + 1 in ragged & quotes and len(row.cells) < width
+        before = number + 1 in in_both and len(row.cells) < width
         if number not in quotes and not before:
             message = f"fields in this row: {len(row.cells)}, in the header: {width}"
             yield Problem("ragged_row", message, row.start, row.end)
@@ -170,13 +191,13 @@ def _width(rows: Sequence[Row]) -> int:
     return widths.pop() if len(widths) == 1 else 1
 
 
-def _by_another(text: str, rows: Sequence[Row], delimiter: str) -> list[Problem]:
+def _by_another(text: str, rows: Sequence[Row], delimiter: str, split: Split) -> list[Problem]:
     """What is wrong with rows that have equal widths only with another delimiter."""
     if len(rows) < 2 or _width(rows) > 1 or _FOREIGN(text, rows[0].start):
         return []
     for other in DELIMITERS:
         if other != delimiter and other in text:
-            found, problems = rows_of(text, other)
+            found, problems = split(text, other)
             if len(found) > 1 and _width(found) > 1:
                 message = f"{CALLED[other]} separate the fields, and not {CALLED[delimiter]}"
                 start, end = found[0].start, found[0].end
@@ -186,14 +207,14 @@ def _by_another(text: str, rows: Sequence[Row], delimiter: str) -> list[Problem]
     return []
 
 
-def lines_like_a_table(text: str, delimiter: str) -> set[str]:
+def lines_like_a_table(text: str, delimiter: str, split: Split) -> set[str]:
     """The lines that a broken table may consist of, by the delimiter that gives most of them."""
-    rows = rows_of(text, delimiter)[0]
-    if _by_another(text, rows, delimiter):
+    rows = split(text, delimiter)[0]
+    if _by_another(text, rows, delimiter, split):
         found = [row for row in rows if not _FENCE(text, row.start, row.end)]
         return {line for row in found for line in LINE_ENDS.split(text[row.start : row.end])}
     others = [other for other in DELIMITERS if other != delimiter and other in text]
-    found = max((_alike(text, sign) for sign in (delimiter, *others)), key=len)
+    found = max((_alike(text, sign, split) for sign in (delimiter, *others)), key=len)
     if not found:
         found = [
             row
@@ -205,9 +226,9 @@ def lines_like_a_table(text: str, delimiter: str) -> set[str]:
     return {line for row in found for line in LINE_ENDS.split(text[row.start : row.end]) if line}
 
 
-def _alike(text: str, delimiter: str) -> list[Row]:
+def _alike(text: str, delimiter: str, split: Split) -> list[Row]:
     """The rows with delimiters that are not prose: of the usual width, or without blanks."""
-    rows = rows_of(text, delimiter)[0]
+    rows = split(text, delimiter)[0]
 
     def foreign(row: Row) -> bool:
         return not (delimiter == "\t" and row.cells[0].value) and bool(_FOREIGN(text, row.start))

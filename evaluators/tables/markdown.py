@@ -52,7 +52,7 @@ _BORDER: Final = re.compile(r"\+(?:[-=:]+\+)+").fullmatch
 """A line between the rows of a grid table."""
 _DASH: Final = re.compile(r"[-=_–—]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2028\u2029]")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_ODD: Final = re.compile(rf"{_CONTROL.pattern}|[\ud800-\udfff]")
 _FOREIGN: Final = ("{", "[", "<", '"', "}")
 _Note = Callable[..., None]
 
@@ -186,7 +186,8 @@ def _rows(text: str, note: _Note) -> tuple[list[_Row], bool, bool]:
     lines = [line for line in _LINE.finditer(text) if line[0]]
     for number, line in enumerate(lines):
         start, end = line.span(1)
-        if not line[1].strip(" \t"):
+        said = line[1].strip(" \t")
+        if not said:
             gap = gap or line.span()
             continue
         if gap and rows:
@@ -197,12 +198,12 @@ def _rows(text: str, note: _Note) -> tuple[list[_Row], bool, bool]:
                 return rows, False, bordered
             note("blank_line", *gap)
         gap = None
-        if _BORDER(line[1].strip(" \t")):
+        if said[0] == "+" and _BORDER(said):
             note("bad_delimiter_row", start, end, "a border, which a grid table has")
             bordered = True
             continue
         row = _row(text, start, end, note)
-        if rows and text.count("\n", rows[-1].end, row.start) == 1 and _halves(text, rows, row):
+        if rows and not (rows[-1].closes and row.opens) and _halves(text, rows, row):
             if unclosed[-1:] == rows[-1:]:
                 unclosed.pop()
             broken.append((rows[-1].end, row.start))
@@ -226,7 +227,7 @@ def _rows(text: str, note: _Note) -> tuple[list[_Row], bool, bool]:
 def _halves(text: str, rows: Sequence[_Row], row: _Row) -> bool:
     """Whether the last row and this one are one row with a line break inside."""
     one = rows[-1]
-    if not (one.opens and row.closes) or (one.closes and row.opens):
+    if not (one.opens and row.closes) or text.count("\n", one.end, row.start) != 1:
         return False
     if len(rows) > 1:
         return len(_joined(one, row).cells) == len(rows[0].cells)
@@ -251,10 +252,9 @@ def _row(text: str, start: int, end: int, note: _Note) -> _Row:
     first, last = end - len(line.lstrip(" \t")), start + len(line.rstrip(" \t"))
     if first - start > 3 or "\t" in text[start:first]:
         note("indented_line", start, first)
-    for sign in _CONTROL.finditer(text, first, last):
-        note("raw_control_character", *sign.span())
-    for sign in _SURROGATE.finditer(text, first, last):
-        note("lone_surrogate", *sign.span())
+    for sign in _ODD.finditer(text, first, last):
+        surrogate = "\ud800" <= sign[0] <= "\udfff"
+        note("lone_surrogate" if surrogate else "raw_control_character", *sign.span())
     pipes = []
     unsure = 0
     for found in _PIPE.finditer(text, first, last):
@@ -268,19 +268,17 @@ def _row(text: str, start: int, end: int, note: _Note) -> _Row:
     between = pipes[opens : len(pipes) - closes]
     lefts = [first + opens, *(pipe + 1 for pipe in between)]
     rights = [*between, last - closes]
-    cells = tuple(_trimmed(text, *span) for span in zip(lefts, rights, strict=True))
-    for start, end in cells:
-        for at in {start, end - 1} if start < end else ():
-            if (text[at].isspace() or text[at] == "\ufeff") and not _CONTROL.match(text, at):
-                note("padded_cell", at, at + 1)
-    return _Row(first, last, cells, unsure, opens, closes)
-
-
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    cell = text[start:end]
-    return end - len(cell.lstrip(" \t")) if cell.strip(" \t") else start, start + len(
-        cell.rstrip(" \t")
-    )
+    cells = []
+    for start, end in zip(lefts, rights, strict=True):
+        cell = text[start:end].strip(" \t")
+        start = text.index(cell[0], start) if cell else start
+        end = start + len(cell)
+        cells.append((start, end))
+        if cell != cell.strip() or "\ufeff" in cell[:1] + cell[-1:]:
+            for at in {start, end - 1}:
+                if (text[at].isspace() or text[at] == "\ufeff") and not _CONTROL.match(text, at):
+                    note("padded_cell", at, at + 1)
+    return _Row(first, last, tuple(cells), unsure, opens, closes)
 
 
 def _texts(text: str, row: _Row) -> list[str]:
