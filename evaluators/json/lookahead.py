@@ -52,10 +52,13 @@ _GOES_ON: Final = re.compile(
     rf'{WS}(?:(?::|(?:[}}\]]{WS})*+,{WS}"{CHARS}"{WS}:){WS}(?:"{CHARS}"|{SCALAR}(?={WS}[,}}\]])|[{{\[])'
     rf"|(?:[}}\]]{WS})*+,{WS}(?:{SCALAR}(?={WS}[,\]])|[{{\[]))"
 ).match
+_VALUE_GOES_ON: Final = re.compile(rf"{WS}{SCALAR}{WS}[,}}\]]").match
 _QUOTES: Final = re.compile(r'\\.|(")', re.DOTALL)
 _AFTER_KEY: Final = re.compile(rf"{WS}:").match
 _AFTER_MEMBER: Final = re.compile(rf'{WS}(?:}}|,{WS}"{CHARS}"{WS}:)').match
 _AFTER_ELEMENT: Final = re.compile(rf'{WS}(?:\]|,{WS}(?:["{{\[0-9-]|true|false|null))').match
+_CLOSERS: Final = re.compile(r"[\]}]++,?+\Z").search
+_INCHES: Final = re.compile(r"[0-9]['’]\s?[0-9.]++\"\Z").search
 _STRING: Final = re.compile(rf'"{CHARS}"{WS}[,}}\]]').match
 _VALUE: Final = re.compile(rf"{SCALAR}{WS}[,}}]").match
 _JUNK: Final = re.compile(r'[^",{}\[\]:\n]*+\s*+').match
@@ -86,7 +89,7 @@ def read_on(
     before = text[stop - 1]
     if probe.token == stop and (text[stop] in "}]" or before in "}]"):
         return BAD, stop
-    passed = _GOES_ON(text, pos)
+    passed = (_VALUE_GOES_ON if state == VALUE else _GOES_ON)(text, pos)
     return (ON if passed and passed.end() <= stop else BAD), stop
 
 
@@ -114,11 +117,16 @@ def take_misquoted(scanner: Scanner, problems: Problems) -> bool:
     if _spent(problems, text):
         return False
     if scanner.token < pos and text[scanner.token] == '"':
-        return text[pos] in "\r\n" and _close(scanner, problems, scanner.token, pos, CLEAN)
+        return text[pos] in "\r\n" and (
+            _close(scanner, problems, scanner.token, pos, CLEAN)
+            or _close(scanner, problems, scanner.token, pos, ON)
+        )
     if state >= VALUE and state != AFTER:
-        return _open(scanner, problems, scanner.token)
+        return _continued(scanner, problems) or _open(scanner, problems, scanner.token)
     start, end = string_before(scanner, pos)
     if start < 0:
+        if state == AFTER and _continued(scanner, problems):
+            return True
         begin, stop = scanner.scalar
         return state == AFTER and begin < stop == pos and _open(scanner, problems, begin)
     if state < COLON:
@@ -154,6 +162,27 @@ def take_continued(scanner: Scanner, problems: Problems) -> bool:
         return False
     _note_unescaped(scanner, problems, start, found.end())
     scanner.state = AFTER
+    return True
+
+
+def _continued(scanner: Scanner, problems: Problems) -> bool:
+    """An element is the rest of the string before the comma: ["he is 6'2", 90 kg", 1]."""
+    text, pos = scanner.text, scanner.pos
+    begin = scanner.scalar[0] if scanner.state == AFTER else scanner.token
+    comma = last_before(text, begin)
+    if scanner.stack[-1] is not None or comma < 0 or text[comma] != ",":
+        return False
+    end = last_before(text, comma) + 1
+    if not _INCHES(text, max(0, end - 8), end):
+        return False
+    found = _next_quote(text, pos, problems)
+    if not found or not found[1] or not _AFTER_ELEMENT(text, found.end()):
+        return False
+    if read_on(scanner, problems, found.end(), AFTER)[0] == BAD:
+        return False
+    problems.add("unescaped_quote", end - 1, end)
+    scanner.pos, scanner.state = found.end(), AFTER
+    scanner.scalar = (begin, found.end())
     return True
 
 
@@ -298,7 +327,11 @@ def _places(text: str, start: int, end: int, is_key: bool) -> Iterator[int]:
                 break
             yield colon
         return
-    for at in range(end - 1, max(start, end - _WINDOW) - 1, -1):
+    least = max(start, end - _WINDOW)
+    closers = _CLOSERS(text, least, end)
+    if closers and closers.start() < end - 1:
+        yield closers.start()
+    for at in range(end - 1, least - 1, -1):
         if text[at] in ",}]":
             yield at
     if end < len(text) and text[end] in "\r\n":

@@ -48,7 +48,7 @@ from fmtharness.evaluators.json.scanner import (
     Scanner,
     scan_scalar,
 )
-from fmtharness.evaluators.json.tuples import take_set, take_tuples
+from fmtharness.evaluators.json.tuples import note_tuples, take_set, take_tuples
 
 _ANY_QUOTE: Final = '"' + QUOTES
 # A string whose quotes are escaped, and so are the backslashes in it; or an escaped line break.
@@ -102,6 +102,8 @@ def walk(
     if scanner.deep_at is not None:
         message = f"more than {max_depth} objects and arrays are open at once"
         problems.add("too_deep", scanner.deep_at, scanner.deep_at + 1, message)
+    if scanner.text is not text:
+        note_tuples(text, start, scanner.pos, problems)
     if outcome == DONE:
         return scanner.pos
     at = len(text) if outcome == END else len(text[: scanner.pos].rstrip(SPACE))
@@ -150,7 +152,7 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         else:
             take_word(scanner, problems, token)
         return
-    if take_tuples(scanner, problems):
+    if take_tuples(scanner):
         return
     char = text[pos]
     match = comment_at(text, pos) or _ELLIPSIS(text, pos)
