@@ -48,7 +48,8 @@ MENDS: dict[str, Callable[[str], str]] = {
     "ellipsis": lambda span: "",
     "bad_whitespace": lambda span: "",
 }
-LOSSY = {"duplicate_key", "lone_surrogate", "bad_escape", "nan_or_infinity"}
+# Where a closing quote is missing, a comma may be the string's or the array's.
+LOSSY = {"duplicate_key", "lone_surrogate", "bad_escape", "nan_or_infinity", "unclosed_quote"}
 
 
 def mended(text: str) -> str:

@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.scalars import comment_at, odd_space
 from fmtharness.evaluators.json.scanner import (
     AFTER,
+    BROKEN,
     CHARS,
     COLON,
     DONE,
@@ -29,6 +31,7 @@ from fmtharness.evaluators.json.scanner import (
     VALUE,
     WS,
     Scanner,
+    skip_space,
 )
 
 BAD: Final = 0
@@ -42,6 +45,7 @@ _SPARE: Final = 20_000
 _MOST_CHARACTERS: Final = 400_000
 _PER_PLACE: Final = 200  # The work for a place besides its characters, in characters.
 _WINDOW: Final = 64
+_MOST_SKIPPED: Final = 16
 _MOST_COLONS: Final = 3
 _LONGEST: Final = 1000
 
@@ -59,6 +63,7 @@ _AFTER_MEMBER: Final = re.compile(rf'{WS}(?:}}|,{WS}"{CHARS}"{WS}:)').match
 _AFTER_ELEMENT: Final = re.compile(rf'{WS}(?:\]|,{WS}(?:["{{\[0-9-]|true|false|null))').match
 _CLOSERS: Final = re.compile(r"[\]}]++,?+\Z").search
 _INCHES: Final = re.compile(r"[0-9]['’]\s?[0-9.]++\"\Z").search
+_PYTHON: Final = re.compile(r"(?:True|False|None)\b").match
 _STRING: Final = re.compile(rf'"{CHARS}"{WS}[,}}\]]').match
 _VALUE: Final = re.compile(rf"{SCALAR}{WS}[,}}]").match
 _JUNK: Final = re.compile(r'[^",{}\[\]:\n]*+\s*+').match
@@ -79,6 +84,10 @@ def read_on(
     probe.objects = sum(keys is not None for keys in probe.stack) if closed else scanner.objects
     probe.pos, probe.token, probe.state = pos, pos, state
     outcome = probe.run()
+    for _ in range(_MOST_SKIPPED):
+        if outcome != BROKEN or not _skip_other(probe, pos):
+            break
+        outcome = probe.run()
     stop = probe.pos
     problems.read_ahead += stop - pos + len(stack) + _PER_PLACE
     if outcome == DONE:
@@ -91,6 +100,28 @@ def read_on(
         return BAD, stop
     passed = (_VALUE_GOES_ON if state == VALUE else _GOES_ON)(text, pos)
     return (ON if passed and passed.end() <= stop else BAD), stop
+
+
+def _skip_other(probe: Scanner, start: int) -> bool:
+    """Skip a fault that says nothing about quotes: a comment, a trailing comma, None for null."""
+    text, pos = probe.text, probe.token
+    space = skip_space(text, start)
+    if space is None or space.end() >= pos:
+        return False
+    if pos == probe.pos and (skipped := comment_at(text, pos) or odd_space(text, pos)):
+        probe.pos = skipped.end()
+    elif probe.state == VALUE and (literal := _PYTHON(text, pos)):
+        probe.pos, probe.state = literal.end(), AFTER
+    elif (
+        text[probe.pos] == ("]" if probe.stack[-1] is None else "}")
+        and text[last_before(text, pos)] == ","
+        and pos == probe.pos
+    ):
+        probe.close()
+        probe.pos = pos + 1
+    else:
+        return False
+    return True
 
 
 def _spent(problems: Problems, text: str) -> bool:

@@ -28,6 +28,7 @@ from fmtharness.evaluators.json.scalars import (
     bare_word,
     bare_words,
     comment_at,
+    odd_space,
     short,
     take_quoted,
     take_string,
@@ -56,7 +57,6 @@ _ESCAPED: Final = re.compile(
     r'(\\"(?:[^"\\]|\\\\(?:\\["\\]|[^"\\])|\\[^"\\])*+(?:(\\")|\Z))|(?:\\[nrt])++'
 ).match
 _ELLIPSIS: Final = re.compile(r"\.{3,}+|…+").match
-_ODD_SPACE: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match
 _FENCE: Final = re.compile(r"`{3}").match
 _QUOTED_INSIDE: Final = re.compile(rf'[^"\\\n:{{}}\[\]]*+"(?:[^"\\\n:]*+")?+(?={WS}[,}}\]])').match
 _KEY_WORDS: Final = re.compile(rf"(?:{LETTER})++(?:[ \t]++(?:{LETTER})++)*+").match
@@ -109,8 +109,19 @@ def walk(
     at = len(text) if outcome == END else len(text[: scanner.pos].rstrip(SPACE))
     if outcome == END or not problems.exhausted:
         inside = scanner.pos == at and _in_string(scanner)
+        if outcome == END and problems.steps and _closes_all(text, start):
+            return at  # Other mistakes hide its brackets.
         note_truncated(problems, at, len(scanner.stack), in_string=inside)
     return at
+
+
+def _closes_all(text: str, start: int) -> bool:
+    """Whether the value at `start` ends in its own bracket, and as many close as open."""
+    value = text[start:].rstrip(SPACE + "`")
+    return (
+        value[-1] == ("}" if value[0] == "{" else "]")
+        and value.count("{") + value.count("[") <= value.count("}") + value.count("]")
+    )
 
 
 def _in_string(scanner: Scanner) -> bool:
@@ -166,7 +177,7 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
     if match := comment_at(text, pos):
         problems.add("comment", pos, match.end())
         scanner.pos = match.end()
-    elif match := _ODD_SPACE(text, pos):
+    elif match := odd_space(text, pos):
         message = f"U+{ord(char):04X} is not whitespace in JSON"
         problems.add("bad_whitespace", pos, match.end(), message)
         scanner.pos = match.end()

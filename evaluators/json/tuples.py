@@ -29,7 +29,7 @@ from fmtharness.evaluators.json.scanner import (
 )
 from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 
-_CLOSES: Final = rf"\)(?={WS}(?:[,;|(\])}}]|\Z)|[ \t]*+[\r\n])"
+_CLOSES: Final = rf"\)(?={WS}(?:[,;|(/#\])}}]|\Z)|[ \t]*+[\r\n])"
 _STRING_ENDS: Final = rf"""{WS}(?:[:\]}}]|,{WS}(?:["'“\[{{(0-9tfnTFN}}\])-]|\Z)|{_CLOSES}|\Z)"""
 # A string goes on to a quote that something fitting follows, or to the end of its line.
 _SIGNS: Final = re.compile(
@@ -85,7 +85,11 @@ def _rewritten(text: str) -> tuple[str, list[int]]:
         at, sign = match.start(), text[match.start()]
         if sign == "(":
             before = last_before(text, at)
-            is_value = text[before] in _BEFORE_A_VALUE or (before == last >= 0)
+            is_value = (
+                before == last >= 0
+                or text[before] in _BEFORE_A_VALUE
+                or "\n" in text[before + 1 : at]
+            )
             opened.append(at if is_value else -1)
             if is_value:
                 signs[at] = "["
