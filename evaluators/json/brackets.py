@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from fmtharness.evaluators.json.labels import Problems
-from fmtharness.evaluators.json.lookahead import CLEAN, alike, last_before, read_on
+from fmtharness.evaluators.json.lookahead import CLEAN, ON, alike, last_before, read_on
 from fmtharness.evaluators.json.scanner import AFTER, COLON, VALUE, WS, Scanner
 
 _COMMA_FOLLOWS: Final = re.compile(rf"{WS},").match
@@ -79,16 +79,29 @@ def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
 
 def _closes(scanner: Scanner, problems: Problems) -> int:
     """How many containers the wrong bracket closes, if the rest of the value says so, else 0."""
-    pos, stack = scanner.pos, scanner.stack
+    text, pos, stack = scanner.text, scanner.pos, scanner.stack
     outer = alike(scanner, problems) + 1
+    if outer == 1:
+        return 0
+    found = []
     for closed in (1, outer):
-        if (
-            outer > 1
-            and closed <= len(stack)
-            and (read_on(scanner, problems, pos + 1, AFTER, closed)[0] == CLEAN)
-        ):
-            return closed
-    return 0
+        if closed <= len(stack):
+            how, _ = read_on(scanner, problems, pos + 1, AFTER, closed)
+            if how == CLEAN:
+                return closed
+            if how == ON and closed < len(stack):
+                found.append(closed)
+    if len(found) == 2:
+        # Another fault follows; what closes in the rest says how much was open.
+        return found[_open_behind(text, pos, problems) < len(stack) - 1]
+    return found[0] if found else 0
+
+
+def _open_behind(text: str, pos: int, problems: Problems) -> int:
+    """How many more brackets close than open behind the one at `pos`."""
+    problems.read_ahead += len(text) - pos
+    opened = text.count("{", pos + 1) + text.count("[", pos + 1)
+    return text.count("}", pos + 1) + text.count("]", pos + 1) - opened
 
 
 def left_open(scanner: Scanner, problems: Problems, begin: int) -> bool:

@@ -26,6 +26,7 @@ from fmtharness.evaluators.json.scanner import (
     DONE,
     END,
     KEY,
+    KEY_OR_END,
     SCALAR,
     SPACE,
     VALUE,
@@ -35,9 +36,11 @@ from fmtharness.evaluators.json.scanner import (
 )
 
 BAD: Final = 0
-ON: Final = 1
-CLEAN: Final = 2
-"""What reading on from a place comes to: a fault at once, one further on, or none."""
+FAR: Final = 1
+ON: Final = 2
+CLEAN: Final = 3
+"""What reading on from a place comes to: a fault at once, a wrong bracket further on, another fault
+further on, or none."""
 
 MOST_READ: Final = 4
 """So many times the length of the text is read ahead, all places together, up to a limit."""
@@ -56,7 +59,10 @@ _GOES_ON: Final = re.compile(
     rf'{WS}(?:(?::|(?:[}}\]]{WS})*+,{WS}"{CHARS}"{WS}:){WS}(?:"{CHARS}"|{SCALAR}(?={WS}[,}}\]])|[{{\[])'
     rf"|(?:[}}\]]{WS})*+,{WS}(?:{SCALAR}(?={WS}[,\]])|[{{\[]))"
 ).match
-_VALUE_GOES_ON: Final = re.compile(rf"{WS}{SCALAR}{WS}[,}}\]]").match
+_GOES_ON_WITH: Final = {
+    VALUE: re.compile(rf"{WS}{SCALAR}{WS}[,}}\]]").match,
+    KEY: re.compile(rf'{WS}"{CHARS}"{WS}:{WS}(?:{SCALAR}(?={WS}[,}}\]])|[{{\[])').match,
+}
 _QUOTES: Final = re.compile(r'\\.|(")', re.DOTALL)
 _AFTER_KEY: Final = re.compile(rf"{WS}:").match
 _AFTER_MEMBER: Final = re.compile(rf'{WS}(?:}}|,{WS}"{CHARS}"{WS}:)').match
@@ -96,10 +102,11 @@ def read_on(
         in_string = probe.token < stop and text[probe.token] == '"'
         return (BAD if in_string else ON), stop
     before = text[stop - 1]
-    if probe.token == stop and (text[stop] in "}]" or before in "}]"):
+    passed = _GOES_ON_WITH.get(state, _GOES_ON)(text, pos)
+    if not passed or passed.end() > stop:
         return BAD, stop
-    passed = (_VALUE_GOES_ON if state == VALUE else _GOES_ON)(text, pos)
-    return (ON if passed and passed.end() <= stop else BAD), stop
+    brackets = probe.token == stop and (text[stop] in "}]" or before in "}]")
+    return (FAR if brackets else ON), stop
 
 
 def _skip_other(probe: Scanner, start: int) -> bool:
@@ -149,8 +156,7 @@ def take_misquoted(scanner: Scanner, problems: Problems) -> bool:
         return False
     if scanner.token < pos and text[scanner.token] == '"':
         return text[pos] in "\r\n" and (
-            _close(scanner, problems, scanner.token, pos, CLEAN)
-            or _close(scanner, problems, scanner.token, pos, ON)
+            _close(scanner, problems, scanner.token, pos, FAR)
         )
     if state >= VALUE and state != AFTER:
         return _continued(scanner, problems) or _open(scanner, problems, scanner.token)
@@ -162,13 +168,19 @@ def take_misquoted(scanner: Scanner, problems: Problems) -> bool:
         return state == AFTER and begin < stop == pos and _open(scanner, problems, begin)
     if state < COLON:
         return False
-    if _fits_otherwise(scanner, problems):
+    otherwise = _otherwise(scanner, problems)
+    if otherwise[0] == CLEAN:
         return False
-    if _close(scanner, problems, start, end - 1, CLEAN):
-        return True
-    return _unescaped(scanner, problems, start, end) or _close(
-        scanner, problems, start, end - 1, ON
-    )
+    how, stop, at = _closing_place(scanner, problems, start, end - 1)
+    if how < CLEAN:
+        longer = _real_end(scanner, problems, start, end)
+        if longer[:2] > (how, stop) and longer[:2] > otherwise:
+            _note_unescaped(scanner, problems, start, longer[2])
+            return True
+    if how == BAD or otherwise > (how, stop):
+        return False
+    _note_unclosed(scanner, problems, start, at)
+    return True
 
 
 def take_unended(scanner: Scanner, problems: Problems) -> bool:
@@ -209,7 +221,7 @@ def _continued(scanner: Scanner, problems: Problems) -> bool:
     found = _next_quote(text, pos, problems)
     if not found or not found[1] or not _AFTER_ELEMENT(text, found.end()):
         return False
-    if read_on(scanner, problems, found.end(), AFTER)[0] == BAD:
+    if read_on(scanner, problems, found.end(), AFTER)[0] < ON:
         return False
     problems.add("unescaped_quote", end - 1, end)
     scanner.pos, scanner.state = found.end(), AFTER
@@ -244,32 +256,36 @@ def string_before(scanner: Scanner, pos: int) -> tuple[int, int]:
     return -1, -1
 
 
-def _fits_otherwise(scanner: Scanner, problems: Problems) -> bool:
-    """Whether the string is right, and a missing comma or colon or a stray word is the fault."""
+def _otherwise(scanner: Scanner, problems: Problems) -> tuple[int, int]:
+    """How it goes on, and how far, if the string is right.
+
+    Then a missing comma or colon or a stray word is the fault; CLEAN if that is sure.
+    """
     text, pos, state = scanner.text, scanner.pos, scanner.state
-    char = text[pos]
+    char, sure = text[pos], (CLEAN, pos)
     if state == COLON:
         if char in ",;=" or text.startswith("->", pos):
-            return True
+            return sure
         if char in "{[" and text[pos - 1] in SPACE:
-            return True
+            return sure
         how, stop = read_on(scanner, problems, pos, VALUE)
         member = _VALUE(text, pos)
-        return how == CLEAN or bool(member and member.end() < stop)
+        return sure if member and member.end() < stop else (how if how == CLEAN else BAD, stop)
     if char in "+}]":
-        return True
+        return sure
     in_array = scanner.stack[-1] is None
     following = VALUE if in_array or char == ":" else KEY
     skip = char in ";:"
-    if read_on(scanner, problems, pos + skip, following)[0] > BAD:
-        return True
+    if read_on(scanner, problems, pos + skip, following)[0] >= ON:
+        return sure
     junk = _JUNK(text, pos)
     end = junk.end() if junk else pos
     problems.read_ahead += end - pos
     if pos < end < len(text) and text[end] in ",}]":
-        return read_on(scanner, problems, end, AFTER)[0] == CLEAN
+        return read_on(scanner, problems, end, AFTER)
     # Two strings with a space between them are two strings.
-    return char == '"' and text[pos - 1] in SPACE and bool(_STRING(text, pos))
+    two = char == '"' and text[pos - 1] in SPACE and _STRING(text, pos)
+    return sure if two else (BAD, pos)
 
 
 def _next_quote(text: str, pos: int, problems: Problems) -> re.Match[str] | None:
@@ -279,11 +295,14 @@ def _next_quote(text: str, pos: int, problems: Problems) -> re.Match[str] | None
     return found
 
 
-def _unescaped(scanner: Scanner, problems: Problems, start: int, end: int) -> bool:
-    """The string goes on behind its first closing quote."""
+def _real_end(
+    scanner: Scanner, problems: Problems, start: int, end: int
+) -> tuple[int, int, int]:
+    """How it goes on, how far, and from where, if the string goes on behind its closing quote."""
     text, state = scanner.text, scanner.state
     key = state == COLON
     fits = _AFTER_KEY if key else _AFTER_ELEMENT if scanner.stack[-1] is None else _AFTER_MEMBER
+    best = BAD, end, end
     read = in_step = 0
     for number, stop in enumerate(_closing_quotes(text, end, problems)):
         # Where reading on closed a string, reading on from there ends at the same fault.
@@ -291,10 +310,11 @@ def _unescaped(scanner: Scanner, problems: Problems, start: int, end: int) -> bo
             continue
         how, read = read_on(scanner, problems, stop, state)
         in_step = number % 2
-        if how > BAD:
-            _note_unescaped(scanner, problems, start, stop)
-            return True
-    return False
+        if (how, read) > best[:2]:
+            best = how, read, stop
+        if how >= ON:
+            break
+    return best
 
 
 def _closing_quotes(text: str, pos: int, problems: Problems) -> Iterator[int]:
@@ -326,26 +346,44 @@ def _took(scanner: Scanner, start: int, end: int) -> None:
 
 def _close(scanner: Scanner, problems: Problems, start: int, end: int, least: int) -> bool:
     """The string lacks its closing quote, somewhere before `end`."""
-    text, state = scanner.text, scanner.state
-    is_key = state in (COLON, KEY, 0)
+    how, _, at = _closing_place(scanner, problems, start, end)
+    if how < least:
+        return False
+    _note_unclosed(scanner, problems, start, at)
+    return True
+
+
+def _closing_place(
+    scanner: Scanner, problems: Problems, start: int, end: int
+) -> tuple[int, int, int]:
+    """How it goes on, how far, and from where, if a quote is missing before `end`."""
+    is_key = scanner.state in (COLON, KEY, KEY_OR_END)
     following = COLON if is_key else AFTER
-    for at in _places(text, start + 1, end, is_key):
-        if read_on(scanner, problems, at, following)[0] < least:
-            continue
-        last = last_before(text, at)
-        if text[last] in "”’“»" and last > start:
-            message = "a string opens with a straight and closes with a typographic quote"
-            problems.add("smart_quotes", start, last + 1, message)
-        elif text[last] == '"' and text[last - 1] == "\\" and last > start:
-            problems.add("unclosed_quote", last - 1, last + 1, "the closing quote is escaped")
-        else:
-            problems.add("unclosed_quote", start, last + 1)
-        if is_key:
-            scanner.note_key(start, at, text[start + 1 : last + 1])
-        scanner.pos, scanner.state = at, following
-        scanner.scalar = at, at
-        return True
-    return False
+    best = BAD, end, end
+    for at in _places(scanner.text, start + 1, end, is_key):
+        how, stop = read_on(scanner, problems, at, following)
+        if (how, stop) > best[:2]:
+            best = how, stop, at
+        if how == CLEAN:
+            break
+    return best
+
+
+def _note_unclosed(scanner: Scanner, problems: Problems, start: int, at: int) -> None:
+    """Note that the string from `start` ends before `at`, and move the scanner there."""
+    text, is_key = scanner.text, scanner.state in (COLON, KEY, KEY_OR_END)
+    last = last_before(text, at)
+    if text[last] in "”’“»" and last > start:
+        message = "a string opens with a straight and closes with a typographic quote"
+        problems.add("smart_quotes", start, last + 1, message)
+    elif text[last] == '"' and text[last - 1] == "\\" and last > start:
+        problems.add("unclosed_quote", last - 1, last + 1, "the closing quote is escaped")
+    else:
+        problems.add("unclosed_quote", start, last + 1)
+    if is_key:
+        scanner.note_key(start, at, text[start + 1 : last + 1])
+    scanner.pos, scanner.state = at, COLON if is_key else AFTER
+    scanner.scalar = at, at
 
 
 def _places(text: str, start: int, end: int, is_key: bool) -> Iterator[int]:

@@ -83,6 +83,7 @@ def walk(
     scanner = Scanner(
         text, start, max_depth, unique_keys=unique_keys, checked=checked, escapes=escapes
     )
+    known = len(problems)
     outcome = scanner.run()
     while outcome != DONE and not problems.exhausted:
         problems.steps += 1
@@ -109,7 +110,7 @@ def walk(
     at = len(text) if outcome == END else len(text[: scanner.pos].rstrip(SPACE))
     if outcome == END or not problems.exhausted:
         inside = scanner.pos == at and _in_string(scanner)
-        if outcome == END and problems.steps and _closes_all(text, start):
+        if outcome == END and len(problems) > known and _closes_all(text, start):
             return at  # Other mistakes hide its brackets.
         note_truncated(problems, at, len(scanner.stack), in_string=inside)
     return at
