@@ -216,13 +216,14 @@ def _wrong_brackets(text: str, rng: Random) -> str | None:
 
 
 def _outermost(text: str) -> list[_Token]:
-    """The scalars of the root itself, which no nesting makes too deep."""
+    """The scalars that are nested least, so that another bracket makes nothing too deep."""
     depth, found = 0, []
     for token in _tokens(text, "open", "close", *_SCALARS):
         depth += {"open": 1, "close": -1}.get(token.kind, 0)
-        if depth == 1 and token.kind in _SCALARS:
-            found.append(token)
-    return found
+        if token.kind in _SCALARS:
+            found.append((depth, token))
+    least = min((depth for depth, _ in found), default=0)
+    return [token for depth, token in found if depth == least]
 
 
 _ELEMENTS: Final = re.compile(rf"\[{WS}{SCALAR}(?:{WS},{WS}{SCALAR})+{WS}\]").fullmatch

@@ -76,18 +76,21 @@ _JUNK: Final = re.compile(r'[^",{}\[\]:\n]*+\s*+').match
 
 
 def read_on(
-    scanner: Scanner, problems: Problems, pos: int, state: int, closed: int = 0
+    scanner: Scanner, problems: Problems, pos: int, state: int, closed: int = 0, opened: str = ""
 ) -> tuple[int, int]:
     """How it goes if the value goes on at `pos`, and where reading stopped.
 
-    `closed` is how many of the innermost containers are taken for closed.
+    `closed` is how many of the innermost containers are taken for closed, and `opened` the bracket
+    of one that is taken for open.
     """
     text, stack = scanner.text, scanner.stack
     if _spent(problems, text):
         return BAD, pos
     probe = Scanner(text, 0)
     probe.stack = stack[: len(stack) - closed]
-    probe.objects = sum(keys is not None for keys in probe.stack) if closed else scanner.objects
+    if opened:
+        probe.stack.append(set() if opened == "{" else None)
+    probe.objects = sum(keys is not None for keys in probe.stack)
     probe.pos, probe.token, probe.state = pos, pos, state
     outcome = probe.run()
     for _ in range(_MOST_SKIPPED):

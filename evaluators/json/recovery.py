@@ -12,7 +12,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from fmtharness.evaluators.json.brackets import left_open, take_closer
+from fmtharness.evaluators.json.brackets import (
+    left_open,
+    take_closer,
+    take_early_end,
+    take_unopened,
+)
 from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.lookahead import (
     CLEAN,
@@ -85,8 +90,13 @@ def walk(
     )
     known = len(problems)
     outcome = scanner.run()
-    while outcome != DONE and not problems.exhausted:
+    while not problems.exhausted:
         problems.steps += 1
+        if outcome == DONE:
+            if not take_early_end(scanner, problems):
+                break
+            outcome = scanner.run()
+            continue
         if outcome == END:
             if not (_in_string(scanner) and take_unended(scanner, problems)):
                 break
@@ -164,7 +174,7 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         else:
             take_word(scanner, problems, token)
         return
-    if take_tuples(scanner):
+    if take_tuples(scanner) or take_unopened(scanner, problems):
         return
     char = text[pos]
     match = comment_at(text, pos) or _ELLIPSIS(text, pos)
@@ -224,8 +234,6 @@ def _after_value(scanner: Scanner, problems: Problems) -> None:
         problems.add("missing_comma", pos, pos + 1, "a semicolon stands in place of a comma")
         scanner.pos, scanner.state = pos + 1, VALUE_OR_END if in_array else KEY_OR_END
     elif char == ":":
-        if in_array and after_string and left_open(scanner, problems, begin):
-            return
         _unexpected(scanner, problems, pos + 1)
         scanner.state = VALUE_OR_END if in_array else VALUE
     elif not in_array and char == '"' and (end := _string_that_is_no_key(text, pos)):
