@@ -105,7 +105,7 @@ def read_on(
         in_string = probe.token < stop and text[probe.token] == '"'
         return (BAD if in_string else ON), stop
     before = text[stop - 1]
-    passed = _GOES_ON_WITH.get(state, _GOES_ON)(text, pos)
+    passed = _GOES_ON_WITH.get(state, _GOES_ON)(text, pos, stop + 1)
     if not passed or passed.end() > stop:
         return BAD, stop
     brackets = probe.token == stop and (text[stop] in "}]" or before in "}]")
@@ -158,9 +158,7 @@ def take_misquoted(scanner: Scanner, problems: Problems) -> bool:
     if _spent(problems, text):
         return False
     if scanner.token < pos and text[scanner.token] == '"':
-        return text[pos] in "\r\n" and (
-            _close(scanner, problems, scanner.token, pos, FAR)
-        )
+        return text[pos] in "\r\n" and (_close(scanner, problems, scanner.token, pos, FAR))
     if state >= VALUE and state != AFTER:
         return _continued(scanner, problems) or _open(scanner, problems, scanner.token)
     start, end = string_before(scanner, pos)
@@ -298,9 +296,7 @@ def _next_quote(text: str, pos: int, problems: Problems) -> re.Match[str] | None
     return found
 
 
-def _real_end(
-    scanner: Scanner, problems: Problems, start: int, end: int
-) -> tuple[int, int, int]:
+def _real_end(scanner: Scanner, problems: Problems, start: int, end: int) -> tuple[int, int, int]:
     """How it goes on, how far, and from where, if the string goes on behind its closing quote."""
     text, state = scanner.text, scanner.state
     key = state == COLON

@@ -129,10 +129,9 @@ def walk(
 def _closes_all(text: str, start: int) -> bool:
     """Whether the value at `start` ends in its own bracket, and as many close as open."""
     value = text[start:].rstrip(SPACE + "`")
-    return (
-        value[-1] == ("}" if value[0] == "{" else "]")
-        and value.count("{") + value.count("[") <= value.count("}") + value.count("]")
-    )
+    return value[-1] == ("}" if value[0] == "{" else "]") and value.count("{") + value.count(
+        "["
+    ) <= value.count("}") + value.count("]")
 
 
 def _in_string(scanner: Scanner) -> bool:

@@ -25,7 +25,6 @@ from fmtharness.evaluators.json.scanner import (
     VALUE,
     WS,
     Scanner,
-
 )
 from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 
