@@ -19,13 +19,8 @@ from fmtharness.evaluators.json.brackets import (
     take_unopened,
 )
 from fmtharness.evaluators.json.labels import Problems
-from fmtharness.evaluators.json.lookahead import (
-    CLEAN,
-    read_on,
-    take_continued,
-    take_misquoted,
-    take_unended,
-)
+from fmtharness.evaluators.json.lookahead import CLEAN, read_on
+from fmtharness.evaluators.json.quotes import take_continued, take_misquoted, take_unended
 from fmtharness.evaluators.json.scalars import (
     LETTER,
     QUOTES,
