@@ -295,6 +295,8 @@ def labels_page() -> str:
         "Each sample is a Python literal that carries only this label, judged with "
         f'`root = "object"` and `max_depth = {STRICT.max_depth}`.',
         table(("label", "meaning", "sample"), rows),
+        "Before or behind the value, a line behind one `#` is a `comment`, as in YAML; two or more "
+        "make a heading of Markdown, which is `text_before` or `text_after`.",
         *others,
         "## Labels of other evaluators",
         "`extras` uses those for what stands around the value. Some labels do not belong to JSON: "

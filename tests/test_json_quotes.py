@@ -141,3 +141,28 @@ def test_a_hostile_text_takes_linear_time(start: str, unit: str) -> None:
     began = time.process_time()
     JsonFormat().parse(text)
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ('{"a": [("x", "6\'2") tall."), ("y", 1)]}', {"wrong_brackets", "unescaped_quote"}),
+        ('{"a": [("x", "no end),\n ("y", 1)\n], "b": 1}', {"wrong_brackets", "unclosed_quote"}),
+        ('{"a": [("x\\_y", 1),\n ("z\\_y", 2)\n], "b": 1}', {"wrong_brackets", "bad_escape"}),
+        ('{"a": [("x", 1)\n ("y", 2)], "b": 1}', {"wrong_brackets", "missing_comma"}),
+        ('{"a": [("x", 1), // one\n ("y", 2)], "b": 1}', {"wrong_brackets", "comment"}),
+        ('{"a": ["5\'10", 80 kg)", "low"], "b": 1}', {"unescaped_quote"}),
+        ('{"a": ["5\'10"", "low"], "b": 1,}', {"unescaped_quote", "trailing_comma"}),
+        (
+            '{"a": "x" "b": 1, "c": {"d"\u00a0 2}}',
+            {"missing_comma", "bad_whitespace", "missing_colon"},
+        ),
+        ('{"a": [1, 2}, "b": 1, "c": 07}', {"mismatched_bracket", "leading_zero"}),
+        ('{"a": 1, 2], "b": 3}', {"mismatched_bracket"}),
+        ('{"a": "b": 1}, "c": 3}', {"mismatched_bracket"}),
+        ('{"a": [1, 2]}, "b": 3}', {"unexpected_character"}),
+        ('{"a": [[1]], [2]], "b": 3}', {"unexpected_character"}),
+    ],
+)
+def test_each_fault_of_several_has_its_label(text: str, labels: set[str]) -> None:
+    assert {problem.label for problem in ANY.parse(text).problems} == labels

@@ -58,9 +58,7 @@ class JsonArrayFormat(Options):
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """JSON's ways to break an array; each is named by the label `parse` gives it."""
-        ways = dict(self._json().corruptions())
-        del ways["wrong_brackets"]  # which needs an array inside
-        return ways
+        return self._json().corruptions()
 
     def _json(self) -> JsonFormat:
         return JsonFormat(

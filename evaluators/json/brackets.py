@@ -12,8 +12,15 @@ import re
 from typing import Final
 
 from fmtharness.evaluators.json.labels import Problems
-from fmtharness.evaluators.json.lookahead import CLEAN, alike, last_before, read_on
-from fmtharness.evaluators.json.scanner import AFTER, COLON, VALUE, WS, Scanner
+from fmtharness.evaluators.json.lookahead import (
+    CLEAN,
+    ON,
+    alike,
+    last_before,
+    read_on,
+    string_before,
+)
+from fmtharness.evaluators.json.scanner import AFTER, COLON, KEY, VALUE, WS, Scanner
 
 _COMMA_FOLLOWS: Final = re.compile(rf"{WS},").match
 
@@ -45,6 +52,10 @@ def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
     what = "object" if in_object else "array"
     wanted = "}]" if in_object else "]}"
     message = f"{text[pos]} stands where {wanted[0]} should close the {what}"
+    if read_on(scanner, problems, pos + 1, AFTER)[0] == CLEAN:
+        problems.add("unexpected_character", pos, pos + 1, f"{text[pos]} is one too many")
+        scanner.pos, scanner.state = pos + 1, AFTER
+        return
     if closed := _closes(scanner, problems):
         problems.add("mismatched_bracket", pos, pos + 1, message)
         for _ in range(closed):
@@ -79,16 +90,73 @@ def _take_wrong_closer(scanner: Scanner, problems: Problems) -> None:
 
 def _closes(scanner: Scanner, problems: Problems) -> int:
     """How many containers the wrong bracket closes, if the rest of the value says so, else 0."""
-    pos, stack = scanner.pos, scanner.stack
+    text, pos, stack = scanner.text, scanner.pos, scanner.stack
     outer = alike(scanner, problems) + 1
+    if outer == 1:
+        return 0
+    found = []
     for closed in (1, outer):
-        if (
-            outer > 1
-            and closed <= len(stack)
-            and (read_on(scanner, problems, pos + 1, AFTER, closed)[0] == CLEAN)
-        ):
-            return closed
-    return 0
+        if closed <= len(stack):
+            how, _ = read_on(scanner, problems, pos + 1, AFTER, closed)
+            if how == CLEAN:
+                return closed
+            if how == ON and closed < len(stack):
+                found.append(closed)
+    if len(found) == 2:
+        # Another fault follows; what closes in the rest says how much was open.
+        return found[_open_behind(text, pos, problems) < len(stack) - 1]
+    return found[0] if found else 0
+
+
+def _open_behind(text: str, pos: int, problems: Problems) -> int:
+    """How many more brackets close than open behind the one at `pos`."""
+    problems.read_ahead += len(text) - pos
+    opened = text.count("{", pos + 1) + text.count("[", pos + 1)
+    return text.count("}", pos + 1) + text.count("]", pos + 1) - opened
+
+
+def take_unopened(scanner: Scanner, problems: Problems) -> bool:
+    """What stands here belongs into a container that was closed too early, or never opened."""
+    text, pos, state = scanner.text, scanner.pos, scanner.state
+    if state == KEY and text[pos] not in '"}]':
+        begin, opener = pos, "["
+    elif state == COLON and text[pos] in ",]":
+        begin, opener = string_before(scanner, pos)[0], "["
+    elif state == AFTER and text[pos] == ":":
+        begin, opener = string_before(scanner, pos)[0], "{"
+    else:
+        return False
+    before = last_before(text, begin) if begin >= 0 else -1
+    if before < 0:
+        return False
+    following = VALUE if opener == "[" else KEY
+    if read_on(scanner, problems, begin, following, opened=opener)[0] != CLEAN:
+        return state == AFTER and scanner.stack[-1] is None and left_open(scanner, problems, begin)
+    closer = last_before(text, before) if text[before] == "," else before
+    if text[before] == "," and text[closer] == ("]" if opener == "[" else "}"):
+        message = f"{text[closer]} is one too many, or closes too early"
+        problems.add("unexpected_character", closer, closer + 1, message)
+    else:
+        message = f"what stands around it is not opened with {opener}"
+        problems.add("mismatched_bracket", before, before + 1, message)
+    scanner.open_around(opener)
+    scanner.pos, scanner.state = begin, following
+    return True
+
+
+def take_early_end(scanner: Scanner, problems: Problems) -> bool:
+    """Behind the bracket that ends the whole value, the value goes on and ends once more."""
+    text, end = scanner.text, scanner.pos
+    opener = "{" if text[end - 1] == "}" else "["
+    if not _COMMA_FOLLOWS(text, end):
+        return False
+    if read_on(scanner, problems, end, AFTER, opened=opener)[0] != CLEAN:
+        return False
+    message = f"{text[end - 1]} is one too many, or closes too early"
+    problems.add("unexpected_character", end - 1, end, message)
+    scanner.open_around(opener)
+    scanner.pos, scanner.state = end, AFTER
+    return True
 
 
 def left_open(scanner: Scanner, problems: Problems, begin: int) -> bool:

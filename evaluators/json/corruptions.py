@@ -208,11 +208,22 @@ def _wrong_brackets(text: str, rng: Random) -> str | None:
         if opened and opener.text == "[" and token.before != "[":
             arrays.append((opener.start, token.start))
     if not arrays:
-        return None
+        return _replace_one(text, rng, _outermost(text), lambda token: f"({token},)")
     start, end = rng.choice(arrays)
     as_set = _ELEMENTS(text, start, end + 1) and rng.random() < 0.3
     left, right = "{}" if as_set else "()"
     return f"{text[:start]}{left}{text[start + 1 : end]}{right}{text[end + 1 :]}"
+
+
+def _outermost(text: str) -> list[_Token]:
+    """The scalars that are nested least, so that another bracket makes nothing too deep."""
+    depth, found = 0, []
+    for token in _tokens(text, "open", "close", *_SCALARS):
+        depth += {"open": 1, "close": -1}.get(token.kind, 0)
+        if token.kind in _SCALARS:
+            found.append((depth, token))
+    least = min((depth for depth, _ in found), default=0)
+    return [token for depth, token in found if depth == least]
 
 
 _ELEMENTS: Final = re.compile(rf"\[{WS}{SCALAR}(?:{WS},{WS}{SCALAR})+{WS}\]").fullmatch

@@ -58,6 +58,7 @@ _COMMENTS_PATTERN: Final = (
 _COMMENTS: Final = re.compile(_COMMENTS_PATTERN).match
 _ONLY_COMMENTS: Final = re.compile(_COMMENTS_PATTERN + r"\Z").match
 _BARE_QUOTE: Final = re.compile(r'(?<!\\)"').search
+_MORE: Final = re.compile(rf"{WS},{WS}[^\s{{\[]").match
 _SEPARATOR: Final = re.compile(rf"{WS},?+{WS}").match
 _SURROGATES: Final = re.compile(r"[\ud800-\udfff]++")
 _ESCAPES: Final = re.compile(
@@ -113,6 +114,8 @@ def diagnose(
             _label_lone_escapes(text, start, end, problems)
         return Diagnosis(problems.in_order(), start, end)
     found = shortcut(text, first, problems, max_depth, unique_keys, known)
+    if isinstance(found, tuple) and found[1] is not UNREAD and _MORE(text, found[0]):
+        found = 0  # It may have ended too early.
     if isinstance(found, tuple):
         end, value = found
     else:

@@ -97,6 +97,9 @@ class Problems:
             self._last_sign = max(map(text.rfind, "{}[]\"'"))
         return self._last_sign
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def __contains__(self, label: str) -> bool:
         return label in self._counts
 

@@ -51,7 +51,7 @@ _LINE_CORRUPTIONS: Final = (
     *("unescaped_quote", "unclosed_quote", "duplicate_key", "lone_surrogate", "extra_comma"),
     *("missing_colon", "missing_value", "mismatched_bracket", "unquoted_value", "smart_quotes"),
     *("escaped_text", "bad_escape", "nan_or_infinity", "leading_zero", "bad_number"),
-    *("ellipsis", "bad_whitespace", "unexpected_character"),
+    *("ellipsis", "bad_whitespace", "unexpected_character", "wrong_brackets"),
 )
 
 

@@ -1,26 +1,21 @@
-"""Finds where a string really ends, or where a quote is missing, by reading on from each place.
+"""Reads on from a place in a broken value, to tell which of several readings is right.
 
-    '{"a": "24" screen"}'   -> unescaped_quote at 9:10; the string ends at 18
-    '{"a": "x, "b": "y"}'   -> unclosed_quote at 6:8; the string ends at 8
-    '{"a": x", "b": "y"}'   -> unquoted_value at 6:8; the string ends at 8
+    read_on(scanner of '{"a": "24" screen"}', problems, 18, AFTER) -> (CLEAN, 19)
 
-A quote may end a string if what follows fits the brackets that are open: a comma with a key or a
-value, or closing brackets. Of several such places, the first counts from where the rest of the
-value is read without fault, or goes on for at least another member. How much is read ahead in one
-text is bounded by a multiple of its length; beyond it nothing is found.
+How much is read ahead in one text is bounded by a multiple of its length; then nothing is found.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.scalars import comment_at, odd_space
 from fmtharness.evaluators.json.scanner import (
     AFTER,
+    BROKEN,
     CHARS,
-    COLON,
     DONE,
     END,
     KEY,
@@ -29,21 +24,22 @@ from fmtharness.evaluators.json.scanner import (
     VALUE,
     WS,
     Scanner,
+    skip_space,
 )
 
 BAD: Final = 0
-ON: Final = 1
-CLEAN: Final = 2
-"""What reading on from a place comes to: a fault at once, one further on, or none."""
+FAR: Final = 1
+ON: Final = 2
+CLEAN: Final = 3
+"""What reading on from a place comes to: a fault at once, a wrong bracket further on, another fault
+further on, or none."""
 
 MOST_READ: Final = 4
 """So many times the length of the text is read ahead, all places together, up to a limit."""
 _SPARE: Final = 20_000
 _MOST_CHARACTERS: Final = 400_000
 _PER_PLACE: Final = 200  # The work for a place besides its characters, in characters.
-_WINDOW: Final = 64
-_MOST_COLONS: Final = 3
-_LONGEST: Final = 1000
+_MOST_SKIPPED: Final = 16
 
 _ENDS: Final = re.compile(
     rf"{WS}(?:\Z|`|~~~|,?{WS}[{{\[]|[^\"{{}}\[\]]*+\Z)|(?:\r?\n|[ \t]){WS}[^\W\d_]"
@@ -52,30 +48,35 @@ _GOES_ON: Final = re.compile(
     rf'{WS}(?:(?::|(?:[}}\]]{WS})*+,{WS}"{CHARS}"{WS}:){WS}(?:"{CHARS}"|{SCALAR}(?={WS}[,}}\]])|[{{\[])'
     rf"|(?:[}}\]]{WS})*+,{WS}(?:{SCALAR}(?={WS}[,\]])|[{{\[]))"
 ).match
-_QUOTES: Final = re.compile(r'\\.|(")', re.DOTALL)
-_AFTER_KEY: Final = re.compile(rf"{WS}:").match
-_AFTER_MEMBER: Final = re.compile(rf'{WS}(?:}}|,{WS}"{CHARS}"{WS}:)').match
-_AFTER_ELEMENT: Final = re.compile(rf'{WS}(?:\]|,{WS}(?:["{{\[0-9-]|true|false|null))').match
-_STRING: Final = re.compile(rf'"{CHARS}"{WS}[,}}\]]').match
-_VALUE: Final = re.compile(rf"{SCALAR}{WS}[,}}]").match
-_JUNK: Final = re.compile(r'[^",{}\[\]:\n]*+\s*+').match
+_GOES_ON_WITH: Final = {
+    VALUE: re.compile(rf"{WS}{SCALAR}{WS}[,}}\]]").match,
+    KEY: re.compile(rf'{WS}"{CHARS}"{WS}:{WS}(?:{SCALAR}(?={WS}[,}}\]])|[{{\[])').match,
+}
+_PYTHON: Final = re.compile(r"(?:True|False|None)\b").match
 
 
 def read_on(
-    scanner: Scanner, problems: Problems, pos: int, state: int, closed: int = 0
+    scanner: Scanner, problems: Problems, pos: int, state: int, closed: int = 0, opened: str = ""
 ) -> tuple[int, int]:
     """How it goes if the value goes on at `pos`, and where reading stopped.
 
-    `closed` is how many of the innermost containers are taken for closed.
+    `closed` is how many of the innermost containers are taken for closed, and `opened` the bracket
+    of one that is taken for open.
     """
     text, stack = scanner.text, scanner.stack
-    if _spent(problems, text):
+    if spent(problems, text):
         return BAD, pos
     probe = Scanner(text, 0)
     probe.stack = stack[: len(stack) - closed]
-    probe.objects = sum(keys is not None for keys in probe.stack) if closed else scanner.objects
+    if opened:
+        probe.stack.append(set() if opened == "{" else None)
+    probe.objects = sum(keys is not None for keys in probe.stack)
     probe.pos, probe.token, probe.state = pos, pos, state
     outcome = probe.run()
+    for _ in range(_MOST_SKIPPED):
+        if outcome != BROKEN or not _skip_other(probe, pos):
+            break
+        outcome = probe.run()
     stop = probe.pos
     problems.read_ahead += stop - pos + len(stack) + _PER_PLACE
     if outcome == DONE:
@@ -84,77 +85,48 @@ def read_on(
         in_string = probe.token < stop and text[probe.token] == '"'
         return (BAD if in_string else ON), stop
     before = text[stop - 1]
-    if probe.token == stop and (text[stop] in "}]" or before in "}]"):
+    passed = _GOES_ON_WITH.get(state, _GOES_ON)(text, pos, stop + 1)
+    if not passed or passed.end() > stop:
         return BAD, stop
-    passed = _GOES_ON(text, pos)
-    return (ON if passed and passed.end() <= stop else BAD), stop
+    brackets = probe.token == stop and (text[stop] in "}]" or before in "}]")
+    return (FAR if brackets else ON), stop
 
 
-def _spent(problems: Problems, text: str) -> bool:
+def _skip_other(probe: Scanner, start: int) -> bool:
+    """Skip a fault that says nothing about quotes: a comment, a trailing comma, None for null."""
+    text, pos = probe.text, probe.token
+    space = skip_space(text, start)
+    if space is None or space.end() >= pos:
+        return False
+    if pos == probe.pos and (skipped := comment_at(text, pos) or odd_space(text, pos)):
+        probe.pos = skipped.end()
+    elif probe.state == VALUE and (literal := _PYTHON(text, pos)):
+        probe.pos, probe.state = literal.end(), AFTER
+    elif (
+        text[probe.pos] == ("]" if probe.stack[-1] is None else "}")
+        and text[last_before(text, pos)] == ","
+        and pos == probe.pos
+    ):
+        probe.close()
+        probe.pos = pos + 1
+    else:
+        return False
+    return True
+
+
+def spent(problems: Problems, text: str) -> bool:
     return problems.read_ahead > min(MOST_READ * len(text) + _SPARE, _MOST_CHARACTERS)
 
 
 def alike(scanner: Scanner, problems: Problems) -> int:
     """How many of the innermost containers are of the same kind, or 0 if too much was read."""
     stack, count = scanner.stack, 1
-    if _spent(problems, scanner.text):
+    if spent(problems, scanner.text):
         return 0
     while count < len(stack) and (stack[-count - 1] is None) == (stack[-1] is None):
         count += 1
     problems.read_ahead += count
     return count
-
-
-def take_misquoted(scanner: Scanner, problems: Problems) -> bool:
-    """Label a string whose quotes are wrong, at the scanner's position, and move behind it.
-
-    False if the fault is another one; then nothing is done.
-    """
-    text, pos, state = scanner.text, scanner.pos, scanner.state
-    if _spent(problems, text):
-        return False
-    if scanner.token < pos and text[scanner.token] == '"':
-        return text[pos] in "\r\n" and _close(scanner, problems, scanner.token, pos, CLEAN)
-    if state >= VALUE and state != AFTER:
-        return _open(scanner, problems, scanner.token)
-    start, end = string_before(scanner, pos)
-    if start < 0:
-        begin, stop = scanner.scalar
-        return state == AFTER and begin < stop == pos and _open(scanner, problems, begin)
-    if state < COLON:
-        return False
-    if _fits_otherwise(scanner, problems):
-        return False
-    if _close(scanner, problems, start, end - 1, CLEAN):
-        return True
-    return _unescaped(scanner, problems, start, end) or _close(
-        scanner, problems, start, end - 1, ON
-    )
-
-
-def take_unended(scanner: Scanner, problems: Problems) -> bool:
-    """Label a string that lacks its closing quote where the text ends inside it.
-
-    False if the text is truncated there, because it does not close what it opened.
-    """
-    return _close(scanner, problems, scanner.token, len(scanner.text), CLEAN)
-
-
-def take_continued(scanner: Scanner, problems: Problems) -> bool:
-    """In place of a key stands the rest of the string before the comma: {"a": "x", y", "b": 1}."""
-    text, pos = scanner.text, scanner.pos
-    comma = last_before(text, pos)
-    if scanner.state != KEY or _spent(problems, text) or comma < 0 or text[comma] != ",":
-        return False
-    start, _ = string_before(scanner, comma)
-    found = _next_quote(text, pos, problems)
-    if start < 0 or not found or not found[1] or not _AFTER_MEMBER(text, found.end()):
-        return False
-    if read_on(scanner, problems, found.end(), AFTER)[0] != CLEAN:
-        return False
-    _note_unescaped(scanner, problems, start, found.end())
-    scanner.state = AFTER
-    return True
 
 
 def last_before(text: str, pos: int) -> int:
@@ -182,145 +154,3 @@ def string_before(scanner: Scanner, pos: int) -> tuple[int, int]:
         if (start - before) % 2 == 0:
             return start, last + 1
     return -1, -1
-
-
-def _fits_otherwise(scanner: Scanner, problems: Problems) -> bool:
-    """Whether the string is right, and a missing comma or colon or a stray word is the fault."""
-    text, pos, state = scanner.text, scanner.pos, scanner.state
-    char = text[pos]
-    if state == COLON:
-        if char in ",;=" or text.startswith("->", pos):
-            return True
-        if char in "{[" and text[pos - 1] in SPACE:
-            return True
-        how, stop = read_on(scanner, problems, pos, VALUE)
-        member = _VALUE(text, pos)
-        return how == CLEAN or bool(member and member.end() < stop)
-    if char in "+}]":
-        return True
-    in_array = scanner.stack[-1] is None
-    following = VALUE if in_array or char == ":" else KEY
-    skip = char in ";:"
-    if read_on(scanner, problems, pos + skip, following)[0] > BAD:
-        return True
-    junk = _JUNK(text, pos)
-    end = junk.end() if junk else pos
-    problems.read_ahead += end - pos
-    if pos < end < len(text) and text[end] in ",}]":
-        return read_on(scanner, problems, end, AFTER)[0] == CLEAN
-    # Two strings with a space between them are two strings.
-    return char == '"' and text[pos - 1] in SPACE and bool(_STRING(text, pos))
-
-
-def _next_quote(text: str, pos: int, problems: Problems) -> re.Match[str] | None:
-    """The first quote or escape from `pos` on, if it is not too far away."""
-    found = _QUOTES.search(text, pos, pos + _LONGEST)
-    problems.read_ahead += (found.end() if found else min(len(text), pos + _LONGEST)) - pos
-    return found
-
-
-def _unescaped(scanner: Scanner, problems: Problems, start: int, end: int) -> bool:
-    """The string goes on behind its first closing quote."""
-    text, state = scanner.text, scanner.state
-    key = state == COLON
-    fits = _AFTER_KEY if key else _AFTER_ELEMENT if scanner.stack[-1] is None else _AFTER_MEMBER
-    read = in_step = 0
-    for number, stop in enumerate(_closing_quotes(text, end, problems)):
-        # Where reading on closed a string, reading on from there ends at the same fault.
-        if not fits(text, stop) or (stop < read and number % 2 == in_step):
-            continue
-        how, read = read_on(scanner, problems, stop, state)
-        in_step = number % 2
-        if how > BAD:
-            _note_unescaped(scanner, problems, start, stop)
-            return True
-    return False
-
-
-def _closing_quotes(text: str, pos: int, problems: Problems) -> Iterator[int]:
-    """Behind each unescaped quote, as long as there is something left to read ahead."""
-    for match in _QUOTES.finditer(text, pos):
-        problems.read_ahead += match.end() - pos + 5
-        if _spent(problems, text):
-            return
-        pos = match.end()
-        if match[1]:
-            yield pos
-
-
-def _note_unescaped(scanner: Scanner, problems: Problems, start: int, end: int) -> None:
-    """Note each quote inside the string at start:end, and move the scanner behind it."""
-    for match in _QUOTES.finditer(scanner.text, start + 1, end - 1):
-        if match[1]:
-            problems.add("unescaped_quote", *match.span())
-            if problems.full("unescaped_quote"):
-                break
-    _took(scanner, start, end)
-
-
-def _took(scanner: Scanner, start: int, end: int) -> None:
-    scanner.pos = end
-    if scanner.state != COLON:
-        scanner.scalar = start, end
-
-
-def _close(scanner: Scanner, problems: Problems, start: int, end: int, least: int) -> bool:
-    """The string lacks its closing quote, somewhere before `end`."""
-    text, state = scanner.text, scanner.state
-    is_key = state in (COLON, KEY, 0)
-    following = COLON if is_key else AFTER
-    for at in _places(text, start + 1, end, is_key):
-        if read_on(scanner, problems, at, following)[0] < least:
-            continue
-        last = last_before(text, at)
-        if text[last] in "”’“»" and last > start:
-            message = "a string opens with a straight and closes with a typographic quote"
-            problems.add("smart_quotes", start, last + 1, message)
-        elif text[last] == '"' and text[last - 1] == "\\" and last > start:
-            problems.add("unclosed_quote", last - 1, last + 1, "the closing quote is escaped")
-        else:
-            problems.add("unclosed_quote", start, last + 1)
-        if is_key:
-            scanner.note_key(start, at, text[start + 1 : last + 1])
-        scanner.pos, scanner.state = at, following
-        scanner.scalar = at, at
-        return True
-    return False
-
-
-def _places(text: str, start: int, end: int, is_key: bool) -> Iterator[int]:
-    """Where in a string the closing quote may be missing: before a colon, or a comma or bracket."""
-    if is_key:
-        colon = start - 1
-        for _ in range(_MOST_COLONS):
-            colon = text.find(":", colon + 1, end)
-            if colon < 0:
-                break
-            yield colon
-        return
-    for at in range(end - 1, max(start, end - _WINDOW) - 1, -1):
-        if text[at] in ",}]":
-            yield at
-    if end < len(text) and text[end] in "\r\n":
-        yield end
-    for _ in range(_MOST_COLONS):
-        start = text.find('\\"', start, end)
-        if start < 0:
-            break
-        start += 2
-        yield start
-
-
-def _open(scanner: Scanner, problems: Problems, start: int) -> bool:
-    """A string at `start` lacks its opening quote."""
-    text = scanner.text
-    found = _next_quote(text, start, problems)
-    if not found or not found[1] or found.start() == start:
-        return False
-    fits = _AFTER_ELEMENT if scanner.stack[-1] is None else _AFTER_MEMBER
-    end = found.end()
-    if not fits(text, end) or read_on(scanner, problems, end, AFTER)[0] != CLEAN:
-        return False
-    problems.add("unquoted_value", start, end, "a string lacks its opening quote")
-    scanner.scalar, scanner.pos, scanner.state = (start, end), end, AFTER
-    return True

@@ -12,15 +12,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from fmtharness.evaluators.json.brackets import left_open, take_closer
-from fmtharness.evaluators.json.labels import Problems
-from fmtharness.evaluators.json.lookahead import (
-    CLEAN,
-    read_on,
-    take_continued,
-    take_misquoted,
-    take_unended,
+from fmtharness.evaluators.json.brackets import (
+    left_open,
+    take_closer,
+    take_early_end,
+    take_unopened,
 )
+from fmtharness.evaluators.json.labels import Problems
+from fmtharness.evaluators.json.lookahead import CLEAN, read_on
+from fmtharness.evaluators.json.quotes import take_continued, take_misquoted, take_unended
 from fmtharness.evaluators.json.scalars import (
     LETTER,
     QUOTES,
@@ -28,6 +28,7 @@ from fmtharness.evaluators.json.scalars import (
     bare_word,
     bare_words,
     comment_at,
+    odd_space,
     short,
     take_quoted,
     take_string,
@@ -48,7 +49,7 @@ from fmtharness.evaluators.json.scanner import (
     Scanner,
     scan_scalar,
 )
-from fmtharness.evaluators.json.tuples import take_set, take_tuples
+from fmtharness.evaluators.json.tuples import note_tuples, take_set, take_tuples
 
 _ANY_QUOTE: Final = '"' + QUOTES
 # A string whose quotes are escaped, and so are the backslashes in it; or an escaped line break.
@@ -56,7 +57,6 @@ _ESCAPED: Final = re.compile(
     r'(\\"(?:[^"\\]|\\\\(?:\\["\\]|[^"\\])|\\[^"\\])*+(?:(\\")|\Z))|(?:\\[nrt])++'
 ).match
 _ELLIPSIS: Final = re.compile(r"\.{3,}+|…+").match
-_ODD_SPACE: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match
 _FENCE: Final = re.compile(r"`{3}").match
 _QUOTED_INSIDE: Final = re.compile(rf'[^"\\\n:{{}}\[\]]*+"(?:[^"\\\n:]*+")?+(?={WS}[,}}\]])').match
 _KEY_WORDS: Final = re.compile(rf"(?:{LETTER})++(?:[ \t]++(?:{LETTER})++)*+").match
@@ -83,9 +83,15 @@ def walk(
     scanner = Scanner(
         text, start, max_depth, unique_keys=unique_keys, checked=checked, escapes=escapes
     )
+    known = len(problems)
     outcome = scanner.run()
-    while outcome != DONE and not problems.exhausted:
+    while not problems.exhausted:
         problems.steps += 1
+        if outcome == DONE:
+            if not take_early_end(scanner, problems):
+                break
+            outcome = scanner.run()
+            continue
         if outcome == END:
             if not (_in_string(scanner) and take_unended(scanner, problems)):
                 break
@@ -102,13 +108,25 @@ def walk(
     if scanner.deep_at is not None:
         message = f"more than {max_depth} objects and arrays are open at once"
         problems.add("too_deep", scanner.deep_at, scanner.deep_at + 1, message)
+    if scanner.text is not text:
+        note_tuples(text, start, scanner.pos, problems)
     if outcome == DONE:
         return scanner.pos
     at = len(text) if outcome == END else len(text[: scanner.pos].rstrip(SPACE))
     if outcome == END or not problems.exhausted:
         inside = scanner.pos == at and _in_string(scanner)
+        if outcome == END and len(problems) > known and _closes_all(text, start):
+            return at  # Other mistakes hide its brackets.
         note_truncated(problems, at, len(scanner.stack), in_string=inside)
     return at
+
+
+def _closes_all(text: str, start: int) -> bool:
+    """Whether the value at `start` ends in its own bracket, and as many close as open."""
+    value = text[start:].rstrip(SPACE + "`")
+    return value[-1] == ("}" if value[0] == "{" else "]") and value.count("{") + value.count(
+        "["
+    ) <= value.count("}") + value.count("]")
 
 
 def _in_string(scanner: Scanner) -> bool:
@@ -150,7 +168,7 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         else:
             take_word(scanner, problems, token)
         return
-    if take_tuples(scanner, problems):
+    if take_tuples(scanner) or take_unopened(scanner, problems):
         return
     char = text[pos]
     match = comment_at(text, pos) or _ELLIPSIS(text, pos)
@@ -164,7 +182,7 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
     if match := comment_at(text, pos):
         problems.add("comment", pos, match.end())
         scanner.pos = match.end()
-    elif match := _ODD_SPACE(text, pos):
+    elif match := odd_space(text, pos):
         message = f"U+{ord(char):04X} is not whitespace in JSON"
         problems.add("bad_whitespace", pos, match.end(), message)
         scanner.pos = match.end()
@@ -210,8 +228,6 @@ def _after_value(scanner: Scanner, problems: Problems) -> None:
         problems.add("missing_comma", pos, pos + 1, "a semicolon stands in place of a comma")
         scanner.pos, scanner.state = pos + 1, VALUE_OR_END if in_array else KEY_OR_END
     elif char == ":":
-        if in_array and after_string and left_open(scanner, problems, begin):
-            return
         _unexpected(scanner, problems, pos + 1)
         scanner.state = VALUE_OR_END if in_array else VALUE
     elif not in_array and char == '"' and (end := _string_that_is_no_key(text, pos)):

@@ -15,6 +15,7 @@ from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.scanner import AFTER, COLON, KEY, KEY_OR_END, WS, Scanner
 
 comment_at: Final = re.compile(r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)").match
+odd_space: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match
 _LOOSE_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:(")|\\?\Z)', re.DOTALL).match
 _SINGLE: Final = re.compile(
     rf"'(?:[^'\\]++|\\.|'(?!{WS}(?:[,:}}\]]|\Z)))*+(?:(')|\\?\Z)", re.DOTALL

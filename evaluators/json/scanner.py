@@ -147,6 +147,11 @@ class Scanner:
             self.stack.append(None)
             self.state = VALUE_OR_END
 
+    def open_around(self, bracket: str) -> None:
+        """Take a container for open whose bracket is missing."""
+        self.stack.append(set() if bracket == "{" else None)
+        self.objects += bracket == "{"
+
     def close(self) -> None:
         """Step out of the innermost container."""
         if self.stack.pop() is not None:
