@@ -83,6 +83,12 @@ OUTPUTS: list[tuple[str, dict[str, str]]] = [
     ('{"a": [1, 2, ...]}', {"ellipsis": "..."}),
     ('{"a":\xa01}', {"bad_whitespace": "\xa0"}),
     ('{{"a": 1}}', {"unexpected_character": "{"}),
+    ('{"a": "low"|"high", "b": 1}', {"unexpected_character": '|"high"'}),
+    (
+        '{"a": "YES" or "NO",\n"b": some number}',
+        {"unexpected_character": 'or "NO"', "unquoted_value": "some number"},
+    ),
+    ('{"a": "x" or "y" they said", "b": 1}', {"unescaped_quote": '"'}),
     ('{"a": 1]', {"mismatched_bracket": "]"}),
     ('{"a": ("x", 1)}', {"wrong_brackets": "("}),
     ('{"a": [("x (y)", "low"), ("z", "high",)], "b": 1}', {"wrong_brackets": "("}),

@@ -37,6 +37,7 @@ from fmtharness.evaluators.json.scalars import (
 )
 from fmtharness.evaluators.json.scanner import (
     AFTER,
+    CHARS,
     COLON,
     DONE,
     END,
@@ -63,6 +64,9 @@ _KEY_WORDS: Final = re.compile(rf"(?:{LETTER})++(?:[ \t]++(?:{LETTER})++)*+").ma
 _QUOTE_FOLLOWS: Final = re.compile(rf'"{WS}:').match
 _VALUE_ENDS: Final = re.compile(rf"{WS}[,}}\]+]").match
 _KEY_FOLLOWS: Final = re.compile(rf"{WS}[:=]").match
+_ALTERNATIVES: Final = re.compile(
+    rf'(?:(?:\|{{1,2}}|/|or\b|and\b){WS}"{CHARS}"{WS})++(?=[,}}\])])'
+).match
 _FOR_COLON: Final = re.compile(r"=>?|->|;").match
 
 
@@ -168,6 +172,8 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         else:
             take_word(scanner, problems, token)
         return
+    if state == AFTER and _take_alternatives(scanner, problems):
+        return
     if take_tuples(scanner) or take_unopened(scanner, problems):
         return
     char = text[pos]
@@ -209,6 +215,22 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
         _instead_of_key(scanner, problems)
     else:
         _instead_of_value(scanner, problems)
+
+
+def _take_alternatives(scanner: Scanner, problems: Problems) -> bool:
+    """Behind a string more of them, as in the prompt: "low" | "high", "YES" or "NO"."""
+    text, pos = scanner.text, scanner.pos
+    begin, end = scanner.scalar
+    if not (begin < end and text[begin] == '"' and not text[end:pos].strip(SPACE)):
+        return False
+    match = _ALTERNATIVES(text, pos)
+    if not match:
+        return False
+    end = pos + len(match[0].rstrip(SPACE))
+    message = f"{short(text[pos:end])} stands behind a value, of which there can be one only"
+    problems.add("unexpected_character", pos, end, message)
+    scanner.pos = end
+    return True
 
 
 def _after_value(scanner: Scanner, problems: Problems) -> None:
