@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 import yaml
 
+from fmtharness.evaluators.yaml.consequences import BY_BRACKET, brought, follows
 from fmtharness.evaluators.yaml.errors import (
     LONGEST_KEY,
     OWN_LINE,
@@ -33,6 +34,7 @@ from fmtharness.evaluators.yaml.scalars import NOT_RAW, Unclear, plain
 from fmtharness.evaluators.yaml.styles import block_fault, quoted_faults
 from fmtharness.harness.contracts import Parsed
 from fmtharness.harness.records import Problem
+from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 
 Root = Literal["object", "array", "any"]
 ROOTS: Final[dict[str, Any]] = {"object": dict, "array": list, "any": object}
@@ -81,12 +83,16 @@ def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool =
     # Replaced one for one by a character without a meaning, so that the rest is read as it is.
     current = original = NOT_RAW.sub("\ufffd", text)
     indented = len(text) + 1
+    found: list[Problem] = []
     for _ in range(_MOST_READS):
         reader = _Reader(current, original, root, max_depth, comments)
         error = reader.run()
         if not error:
             break
+        if found and follows(current, found[-1], error):
+            break
         errors.append(error)
+        found.append(error)
         line = current.rfind("\n", 0, error.start) + 1
         if error.label == "tab_indent" and not current[line : error.start].strip():
             above = current[:line].rstrip()
@@ -96,9 +102,18 @@ def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool =
             break
         current = mended
     # From the line above a tab in an indentation on, it is not known what belongs to what.
-    found = [p for p in (*errors, *reader.problems) if p.start < indented or p.label in _PLACELESS]
-    problems = tuple(dict.fromkeys(found))
+    noted = [p for p in reader.problems if not brought(current, p, found)]
+    kept = [p for p in (*errors, *noted) if p.start < indented or p.label in _PLACELESS]
+    problems = tuple(dict.fromkeys(kept))
     return Parsed(problems=problems) if problems else Parsed(reader.root)
+
+
+def clean(text: str, root: Root, max_depth: int, comments: bool) -> bool:
+    """Whether a text passes, with nothing around it."""
+    if NOT_RAW.search(text):
+        return False
+    reader = _Reader(text, text, root, max_depth, comments)
+    return reader.run() is None and not reader.problems
 
 
 class _Reader:
@@ -114,6 +129,7 @@ class _Reader:
         self.max_depth = max_depth
         self.comments = comments
         self.problems: list[Problem] = []
+        self.counts: dict[str, int] = {}
         self.root: Any = _NOTHING
         self.stack: list[_Open] = []
         self.documents = 0
@@ -144,6 +160,11 @@ class _Reader:
                 end = len(self.text.rstrip())
                 self.problems = [
                     p for p in self.problems if p.end < end or p.label not in _UNFINISHED
+                ]
+            opened = [each.start for each in self.stack if each.flow and not each.pair]
+            if opened and error.label in ("mismatched_bracket", "truncated"):
+                self.problems = [
+                    p for p in self.problems if p.start < opened[-1] or p.label not in BY_BRACKET
                 ]
             # Text behind the last event may be a scalar, so only blanks and comments are checked.
             self._gap(until(_BLANK, self.text, self.last))
@@ -372,7 +393,10 @@ class _Reader:
                 self.marked = True
 
     def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
-        self.problems.append(Problem(label, message or LABELS[label], start, end))
+        # More are not shown; a text of nothing but mistakes would take long.
+        count = self.counts[label] = self.counts.get(label, 0) + 1
+        if count <= 2 * MOST_OF_ONE_LABEL:
+            self.problems.append(Problem(label, message or LABELS[label], start, end))
 
 
 def _unraw(char: str) -> tuple[str, str]:
