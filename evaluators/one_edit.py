@@ -1,7 +1,7 @@
 """Finds that the problems of a text are one fault, because one edit of a character mends them all.
 
-    alone('{"a" 1}', problems missing_value at 1:4 and unescaped_quote at 4:6, mends, passes)
-        -> (Problem("missing_colon", ..., 4, 6),), since the text with a colon there passes
+    problems missing_colon at 5:12 and bad_indentation at 15:19 of "a: 1\\ninner:x\\n  b: 2\\n"
+        -> missing_colon at 5:12 alone, since the text with a blank instead of the x passes
 
 A wrong character moves what stands behind it, and a reader who sees it does not name the rest.
 """
@@ -72,8 +72,8 @@ def _edits(text: str, problems: Sequence[Problem], mends: Mends) -> Iterator[tup
     for problem in problems:
         if problem.label in mends.cut:
             yield "", text[: problem.start] + text[problem.end :]
-    for sign in itertools.islice(mends.joined.finditer(text), _PLACES) if mends.joined else ():
-        yield "", text[: sign.end()] + " " + text[sign.end() :]
+    for found in itertools.islice(mends.joined.finditer(text), _PLACES) if mends.joined else ():
+        yield "", text[: found.end()] + " " + text[found.end() :]
     both = (at for problem in problems for at in (problem.start, problem.end))
     places = list(dict.fromkeys(both))[:_PLACES]
     for at in places:

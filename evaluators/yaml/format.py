@@ -111,8 +111,8 @@ class YamlFormat(Options):
         if any(problem.label == "no_value" for problem in parsed.problems):
             kept = (problem for problem in parsed.problems if problem.label != "text_after")
             return Parsed(problems=tuple(kept))
-        if not _may_be_one(text, parsed.problems):
-            return parsed
+        if any(problem.label == "wrong_root" for problem in parsed.problems):
+            return _with_key(text, parsed)
         return all_of_one_edit(
             text,
             parsed,
@@ -153,12 +153,15 @@ class YamlFormat(Options):
         return corrupt
 
 
-def _may_be_one(text: str, problems: Sequence[Problem]) -> bool:
-    """Whether the kind of root, if it is wrong, may come from a key above it without a colon."""
-    if not any(problem.label == "wrong_root" for problem in problems):
-        return True
-    first = problems[0]
-    return first.label == "text_before" and bool(_BARE_KEY(text, first.start, first.end))
+def _with_key(text: str, parsed: Parsed) -> Parsed:
+    """What was parsed, where a word above a wrong root is its key and lacks a colon."""
+    first, *others = parsed.problems
+    if first.label != "text_before" or [problem.label for problem in others] != ["wrong_root"]:
+        return parsed
+    if not _BARE_KEY(text, first.start, first.end):
+        return parsed
+    problem = Problem("missing_colon", LABELS["missing_colon"], first.start, first.end)
+    return Parsed(problems=(problem,))
 
 
 def _block(value: Any, indent: int, depth: int) -> Iterator[str]:
