@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from fmtharness.evaluators.one_edit import Mends, all_of_one_edit
 from fmtharness.evaluators.tables.csv_corruptions import corruptions_of
 from fmtharness.evaluators.tables.csv_fields import CONTROL, LINE_ENDS
 from fmtharness.evaluators.tables.csv_reader import (
@@ -36,6 +37,8 @@ from fmtharness.harness.surroundings import strictly
 
 # What a cell of a one-column table may be without quotes: nothing that could be something else.
 _PLAIN: Final = re.compile(r"\w(?:[\w .:-]*\w)?").fullmatch
+
+_MENDS: Final = Mends("", "", frozenset({"ragged_row", "no_rows", "padded_field", "text_before"}))
 
 
 class CsvFormat(Options):
@@ -90,11 +93,18 @@ class CsvFormat(Options):
         def own() -> set[str]:
             return lines_like_a_table(text.removeprefix("\ufeff"), self.delimiter, split)
 
-        return strictly(
+        parsed = strictly(
             text,
             lambda inner: self._read(inner, split),
             lambda line: not own().isdisjoint(LINE_ENDS.split(line)),
         )
+        mends = _MENDS._replace(insert=self.delimiter + '\n"', replace=self.delimiter)
+        return all_of_one_edit(text, parsed, mends, self._passes)
+
+    def _passes(self, text: str) -> bool:
+        """Whether a text is a table of several columns, since any text is one of one column."""
+        parsed = self._read(text, rows_of)
+        return parsed.ok and len(parsed.value[0]) > 1
 
     def _read(self, text: str, split: Split) -> Parsed:
         parsed = read(text, self.delimiter, split)

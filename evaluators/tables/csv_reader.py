@@ -170,11 +170,31 @@ def _with_ragged(text: str, rows: Sequence[Row], problems: Sequence[Problem]) ->
     named = sum(1 for cell in rows[0].cells if cell.value.strip(" \t"))
     extra = named < width and {len(row.cells) for row in rows[1:]} == {named}
     ragged = {number for number, row in enumerate(rows) if len(row.cells) != width}
+    # What stands in place of a delimiter or of a line's end is why the width is another.
+    controls = {
+        bisect(starts, problem.start) - 1
+        for problem in problems
+        if problem.label == "raw_control_character" and text[problem.start] != "\t"
+    }
+    ragged -= {n for n in controls & ragged if len(rows[n].cells) in (width - 1, 2 * width - 1)}
+    nameless = {
+        cell.start for cell in rows[0].cells if not (cell.quoted or cell.value.strip(" \t"))
+    }
+    spent, opened = -1, (-1, False)
     for problem in problems:
         number = bisect(starts, problem.start) - 1
+        if problem.label == "bare_quote":
+            opened = number, not (opened[0] == number and opened[1])
+        # What stands behind a quote that opens late is meant to be inside.
+        inside = number in ragged or opened == (number, True) or problem.start in nameless
         tab = problem.label == "raw_control_character" and text[problem.start] == "\t"
-        if not (number in ragged and (tab or problem.label == "padded_field")):
-            yield problem
+        if inside and (tab or problem.label == "padded_field"):
+            continue
+        if problem.label in _QUOTES or problem.label == "truncated":
+            if number == spent:
+                continue
+            spent = number if problem.label in SPENT else spent
+        yield problem
     in_both = ragged & quotes
     for number in () if extra else sorted(ragged):
         row = rows[number]
@@ -252,6 +272,9 @@ def _alike(text: str, delimiter: str, split: Split) -> list[Row]:
         )
 
     found = [row for row in rows if len(row.cells) > 1 and fits(row)]
+    # A word above the only row is a header that lacks its delimiters.
+    if found == rows[1:] and len(found) == 1 and _is_word(text, rows[0]):
+        found.insert(0, rows[0])
     last = rows[-1]
     # A word or an open quote below the last full row is a row that was cut short.
     if (
@@ -259,10 +282,14 @@ def _alike(text: str, delimiter: str, split: Split) -> list[Row]:
         and rows[-2:-1] == found[-1:]
         and last.end == len(text)
         and len(last.cells) == 1
-        and (last.cells[0].quoted or not re.search(r"\s|[.:!?]\Z", text[last.start :]))
+        and (last.cells[0].quoted or _is_word(text, last))
     ):
         found.append(last)
     return found
+
+
+def _is_word(text: str, row: Row) -> bool:
+    return not re.search(r"\s|[.:!?]\Z", text[row.start : row.end])
 
 
 def _tight(row: Row) -> int:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
+from fmtharness.evaluators.one_edit import Mends, all_of_one_edit
 from fmtharness.evaluators.tables.csv import columns_of
 from fmtharness.evaluators.tables.markdown_corruptions import CORRUPTIONS
 from fmtharness.harness import surroundings
@@ -47,13 +48,19 @@ LABELS: Final[Mapping[str, str]] = {
 _LINE: Final = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
 _PIPE: Final = re.compile(r"(?<!\\)(\\*+)\|")
 _DASHES: Final = re.compile(r":?-+:?").fullmatch
-_SIGNS: Final = re.compile(r"[ \t\r\n|:+=_–—-]*").fullmatch
+_SIGNS: Final = re.compile(r"[ \x00-\x1f\x7f|:+=_–—-]*").fullmatch
 _BORDER: Final = re.compile(r"\+(?:[-=:]+\+)+").fullmatch
 """A line between the rows of a grid table."""
+_BREAK: Final = re.compile(r"[ \t]*(?:\r\n?|\n)[ \t]*").fullmatch
 _DASH: Final = re.compile(r"[-=_–—]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2028\u2029]")
 _ODD: Final = re.compile(rf"{_CONTROL.pattern}|[\ud800-\udfff]")
 _FOREIGN: Final = ("{", "[", "<", '"', "}")
+_MENDS: Final = Mends(
+    insert="\n|",
+    replace="\n|",
+    follow=frozenset({"missing_outer_pipe", "ragged_row", "no_rows", "empty_column"}),
+)
 _Note = Callable[..., None]
 
 
@@ -104,9 +111,10 @@ class MarkdownTableFormat(Options):
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a list of records, or all problems."""
-        return strictly(
+        parsed = strictly(
             text, _read, functools.partial(_looks, functools.cache(lambda: _pipes(text)))
         )
+        return all_of_one_edit(text, parsed, _MENDS, lambda mended: _read(mended).ok)
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered table; each is named by the label `parse` gives it."""
@@ -138,6 +146,10 @@ def _read(text: str) -> Parsed:
 
     rows, cut, bordered = _rows(text, note)
     if rows:
+        below = len(rows) > 1 and _like_dashes(text, rows[1].start, rows[1].end)
+        rows[0], dashes = (rows[0], None) if below else _without_dashes(text, rows[0])
+        if dashes:
+            note("bad_delimiter_row", *dashes, "the row of dashes has no line of its own")
         names = _texts(text, rows[0])
         _check_header(text, rows[0], note)
         body = rows[1:]
@@ -148,17 +160,30 @@ def _read(text: str) -> Parsed:
             row = body.pop(0)
             if row.opens and row.closes:
                 note("bad_delimiter_row", row.start, row.end)
-        elif body and not bordered:
+            cut = cut or len(row.cells) >= 2 * width
+        elif body and not (bordered or dashes):
             note("no_delimiter_row", body[0].start, body[0].end)
         for row in body:
             if not row.fits(width):
                 message = f"cells in this row: {len(row.cells)}, in the header: {width}"
                 note("ragged_row", row.start, row.end, message)
-        if not body and not cut:
+        if not (body or cut or dashes):
             note("no_rows", rows[0].start, rows[0].end)
     if problems:
         return Parsed(problems=tuple(problems))
     return Parsed([dict(zip(names, _texts(text, row), strict=True)) for row in body])
+
+
+def _without_dashes(text: str, header: _Row) -> tuple[_Row, tuple[int, int] | None]:
+    """The header without a row of dashes that stands on its line, and the span of the dashes."""
+    dashed = [bool(_DASHES(text, *cell)) for cell in header.cells]
+    at = dashed.index(True) if True in dashed else 0
+    for width in (at - 1, at):  # a cell may stand where the line break is missing
+        if width > 0 and len(dashed) >= at + width and all(dashed[at : at + width]):
+            span = header.cells[at][0], header.cells[at + width - 1][1]
+            end = header.cells[width - 1][1]
+            return header._replace(end=end, cells=header.cells[:width]), span
+    return header, None
 
 
 def _width(header: _Row, others: Sequence[_Row], note: _Note) -> int:
@@ -203,6 +228,12 @@ def _rows(text: str, note: _Note) -> tuple[list[_Row], bool, bool]:
             bordered = True
             continue
         row = _row(text, start, end, note)
+        if rows and rows[-1].opens and not rows[-1].closes and text[row.start : row.end] == "|":
+            row = row._replace(opens=False, closes=True)
+        if rows and _moved(text, rows[-1], row):
+            # The pipe at the break belongs to the other line.
+            rows[-1] = rows[-1]._replace(cells=rows[-1].cells[: len(row.cells)])
+            row = row._replace(cells=row.cells[-len(rows[-1].cells) :])
         if rows and not (rows[-1].closes and row.opens) and _halves(text, rows, row):
             if unclosed[-1:] == rows[-1:]:
                 unclosed.pop()
@@ -227,7 +258,7 @@ def _rows(text: str, note: _Note) -> tuple[list[_Row], bool, bool]:
 def _halves(text: str, rows: Sequence[_Row], row: _Row) -> bool:
     """Whether the last row and this one are one row with a line break inside."""
     one = rows[-1]
-    if not (one.opens and row.closes) or text.count("\n", one.end, row.start) != 1:
+    if not (one.opens and row.closes) or not _BREAK(text, one.end, row.start):
         return False
     if len(rows) > 1:
         return len(_joined(one, row).cells) == len(rows[0].cells)
@@ -235,6 +266,17 @@ def _halves(text: str, rows: Sequence[_Row], row: _Row) -> bool:
     below = rest and _LINE.match(text, rest.end())
     dashes = _like_dashes(text, row.start, row.end)
     return bool(not dashes and below and _like_dashes(text, *below.span(1)))
+
+
+def _moved(text: str, one: _Row, other: _Row) -> bool:
+    """Whether a pipe that lacks at the end of a line or the start of the next is on the other."""
+    if one.closes and one.opens and other.closes and not other.opens:
+        start, end = one.cells[-1]
+        return start == end and len(one.cells) == len(other.cells) + 1
+    if one.opens and not one.closes and other.opens and other.closes:
+        start, end = other.cells[0]
+        return start == end and len(other.cells) == len(one.cells) + 1
+    return False
 
 
 def _joined(one: _Row, other: _Row) -> _Row:
@@ -300,7 +342,9 @@ def _check_header(text: str, header: _Row, note: _Note) -> None:
 
 
 def _check_dashes(text: str, row: _Row, width: int, note: _Note) -> None:
-    if "\n" in text[row.start : row.end] or (not (row.opens and row.closes) and row.fits(width)):
+    if re.search(r"[\r\n]", text[row.start : row.end]) or (
+        not (row.opens and row.closes) and row.fits(width)
+    ):
         return  # what is wrong is the line break or the outer pipe
     line = _LINE.match(text, row.start)
     if line and "\t" in line[1]:
@@ -309,6 +353,6 @@ def _check_dashes(text: str, row: _Row, width: int, note: _Note) -> None:
         message = f"cells in the row of dashes: {len(row.cells)}, in the header: {width}"
         note("bad_delimiter_row", row.start, row.end, message)
     for start, end in row.cells:
-        if not _DASHES(text, start, end):
+        if not (_DASHES(text, start, end) or _CONTROL.search(text, start, end)):
             message = f"{text[start:end]!r:.40} is no cell of a row of dashes"
             note("bad_delimiter_row", start, end, message)

@@ -200,3 +200,10 @@ def _in_brackets(text: str, at: int, stop: int, closed: Closed) -> tuple[str, in
     key = _KEY_AT_END.search(before)
     at = closed.end + key.start() if key else at
     return "missing_comma", at, at, ""
+
+
+def unraw(char: str) -> tuple[str, str]:
+    """The label and the message of a character that must be escaped."""
+    if "\ud800" <= char <= "\udfff":
+        return "lone_surrogate", LABELS["lone_surrogate"]
+    return "control_character", f"U+{ord(char):04X} must be escaped in double quotes"

@@ -17,13 +17,15 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
+from fmtharness.evaluators.one_edit import Mends, all_of_one_edit
 from fmtharness.evaluators.yaml.corruptions import CORRUPTIONS, too_deep, wrong_root
 from fmtharness.evaluators.yaml.labels import LABELS
-from fmtharness.evaluators.yaml.reader import ROOTS, Root, read
+from fmtharness.evaluators.yaml.reader import ROOTS, Root, clean, read
 from fmtharness.evaluators.yaml.scalars import written
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
+from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import strictly
 
 _BLOCK_TEXT: Final = re.compile(r"\S(?:[^\n]*\S)?(?:\n+ *\S(?:[^\n]*\S)?)+\n?").fullmatch
@@ -41,8 +43,18 @@ _LOOKS: Final = re.compile(
     r"|[^\[\]{}\n]*+[\]}]+\s*\Z"  # where brackets from above end
     r"|(?:\"[^\"\n]*\"|'[^'\n]*'|[\w./-]+(?: [\w./-]+)?)[ \t]*:\s*\Z"  # a key above its value
     r"|[\w./-]+\Z"  # a key that is cut off
+    r"|[|>][\"'\w][^\n]*:\s*\Z"  # a key behind the sign of a block text
     r"|[^\"'\n]*+[\"']\s*\Z"  # where a quote from above ends
 ).match
+_BARE_KEY: Final = re.compile(r"[^\s.!?]+").fullmatch
+_MENDS: Final = Mends(
+    insert=":-x",
+    replace=": },",
+    follow=frozenset({"missing_value", "bad_indentation", "complex_key", "wrong_root"}),
+    cut=frozenset({"comment"}),
+    joined=re.compile(r"^ *-(?=[^\s-])", re.MULTILINE),
+    colon=LABELS["missing_colon"],
+)
 
 
 class YamlFormat(Options):
@@ -91,10 +103,21 @@ class YamlFormat(Options):
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a value, or all problems."""
-        return strictly(
+        parsed = strictly(
             text,
             lambda inner: read(inner, self.root, self.max_depth, self.comments),
             lambda line: bool(_LOOKS(line)),
+        )
+        if any(problem.label == "no_value" for problem in parsed.problems):
+            kept = (problem for problem in parsed.problems if problem.label != "text_after")
+            return Parsed(problems=tuple(kept))
+        if any(problem.label == "wrong_root" for problem in parsed.problems):
+            return _with_key(text, parsed)
+        return all_of_one_edit(
+            text,
+            parsed,
+            _MENDS,
+            lambda mended: clean(mended, self.root, self.max_depth, self.comments),
         )
 
     def consumers(self) -> Sequence[Consumer]:
@@ -128,6 +151,17 @@ class YamlFormat(Options):
             return broken if name in found else None
 
         return corrupt
+
+
+def _with_key(text: str, parsed: Parsed) -> Parsed:
+    """What was parsed, where a word above a wrong root is its key and lacks a colon."""
+    first, *others = parsed.problems
+    if first.label != "text_before" or [problem.label for problem in others] != ["wrong_root"]:
+        return parsed
+    if not _BARE_KEY(text, first.start, first.end):
+        return parsed
+    problem = Problem("missing_colon", LABELS["missing_colon"], first.start, first.end)
+    return Parsed(problems=(problem,))
 
 
 def _block(value: Any, indent: int, depth: int) -> Iterator[str]:

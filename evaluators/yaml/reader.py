@@ -17,6 +17,13 @@ from typing import Any, Final, Literal
 import msgspec
 import yaml
 
+from fmtharness.evaluators.yaml.consequences import (
+    brought,
+    cut_by_comment,
+    follows,
+    kept_before,
+    without_colon,
+)
 from fmtharness.evaluators.yaml.errors import (
     LONGEST_KEY,
     OWN_LINE,
@@ -26,6 +33,7 @@ from fmtharness.evaluators.yaml.errors import (
     explain,
     filled,
     line_end,
+    unraw,
     until,
 )
 from fmtharness.evaluators.yaml.labels import LABELS
@@ -42,9 +50,9 @@ _PLACELESS: Final = {
     *("ambiguous_scalar", "nan_or_infinity", "anchor_or_alias", "tag", "comment", "tab_indent"),
     *("unquoted_special", "bad_escape", "control_character", "lone_surrogate"),
 }
-_UNFINISHED: Final = {"missing_value", "ambiguous_scalar", "nan_or_infinity"}
 _MOST_READS: Final = 8
-"""How often a text is read again with a mistake replaced, at most; this bounds the time."""
+_MOST_READ: Final = 100_000
+"""How often, and how many characters, are read with a mistake replaced; this bounds the time."""
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]++|(?<!\S)#[^\r\n]*+)*+")
 _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
 _TABS: Final = re.compile(r"\t+")
@@ -76,17 +84,23 @@ class _Open(msgspec.Struct):
 def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool = False) -> Parsed:
     """The one document of a text, or all problems found; spans are those of `text`."""
     errors = [
-        Problem(*_unraw(found[0]), found.start(), found.end()) for found in NOT_RAW.finditer(text)
+        Problem(*unraw(found[0]), found.start(), found.end()) for found in NOT_RAW.finditer(text)
     ]
-    # Replaced one for one by a character without a meaning, so that the rest is read as it is.
+    # One for one, so that the rest is read as it is.
     current = original = NOT_RAW.sub("\ufffd", text)
     indented = len(text) + 1
-    for _ in range(_MOST_READS):
+    found: list[Problem] = []
+    for _ in range(max(2, min(_MOST_READS, _MOST_READ // (len(text) + 1)))):
         reader = _Reader(current, original, root, max_depth, comments)
         error = reader.run()
         if not error:
             break
-        errors.append(error)
+        if (found and follows(current, found[-1], error)) or cut_by_comment(
+            current, reader.block, reader.problems, error
+        ):
+            break
+        errors.append(without_colon(current, reader.problems, error))
+        found.append(errors[-1])
         line = current.rfind("\n", 0, error.start) + 1
         if error.label == "tab_indent" and not current[line : error.start].strip():
             above = current[:line].rstrip()
@@ -96,9 +110,18 @@ def read(text: str, root: Root = "object", max_depth: int = 64, comments: bool =
             break
         current = mended
     # From the line above a tab in an indentation on, it is not known what belongs to what.
-    found = [p for p in (*errors, *reader.problems) if p.start < indented or p.label in _PLACELESS]
-    problems = tuple(dict.fromkeys(found))
+    noted = [p for p in reader.problems if not brought(current, p, found)]
+    kept = [p for p in (*errors, *noted) if p.start < indented or p.label in _PLACELESS]
+    problems = tuple(dict.fromkeys(kept))
     return Parsed(problems=problems) if problems else Parsed(reader.root)
+
+
+def clean(text: str, root: Root, max_depth: int, comments: bool) -> bool:
+    """Whether a text passes, with nothing around it."""
+    if NOT_RAW.search(text):
+        return False
+    reader = _Reader(text, text, root, max_depth, comments)
+    return reader.run() is None and not reader.problems
 
 
 class _Reader:
@@ -114,6 +137,8 @@ class _Reader:
         self.max_depth = max_depth
         self.comments = comments
         self.problems: list[Problem] = []
+        self.block = 0
+        """Where the last block text ended."""
         self.root: Any = _NOTHING
         self.stack: list[_Open] = []
         self.documents = 0
@@ -140,11 +165,8 @@ class _Reader:
                 error = self.alias  # `*note*` is an alias with text behind it
             if error.label == "unclosed_quote":
                 return error
-            if error.label == "truncated":  # what is cut off is neither missing nor unclear
-                end = len(self.text.rstrip())
-                self.problems = [
-                    p for p in self.problems if p.end < end or p.label not in _UNFINISHED
-                ]
+            opened = [each.start for each in self.stack if each.flow and not each.pair]
+            self.problems = kept_before(self.text, self.problems, error, opened)
             # Text behind the last event may be a scalar, so only blanks and comments are checked.
             self._gap(until(_BLANK, self.text, self.last))
         else:
@@ -228,6 +250,7 @@ class _Reader:
                 self._note(*found)
         elif event.style in ("|", ">"):
             self._gap(until(_TO_LINE_END, self.text, start), start)
+            self.block = end
             if fault := block_fault(self.original, start, end, not self.stack):
                 value = Unclear("ambiguous_scalar", fault)
             least = self.stack[-1].column + 1 if self.stack else 0
@@ -373,9 +396,3 @@ class _Reader:
 
     def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
         self.problems.append(Problem(label, message or LABELS[label], start, end))
-
-
-def _unraw(char: str) -> tuple[str, str]:
-    if "\ud800" <= char <= "\udfff":
-        return "lone_surrogate", LABELS["lone_surrogate"]
-    return "control_character", f"U+{ord(char):04X} must be escaped in double quotes"
