@@ -32,6 +32,27 @@ _TO_SIGN: Final = re.compile(r"[^=\n]*+")
 _TO_SIGN_INSIDE: Final = re.compile(r"[^=,\]}\n#]*+")
 _SPACE: Final = re.compile(r"[^\S\n]*+")
 _TO_COMMENT: Final = re.compile(r"[^\n#]*+")
+_COLON_IN_KEY: Final = re.compile(rf"{KEY}:(?:{KEY})?[ \t]*+(?==)")
+_VALUE_BELOW: Final = re.compile(rf"\s*+(?!{KEY}[ \t]*+[=:]|\[\[?+[ \t]*+{KEY}[ \t]*+\])(?=[\"'\[{{\d+-])")
+_CONSTANT_BELOW: Final = re.compile(r"\s*+(?=(?:true|false)[ \t\r]*+(?:[\n#]|\Z))")
+_HEADER_AND_VALUE: Final = re.compile(rf"\[\[?+[ \t]*+{KEY}[ \t]*+=")
+_CLOSES: Final = re.compile(r"\}[ \t]*+,?+[ \t\r]*+\Z")
+_SIGNS: Final = re.compile(r"=++(?:[ \t]*+=++)*+")
+_TO_QUOTE: Final = re.compile(r"\\(?:\w{1,20}|[^\"\s]{1,4})\"")
+_LATE_BRACKET: Final = re.compile(r"\n\]\]?+")
+_BROKEN_UP: Final = re.compile(r"[\"'\[\]{}=,]").search
+_NEWLINE: Final = "newline_in_inline_table"
+_PLACE_LOST: Final = frozenset(
+    {_NEWLINE}
+    | {"missing_comma", "missing_equals", "mismatched_bracket", "several_values", "extra_comma"}
+    | {"unescaped_quote", "unclosed_quote", "unclosed_bracket", "missing_value"}
+)
+"""Labels of what leaves it open where the next item of the line begins."""
+_OF_BRACKETS: Final = frozenset(
+    {"truncated", "unclosed_bracket", "mismatched_bracket", _NEWLINE}
+)
+_FOLLOWS: Final = _PLACE_LOST | _OF_BRACKETS | {"bare_value", "unquoted_key", "bad_number"}
+"""Labels that what follows on the line may get for no fault of its own."""
 
 
 class _Open(NamedTuple):
@@ -71,6 +92,10 @@ class _Scanner:
         self.never_closed: set[str] = set()
         self.further: set[str] = set()
         """The lines of complete values, without the first of each."""
+        self.lost = ""
+        """The label of what made the statement unreadable from there on."""
+        self.lost_line = -1
+        """The end of the line on which that stands."""
 
     def run(self) -> None:
         while self.at < len(self.text):
@@ -92,7 +117,33 @@ class _Scanner:
     def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
         if label == "truncated" and self.problems and self.problems[-1].label == label:
             return
+        if self._follows(label, start):
+            return
         self.problems.append(Problem(label, message or LABELS[label], start, end))
+        broken_up = label in ("bare_value", "unquoted_key") and _BROKEN_UP(self.text, start, end)
+        if self.lost in ("", _NEWLINE) and (label in _PLACE_LOST or broken_up):
+            self._lose(label, start)
+
+    def _lose(self, label: str, at: int) -> None:
+        end = self.text.find("\n", at)
+        self.lost, self.lost_line = label, len(self.text) if end < 0 else end
+
+    def _is_rest(self) -> bool:
+        """Whether only blanks part this place from the last problem, which stands above it."""
+        end = self.problems[-1].end if self.problems else -1
+        return 0 <= self.at - end < 100 and self.text[end : self.at].isspace()
+
+    def _follows(self, label: str, start: int) -> bool:
+        """Whether a problem is a consequence of one before it in the statement."""
+        if not self.lost or label == self.lost or label not in _FOLLOWS:
+            return False
+        if self.lost == "missing_comma" and label == "unquoted_key":
+            return False
+        if self.lost == _NEWLINE and label != "unquoted_key":
+            return label in _OF_BRACKETS
+        if self.lost == _NEWLINE:
+            return self.text[start] == "{"
+        return label in _OF_BRACKETS or start <= self.lost_line
 
     def _too_deep(self, start: int, end: int) -> None:
         """Note the problem, and stop reading the text."""
@@ -108,7 +159,8 @@ class _Scanner:
 
     def _comment(self) -> None:
         end = self._line_end()
-        if not self.comments:
+        swallowed = self.lost and self.at <= self.lost_line and _BROKEN_UP(self.text, self.at, end)
+        if not self.comments and not swallowed:
             self._note("comment", self.at, self.at + len(self.text[self.at : end].rstrip()))
         self.at = end
 
@@ -123,6 +175,11 @@ class _Scanner:
         self.at = end
 
     def _header(self) -> None:
+        if not self.lost or _NEXT_LINE.match(self.text, self.at):
+            self.lost = ""
+        else:
+            self.at = self._line_end()
+            return
         found = _HEADER.match(self.text, self.at)
         if found and len(found[1]) == len(found[3]):
             parts = tuple(_PARTS.findall(found["key"]))
@@ -142,13 +199,24 @@ class _Scanner:
             return
         end = self._line_end()
         line = self.text[self.at : end].rstrip()
-        if end == len(self.text) and "]" not in line:
+        cut = end == len(self.text) and "]" not in line
+        if cut and not _HEADER_AND_VALUE.match(self.text, self.at):
             self._note("truncated", end, end, "the text ends inside a header")
         else:
             self._note("bad_header", self.at, self.at + len(line))
         self.at = end
+        if (closing := _LATE_BRACKET.match(self.text, end)):
+            self.at = closing.end()
 
     def _statement(self) -> None:
+        if self.lost and not _NEXT_LINE.match(self.text, self.at):
+            if self.text[self.at] in "]}{,\"'":
+                self.at = self._line_end()  # the rest of a value that is lost
+                return
+        self.lost = ""
+        if self.text[self.at] == "=" and self._is_rest():
+            self.at = self._line_end()
+            return
         if depth := self._key(self.depth):
             self._value(depth)
 
@@ -156,8 +224,17 @@ class _Scanner:
         """Read a key and its equals sign; return the depth of its value, 0 without one."""
         start = self.at
         found = _KEY.match(self.text, start)
+        if colon := _COLON_IN_KEY.match(self.text, start):
+            self._note("unquoted_key", start, start + len(colon[0].rstrip()))
+            self.at = colon.end() + 1
+            return depth
         if found and found["sign"]:
             self.at = found.end()
+            if found["sign"] == "=" and self.text.startswith("=", self.at):
+                end = _until(_SIGNS, self.text, self.at)
+                self._note("missing_value", self.at, end, "a second = follows the first")
+                self.lost = ""  # what follows is the value
+                self.at = end
             if found["sign"] == ":":
                 self._note("colon_for_equals", *found.span("sign"))
             depth += len(_PARTS.findall(found["key"])) - 1
@@ -198,7 +275,12 @@ class _Scanner:
                 return
             if here == "\n" and not stack:
                 self._note("missing_value", sign, sign + 1)
-                return
+                below = _VALUE_BELOW.match(text, self.at) or _CONSTANT_BELOW.match(text, self.at)
+                if not below or self.lost != "missing_value":
+                    return
+                self.lost = ""
+                self.at = below.end()
+                continue
             if here == "\n":
                 if expects == "comma" and not broken and _NEXT_LINE.match(text, self.at):
                     self._note("unclosed_bracket", sign, sign + 1)
@@ -207,11 +289,24 @@ class _Scanner:
                     self._note("newline_in_inline_table", self.at, self.at + 1)
                     broken = True
                 self.at += 1
+                if stack[-1].bracket == "{" and self.lost not in ("", _NEWLINE):
+                    self.lost_line = self._line_end()
                 if _NEXT_KEY.match(text, self.at) and stack[-1].bracket == "[":
+                    end = self._line_end()
+                    closing = _CLOSES.search(text, self.at, end)
+                    if closing and text.count("{", self.at, end) < text.count("}", self.at, end):
+                        self._note("mismatched_bracket", closing.start(), closing.start() + 1)
+                        self.at = closing.start() + 1
+                        expects = "comma"
+                        continue
                     self._note("unclosed_bracket", sign, sign + 1)
                     return
             elif here == "#":
+                inside = stack and stack[-1].bracket == "["
+                begin = self.at
                 self._comment()
+                if not self.comments and not (inside and not _BROKEN_UP(text, begin, self.at)):
+                    self._lose("comment", begin)  # it takes a value or a bracket away
             elif here in "]}" and stack:
                 opened = stack.pop()
                 if here != ("]" if opened.bracket == "[" else "}"):
@@ -254,7 +349,13 @@ class _Scanner:
                 self.at += 1
                 expects = "value" if here == "[" else "key"
             else:
+                begin = self.at
                 complete = self._scalar(bool(stack))
+                if not complete and len(stack) > 1 and stack[-1].bracket == "{":
+                    closing = _CLOSES.search(text, begin, self.at)
+                    if closing:  # the quote took the closing brace in
+                        stack.pop()
+                        self.at = closing.start() + 1
                 if not stack:
                     if complete:
                         self._complete(sign)
@@ -282,10 +383,14 @@ class _Scanner:
             return True
         end = _until(_TO_COMMA if inside else _TO_COMMENT, text, self.at)
         rest = text[self.at : end].strip()
+        if not inside and not quote and text[end : end + 1] == "#" and _odd_quotes(rest):
+            end = self._line_end()
+            rest = text[self.at : end].strip()
         begin = text.find(rest[:1], self.at)
         self.at = end
         if quote:
             if rest:
+                self._forget_escape(start)
                 label = "several_values" if rest[0] in ",;" else "unescaped_quote"
                 self._note(label, begin, begin + len(rest))
         elif label := wrong(rest, inside):
@@ -296,6 +401,13 @@ class _Scanner:
         if not inside and text[self.at : self.at + 1] == "#":
             self._comment()
         return True
+
+    def _forget_escape(self, start: int) -> None:
+        """Drop the bad escape that ends a text too early: its backslash belongs to the quote."""
+        last = self.problems[-1] if self.problems else None
+        if last and last.label == "bad_escape" and last.start > start:
+            if _TO_QUOTE.match(self.text, last.start):
+                self.problems.pop()
 
     def _string(self, quote: str) -> bool:
         """Read a text in quotes; False if they are never closed, and then the line is skipped."""
@@ -320,8 +432,14 @@ class _Scanner:
             if len(quote) == 1 and (later := over_lines(self.text, start, quote)):
                 self.at = later
                 return True
+            if self.text.startswith(quote, end + 1) and not _NEXT_LINE.match(self.text, end):
+                end += 2  # the quote stands on the next line
         self.at = len(self.text) if cut else end
         return False
+
+
+def _odd_quotes(word: str) -> bool:
+    return word.count('"') % 2 == 1 or word.count("'") % 2 == 1
 
 
 def _until(pattern: re.Pattern[str], text: str, at: int) -> int:
