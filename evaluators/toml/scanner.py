@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from fmtharness.evaluators.toml.labels import LABELS
+from fmtharness.evaluators.toml.notes import NEWLINE, Notes, broken_up
 from fmtharness.evaluators.toml.scalars import KEY, PART, cut_off, wrong
 from fmtharness.evaluators.toml.strings import QUOTES, bad_escapes, closed, over_lines
 from fmtharness.harness.records import Problem
@@ -33,26 +33,15 @@ _TO_SIGN_INSIDE: Final = re.compile(r"[^=,\]}\n#]*+")
 _SPACE: Final = re.compile(r"[^\S\n]*+")
 _TO_COMMENT: Final = re.compile(r"[^\n#]*+")
 _COLON_IN_KEY: Final = re.compile(rf"{KEY}:(?:{KEY})?[ \t]*+(?==)")
-_VALUE_BELOW: Final = re.compile(rf"\s*+(?!{KEY}[ \t]*+[=:]|\[\[?+[ \t]*+{KEY}[ \t]*+\])(?=[\"'\[{{\d+-])")
+_ROW: Final = re.compile(r"\[[^\n]*(?<=,)[ \t\r]*+(?:\n|\Z)")
+_VALUE_BELOW: Final = re.compile(
+    rf"\s*+(?!{KEY}[ \t]*+[=:]|\[\[?+[ \t]*+{KEY}[ \t]*+\])(?=[\"'\[{{\d+-])"
+)
 _CONSTANT_BELOW: Final = re.compile(r"\s*+(?=(?:true|false)[ \t\r]*+(?:[\n#]|\Z))")
 _HEADER_AND_VALUE: Final = re.compile(rf"\[\[?+[ \t]*+{KEY}[ \t]*+=")
 _CLOSES: Final = re.compile(r"\}[ \t]*+,?+[ \t\r]*+\Z")
 _SIGNS: Final = re.compile(r"=++(?:[ \t]*+=++)*+")
-_TO_QUOTE: Final = re.compile(r"\\(?:\w{1,20}|[^\"\s]{1,4})\"")
 _LATE_BRACKET: Final = re.compile(r"\n\]\]?+")
-_BROKEN_UP: Final = re.compile(r"[\"'\[\]{}=,]").search
-_NEWLINE: Final = "newline_in_inline_table"
-_PLACE_LOST: Final = frozenset(
-    {_NEWLINE}
-    | {"missing_comma", "missing_equals", "mismatched_bracket", "several_values", "extra_comma"}
-    | {"unescaped_quote", "unclosed_quote", "unclosed_bracket", "missing_value"}
-)
-"""Labels of what leaves it open where the next item of the line begins."""
-_OF_BRACKETS: Final = frozenset(
-    {"truncated", "unclosed_bracket", "mismatched_bracket", _NEWLINE}
-)
-_FOLLOWS: Final = _PLACE_LOST | _OF_BRACKETS | {"bare_value", "unquoted_key", "bad_number"}
-"""Labels that what follows on the line may get for no fault of its own."""
 
 
 class _Open(NamedTuple):
@@ -79,12 +68,11 @@ def further_lines(text: str, max_depth: int) -> set[str]:
     return scanner.further
 
 
-class _Scanner:
+class _Scanner(Notes):
     def __init__(self, text: str, max_depth: int, comments: bool) -> None:
-        self.text = text
+        super().__init__(text)
         self.max_depth = max_depth
         self.comments = comments
-        self.problems: list[Problem] = []
         self.at = 0
         self.depth = 1
         """How many tables and arrays are open at the table that the last header named."""
@@ -92,10 +80,6 @@ class _Scanner:
         self.never_closed: set[str] = set()
         self.further: set[str] = set()
         """The lines of complete values, without the first of each."""
-        self.lost = ""
-        """The label of what made the statement unreadable from there on."""
-        self.lost_line = -1
-        """The end of the line on which that stands."""
 
     def run(self) -> None:
         while self.at < len(self.text):
@@ -114,36 +98,10 @@ class _Scanner:
             elif here:
                 self._statement()
 
-    def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
-        if label == "truncated" and self.problems and self.problems[-1].label == label:
-            return
-        if self._follows(label, start):
-            return
-        self.problems.append(Problem(label, message or LABELS[label], start, end))
-        broken_up = label in ("bare_value", "unquoted_key") and _BROKEN_UP(self.text, start, end)
-        if self.lost in ("", _NEWLINE) and (label in _PLACE_LOST or broken_up):
-            self._lose(label, start)
-
-    def _lose(self, label: str, at: int) -> None:
-        end = self.text.find("\n", at)
-        self.lost, self.lost_line = label, len(self.text) if end < 0 else end
-
     def _is_rest(self) -> bool:
         """Whether only blanks part this place from the last problem, which stands above it."""
         end = self.problems[-1].end if self.problems else -1
         return 0 <= self.at - end < 100 and self.text[end : self.at].isspace()
-
-    def _follows(self, label: str, start: int) -> bool:
-        """Whether a problem is a consequence of one before it in the statement."""
-        if not self.lost or label == self.lost or label not in _FOLLOWS:
-            return False
-        if self.lost == "missing_comma" and label == "unquoted_key":
-            return False
-        if self.lost == _NEWLINE and label != "unquoted_key":
-            return label in _OF_BRACKETS
-        if self.lost == _NEWLINE:
-            return self.text[start] == "{"
-        return label in _OF_BRACKETS or start <= self.lost_line
 
     def _too_deep(self, start: int, end: int) -> None:
         """Note the problem, and stop reading the text."""
@@ -159,7 +117,7 @@ class _Scanner:
 
     def _comment(self) -> None:
         end = self._line_end()
-        swallowed = self.lost and self.at <= self.lost_line and _BROKEN_UP(self.text, self.at, end)
+        swallowed = self.lost and self.at <= self.lost_line and broken_up(self.text, self.at, end)
         if not self.comments and not swallowed:
             self._note("comment", self.at, self.at + len(self.text[self.at : end].rstrip()))
         self.at = end
@@ -175,11 +133,10 @@ class _Scanner:
         self.at = end
 
     def _header(self) -> None:
-        if not self.lost or _NEXT_LINE.match(self.text, self.at):
-            self.lost = ""
-        else:
-            self.at = self._line_end()
+        if self.lost and _ROW.match(self.text, self.at):
+            self.at = self._line_end()  # an array's row in a value that is lost
             return
+        self.lost = ""
         found = _HEADER.match(self.text, self.at)
         if found and len(found[1]) == len(found[3]):
             parts = tuple(_PARTS.findall(found["key"]))
@@ -205,14 +162,14 @@ class _Scanner:
         else:
             self._note("bad_header", self.at, self.at + len(line))
         self.at = end
-        if (closing := _LATE_BRACKET.match(self.text, end)):
+        if closing := _LATE_BRACKET.match(self.text, end):
             self.at = closing.end()
 
     def _statement(self) -> None:
-        if self.lost and not _NEXT_LINE.match(self.text, self.at):
-            if self.text[self.at] in "]}{,\"'":
-                self.at = self._line_end()  # the rest of a value that is lost
-                return
+        rest = self.lost and self.text[self.at] in "]}{,\"'"
+        if rest and not _NEXT_LINE.match(self.text, self.at):
+            self.at = self._line_end()  # the rest of a value that is lost
+            return
         self.lost = ""
         if self.text[self.at] == "=" and self._is_rest():
             self.at = self._line_end()
@@ -289,7 +246,7 @@ class _Scanner:
                     self._note("newline_in_inline_table", self.at, self.at + 1)
                     broken = True
                 self.at += 1
-                if stack[-1].bracket == "{" and self.lost not in ("", _NEWLINE):
+                if stack[-1].bracket == "{" and self.lost not in ("", NEWLINE):
                     self.lost_line = self._line_end()
                 if _NEXT_KEY.match(text, self.at) and stack[-1].bracket == "[":
                     end = self._line_end()
@@ -305,7 +262,7 @@ class _Scanner:
                 inside = stack and stack[-1].bracket == "["
                 begin = self.at
                 self._comment()
-                if not self.comments and not (inside and not _BROKEN_UP(text, begin, self.at)):
+                if not self.comments and not (inside and not broken_up(text, begin, self.at)):
                     self._lose("comment", begin)  # it takes a value or a bracket away
             elif here in "]}" and stack:
                 opened = stack.pop()
@@ -401,13 +358,6 @@ class _Scanner:
         if not inside and text[self.at : self.at + 1] == "#":
             self._comment()
         return True
-
-    def _forget_escape(self, start: int) -> None:
-        """Drop the bad escape that ends a text too early: its backslash belongs to the quote."""
-        last = self.problems[-1] if self.problems else None
-        if last and last.label == "bad_escape" and last.start > start:
-            if _TO_QUOTE.match(self.text, last.start):
-                self.problems.pop()
 
     def _string(self, quote: str) -> bool:
         """Read a text in quotes; False if they are never closed, and then the line is skipped."""

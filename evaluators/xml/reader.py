@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
+from fmtharness.evaluators.xml import signs
 from fmtharness.evaluators.xml.errors import explained
 from fmtharness.evaluators.xml.names import colons, is_uri
 from fmtharness.evaluators.xml.tags import Found
@@ -51,35 +52,6 @@ LABELS: Final[Mapping[str, str]] = {
 }
 """Every label that strict XML can give, and its meaning in one line."""
 
-_NAME: Final = rb"[A-Za-z_:\x80-\xff][-.\w:\x80-\xff]*"
-_QUOTED: Final = r"""\"[^\"]*+\"|'[^']*+'"""
-_SUBSET: Final = (
-    rf"(?:[^\]\"'<]|{_QUOTED}|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)|<(?!!--|\?))*+(?:\]\s*+>|.*)"
-)
-DOCTYPE: Final = rf"<!doctype(?:[^\[<>\"']|{_QUOTED})*+(?:>|\[{_SUBSET})"
-"""A document type declaration, up to the text's end if it has none; for patterns with DOTALL."""
-_STRAY: Final = rb"[^\w\s<>/:!?.\x80-\xff-]"
-_SIGNS: Final = re.compile(
-    rb"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)"
-    rb"|(?P<doctype>" + DOCTYPE.encode() + rb")"
-    rb"|(?P<no_tag><(?P<sign>" + _STRAY + rb"++)!\[CDATA\[(?:.*?\]\]>|.*))"
-    rb"|(?P<no_name></?>)"
-    rb"|(?P<stray><(?P<signs>" + _STRAY + rb"++)(?=/?+(?P<tag>" + _NAME + rb")[\s/>])(?=[^<>]*+>))"
-    rb"|(?P<like_a_tag><(?!\d)" + _STRAY + rb"[^\s<>]*+(?:\s++" + _NAME + rb"\s*+=\s*+"
-    rb"(?:\"[^\"<]*+\"|'[^'<]*+'))*+\s*+/?+>)"
-    rb"|(?P<undefined_entity>&(?!(?:amp|lt|gt|quot|apos);)" + _NAME + rb";)"
-    rb"|(?P<bare_ampersand>&(?!(?:#\d+|#x[\da-f]+|" + _NAME + rb");|#?\w*\Z))"
-    rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|\s++/|[\d.-][-.\w]*+(?:\s*+/?>|\s++"
-    + _NAME
-    + rb"\s*+=\s*+[\"'])|\Z))",
-    re.DOTALL | re.IGNORECASE,
-)
-_OPENED: Final = re.compile(rb"<\s*+([^\s<>/]++)")
-_RUINED: Final = re.compile(rb"<[^\s<>]|<\s*+/")
-"""The < of what was to be a tag."""
-_LESS: Final = b"<"[0]
-_NAMED: Final = re.compile(rb"</?+(" + _NAME + rb")[\s/>]")
-_CLOSED: Final = re.compile(rb"</([^\s<>]++)")
 BLANK: Final = " \t\r\n"
 """What XML calls white space; no other blank may stand around the root element."""
 _COLONS: Final = re.compile(rb"[^\s<>/=]*+")
@@ -267,23 +239,24 @@ def read(
     document = _Document(data, max_depth, comments, root)
     stopped = document.read()
     found: list[Found] = []
-    covered = data
-    for cover in (_all_signs, _prolog, _prolog):
+    again = data
+    for cover in (signs.all_signs, signs.prolog, signs.prolog):
         if not stopped:
             break
-        signs = cover(covered, stopped)
-        if signs:
-            found += [sign.found for sign in signs]
-            covered = _covered(covered, signs)
-            document = _Document(covered, max_depth, comments, root)
+        if covers := cover(again, stopped):
+            found += [one.found for one in covers]
+            again = signs.covered(again, covers)
+            document = _Document(again, max_depth, comments, root)
             stopped = document.read()
     if not (stopped or document.found or found) and document.prefixes:
-        stopped = _unbound(covered)
-    own, stopped = _own(data, covered, found, document.found, stopped)
-    found = own
-    wrong_root = any(one.label == "wrong_root" for one in found)
-    if stopped and wrong_root and stopped.label == "mismatched_tag":
-        if covered[stopped.start + 2 : stopped.end - 1].strip() == (root or "").encode():
+        stopped = _unbound(again)
+    found, stopped = signs.own(data, again, found, document.found, stopped)
+    if stopped and stopped.label == "mismatched_tag":
+        wrong_root = any(one.label == "wrong_root" for one in found)
+        if (
+            wrong_root
+            and again[stopped.start + 2 : stopped.end - 1].strip() == (root or "").encode()
+        ):
             stopped = None  # the closing tag is right
     if stopped and stopped.label == "multiple_roots":
         found = [one for one in found if one.label != "wrong_root"]  # the root itself is lost
@@ -295,82 +268,6 @@ def read(
         found.append(stopped)
     problems, rest = _in_characters(text, found, rest)
     return Reading(document.value, problems, rest)
-
-
-def _all_signs(data: bytes, stopped: Found) -> list[_Sign]:
-    """Every sign that is wrong wherever it stands; no < of a tag that is closed, such as <$a>."""
-    closed = {*_CLOSED.findall(data)}
-    named = {*_NAMED.findall(data)}
-    found = []
-    for match in _SIGNS.finditer(data):
-        start, end = match.span()
-        tag = _OPENED.match(data, start)
-        if tag and tag[1] in closed and match.lastgroup:
-            continue
-        if match["stray"]:
-            signs = match.span("signs")
-            if match["tag"] in named:
-                said = f"{data[slice(*signs)].decode('utf-8', 'replace'):.40} stands behind <"
-                filler = b" " * (signs[1] - signs[0]) + b"<"
-                found.append(_Sign(Found("malformed_tag", *signs, said), start, filler))
-            else:
-                found.append(_Sign(Found("bare_less_than", start, start + 1), start, b"+"))
-        elif match["no_name"]:
-            if b"</>" in data:
-                nameless = Found("malformed_tag", start, end, "a tag has no name")
-                found.append(_Sign(nameless, start, b" " * (end - start)))
-            else:
-                found.append(_Sign(Found("bare_less_than", start, start + 1), start, b"+"))
-        elif match["no_tag"] or match["like_a_tag"]:
-            sign = Found("bare_less_than", start, start + 1)
-            found.append(_Sign(sign, start, b" " * (end - start)))
-        elif match.lastgroup:
-            found.append(_sign(Found(match.lastgroup, start, end)))
-    return found
-
-
-class _Sign(NamedTuple):
-    """What is wrong, and the bytes that stand in for it and what belongs to it when read again."""
-
-    found: Found
-    start: int
-    filler: bytes
-
-
-def _sign(found: Found) -> _Sign:
-    filler = b" " if found.label in ("doctype", "text_before") else b"+"
-    return _Sign(found, found.start, filler * (found.end - found.start))
-
-
-def _prolog(data: bytes, stopped: Found) -> list[_Sign]:
-    """Text between the XML declaration and the root element."""
-    return [_sign(stopped)] if stopped.label == "text_before" else []
-
-
-def _covered(data: bytes, signs: list[_Sign]) -> bytes:
-    covered = bytearray(data)
-    for sign in signs:
-        covered[sign.start : sign.start + len(sign.filler)] = sign.filler
-    return bytes(covered)
-
-
-def _own(
-    data: bytes, covered: bytes, signs: list[Found], found: list[Found], stopped: Found | None
-) -> tuple[list[Found], Found | None]:
-    """What is wrong by itself, without what only follows from something else that is."""
-    if stopped and stopped.label not in ("text_after", "multiple_roots", "doctype"):
-        # a sign inside a broken tag or name is that tag's fault
-        signs = [one for one in signs if not stopped.start <= one.start < stopped.end]
-    tags = [one.start for one in signs if one.label in ("bare_less_than", "malformed_tag")]
-    if stopped and tags and stopped.label in ("mismatched_tag", "truncated", "syntax_error"):
-        if tags[0] < stopped.start and _RUINED.match(data, tags[0] - (data[tags[0]] != _LESS)):
-            stopped = None  # one of its tags is that broken one
-    kept = []
-    for one in found:
-        alone = covered[one.start : one.end].strip(b"+ \t\r\n") == b""
-        if one.label != "mixed_content" or not alone or data[one.start] == b"+"[0]:
-            kept.append(one)
-    return signs + kept, stopped
 
 
 def _unbound(data: bytes) -> Found | None:
