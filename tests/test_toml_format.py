@@ -180,7 +180,9 @@ def test_what_passes(text: str, value: Any) -> None:
         ("a = tru\x01e\nb = x", [("control_character", "\x01"), ("bare_value", "x")]),
         ("n:ote = 7", [("unquoted_key", "n:ote")]),
         ("a = {city: = 7, b = x}", [("unquoted_key", "city:"), ("bare_value", "x")]),
-        ("url: a = b", [("colon_for_equals", ":"), ("bare_value", "a = b")]),
+        ("a==b = 1", [("unquoted_key", "a==b")]),
+        ("a = {b\n = 1, c = 2}\nd = x", [("missing_equals", "b"), ("bare_value", "x")]),
+        ("a true [\n  { b = 1 },\n]", [("missing_equals", "a true [")]),
         ("a == false", [("missing_value", "=")]),
         ("a === {b == x}", [("missing_value", "=="), ("missing_value", "="), ("bare_value", "x")]),
         *(
@@ -449,6 +451,11 @@ def test_a_hostile_text_is_judged_in_time(text: str) -> None:
             ("x\n", "a = {\nb = 1\n}\n", ""),
             ("x\n", 'a = """\n"""\n', ""),
             ("a = ", '"""\n""" ', ""),
+        ),
+        *(
+            (before, unit, "}")
+            for before in ("", "a = [{b = '", "a = {")
+            for unit in ("a == ", "a =\n", "a:a =\n", "[a = 1\n", "a = # '\n", "\x01", "= \n")
         ),
     ],
 )

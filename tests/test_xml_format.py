@@ -159,7 +159,7 @@ def test_what_passes(text: str, value: Any) -> None:
         ("<d>a <> b</d>", [("bare_less_than", "<")]),
         ("<d>a <> b <- c < 3 <= d</d>", [("bare_less_than", "<")] * 4),
         ("<d><'![CDATA[x]]></d>", [("bare_less_than", "<")]),
-        ("<d>\n  n<ote>x</note>\n</d>", [("malformed_tag", "n<ote")]),
+        ("<d><a/>\n  n<ote>x</note>\n</d>", [("malformed_tag", "n<ote")]),
         ("<d>\n  <a>x</a>\n/d>", [("malformed_tag", "/d>")]),
         ("d>\n  <a>x</a>\n  <b>& y</b>\n</d>", [("malformed_tag", "d>"), ("bare_ampersand", "&")]),
         ("<?xml version='1.0'?>\nd>\n  <a>x</a>\n</d>", [("malformed_tag", "d>")]),
@@ -234,7 +234,7 @@ def test_the_message_says_which_attribute_has_no_value() -> None:
     "unit",
     [
         *("<a b='>", "<a b=", "< a>", "<$a>", "<a b='x'c", "<a:b:c>", "<a b>", "< ", "<<", "<>"),
-        *("&", "&&a", "n<ote>x</note>", "<'a b='x' ", "<\x01a>", "<'![CDATA[", "<#/d>", "</>"),
+        *("& ", "&&a", "n<ote>x</note>", "<'a b='x' ", "<\x01a>", "<'![CDATA[", "<#/d>", "</>"),
     ],
 )
 @pytest.mark.parametrize("after", ["", "</a>", "'"])

@@ -37,6 +37,7 @@ _KEYS: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+=|^[ \t]*+\[\[?[ \t]*+(?P<tabl
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _WORDS: Final = frozenset(
     {"unquoted_key", "bare_value", "bad_number", "bad_header", "missing_equals", "several_values"}
+    | {"unescaped_quote", "missing_comma"}
 )
 """Labels of a word that a raw character inside makes wrong."""
 _VALUES: Final = frozenset({"date_or_time", "nan_or_infinity", "integer_out_of_range"})
@@ -54,6 +55,7 @@ _LOOKS: Final = re.compile(
     rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\S++\s*+\Z)"""
     rf"|[ \t]*+\[\[?+[ \t]*+{KEY}[ \t]*+="  # a header's bracket before a key
     rf"|[ \t]*+{KEY}:(?:{KEY})?[ \t]*+="  # a colon inside a key
+    rf"|{KEY}[ \t]++[^\w\n:]{{0,3}}\w{{0,8}}[ \t]*+[\[{{]\s*+\Z"  # an array without its sign
     r"|[\w-]++\Z"  # a key that is cut off
 ).match
 

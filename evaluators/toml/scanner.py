@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from fmtharness.evaluators.toml.notes import NEWLINE, Notes, broken_up
 from fmtharness.evaluators.toml.scalars import KEY, PART, cut_off, wrong
-from fmtharness.evaluators.toml.strings import QUOTES, bad_escapes, closed, over_lines
+from fmtharness.evaluators.toml.strings import QUOTES, bad_escapes, closed, odd_quotes, over_lines
 from fmtharness.harness.records import Problem
 
 _KEY: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+(?P<sign>[=:]?)")
@@ -32,7 +32,7 @@ _TO_SIGN: Final = re.compile(r"[^=\n]*+")
 _TO_SIGN_INSIDE: Final = re.compile(r"[^=,\]}\n#]*+")
 _SPACE: Final = re.compile(r"[^\S\n]*+")
 _TO_COMMENT: Final = re.compile(r"[^\n#]*+")
-_COLON_IN_KEY: Final = re.compile(rf"{KEY}:(?:{KEY})?[ \t]*+(?==)")
+_SIGN_IN_KEY: Final = re.compile(rf"{KEY}(?::(?:{KEY})?|=={KEY})[ \t]*+(?==)")
 _ROW: Final = re.compile(r"\[[^\n]*(?<=,)[ \t\r]*+(?:\n|\Z)")
 _VALUE_BELOW: Final = re.compile(
     rf"\s*+(?!{KEY}[ \t]*+[=:]|\[\[?+[ \t]*+{KEY}[ \t]*+\])(?=[\"'\[{{\d+-])"
@@ -181,7 +181,7 @@ class _Scanner(Notes):
         """Read a key and its equals sign; return the depth of its value, 0 without one."""
         start = self.at
         found = _KEY.match(self.text, start)
-        if colon := _COLON_IN_KEY.match(self.text, start):
+        if colon := _SIGN_IN_KEY.match(self.text, start):
             self._note("unquoted_key", start, start + len(colon[0].rstrip()))
             self.at = colon.end() + 1
             return depth
@@ -209,7 +209,7 @@ class _Scanner(Notes):
         line = self.text[start:end].rstrip()
         if end == len(self.text) and found and found.end() >= start + len(line):
             self._note("truncated", end, end, "the text ends behind a key")
-        else:
+        elif not (self.lost and line.startswith("=")):  # the rest of a key that is named already
             self._note("missing_equals", start, start + len(line))
         self.at = end
         return 0
@@ -239,7 +239,14 @@ class _Scanner(Notes):
                 self.at = below.end()
                 continue
             if here == "\n":
-                if expects == "comma" and not broken and _NEXT_LINE.match(text, self.at):
+                next_line = expects == "comma" and not broken and _NEXT_LINE.match(text, self.at)
+                if self.lost == "comment" and _NEXT_LINE.match(text, self.at):
+                    return
+                if next_line and self.lost == "missing_equals" and stack[-1].bracket == "{":
+                    self.at += 1
+                    self.at = self._line_end()  # the rest of a key that a line break parts
+                    return
+                if next_line:
                     self._note("unclosed_bracket", sign, sign + 1)
                     return
                 if stack[-1].bracket == "{" and not broken:
@@ -340,7 +347,7 @@ class _Scanner(Notes):
             return True
         end = _until(_TO_COMMA if inside else _TO_COMMENT, text, self.at)
         rest = text[self.at : end].strip()
-        if not inside and not quote and text[end : end + 1] == "#" and _odd_quotes(rest):
+        if not inside and not quote and text[end : end + 1] == "#" and odd_quotes(rest):
             end = self._line_end()
             rest = text[self.at : end].strip()
         begin = text.find(rest[:1], self.at)
@@ -386,10 +393,6 @@ class _Scanner(Notes):
                 end += 2  # the quote stands on the next line
         self.at = len(self.text) if cut else end
         return False
-
-
-def _odd_quotes(word: str) -> bool:
-    return word.count('"') % 2 == 1 or word.count("'") % 2 == 1
 
 
 def _until(pattern: re.Pattern[str], text: str, at: int) -> int:

@@ -117,8 +117,7 @@ def own(
     if stopped and stopped.label == "mismatched_tag" and (tag := _swapped(covered, found, stopped)):
         return [one for one in (*signs, *found) if one.start != tag.start], tag
     if stopped and stopped.label not in ("text_after", "multiple_roots", "doctype"):
-        # a sign inside a broken tag or name is that tag's fault
-        signs = [one for one in signs if not stopped.start <= one.start < stopped.end]
+        signs = _outside(data, signs, stopped)
     if stopped and any(_ruins(data, sign, stopped) for sign in signs):
         stopped = None
     kept = []
@@ -127,6 +126,21 @@ def own(
         if one.label != "mixed_content" or not alone or data[one.start] == _PLUS:
             kept.append(one)
     return signs + kept, stopped
+
+
+def _outside(data: bytes, signs: list[Found], stopped: Found) -> list[Found]:
+    """The signs apart from those in a broken tag or name, whose fault they are, also its twin's."""
+    inside = next((one for one in signs if stopped.start <= one.start < stopped.end), None)
+    if not inside:
+        return signs
+    into, name = inside.start - stopped.start, data[stopped.start : stopped.end]
+    twins = stopped.label == "bad_name" and len(name) < 200
+    return [
+        one
+        for one in signs
+        if not stopped.start <= one.start < stopped.end
+        and not (twins and one.start >= into and data.startswith(name, one.start - into))
+    ]
 
 
 def _ruins(data: bytes, sign: Found, stopped: Found) -> bool:
