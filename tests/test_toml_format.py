@@ -175,6 +175,42 @@ def test_what_passes(text: str, value: Any) -> None:
             (cut, [("truncated", "")])
             for cut in ("a = {b = 1", "a = tru", "a = 1\nb", "a = 1\nb =", "a = 1\n[ro")
         ),
+        *((f"{key} = 1", [("control_character", "\x01")]) for key in ("a\x01b", "a\x01", "\x01a")),
+        ("[a\x01]\nb = 1", [("control_character", "\x01")]),
+        ("a = tru\x01e\nb = x", [("control_character", "\x01"), ("bare_value", "x")]),
+        ("n:ote = 7", [("unquoted_key", "n:ote")]),
+        ("a = {city: = 7, b = x}", [("unquoted_key", "city:"), ("bare_value", "x")]),
+        ("a==b = 1", [("unquoted_key", "a==b")]),
+        ("a = {b\n = 1, c = 2}\nd = x", [("missing_equals", "b"), ("bare_value", "x")]),
+        ("a true [\n  { b = 1 },\n]", [("missing_equals", "a true [")]),
+        ("a == false", [("missing_value", "=")]),
+        ("a === {b == x}", [("missing_value", "=="), ("missing_value", "="), ("bare_value", "x")]),
+        *(
+            (f"a =\n{value}\nb = x", [("missing_value", "="), ("bare_value", "x")])
+            for value in ('"x"', "[1,\n2]", "{c = 1}", "true", "-1", "  'y'")
+        ),
+        ("a =\n[b]\nc = x", [("missing_value", "="), ("bare_value", "x")]),
+        ("[a = 1", [("bad_header", "[a = 1")]),
+        ("a = 1\n[b = 2\nc = x", [("bad_header", "[b = 2"), ("bare_value", "x")]),
+        ("[[b]\n]c = 2", [("bad_header", "[[b]")]),
+        (
+            "a = [\n  {b = 1}},\n  {b = 2}\n]\nc = x",
+            [("mismatched_bracket", "}"), ("bare_value", "x")],
+        ),
+        ("a = [\n  b = 1},\n  {b = 2}\n]", [("mismatched_bracket", "}")]),
+        ("a = [\n  {b = 'x},\n  {b = 'y'}\n]", [("unclosed_quote", "'x},")]),
+        ('a = {b = "x"""", c = 1}', [("missing_comma", "")]),
+        ("a = 1 [\n  {b = 1},\n]\nc = x", [("bare_value", "1 ["), ("bare_value", "x")]),
+        ('a = "x\n"b = "y"', [("unclosed_quote", '"x')]),
+        ('a = "x \\24" y"', [("unescaped_quote", 'y"')]),
+        ('a = "\\d x" y"', [("bad_escape", "\\d"), ("unescaped_quote", 'y"')]),
+        ('a = # "x"\nb = 1', [("comment", '# "x"')]),
+        ("a = {b =#'x'}\nc = y", [("comment", "#'x'}"), ("bare_value", "y")]),
+        ('a = b "#1"', [("bare_value", 'b "#1"')]),
+        (
+            "a = {b = True, c = x, d = null}",
+            [("python_literal", "True"), ("bare_value", "x"), ("null_value", "null")],
+        ),
         ("Sure! Here it is:\na = 1", [("text_before", "Sure! Here it is:")]),
         (
             "a = x\n\nI hope this helps!",
@@ -415,6 +451,11 @@ def test_a_hostile_text_is_judged_in_time(text: str) -> None:
             ("x\n", "a = {\nb = 1\n}\n", ""),
             ("x\n", 'a = """\n"""\n', ""),
             ("a = ", '"""\n""" ', ""),
+        ),
+        *(
+            (before, unit, "}")
+            for before in ("", "a = [{b = '", "a = {")
+            for unit in ("a == ", "a =\n", "a:a =\n", "[a = 1\n", "a = # '\n", "\x01", "= \n")
         ),
     ],
 )

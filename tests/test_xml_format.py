@@ -139,6 +139,33 @@ def test_what_passes(text: str, value: Any) -> None:
         ("<d>é text <a>x</a> more</d>", [("mixed_content", "é text")]),
         ("<d><a>1</a><b/><a>2</a></d>", [("duplicate_key", "<a")]),
         ("<d>x]]>y</d>", [("syntax_error", "]]>")]),
+        *((f"<d><a>x</a>{tag}y</b></d>", [("malformed_tag", at)]) for tag, at in (
+            ("<`b>", "`"), ("<'b>", "'"), ("<&&b>", "&&"), ("<#b i='1'>", "#"))),
+        ("<d><b>x<'/b></d>", [("malformed_tag", "'")]),
+        ("<d>\n  <\x01b>x</b>\n</d>", [("bad_character", "\x01")]),
+        ("<d><a/><<b>x</b></d>", [("bare_less_than", "<")]),
+        ("<d><<acity>x</city></d>", [("bare_less_than", "<")]),
+        ("<d><#ity>x</city></d>", [("bare_less_than", "<")]),
+        ("<d><a/>&&<b/></d>", [("bare_ampersand", "&"), ("bare_ampersand", "&")]),
+        ("<d><a/>&nbsp;<b/></d>", [("undefined_entity", "&nbsp;")]),
+        ("<d><a/>+<b/></d>", [("mixed_content", "+")]),
+        ("<d>+<b>&</b></d>", [("mixed_content", "+"), ("bare_ampersand", "&")]),
+        ("<d><n&lote>x</n&lote></d>", [("bad_name", "n&lote")]),
+        ("<da&ta>x</da&ta>", [("bad_name", "da&ta")]),
+        ("<d><a>x</a<></d>", [("bad_name", "a<")]),
+        ("<></>", [("no_value", "<></>")]),
+        ("<d><></></d>", [("malformed_tag", "<>"), ("malformed_tag", "</>")]),
+        ("<d>\n  <>x</city>\n</d>", [("malformed_tag", "<>")]),
+        ("<d>a <> b</d>", [("bare_less_than", "<")]),
+        ("<d>a <> b <- c < 3 <= d</d>", [("bare_less_than", "<")] * 4),
+        ("<d><'![CDATA[x]]></d>", [("bare_less_than", "<")]),
+        ("<d><a/>\n  n<ote>x</note>\n</d>", [("malformed_tag", "n<ote")]),
+        ("<d>\n  <a>x</a>\n/d>", [("malformed_tag", "/d>")]),
+        ("d>\n  <a>x</a>\n  <b>& y</b>\n</d>", [("malformed_tag", "d>"), ("bare_ampersand", "&")]),
+        ("<?xml version='1.0'?>\nd>\n  <a>x</a>\n</d>", [("malformed_tag", "d>")]),
+        ("<==d>\n  <a>x</a>\n</d>", [("malformed_tag", "<==d>")]),
+        ("a<nswer>\n  <a>x</a>\n</answer>", [("malformed_tag", "a<nswer>")]),
+        (f"Here it is\n{DATA}", [("text_before", "Here it is")]),
         (f"\ufeff{DATA}", [("byte_order_mark", "\ufeff")]),
     ],
 )  # fmt: skip
@@ -204,7 +231,11 @@ def test_the_message_says_which_attribute_has_no_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["<a b='>", "<a b=", "< a>", "<$a>", "<a b='x'c", "<a:b:c>", "<a b>", "< "]
+    "unit",
+    [
+        *("<a b='>", "<a b=", "< a>", "<$a>", "<a b='x'c", "<a:b:c>", "<a b>", "< ", "<<", "<>"),
+        *("& ", "&&a", "n<ote>x</note>", "<'a b='x' ", "<\x01a>", "<'![CDATA[", "<#/d>", "</>"),
+    ],
 )
 @pytest.mark.parametrize("after", ["", "</a>", "'"])
 def test_broken_tags_are_judged_in_linear_time(unit: str, after: str) -> None:
@@ -214,6 +245,8 @@ def test_broken_tags_are_judged_in_linear_time(unit: str, after: str) -> None:
 
 def test_the_root_s_name_matters_where_it_is_set() -> None:
     assert found("<d/>", XmlFormat(root="data")) == [("wrong_root", "<d")]
+    assert found("<dta>x</data>", XmlFormat(root="data")) == [("wrong_root", "<dta")]
+    assert found("<dta>x</date>", XmlFormat(root="data"))[1:] == [("mismatched_tag", "</date>")]
     assert XmlFormat(root="row").render({"a": "x"}).startswith("<row>")
 
 

@@ -13,6 +13,7 @@ import functools
 import json
 import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Final
@@ -34,6 +35,11 @@ _PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of docume
 _TWICE: Final = re.compile("twice|overwrite|mutate|redefine|Duplicate").search
 _KEYS: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+=|^[ \t]*+\[\[?[ \t]*+(?P<table>{KEY})", re.M)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_WORDS: Final = frozenset(
+    {"unquoted_key", "bare_value", "bad_number", "bad_header", "missing_equals", "several_values"}
+    | {"unescaped_quote", "missing_comma"}
+)
+"""Labels of a word that a raw character inside makes wrong."""
 _VALUES: Final = frozenset({"date_or_time", "nan_or_infinity", "integer_out_of_range"})
 """Labels of a whole value, in whose place tomllib reads a number."""
 _SOFT: Final = _VALUES | {"comment", "control_character"}
@@ -47,6 +53,9 @@ _LOOKS: Final = re.compile(
     r"""|[ \t]++(?!["'\w -]+:)\S"""  # belongs to a line above it, and is no line of JSON
     rf"|{KEY}:[ \t]*+\{{[ \t]*+{KEY}[ \t]*+="  # a colon for an equals sign
     rf"""|{KEY}:[ \t]*+(?:["'\d\[-]|\S++\s*+\Z)"""
+    rf"|[ \t]*+\[\[?+[ \t]*+{KEY}[ \t]*+="  # a header's bracket before a key
+    rf"|[ \t]*+{KEY}:(?:{KEY})?[ \t]*+="  # a colon inside a key
+    rf"|{KEY}[ \t]++[^\w\n:]{{0,3}}\w{{0,8}}[ \t]*+[\[{{]\s*+\Z"  # an array without its sign
     r"|[\w-]++\Z"  # a key that is cut off
 ).match
 
@@ -129,18 +138,33 @@ class TomlFormat(Options):
         ]
         # Replaced one for one, so that all other spans stay right.
         text = _NOT_RAW.sub("\ufffd", text) if problems else text
-        problems += scan(text, self.max_depth, self.comments)
+        problems = _with(problems, scan(text, self.max_depth, self.comments))
         if not all(problem.label in _SOFT for problem in problems):
             return Parsed(problems=tuple(problems))
         try:
             value = _load(_covered(text, problems))
         except tomllib.TOMLDecodeError as error:
-            return Parsed(problems=(*problems, _explain(text, str(error))))
+            found = _explain(text, str(error))
+            if problems and found.label == "syntax_error":
+                return Parsed(problems=tuple(problems))  # it is what the problems say already
+            return Parsed(problems=(*problems, found))
         if not problems and _depth(value) > self.max_depth:
             problems.append(Problem("too_deep", LABELS["too_deep"], 0, len(text)))
         if not problems and not value:
             problems.append(Problem("no_value", LABELS["no_value"], 0, len(text)))
         return Parsed(problems=tuple(problems)) if problems else Parsed(value)
+
+
+def _with(raw: list[Problem], scanned: Sequence[Problem]) -> list[Problem]:
+    """The raw characters, and what is wrong with other words than those that hold one."""
+    places = [problem.start for problem in raw]
+    problems = list(raw)
+    for problem in scanned:
+        first = bisect_left(places, problem.start)
+        inside = first < len(places) and places[first] < problem.end
+        if not (inside and problem.label in _WORDS):
+            problems.append(problem)
+    return problems
 
 
 def _comments(text: str, part: Callable[[str], bool]) -> set[str]:

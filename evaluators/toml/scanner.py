@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from fmtharness.evaluators.toml.labels import LABELS
+from fmtharness.evaluators.toml.notes import NEWLINE, Notes, broken_up
 from fmtharness.evaluators.toml.scalars import KEY, PART, cut_off, wrong
-from fmtharness.evaluators.toml.strings import QUOTES, bad_escapes, closed, over_lines
+from fmtharness.evaluators.toml.strings import QUOTES, bad_escapes, closed, odd_quotes, over_lines
 from fmtharness.harness.records import Problem
 
 _KEY: Final = re.compile(rf"(?P<key>{KEY})[ \t]*+(?P<sign>[=:]?)")
@@ -32,6 +32,16 @@ _TO_SIGN: Final = re.compile(r"[^=\n]*+")
 _TO_SIGN_INSIDE: Final = re.compile(r"[^=,\]}\n#]*+")
 _SPACE: Final = re.compile(r"[^\S\n]*+")
 _TO_COMMENT: Final = re.compile(r"[^\n#]*+")
+_SIGN_IN_KEY: Final = re.compile(rf"{KEY}(?::(?:{KEY})?|=={KEY})[ \t]*+(?==)")
+_ROW: Final = re.compile(r"\[[^\n]*(?<=,)[ \t\r]*+(?:\n|\Z)")
+_VALUE_BELOW: Final = re.compile(
+    rf"\s*+(?!{KEY}[ \t]*+[=:]|\[\[?+[ \t]*+{KEY}[ \t]*+\])(?=[\"'\[{{\d+-])"
+)
+_CONSTANT_BELOW: Final = re.compile(r"\s*+(?=(?:true|false)[ \t\r]*+(?:[\n#]|\Z))")
+_HEADER_AND_VALUE: Final = re.compile(rf"\[\[?+[ \t]*+{KEY}[ \t]*+=")
+_CLOSES: Final = re.compile(r"\}[ \t]*+,?+[ \t\r]*+\Z")
+_SIGNS: Final = re.compile(r"=++(?:[ \t]*+=++)*+")
+_LATE_BRACKET: Final = re.compile(r"\n\]\]?+")
 
 
 class _Open(NamedTuple):
@@ -58,12 +68,11 @@ def further_lines(text: str, max_depth: int) -> set[str]:
     return scanner.further
 
 
-class _Scanner:
+class _Scanner(Notes):
     def __init__(self, text: str, max_depth: int, comments: bool) -> None:
-        self.text = text
+        super().__init__(text)
         self.max_depth = max_depth
         self.comments = comments
-        self.problems: list[Problem] = []
         self.at = 0
         self.depth = 1
         """How many tables and arrays are open at the table that the last header named."""
@@ -89,10 +98,10 @@ class _Scanner:
             elif here:
                 self._statement()
 
-    def _note(self, label: str, start: int, end: int, message: str | None = None) -> None:
-        if label == "truncated" and self.problems and self.problems[-1].label == label:
-            return
-        self.problems.append(Problem(label, message or LABELS[label], start, end))
+    def _is_rest(self) -> bool:
+        """Whether only blanks part this place from the last problem, which stands above it."""
+        end = self.problems[-1].end if self.problems else -1
+        return 0 <= self.at - end < 100 and self.text[end : self.at].isspace()
 
     def _too_deep(self, start: int, end: int) -> None:
         """Note the problem, and stop reading the text."""
@@ -108,7 +117,8 @@ class _Scanner:
 
     def _comment(self) -> None:
         end = self._line_end()
-        if not self.comments:
+        swallowed = self.lost and self.at <= self.lost_line and broken_up(self.text, self.at, end)
+        if not self.comments and not swallowed:
             self._note("comment", self.at, self.at + len(self.text[self.at : end].rstrip()))
         self.at = end
 
@@ -123,6 +133,10 @@ class _Scanner:
         self.at = end
 
     def _header(self) -> None:
+        if self.lost and _ROW.match(self.text, self.at):
+            self.at = self._line_end()  # an array's row in a value that is lost
+            return
+        self.lost = ""
         found = _HEADER.match(self.text, self.at)
         if found and len(found[1]) == len(found[3]):
             parts = tuple(_PARTS.findall(found["key"]))
@@ -142,13 +156,24 @@ class _Scanner:
             return
         end = self._line_end()
         line = self.text[self.at : end].rstrip()
-        if end == len(self.text) and "]" not in line:
+        cut = end == len(self.text) and "]" not in line
+        if cut and not _HEADER_AND_VALUE.match(self.text, self.at):
             self._note("truncated", end, end, "the text ends inside a header")
         else:
             self._note("bad_header", self.at, self.at + len(line))
         self.at = end
+        if closing := _LATE_BRACKET.match(self.text, end):
+            self.at = closing.end()
 
     def _statement(self) -> None:
+        rest = self.lost and self.text[self.at] in "]}{,\"'"
+        if rest and not _NEXT_LINE.match(self.text, self.at):
+            self.at = self._line_end()  # the rest of a value that is lost
+            return
+        self.lost = ""
+        if self.text[self.at] == "=" and self._is_rest():
+            self.at = self._line_end()
+            return
         if depth := self._key(self.depth):
             self._value(depth)
 
@@ -156,8 +181,17 @@ class _Scanner:
         """Read a key and its equals sign; return the depth of its value, 0 without one."""
         start = self.at
         found = _KEY.match(self.text, start)
+        if colon := _SIGN_IN_KEY.match(self.text, start):
+            self._note("unquoted_key", start, start + len(colon[0].rstrip()))
+            self.at = colon.end() + 1
+            return depth
         if found and found["sign"]:
             self.at = found.end()
+            if found["sign"] == "=" and self.text.startswith("=", self.at):
+                end = _until(_SIGNS, self.text, self.at)
+                self._note("missing_value", self.at, end, "a second = follows the first")
+                self.lost = ""  # what follows is the value
+                self.at = end
             if found["sign"] == ":":
                 self._note("colon_for_equals", *found.span("sign"))
             depth += len(_PARTS.findall(found["key"])) - 1
@@ -175,7 +209,7 @@ class _Scanner:
         line = self.text[start:end].rstrip()
         if end == len(self.text) and found and found.end() >= start + len(line):
             self._note("truncated", end, end, "the text ends behind a key")
-        else:
+        elif not (self.lost and line.startswith("=")):  # the rest of a key that is named already
             self._note("missing_equals", start, start + len(line))
         self.at = end
         return 0
@@ -198,20 +232,45 @@ class _Scanner:
                 return
             if here == "\n" and not stack:
                 self._note("missing_value", sign, sign + 1)
-                return
+                below = _VALUE_BELOW.match(text, self.at) or _CONSTANT_BELOW.match(text, self.at)
+                if not below or self.lost != "missing_value":
+                    return
+                self.lost = ""
+                self.at = below.end()
+                continue
             if here == "\n":
-                if expects == "comma" and not broken and _NEXT_LINE.match(text, self.at):
+                next_line = expects == "comma" and not broken and _NEXT_LINE.match(text, self.at)
+                if self.lost == "comment" and _NEXT_LINE.match(text, self.at):
+                    return
+                if next_line and self.lost == "missing_equals" and stack[-1].bracket == "{":
+                    self.at += 1
+                    self.at = self._line_end()  # the rest of a key that a line break parts
+                    return
+                if next_line:
                     self._note("unclosed_bracket", sign, sign + 1)
                     return
                 if stack[-1].bracket == "{" and not broken:
                     self._note("newline_in_inline_table", self.at, self.at + 1)
                     broken = True
                 self.at += 1
+                if stack[-1].bracket == "{" and self.lost not in ("", NEWLINE):
+                    self.lost_line = self._line_end()
                 if _NEXT_KEY.match(text, self.at) and stack[-1].bracket == "[":
+                    end = self._line_end()
+                    closing = _CLOSES.search(text, self.at, end)
+                    if closing and text.count("{", self.at, end) < text.count("}", self.at, end):
+                        self._note("mismatched_bracket", closing.start(), closing.start() + 1)
+                        self.at = closing.start() + 1
+                        expects = "comma"
+                        continue
                     self._note("unclosed_bracket", sign, sign + 1)
                     return
             elif here == "#":
+                inside = stack and stack[-1].bracket == "["
+                begin = self.at
                 self._comment()
+                if not self.comments and not (inside and not broken_up(text, begin, self.at)):
+                    self._lose("comment", begin)  # it takes a value or a bracket away
             elif here in "]}" and stack:
                 opened = stack.pop()
                 if here != ("]" if opened.bracket == "[" else "}"):
@@ -254,7 +313,13 @@ class _Scanner:
                 self.at += 1
                 expects = "value" if here == "[" else "key"
             else:
+                begin = self.at
                 complete = self._scalar(bool(stack))
+                if not complete and len(stack) > 1 and stack[-1].bracket == "{":
+                    closing = _CLOSES.search(text, begin, self.at)
+                    if closing:  # the quote took the closing brace in
+                        stack.pop()
+                        self.at = closing.start() + 1
                 if not stack:
                     if complete:
                         self._complete(sign)
@@ -282,10 +347,14 @@ class _Scanner:
             return True
         end = _until(_TO_COMMA if inside else _TO_COMMENT, text, self.at)
         rest = text[self.at : end].strip()
+        if not inside and not quote and text[end : end + 1] == "#" and odd_quotes(rest):
+            end = self._line_end()
+            rest = text[self.at : end].strip()
         begin = text.find(rest[:1], self.at)
         self.at = end
         if quote:
             if rest:
+                self._forget_escape(start)
                 label = "several_values" if rest[0] in ",;" else "unescaped_quote"
                 self._note(label, begin, begin + len(rest))
         elif label := wrong(rest, inside):
@@ -320,6 +389,8 @@ class _Scanner:
             if len(quote) == 1 and (later := over_lines(self.text, start, quote)):
                 self.at = later
                 return True
+            if self.text.startswith(quote, end + 1) and not _NEXT_LINE.match(self.text, end):
+                end += 2  # the quote stands on the next line
         self.at = len(self.text) if cut else end
         return False
 

@@ -56,3 +56,8 @@ def bad_escapes(text: str, start: int, end: int, quote: str) -> list[tuple[int, 
         for escape in _ESCAPE.finditer(text, start, end)
         if not (escape["good"] or (escape["fold"] and len(quote) == 3))
     ]
+
+
+def odd_quotes(word: str) -> bool:
+    """Whether one of its quotes has no other: odd_quotes("x'") -> True."""
+    return word.count('"') % 2 == 1 or word.count("'") % 2 == 1

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 
 from fmtharness.evaluators.xml.corruptions import CORRUPTIONS, too_deep
-from fmtharness.evaluators.xml.reader import BLANK, DOCTYPE, LABELS, read
+from fmtharness.evaluators.xml.reader import BLANK, LABELS, read
+from fmtharness.evaluators.xml.signs import DOCTYPE
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
 from fmtharness.harness.matching import same_value
@@ -34,6 +35,9 @@ _PROLOG: Final = re.compile(
 _MORE: Final = re.compile(r"(?:\s*(?:<!--.*?-->|<\?.*?\?>|</?[^\W\d].*>))*", re.DOTALL)
 _FENCE: Final = re.compile(r"`{3,}[\w+.-]*|~{3,}[\w+.-]*|(?<!`)`(?=\s*\Z)|\A\s*`(?!`)")
 _CLOSING_FENCE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*$", re.MULTILINE)
+_LAST_TAG: Final = re.compile(r"</([^\s<>]+)>\s*\Z")
+_DECLARED: Final = re.compile(r"(?:<\?xml[^<>]*\?>)?\s*+")
+_SIGN: Final = re.compile(r"[<>]").search
 _NAME: Final = re.compile(r"[^\W\d][\w.-]*").fullmatch
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _IN_TEXT: Final = str.maketrans(_ESCAPES)
@@ -121,6 +125,9 @@ class XmlFormat(Options):
         if start is None:
             yield _problem("no_value", first, len(text))
             return
+        if broken := _broken_root(text, first, start):
+            yield from self._with_root(text, *broken)
+            return
         yield from _around("text_before", text, first, start)
         if not text[first:start].strip(BLANK):
             start = first
@@ -130,6 +137,18 @@ class XmlFormat(Options):
         if reading.rest is not None:
             end = start + reading.rest
         yield from _around("text_after", text, end, len(text))
+
+    def _with_root(self, text: str, start: int, end: int, name: str) -> Iterator[Problem]:
+        """The problems of a document whose root's opening tag is broken, read as if it were not."""
+        message = f"the opening tag of <{name:.40}> is broken"
+        yield Problem("malformed_tag", message, start, end)
+        tag = f"<{name}>"
+        longer = end - start - len(tag)
+        for problem in self._problems(f"{text[:start]}{tag}{text[end:]}"):
+            if problem.label == "wrong_root" or problem.end <= start:
+                continue
+            if problem.start >= start + len(tag):
+                yield from shifted([problem], longer)
 
     def _lines(self, value: Any) -> Iterator[str]:
         todo: list[Any] = [(0, self._root, value)]
@@ -193,6 +212,24 @@ def _has_list(value: Any) -> bool:
 
 def _problem(label: str, start: int, end: int) -> Problem:
     return Problem(label, LABELS[label], start, end)
+
+
+def _broken_root(text: str, first: int, start: int) -> tuple[int, int, str] | None:
+    """Where the root's opening tag stands that is none, and its name: data>...</data>."""
+    closing = _LAST_TAG.match(text, max(text.rfind("</"), 0))
+    declared = _DECLARED.match(text, first)
+    begin = declared.end() if declared else first
+    root = _ROOT.search(text, begin)
+    if not closing or not root or f"<{closing[1]}" in text or f"</{root[1]}" == closing[0][:-1]:
+        return None
+    end = root.start()
+    if f"</{root[1]}" not in text:
+        tag = text.find(">", end) + 1
+        end = tag if "<" not in text[end + 1 : tag] else end
+    said = text[begin:end].rstrip(BLANK)
+    if len(said) > 80 or "\n" in said or root.start() == begin or not _SIGN(said):
+        return None
+    return begin, begin + len(said), closing[1]
 
 
 def _start(text: str, first: int) -> int | None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
+from fmtharness.evaluators.xml import signs
 from fmtharness.evaluators.xml.errors import explained
 from fmtharness.evaluators.xml.names import colons, is_uri
 from fmtharness.evaluators.xml.tags import Found
@@ -51,25 +52,6 @@ LABELS: Final[Mapping[str, str]] = {
 }
 """Every label that strict XML can give, and its meaning in one line."""
 
-_NAME: Final = rb"[A-Za-z_:\x80-\xff][-.\w:\x80-\xff]*"
-_QUOTED: Final = r"""\"[^\"]*+\"|'[^']*+'"""
-_SUBSET: Final = (
-    rf"(?:[^\]\"'<]|{_QUOTED}|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)|<(?!!--|\?))*+(?:\]\s*+>|.*)"
-)
-DOCTYPE: Final = rf"<!doctype(?:[^\[<>\"']|{_QUOTED})*+(?:>|\[{_SUBSET})"
-"""A document type declaration, up to the text's end if it has none; for patterns with DOTALL."""
-_SIGNS: Final = re.compile(
-    rb"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)"
-    rb"|(?P<doctype>" + DOCTYPE.encode() + rb")"
-    rb"|(?P<undefined_entity>&(?!(?:amp|lt|gt|quot|apos);)" + _NAME + rb";)"
-    rb"|(?P<bare_ampersand>&(?!(?:#\d+|#x[\da-f]+|" + _NAME + rb");|#?\w*\Z))"
-    rb"|(?P<bare_less_than><(?![a-z_:/!?\x80-\xff]|\s++/|[\d.-][-.\w]*+(?:\s*+/?>|\s++"
-    + _NAME
-    + rb"\s*+=\s*+[\"'])|\Z))",
-    re.DOTALL | re.IGNORECASE,
-)
-_OPENED: Final = re.compile(rb"<\s*+([^\s<>/]++)")
-_CLOSED: Final = re.compile(rb"</([^\s<>]++)")
 BLANK: Final = " \t\r\n"
 """What XML calls white space; no other blank may stand around the root element."""
 _COLONS: Final = re.compile(rb"[^\s<>/=]*+")
@@ -257,18 +239,25 @@ def read(
     document = _Document(data, max_depth, comments, root)
     stopped = document.read()
     found: list[Found] = []
-    for cover in (_all_signs, _prolog, _prolog):
+    again = data
+    for cover in (signs.all_signs, signs.prolog, signs.prolog):
         if not stopped:
             break
-        signs = cover(data, stopped)
-        if signs:
-            found += signs
-            data = _covered(data, signs)
-            document = _Document(data, max_depth, comments, root)
+        if covers := cover(again, stopped):
+            found += [one.found for one in covers]
+            again = signs.covered(again, covers)
+            document = _Document(again, max_depth, comments, root)
             stopped = document.read()
     if not (stopped or document.found or found) and document.prefixes:
-        stopped = _unbound(data)
-    found += document.found
+        stopped = _unbound(again)
+    found, stopped = signs.own(data, again, found, document.found, stopped)
+    if stopped and stopped.label == "mismatched_tag":
+        wrong_root = any(one.label == "wrong_root" for one in found)
+        if (
+            wrong_root
+            and again[stopped.start + 2 : stopped.end - 1].strip() == (root or "").encode()
+        ):
+            stopped = None  # the closing tag is right
     if stopped and stopped.label == "multiple_roots":
         found = [one for one in found if one.label != "wrong_root"]  # the root itself is lost
     rest = None
@@ -279,30 +268,6 @@ def read(
         found.append(stopped)
     problems, rest = _in_characters(text, found, rest)
     return Reading(document.value, problems, rest)
-
-
-def _all_signs(data: bytes, stopped: Found) -> list[Found]:
-    """Every sign that is wrong wherever it stands; no < of a tag that is closed, such as <$a>."""
-    closed = {*_CLOSED.findall(data)}
-    found = []
-    for match in _SIGNS.finditer(data):
-        tag = _OPENED.match(data, match.start())
-        if match.lastgroup and not (tag and tag[1] in closed):
-            found.append(Found(match.lastgroup, *match.span()))
-    return found
-
-
-def _prolog(data: bytes, stopped: Found) -> list[Found]:
-    """Text between the XML declaration and the root element."""
-    return [stopped] if stopped.label == "text_before" else []
-
-
-def _covered(data: bytes, signs: list[Found]) -> bytes:
-    covered = bytearray(data)
-    for sign in signs:
-        filler = b" " if sign.label in ("doctype", "text_before") else b"+"
-        covered[sign.start : sign.end] = filler * (sign.end - sign.start)
-    return bytes(covered)
 
 
 def _unbound(data: bytes) -> Found | None:
