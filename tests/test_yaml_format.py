@@ -269,6 +269,10 @@ def test_comments_must_stand_where_all_parsers_take_them() -> None:
     judge = YamlFormat(comments=True)
     assert judge.parse("{a: b, # one\n # two\n}").ok
     assert spans("{a: b\n# two\n}", judge) == [("comment", "# two")]
+    for text in ("d:\n\n# c\n 3\na: 1", "d: # x\n\n# c\n\n 3\na: 1", "d:\n- 1\n-\n\n# c\n  3\n- 1"):
+        assert spans(text, judge)[-1] == ("comment", "# c"), text
+    for text in ("d:\n# c\n 3\na: 1", "d:\n\n # c\n 3\na: 1", "d: 1\n\n# c\na: 1"):
+        assert judge.parse(text).ok, text
 
 
 def loaded(text: str) -> Any:

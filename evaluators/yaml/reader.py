@@ -56,9 +56,9 @@ _MOST_READ: Final = 100_000
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]++|(?<!\S)#[^\r\n]*+)*+")
 _TO_LINE_END: Final = re.compile(r"[^\r\n]*+")
 _TABS: Final = re.compile(r"\t+")
+_VALUE_BELOW: Final = re.compile(r"\s*+[:-](?=\s)(?:[^\n]*+\n(?!\r?\n))*+[^\n]*+\n\r?\n").match
 _IN_GAP: Final = re.compile(
-    r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)"
-    r"|(?P<mark>(?<![^\n])\.\.\.)"
+    r"(?P<comment>#[^\r\n]*)|(?P<tab>\t+)|(?P<complex>\?)|(?P<mark>(?<![^\n])\.\.\.)"
 )
 _NO_SPACE: Final = re.compile(r"[A-Za-z_][\w-]*:(?!//)\S").match
 _LINE: Final = re.compile(r"\n([ \t]*+)([^ \t\r\n])")
@@ -378,12 +378,14 @@ class _Reader:
 
     def _gap(self, end: int, start: int | None = None) -> None:
         """Note the problems in the text between two events."""
-        for found in _IN_GAP.finditer(self.text, self.last if start is None else start, end):
+        below = _VALUE_BELOW(self.text, start := self.last if start is None else start, end)
+        for found in _IN_GAP.finditer(self.text, start, end):
             if found["comment"]:
                 at = found.start()
-                # In brackets, npm's yaml takes no comment at the very start of a line.
-                margins = " \t" if self.stack and self.stack[-1].flow else " \t\r\n"
-                alone = at == 0 or self.text[at - 1] in margins
+                # In brackets, and behind an empty line between a key and its value, npm's yaml
+                # takes no comment at the very start of a line.
+                strict = (self.stack and self.stack[-1].flow) or (below and below.end() <= at)
+                alone = at == 0 or self.text[at - 1] in (" \t" if strict else " \t\r\n")
                 if not (self.comments and alone):
                     self._note("comment", *found.span())
             elif found["tab"]:
