@@ -10,8 +10,9 @@ by itself; else it stands as the answer to the task, so the target can always be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from fmtharness.generators.context import Context, Draft, Wording
 from fmtharness.generators.values import surface
@@ -59,6 +60,9 @@ KEEP: Wording = {
 }
 
 
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]").search
+
+
 def break_answer(context: Context, target: Format, draft: Draft, completion: str) -> str | None:
     """Turn the Draft into a request to correct a broken answer, and name how it is broken.
 
@@ -70,8 +74,8 @@ def break_answer(context: Context, target: Format, draft: Draft, completion: str
     context.dice.shuffle(kinds)
     for kind in kinds:
         broken = corruptions[kind](completion, context.dice)
-        if broken is None or broken == completion:
-            continue
+        if broken is None or broken == completion or _LONE_SURROGATE(broken):
+            continue  # no tokenizer takes half of a surrogate pair
         texts = [surface(leaf) for leaf in leaves(draft.value)]
         holds_all = all(broken.count(text) >= completion.count(text) for text in texts)
         if holds_all and context.dice.chance(0.7):

@@ -194,6 +194,7 @@ FAULTS: dict[str, tuple[str, Callable[[Rows, Rows], None]]] = {
         "templated_prompt",
         ask(7, lambda old: f"<|im_start|>user\n{old}<|im_end|>\n<|im_start|>assistant\n"),
     ),
+    "half of a pair": ("lone_surrogate", ask(7, lambda old: f"{old} \ud83d")),
     "stop token": ("template_markers", hotel("Birke<|im_end|>")),
     "Llama's stop token": ("template_markers", hotel("Birke<|eot_id|>")),
     "Mistral's marker": ("template_markers", hotel("[INST] Birke")),

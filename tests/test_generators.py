@@ -143,6 +143,7 @@ def test_probabilities_zero_and_one(split: Split, option: str, tag: str) -> None
 AROUND = {
     "byte_order_mark",
     "code_fence",
+    "comment",
     "multiple_roots",
     "text_after",
     "text_before",

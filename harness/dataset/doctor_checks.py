@@ -38,6 +38,7 @@ CHECKS: Final[dict[str, Check]] = {
     "templated_prompt": _grave(
         "the prompt holds a chat template's markers, and would get a second"
     ),
+    "lone_surrogate": _grave("half of a surrogate pair stands there, which no tokenizer takes"),
     "template_markers": _grave("the target holds a stop token or another marker of a template"),
     "prompt_in_two_splits": _grave(
         "the same prompt is in two splits, so one of them tells nothing"

@@ -33,7 +33,7 @@ from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.verdicts import verdicts_on
 from fmtharness.harness.options import build
 from fmtharness.harness.plugins import component, registry
-from fmtharness.harness.records import Completion, Example, Problem, Verdict
+from fmtharness.harness.records import Completion, Example, Problem, Verdict, encode
 
 FIRST: Final = 3
 """Places that are kept of each check and block."""
@@ -65,7 +65,7 @@ _ASKS_LAYOUT: Final = (
 )  # fmt: skip
 _ASKS_ORDER: Final = ("order", "sequence", "sorted")
 _ESCAPED: Final = re.compile(r"\\u00[89a-fA-F]|\\u0[1-9a-fA-F]|\\u[1-9a-cA-C]")
-_prompts: Final = msgspec.json.Encoder()
+_LONE: Final = re.compile("[\ud800-\udfff]").search
 _sorted: Final = msgspec.json.Encoder(order="deterministic")
 
 
@@ -113,6 +113,12 @@ class Looked:
             self.prompts.append((row.line, asked))
         self._prompt(row, prompt, asked)
         target = example.completion
+        for text in (prompt, target or ""):
+            if not text.isascii() and (found := _LONE(text)):
+                problem = Problem("lone_surrogate", "half of a pair stands here", *found.span())
+                place = self._at(row, text, (problem,), "lone_surrogate")
+                self.found("lone_surrogate", row, place)
+                break
         value: Any = msgspec.UNSET
         if target is not None:
             value = self._target(row, target, said)
@@ -192,9 +198,7 @@ class Looked:
         target, form = example.completion, example.format
         if form not in self.formats:
             self.formats.append(form)
-        exact = hashed(
-            _prompts.encode((example.prompt, example.tools, example.tags.get("json_schema")))
-        )
+        exact = hashed(encode((example.prompt, example.tools, example.tags.get("json_schema"))))
         flags = kinds = answer = meaning = keys = order = types = 0
         if target is not None:
             flags, kinds = HAS_TARGET | _flags(target), scripts(target)

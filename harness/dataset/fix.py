@@ -50,7 +50,7 @@ def write_mended(source: Source, path: Path, only: Sequence[str] = MENDS) -> Men
             raw, done, target = mended(row, orders, only, forced)
             counts.update(done)
             own = hashed(
-                msgspec.json.encode((row.example.prompt, row.example.tools))
+                encode((row.example.prompt, row.example.tools))
                 + (target or "").encode(errors="surrogatepass")
             )
             if "duplicate_rows" in only and row.example.completion is not None and own in seen:
