@@ -51,7 +51,7 @@ LABELS: Final[dict[str, str]] = {
 }
 """Every label that strict JSON can give, and its meaning in one line."""
 
-MOST_STEPS: Final = 120_000
+MOST_STEPS: Final = 100_000
 """After this many mistakes in one text the rest of it is not read, which bounds the time."""
 
 

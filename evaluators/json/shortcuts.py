@@ -32,6 +32,9 @@ _LITERALS: Final = {
 }
 
 
+_SEPARATORS: Final = frozenset((", ", ": ", ",", ":"))
+
+
 def shortcut(
     text: str,
     start: int,
@@ -110,24 +113,26 @@ def _note_repeats(text: str, start: int, end: int, problems: Problems) -> None:
     if "\\" in piece:
         strings = _unescaped(piece, parts)
     scopes: list[set[str]] = []
-    for number, (before, name, after) in enumerate(
-        zip(between, strings, between[1:], strict=False)
-    ):
-        if "{" in before or "}" in before:
+    seen: set[str] = set()
+    after = between[0]
+    for number, name in enumerate(strings):
+        before, after = after, between[number + 1]
+        if before not in _SEPARATORS and ("{" in before or "}" in before):
             for char in before:
                 if char == "{":
-                    scopes.append(set())
+                    scopes.append(seen := set())
                 elif char == "}":
                     scopes.pop()
+                    seen = scopes[-1] if scopes else seen
         if ":" not in after:
             continue
-        if name in scopes[-1]:
+        if name in seen:
             opening = start + len('"'.join(parts[: 2 * number + 1]))
             note_repeated_key(problems, name, opening, opening + len(parts[2 * number + 1]) + 2)
             if problems.full("duplicate_key"):
                 return
         else:
-            scopes[-1].add(name)
+            seen.add(name)
 
 
 def _unescaped(piece: str, parts: list[str]) -> list[str]:
