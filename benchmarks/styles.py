@@ -16,7 +16,6 @@ from typing import Any, Final
 import yaml
 
 _LEAF: Final = re.compile(r"<([^\s<>/]+)>([^<]*)</\1>")
-_LINES: Final = re.compile(r"\n *")
 
 
 def toml_styles(text: str, rng: Random) -> str:

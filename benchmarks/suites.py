@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
@@ -73,6 +73,35 @@ def _details(cases: Sequence[Case], shown: bool) -> Iterator[str]:
     yield from (f"  {case.name}: {case.said}" for case in wrong)
     for case in cases if shown else ():
         yield f"{case.name}: {case.outcome} {case.said}".rstrip()
+
+
+class OfFolder(Protocol):
+    """What became of one file of a suite that names its files by folders."""
+
+    @property
+    def folder(self) -> str: ...
+
+    @property
+    def outcome(self) -> str: ...
+
+    @property
+    def right(self) -> bool: ...
+
+
+def folder_lines(found: Sequence[OfFolder]) -> Iterator[str]:
+    """A line per folder and one for all: accepted, rejected, refused by a rule of ours, wrong."""
+    folders: dict[str, list[OfFolder]] = {}
+    for each in found:
+        folders.setdefault(each.folder, []).append(each)
+    width = max(map(len, folders))
+    for name, files in [*sorted(folders.items()), ("all", list(found))]:
+        count = Counter(each.outcome for each in files)
+        wrong = sum(not each.right for each in files)
+        rejected = count["rejected"] + count["not UTF-8"]
+        yield (
+            f"{name:{width}}  {len(files):5} files  {count['accepted']:5} accepted  {rejected:5} "
+            f"rejected  {count['by our rule']:5} by a rule of ours  {wrong:5} wrong"
+        )
 
 
 def exit_code(cases: Sequence[Case]) -> int:

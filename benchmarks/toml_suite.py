@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from suites import folder_lines
 
 from fmtharness.evaluators.toml.format import TomlFormat
 from fmtharness.harness.matching import same_value
@@ -86,19 +87,7 @@ def untagged(value: Any) -> Any:
 
 def report(found: list[Judged]) -> str:
     """A line per folder, the labels of our own rules, and each file that is wrong."""
-    folders: dict[str, list[Judged]] = {}
-    for each in found:
-        folders.setdefault(each.folder, []).append(each)
-    width = max(map(len, folders))
-    lines = []
-    for name, files in [*sorted(folders.items()), ("all", found)]:
-        count = Counter(each.outcome for each in files)
-        wrong = sum(not each.right for each in files)
-        rejected = count["rejected"] + count["not UTF-8"]
-        lines.append(
-            f"{name:{width}}  {len(files):5} files  {count['accepted']:5} accepted  {rejected:5} "
-            f"rejected  {count['by our rule']:5} by a rule of ours  {wrong:5} wrong"
-        )
+    lines = [*folder_lines(found)]
     rules = Counter(", ".join(each.labels) for each in found if each.outcome == "by our rule")
     lines += ["", "valid TOML that a rule of ours refuses, by label:"]
     lines += [f"  {labels}: {number}" for labels, number in rules.most_common()]

@@ -29,6 +29,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 import msgspec
+from suites import folder_lines
 
 from fmtharness.evaluators.xml.format import XmlFormat
 
@@ -145,19 +146,7 @@ def plain(element: ElementTree.Element) -> Any:
 
 def report(found: list[Judged]) -> str:
     """A line per collection and kind, the labels, and each document that is wrong."""
-    folders: dict[str, list[Judged]] = {}
-    for each in found:
-        folders.setdefault(each.folder, []).append(each)
-    width = max(map(len, folders))
-    lines = []
-    for name, files in [*sorted(folders.items()), ("all", found)]:
-        count = Counter(each.outcome for each in files)
-        wrong = sum(not each.right for each in files)
-        lines.append(
-            f"{name:{width}}  {len(files):5} files  {count['accepted']:5} accepted  "
-            f"{count['rejected']:5} rejected  {count['by our rule']:5} by a rule of ours  "
-            f"{wrong:5} wrong"
-        )
+    lines = [*folder_lines(found)]
     lines += ["", "well-formed documents that a rule of ours refuses, by their labels:"]
     rules = Counter(
         ", ".join(sorted(each.labels)) for each in found if each.kind[0] in "vi" and each.labels

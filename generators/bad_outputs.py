@@ -10,13 +10,13 @@ by itself; else it stands as the answer to the task, so the target can always be
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from fmtharness.generators.context import Context, Draft, Wording
 from fmtharness.generators.values import surface
 from fmtharness.harness.contracts import Format
+from fmtharness.harness.text import LONE_SURROGATE
 
 ALONE: Wording = {
     "train": (
@@ -60,9 +60,6 @@ KEEP: Wording = {
 }
 
 
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]").search
-
-
 def break_answer(context: Context, target: Format, draft: Draft, completion: str) -> str | None:
     """Turn the Draft into a request to correct a broken answer, and name how it is broken.
 
@@ -74,7 +71,7 @@ def break_answer(context: Context, target: Format, draft: Draft, completion: str
     context.dice.shuffle(kinds)
     for kind in kinds:
         broken = corruptions[kind](completion, context.dice)
-        if broken is None or broken == completion or _LONE_SURROGATE(broken):
+        if broken is None or broken == completion or LONE_SURROGATE.search(broken):
             continue  # no tokenizer takes half of a surrogate pair
         texts = [surface(leaf) for leaf in leaves(draft.value)]
         holds_all = all(broken.count(text) >= completion.count(text) for text in texts)

@@ -32,6 +32,8 @@ _COMMAND: Final = re.compile(r"^(?P<indent> *):(?=:)|#(?=#\w*\[)", re.MULTILINE)
 _MARKUP: Final = re.compile(r"[\\`*|~]|(?<=\])[(\[]|(?<!\w)_|_(?!\w)|(?<=:)//|(?<=www)\.")
 _HTML: Final = re.compile(r"<|&(?=#?\w+;)")
 
+LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which UTF-8 cannot hold."""
 MOST_OF_A_LINE: Final = 4_000
 MOST_OF_A_FIELD: Final = 200
 MOST_OF_A_TEXT: Final = 20_000

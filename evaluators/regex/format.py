@@ -24,6 +24,7 @@ from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import BLANK, bounded, outside, shifted
+from fmtharness.harness.text import LONE_SURROGATE
 
 _LABELS: Final = {
     **{label: said for label, said in surroundings.LABELS.items() if label != "no_value"},
@@ -35,7 +36,6 @@ _LABELS: Final = {
     "whitespace_around": "whitespace or a line break stands before or after the match",
     "lone_surrogate": "half of a surrogate pair stands alone, which UTF-8 cannot hold",
 }
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class RegexFormat(Options):
@@ -105,10 +105,10 @@ class RegexFormat(Options):
         """The named groups or the text, or all problems."""
         problems = [
             Problem("lone_surrogate", _LABELS["lone_surrogate"], *match.span())
-            for match in _SURROGATE.finditer(text)
+            for match in LONE_SURROGATE.finditer(text)
         ]
         if problems:
-            text = _SURROGATE.sub("\ufffd", text)
+            text = LONE_SURROGATE.sub("\ufffd", text)
         match = compiled(self.pattern).fullmatch(text)
         if match is None:
             problems += self._diagnosed(text)

@@ -25,6 +25,7 @@ from fmtharness.evaluators.tables.csv_fields import (
 from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Parsed
 from fmtharness.harness.records import Problem
+from fmtharness.harness.text import LONE_SURROGATE
 
 LABELS: Final[Mapping[str, str]] = {
     **surroundings.LABELS,
@@ -51,7 +52,6 @@ LABELS: Final[Mapping[str, str]] = {
 DELIMITERS: Final = (",", ";", "\t", "|")
 CALLED: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _FENCE: Final = re.compile(r"(?:```|~~~)[\w+.-]*[ \t]*").fullmatch
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _QUOTES: Final = {"bare_quote", "text_after_quote", "unescaped_quote", "unclosed_quote"}
 _STOPS: Final = (".", ":", "!", "?")
 # Lines of JSON, HTML and Markdown, which may hold delimiters too.
@@ -79,7 +79,7 @@ def read(text: str, delimiter: str, split: Split) -> Parsed:
     problems = list(noted)
     if wrong := _by_another(text, rows, delimiter, split):
         return Parsed(problems=tuple(wrong))
-    for sign in _SURROGATE.finditer(text):
+    for sign in LONE_SURROGATE.finditer(text):
         problems.append(Problem("lone_surrogate", LABELS["lone_surrogate"], *sign.span()))
     if rows:
         problems += _header_problems(rows[0])

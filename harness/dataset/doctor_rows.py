@@ -34,6 +34,7 @@ from fmtharness.harness.judging.verdicts import verdicts_on
 from fmtharness.harness.options import build
 from fmtharness.harness.plugins import component, registry
 from fmtharness.harness.records import Completion, Example, Problem, Verdict, encode
+from fmtharness.harness.text import LONE_SURROGATE
 
 FIRST: Final = 3
 """Places that are kept of each check and block."""
@@ -65,7 +66,6 @@ _ASKS_LAYOUT: Final = (
 )  # fmt: skip
 _ASKS_ORDER: Final = ("order", "sequence", "sorted")
 _ESCAPED: Final = re.compile(r"\\u00[89a-fA-F]|\\u0[1-9a-fA-F]|\\u[1-9a-cA-C]")
-_LONE: Final = re.compile("[\ud800-\udfff]").search
 _sorted: Final = msgspec.json.Encoder(order="deterministic")
 
 
@@ -114,7 +114,7 @@ class Looked:
         self._prompt(row, prompt, asked)
         target = example.completion
         for text in (prompt, target or ""):
-            if not text.isascii() and (found := _LONE(text)):
+            if not text.isascii() and (found := LONE_SURROGATE.search(text)):
                 problem = Problem("lone_surrogate", "half of a pair stands here", *found.span())
                 place = self._at(row, text, (problem,), "lone_surrogate")
                 self.found("lone_surrogate", row, place)
