@@ -40,14 +40,15 @@ class References:
         self._documents = documents or {}
         self._named: dict[str, Any] = {}
         self._bases: dict[int, str] = {}
+        self._indexed: list[tuple[str, Any]] = []
         self._places: dict[int, str] = {}
         self._index(schema, address)
 
     def _index(self, document: Any, address: str) -> None:
         self._named.setdefault(address, document)
-        for node, base, pointer in _all(document, address):
+        self._indexed.append((address, document))
+        for node, base in _all(document, address):
             self._bases[id(node)] = base
-            self._places[id(node)] = f"{address}#{quote(pointer)}"
             if "$id" in node:
                 self._named.setdefault(base, node)
             for key in _ANCHORS:
@@ -61,6 +62,10 @@ class References:
 
     def place(self, node: dict[str, Any]) -> str:
         """The address of a schema inside, with its JSON pointer."""
+        while id(node) not in self._places and self._indexed:
+            address, document = self._indexed.pop()
+            for each, pointer in _pointers(document):
+                self._places[id(each)] = f"{address}#{quote(pointer)}"
         return self._places[id(node)]
 
     def uri(self, node: dict[str, Any], reference: str) -> str:
@@ -89,7 +94,7 @@ class References:
 
     def written(self, uri: str) -> str:
         """The reference as it is written that means this document."""
-        for node, *_ in _all(self.schema, ""):
+        for node, _ in _all(self.schema, ""):
             for key in _REFERENCES:
                 reference = node.get(key)
                 if isinstance(reference, str) and urldefrag(self.uri(node, reference)).url == uri:
@@ -192,16 +197,28 @@ def _inside(node: dict[str, Any]) -> Iterator[Any]:
             yield value
 
 
-def _all(schema: Any, base: str) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """Every object in the schema, the URI that references in it are relative to, its pointer."""
-    left = [(schema, base, "")]
+def _all(schema: Any, base: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every object in the schema, with the URI that references in it are relative to."""
+    left = [(schema, base)]
     while left:
-        node, base, pointer = left.pop()
+        node, base = left.pop()
         if isinstance(node, dict):
             if isinstance(node.get("$id"), str):
                 base = urldefrag(urljoin(base, node["$id"])).url
-            yield node, base, pointer
-            steps = ((key.replace("~", "~0").replace("/", "~1"), node[key]) for key in node)
-            left += [(child, base, f"{pointer}/{step}") for step, child in steps]
+            yield node, base
+            left += [(child, base) for child in node.values()]
         elif isinstance(node, list):
-            left += [(child, base, f"{pointer}/{at}") for at, child in enumerate(node)]
+            left += [(child, base) for child in node]
+
+
+def _pointers(document: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every object in a document, with its JSON pointer."""
+    left = [(document, "")]
+    while left:
+        node, pointer = left.pop()
+        if isinstance(node, dict):
+            yield node, pointer
+            steps = ((key.replace("~", "~0").replace("/", "~1"), node[key]) for key in node)
+            left += [(child, f"{pointer}/{step}") for step, child in steps]
+        elif isinstance(node, list):
+            left += [(child, f"{pointer}/{at}") for at, child in enumerate(node)]
