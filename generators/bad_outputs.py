@@ -10,7 +10,7 @@ by itself; else it stands as the answer to the task, so the target can always be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fmtharness.generators.context import Context, Draft, Wording
@@ -60,16 +60,17 @@ KEEP: Wording = {
 }
 
 
-def break_answer(context: Context, target: Format, draft: Draft, completion: str) -> str | None:
+def break_answer(
+    context: Context, target: Format, draft: Draft, completion: str, weights: Mapping[str, float]
+) -> str | None:
     """Turn the Draft into a request to correct a broken answer, and name how it is broken.
 
-    `target` is the Format with the options of this answer. Returns None and leaves the Draft
-    unchanged if it has no corruption for this text.
+    `target` is the Format with the options of this answer. With `weights` its corruptions are drawn
+    by them, and one without a weight is not drawn. Returns None and leaves the Draft unchanged if
+    there is no corruption for this text.
     """
     corruptions = target.corruptions()
-    kinds = sorted(corruptions)
-    context.dice.shuffle(kinds)
-    for kind in kinds:
+    for kind in _drawn(context, sorted(corruptions), weights):
         broken = corruptions[kind](completion, context.dice)
         if broken is None or broken == completion or LONE_SURROGATE.search(broken):
             continue  # no tokenizer takes half of a surrogate pair
@@ -83,6 +84,19 @@ def break_answer(context: Context, target: Format, draft: Draft, completion: str
             draft.retry = broken, context.say(AGAIN)
         return kind
     return None
+
+
+def _drawn(context: Context, kinds: Sequence[str], weights: Mapping[str, float]) -> Iterator[str]:
+    """The kinds in a random order; with weights, those that have one, the likely ones earlier."""
+    if not weights:
+        order = list(kinds)
+        context.dice.shuffle(order)
+        yield from order
+    left = {kind: weights[kind] for kind in kinds if weights.get(kind)}
+    while left:
+        kind = context.dice.weighted(left)
+        del left[kind]
+        yield kind
 
 
 def leaves(value: Any) -> Iterator[Any]:

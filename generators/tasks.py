@@ -9,7 +9,7 @@ Example i comes from `Dice(f"{root}/{split}/{i}")`: it depends on the seed, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
@@ -65,6 +65,9 @@ class Tasks(Options):
     """How often a training prompt shows a broken answer and asks for the corrected one."""
     fix_bad_output_prob_eval: Probability = 0.0
     """The same for dev and eval prompts."""
+    corruptions: dict[str, Weight] = Field(default_factory=dict)
+    """How training's broken answers are broken, by the names of the Formats' corruptions and their
+    weights, such as `{ truncated = 3, duplicate_key = 1 }`; if empty, in all ways equally."""
     quote_prob: Probability = 0.3
     """How often a source quotes its texts, so that they can be copied token by token."""
     train_strictness: Level = "mixed"
@@ -98,6 +101,22 @@ class Tasks(Options):
         if families and not any(families.values()):
             raise ValueError("at least one family needs a weight above 0")
         return families
+
+    @model_validator(mode="after")
+    def _corruptions_exist(self) -> Self:
+        """Every corruption that is named is one of a Format that is asked for."""
+        known = {n for target in self._targets().values() for n in target.format.corruptions()}
+        if unknown := sorted(self.corruptions.keys() - known):
+            raise ValueError(
+                f"no corruption is called {unknown[0]!r}{did_you_mean(unknown[0], known)}"
+            )
+        return self
+
+    def focused(self, labels: Mapping[str, int]) -> Self:
+        """The same Examples, with answers broken as these labels say, by how often each came."""
+        known = {n for target in self._targets().values() for n in target.format.corruptions()}
+        weights = {label: float(count) for label, count in labels.items() if label in known}
+        return self.model_copy(update={"corruptions": weights}) if weights else self
 
     @model_validator(mode="after")
     def _families_fit(self) -> Self:
@@ -172,6 +191,7 @@ class Tasks(Options):
                 self.hard_negative_prob_eval,
                 self.fix_bad_output_prob_eval,
             )
+        weights = self.corruptions if split == "train" else {}
         strictness: Strictness = dice.choice(LEVELS) if level == "mixed" else level
         tempted, broken = dice.chance(tempting), dice.chance(breaking)
         quoted = dice.chance(self.quote_prob)
@@ -187,7 +207,7 @@ class Tasks(Options):
                 f"({parsed.problems[0].message}); narrow its shapes or mend its parser"
             )
         try:
-            kind = break_answer(context, target, draft, completion) if broken else None
+            kind = break_answer(context, target, draft, completion, weights) if broken else None
         except ValueError as error:
             raise PluginError(
                 f"format {target.name!r}: a corruption of {completion!r:.200} raised ValueError "

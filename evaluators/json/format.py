@@ -86,6 +86,19 @@ class JsonFormat(Options):
             known=value,
         )
 
+    def mend(self, text: str) -> str | None:
+        """The value that a lenient checker finds in the text, rendered; None if it finds none."""
+        from fmtharness.evaluators.json.leniency import JsonLeniency
+
+        options = self.model_dump(include=set(JsonFormat.model_fields))
+        found = JsonLeniency(**options).taken(text)
+        if found is None:
+            return None
+        try:
+            return self.render(self.parse(found).value)
+        except ValueError:
+            return None
+
     def consumers(self) -> Sequence[Consumer]:
         """Readers of JSON in several languages."""
         from fmtharness.evaluators.consumers import json_readers

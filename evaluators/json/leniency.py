@@ -127,6 +127,15 @@ class JsonLeniency(JsonFormat):
             return "repaired", whole
         return "", whole
 
+    def taken(self, text: str) -> str | None:
+        """What the first rung that lets the text pass takes of it or makes of it, which parses."""
+        if self.parse(text).ok:
+            return text
+        rung, (start, end) = self._first_rung(text)
+        if rung == "repaired":
+            return peers.on_ample_stack(_repair, text)
+        return text[start:end] if rung else None
+
     def _takes(self, text: str, span: Span) -> bool:
         return self.parse(text[span[0] : span[1]]).ok
 

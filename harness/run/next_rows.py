@@ -1,0 +1,111 @@
+"""What the next round trains on, made of the model's own answers to training prompts.
+
+    next_rows(examples, completions, evaluators)
+        ->  NextRows(passed=[Example(...)], pairs=[Example(..., rejected="...")], left_out=3,
+                     labels={"truncated": 41, "duplicate_key": 7})
+
+An answer that passes becomes a row of its own. One that fails becomes the rejected side of a pair,
+whose chosen side is the answer as its Format mends it, or else the target.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import UNSET, structs
+
+from fmtharness.harness.contracts import Evaluator, Format, needs_value
+from fmtharness.harness.formats import for_example
+from fmtharness.harness.judging.verdicts import judge
+from fmtharness.harness.options import build
+from fmtharness.harness.records import NO_FORMAT, Completion, Example, Verdict
+
+OPEN = "open"
+"""The tag of an Example that leaves its content to the model, so that its target is one of many."""
+
+
+class NextRows(NamedTuple):
+    """Rows and pairs of one round's answers."""
+
+    passed: list[Example]
+    """Prompts with the model's own answer as the completion."""
+    pairs: list[Example]
+    """Prompts with the mended answer or the target as the completion, and the answer rejected."""
+    left_out: int
+    """Answers that could not be judged, or failed where there is nothing to prefer to them."""
+    labels: dict[str, int]
+    """How many answers failed with each label, the most frequent first."""
+
+
+def next_rows(
+    examples: Sequence[Example], completions: Iterable[Completion], evaluators: Sequence[Evaluator]
+) -> NextRows:
+    """Sort the answers into rows and pairs, in the order of the completions.
+
+    An answer passes if every evaluator passes it. Those that compare with the target's value do not
+    count where the Example leaves its content to the model.
+    """
+    by_id = {example.id: example for example in examples}
+    passed, pairs, left_out, labels = [], [], 0, Counter[str]()
+    for completion in completions:
+        example = by_id[completion.example_id]
+        failed = _failed(example, completion, evaluators)
+        if failed is None:
+            left_out += 1
+        elif not failed:
+            passed.append(_answered(example, completion.text))
+        else:
+            labels.update({label for verdict in failed for label in verdict.labels})
+            chosen = _chosen(example, completion, evaluators)
+            if chosen is None or chosen.completion == completion.text:
+                left_out += 1
+            else:
+                pairs.append(structs.replace(chosen, rejected=completion.text))
+    return NextRows(passed, pairs, left_out, dict(labels.most_common()))
+
+
+def _failed(
+    example: Example, completion: Completion, evaluators: Sequence[Evaluator]
+) -> list[Verdict] | None:
+    """The Verdicts that fail the answer; None if there is no Verdict, or one is unscored."""
+    free = _is_open(example)
+    judges = [each for each in evaluators if not (free and needs_value(each))]
+    verdicts = list(judge(judges, {example.id: example}, [completion]))
+    if not verdicts or any(each.passed is None for each in verdicts):
+        return None
+    return [each for each in verdicts if not each.passed]
+
+
+def _is_open(example: Example) -> bool:
+    return example.format == NO_FORMAT or bool(example.tags.get(OPEN))
+
+
+def _chosen(
+    example: Example, completion: Completion, evaluators: Sequence[Evaluator]
+) -> Example | None:
+    """The Example with its answer as the Format mends it, if that passes; else with its target."""
+    mend = getattr(_format(example), "mend", None)
+    if mend and _is_open(example) and completion.finish_reason != "length":
+        mended = mend(completion.text)
+        if mended is not None:
+            better = structs.replace(completion, text=mended)
+            if _failed(example, better, evaluators) == []:
+                return _answered(example, mended)
+    return example if example.completion is not None else None
+
+
+def _answered(example: Example, text: str) -> Example:
+    """The Example with this text as its completion."""
+    target = _format(example)
+    parsed = target.parse(text) if target else None
+    value: Any = parsed.value if parsed and parsed.ok else UNSET
+    return structs.replace(example, completion=text, value=value)
+
+
+def _format(example: Example) -> Format | None:
+    if example.format == NO_FORMAT:
+        return None
+    target: Format = for_example(build("formats", example.format), example)
+    return target

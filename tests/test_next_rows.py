@@ -1,0 +1,74 @@
+"""What the next round trains on: the model's own answers, sorted."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from fmtharness.harness.options import build
+from fmtharness.harness.records import NO_FORMAT, Completion, Example, Message
+from fmtharness.harness.run.next_rows import next_rows
+
+JUDGES = [build("evaluators", name) for name in ("json_strict", "json_match")]
+
+
+def example(id: str, *, open: bool = False, completion: str | None = '{"a": 1}') -> Example:
+    return Example(
+        id=id,
+        prompt=(Message("user", f"Give me {id} as JSON."),),
+        completion=completion,
+        format="json",
+        value={"a": 1} if completion else UNSET,
+        tags={"open": True} if open else {},
+    )
+
+
+def answered(
+    text: str, *, reason: str = "stop", **how: object
+) -> tuple[list[Example], list[Completion]]:
+    made = Completion(example_id="one", text=text, finish_reason=reason)  # type: ignore[arg-type]
+    return [example("one", **how)], [made]  # type: ignore[arg-type]
+
+
+def test_an_answer_that_passes_becomes_a_row_of_its_own() -> None:
+    rows = next_rows(*answered('{"b": "free"}', open=True), JUDGES)
+    (row,) = rows.passed
+    assert (row.completion, row.value, row.rejected) == ('{"b": "free"}', {"b": "free"}, None)
+    assert (rows.pairs, rows.left_out, rows.labels) == ([], 0, {})
+
+
+def test_a_wrong_value_is_rejected_for_the_target_unless_the_content_is_free() -> None:
+    rows = next_rows(*answered('{"a": 2}'), JUDGES)
+    (pair,) = rows.pairs
+    assert (pair.completion, pair.rejected) == ('{"a": 1}', '{"a": 2}')
+    assert rows.labels == {"wrong_value": 1}
+    assert next_rows(*answered('{"a": 2}', open=True), JUDGES).pairs == []
+
+
+def test_a_broken_free_answer_is_rejected_for_itself_mended() -> None:
+    rows = next_rows(*answered('{"b": "x"}}', open=True), JUDGES)
+    (pair,) = rows.pairs
+    assert (pair.completion, pair.value) == ('{"b": "x"}', {"b": "x"})
+    assert pair.rejected == '{"b": "x"}}'
+    assert rows.labels == {"extra_bracket": 1}
+
+
+def test_a_cut_answer_is_rejected_for_the_target() -> None:
+    rows = next_rows(*answered('{"b": "x', open=True, reason="length"), JUDGES)
+    assert [pair.completion for pair in rows.pairs] == ['{"a": 1}']
+    assert rows.labels == {"truncated": 1}
+
+
+def test_what_nothing_can_be_preferred_to_is_left_out() -> None:
+    rows = next_rows(*answered("no", open=True, completion=None), JUDGES)
+    assert (rows.passed, rows.pairs, rows.left_out) == ([], [], 1)
+
+
+def test_an_answer_that_no_evaluator_judges_is_left_out() -> None:
+    chat = Example(id="chat", prompt=(Message("user", "Hi"),), format=NO_FORMAT)
+    rows = next_rows([chat], [Completion(example_id="chat", text="Hello!")], JUDGES)
+    assert (rows.passed, rows.pairs, rows.left_out) == ([], [], 1)
+
+
+def test_an_answer_that_is_an_error_is_left_out() -> None:
+    made = Completion(example_id="one", text="", finish_reason="error", error="too long")
+    assert next_rows([example("one")], [made], JUDGES).left_out == 1
