@@ -11,14 +11,14 @@ from fmtharness.harness.run.next_rows import next_rows
 JUDGES = [build("evaluators", name) for name in ("json_strict", "json_match")]
 
 
-def example(id: str, *, open: bool = False, completion: str | None = '{"a": 1}') -> Example:
+def example(name: str, *, free: bool = False, completion: str | None = '{"a": 1}') -> Example:
     return Example(
-        id=id,
-        prompt=(Message("user", f"Give me {id} as JSON."),),
+        id=name,
+        prompt=(Message("user", f"Give me {name} as JSON."),),
         completion=completion,
         format="json",
         value={"a": 1} if completion else UNSET,
-        tags={"open": True} if open else {},
+        tags={"open": True} if free else {},
     )
 
 
@@ -30,7 +30,7 @@ def answered(
 
 
 def test_an_answer_that_passes_becomes_a_row_of_its_own() -> None:
-    rows = next_rows(*answered('{"b": "free"}', open=True), JUDGES)
+    rows = next_rows(*answered('{"b": "free"}', free=True), JUDGES)
     (row,) = rows.passed
     assert (row.completion, row.value, row.rejected) == ('{"b": "free"}', {"b": "free"}, None)
     assert (rows.pairs, rows.left_out, rows.labels) == ([], 0, {})
@@ -41,25 +41,25 @@ def test_a_wrong_value_is_rejected_for_the_target_unless_the_content_is_free() -
     (pair,) = rows.pairs
     assert (pair.completion, pair.rejected) == ('{"a": 1}', '{"a": 2}')
     assert rows.labels == {"wrong_value": 1}
-    assert next_rows(*answered('{"a": 2}', open=True), JUDGES).pairs == []
+    assert next_rows(*answered('{"a": 2}', free=True), JUDGES).pairs == []
 
 
 def test_a_broken_free_answer_is_rejected_for_itself_mended() -> None:
-    rows = next_rows(*answered('{"b": "x"}}', open=True), JUDGES)
+    rows = next_rows(*answered('{"b": "x"}}', free=True), JUDGES)
     (pair,) = rows.pairs
     assert (pair.completion, pair.value) == ('{"b": "x"}', {"b": "x"})
     assert pair.rejected == '{"b": "x"}}'
-    assert rows.labels == {"extra_bracket": 1}
+    assert rows.labels == {"text_after": 1}
 
 
 def test_a_cut_answer_is_rejected_for_the_target() -> None:
-    rows = next_rows(*answered('{"b": "x', open=True, reason="length"), JUDGES)
+    rows = next_rows(*answered('{"b": "x', free=True, reason="length"), JUDGES)
     assert [pair.completion for pair in rows.pairs] == ['{"a": 1}']
     assert rows.labels == {"truncated": 1}
 
 
 def test_what_nothing_can_be_preferred_to_is_left_out() -> None:
-    rows = next_rows(*answered("no", open=True, completion=None), JUDGES)
+    rows = next_rows(*answered("no", free=True, completion=None), JUDGES)
     assert (rows.passed, rows.pairs, rows.left_out) == ([], [], 1)
 
 
