@@ -12,15 +12,14 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fmtharness.harness.errors import ModelError, UserError
 from fmtharness.harness.files import is_gguf, near_miss
 from fmtharness.harness.text import did_you_mean
 
 if TYPE_CHECKING:
-    from fmtharness.harness.config import Config
-    from fmtharness.harness.contracts import Backend
+    from fmtharness.harness.contracts import Backend, ModelOptions, Trainer
 
 TRAIN = frozenset(
     {
@@ -41,6 +40,17 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
+class Needing(Protocol):
+    """What a config names that may need modules or a model."""
+
+    @property
+    def model(self) -> ModelOptions: ...
+    @property
+    def trainer(self) -> Trainer: ...
+    @property
+    def backend(self) -> Backend: ...
+
+
 def needs(command: str | None, *modules: str) -> None:
     """Raise UserError for the first of the modules that is not installed."""
     for module in modules:
@@ -48,7 +58,7 @@ def needs(command: str | None, *modules: str) -> None:
             raise UserError(_sentence(command, module))
 
 
-def needs_for_run(command: str | None, config: Config) -> None:
+def needs_for_run(command: str | None, config: Needing) -> None:
     """Raise UserError if the built-in trainers or backend lack a module that they import.
 
     Those of a plugin may need none of them.
@@ -57,7 +67,7 @@ def needs_for_run(command: str | None, config: Config) -> None:
         needs(command, "torch", "transformers", "peft")
 
 
-def needs_model_for_run(config: Config) -> None:
+def needs_model_for_run(config: Needing) -> None:
     """Raise ModelError if the built-in trainers or backend would not find the config's model."""
     if loads_models(config.trainer) or loads_models(config.backend):
         needs_model(config.model.name)

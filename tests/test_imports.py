@@ -17,18 +17,19 @@ from tests.fakes import ROOT
 CORE = frozenset({"core"})
 MAY_IMPORT = {
     "core": CORE,
+    "config": CORE,
     "judging": CORE,
     "testing": CORE,
     "dataset": CORE | {"judging"},
     "report": CORE | {"judging"},
-    "run": CORE | {"judging", "dataset", "report"},
-    "gates": CORE | {"judging", "dataset", "report", "run"},
-    "commands": CORE | {"judging", "dataset", "report", "run", "gates"},
-    "cli": CORE | {"judging", "dataset", "report", "run", "gates", "commands"},
+    "run": CORE | {"config", "judging", "dataset", "report"},
+    "gates": CORE | {"config", "judging", "dataset", "report", "run"},
+    "commands": CORE | {"config", "judging", "dataset", "report", "run", "gates"},
+    "cli": CORE | {"config", "judging", "dataset", "report", "run", "gates", "commands"},
     "engine": CORE,
     "backends": CORE,
     "evaluators": CORE,
-    "generators": CORE | {"dataset"},
+    "generators": CORE | {"config", "dataset"},
     "trainers": CORE | {"engine"},
 }
 """Which rooms a room imports, besides itself; TYPE_CHECKING and functions count, too."""

@@ -509,8 +509,8 @@ def test_a_run_s_folder_may_name_a_schema_s_file(here: Path) -> None:
 
 
 def test_an_option_of_any_component_that_names_a_schema_is_looked_at(here: Path) -> None:
-    from fmtharness.harness.config import _unasked_code
+    from fmtharness.harness.config.sections import unasked_code
 
     tables = {"mix": [{"schema": "shop_models:Ticket"}, {"schema": "ticket.json"}], "n": "a:b"}
-    (line,) = _unasked_code(tables, "config.toml: [data]")
+    (line,) = unasked_code(tables, "config.toml: [data]")
     assert line.startswith("config.toml: [data] schema: 'shop_models:Ticket' is code")

@@ -1,0 +1,29 @@
+"""A run's config: its tables, and how they are read and checked."""
+
+from fmtharness.harness.config.load import QUICK, implied, load_config
+from fmtharness.harness.config.tables import (
+    ALL,
+    OUTPUTS,
+    SIZES,
+    Config,
+    DataOptions,
+    EvalOptions,
+    ReportOptions,
+    RunOptions,
+    TrainOptions,
+)
+
+__all__ = [
+    "ALL",
+    "OUTPUTS",
+    "QUICK",
+    "SIZES",
+    "Config",
+    "DataOptions",
+    "EvalOptions",
+    "ReportOptions",
+    "RunOptions",
+    "TrainOptions",
+    "implied",
+    "load_config",
+]

@@ -1,0 +1,193 @@
+"""A run's config: TOML tables in, checked options out, with all faults reported at once.
+
+    [train]
+    learning_rat = 2e-4     ->  hard.toml: [train] has no key 'learning_rat', did you mean ...
+
+Without a file the preset `configs/quick.toml` is used, so every command works without arguments;
+the presets are found by these names outside of a checkout, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from fmtharness.harness.config.sections import component_of, section
+from fmtharness.harness.config.tables import (
+    SIZES,
+    Config,
+    DataOptions,
+    EvalOptions,
+    ReportOptions,
+    RunOptions,
+    TrainOptions,
+)
+from fmtharness.harness.contracts import Evaluator, ModelOptions, formats_of
+from fmtharness.harness.errors import ConfigError, UserError
+from fmtharness.harness.files import shipped
+from fmtharness.harness.formats import also_judged_by
+from fmtharness.harness.options import check, parse_value, why_not
+from fmtharness.harness.plugins import Kind, component
+from fmtharness.harness.text import did_you_mean
+
+QUICK = "configs/quick.toml"
+_Section = tuple[str, type[BaseModel], str, Kind]
+_SECTIONS: tuple[_Section, ...] = (
+    ("data", DataOptions, "generator", "generators"),
+    ("train", TrainOptions, "trainer", "trainers"),
+    ("eval", EvalOptions, "backend", "backends"),
+)
+
+
+def load_config(
+    path: Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    name: str | None = None,
+    trains: bool = True,
+    asked: bool = True,
+) -> Config:
+    """The config of a TOML file, or of the quick preset, overridden by each `table.key=value`.
+
+    `quantization = "auto"` becomes what the trainer trains on, or none unless the command `trains`.
+    Unless the user `asked` for the file by its name, it can neither allow code to run nor choose a
+    plugin. Raises ConfigError with one line per fault, each naming file, table and key.
+    """
+    path = path or shipped(QUICK)
+    if path.parent == Path("configs") and not path.exists() and shipped(str(path)).is_file():
+        path = shipped(str(path))
+    tables = _read(path)
+    source = str(path)
+    in_file = tables.get("model")
+    consent = not asked and isinstance(in_file, dict) and in_file.pop("trust_remote_code", False)
+    faults = [fault for override in overrides if (fault := _override(tables, override))]
+    known = {"name", "seed", "model", "report", *(section[0] for section in _SECTIONS)}
+    for key in tables.keys() - known:
+        faults.append(f"{source} has no table or key {key!r}{did_you_mean(key, known)}")
+    for key in known - {"name", "seed"}:
+        if not isinstance(tables.setdefault(key, {}), dict):
+            faults.append(f"{source}: {key} is a table, write [{key}]")
+            tables[key] = {}
+    own: dict[str, Any] = {"name": name or path.stem}
+    own |= {key: tables[key] for key in ("name", "seed") if key in tables}
+    top, wrong = check(RunOptions, own, source)
+    faults += wrong
+    model, wrong = check(ModelOptions, tables["model"], f"{source}: [model]")
+    faults += wrong
+    if consent and "trust_remote_code" not in tables["model"]:
+        faults.append(
+            f"{source}: [model] trust_remote_code: a run's folder cannot allow code to run, here "
+            f"that of the model {tables['model'].get('name')!r}; name a config of your own as "
+            f"CONFIG, or add --set model.trust_remote_code=true"
+        )
+    if "mix" in tables["data"]:
+        tables["data"].setdefault("generator", "mix")
+    report, wrong = check(ReportOptions, tables["report"], f"{source}: [report]")
+    faults += wrong
+    built: dict[str, Any] = {}
+    for table, core, selector, kind in _SECTIONS:
+        built[table], built[selector], wrong = section(
+            tables[table], core, selector, kind, f"{source}: [{table}]", asked=asked
+        )
+        faults += wrong
+    if built["data"] and not getattr(built["generator"], "sized", False):
+        unset = {key: n for key, n in SIZES.items() if getattr(built["data"], key) is None}
+        built["data"] = built["data"].model_copy(update=unset)
+    named = bool(built["eval"] and built["eval"].evaluators is not None)
+    specs: tuple[str, ...] = ()
+    wanted: set[str] = set()
+    try:
+        wanted = set(getattr(built["generator"], "formats", ()))
+        specs = () if named else _implied_by(built["generator"])
+    except UserError as error:
+        # The data of a finished run may be gone, and its evaluators are named.
+        faults += [] if named else [f"{source}: [data]: {error}"]
+    if built["eval"] and built["generator"] and not named:
+        if not specs and not faults:
+            chosen = built["data"].generator
+            faults.append(
+                f"{source}: [eval] lacks the key 'evaluators': generator {chosen!r} does not say "
+                f"in which formats its Examples are"
+            )
+        built["eval"] = built["eval"].model_copy(update={"evaluators": specs or None})
+    evaluators: list[Evaluator] = []
+    for spec in (built["eval"] and built["eval"].evaluators) or ():
+        where = f"{source}: [eval] evaluators"
+        evaluator, wrong = component_of("evaluators", spec, where, asked=asked)
+        evaluators.append(evaluator)
+        faults += wrong
+    for each in filter(None, evaluators):
+        judged = formats_of(each)
+        if wanted and judged is not None and judged.isdisjoint(wanted):
+            whose, named_there = (", ".join(sorted(names)) for names in (judged, wanted))
+            faults.append(
+                f"{source}: [eval] evaluators: {each.name!r} judges {whose}, and [data] asks for "
+                f"{named_there}"
+            )
+    for name in sorted(wanted) if named and all(evaluators) else ():
+        judges = [formats_of(each) for each in evaluators if each is not None]
+        if not any(judged is None or name in judged for judged in judges):
+            faults.append(f"{source}: [eval] evaluators: none judges {name}, which [data] asks for")
+    names = Counter(each.name for each in evaluators if each is not None)
+    twice = [each for each, count in names.items() if count > 1]
+    faults += [f"{source}: [eval] evaluators: {each!r} is given twice" for each in twice]
+    if faults or top is None or model is None or report is None:
+        raise ConfigError("\n".join(sorted(set(faults))))
+    if model.quantization == "auto":
+        trains_on = getattr(built["trainer"], "quantization", "none") if trains else "none"
+        model = model.model_copy(update={"quantization": trains_on})
+    return Config(
+        **built,
+        name=top.name,
+        seed=top.seed,
+        model=model,
+        evaluators=tuple(evaluators),
+        names_evaluators=named,
+        report=report,
+    )
+
+
+def implied(formats: Iterable[str]) -> tuple[str, ...]:
+    """The default evaluators of Completions in these formats.
+
+    Raises UserError for an unknown format.
+    """
+    each = (also_judged_by(component("formats", name)) for name in dict.fromkeys(formats))
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(each)))
+
+
+def _implied_by(generator: Any) -> tuple[str, ...]:
+    """The default evaluators for a generator's Examples."""
+    more = getattr(generator, "evaluators", ())
+    return tuple(dict.fromkeys((*implied(getattr(generator, "formats", ())), *more)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.toml")])
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}){near}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not TOML: {why_not(error)}") from error
+
+
+def _override(tables: dict[str, Any], override: str) -> str | None:
+    """Override one `table.key=value` (or `seed=1`) in the tables; a sentence if it is invalid."""
+    target, equals, value = override.partition("=")
+    *parents, key = target.strip().split(".")
+    if not equals or not key:
+        return f"--set {override!r} is not table.key=value"
+    place = tables
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            return f"--set {override!r}: {parent} is a value, not a table"
+    place[key] = parse_value(value.strip())
+    return None

@@ -1,0 +1,144 @@
+"""What a config holds: the options of each table, and the whole config with its components built.
+
+    Config(name="quick", ...).tables()  ->  {"name": "quick", "seed": 0, "model": {...}, ...}
+
+The components' own keys are the fields of their classes; those here are shared by all of a kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import tomli_w
+from pydantic import Field, field_validator
+
+from fmtharness.harness.contracts import (
+    Backend,
+    Evaluator,
+    Generator,
+    ModelOptions,
+    Options,
+    Trainer,
+)
+
+OUTPUTS = Path("outputs")
+OWN = frozenset({"adapter", "checkpoints", "completions", "data", "tb", "verdicts"})
+"""The folders that a run writes in its own."""
+ALL = sys.maxsize
+"""How many Examples a generator that ends is asked for if [data] sets no number."""
+SIZES = {"n_train": 800, "n_dev": 32, "n_eval": 100}
+"""How many Examples a generator that has no end is asked for if [data] sets no number."""
+
+
+class RunOptions(Options):
+    """The keys above all tables."""
+
+    name: str
+    """Names the run's folder, `outputs/<name>`; the config file's name if not set."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Determines the data, the adapter's initial weights, and the order of training."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str) -> str:
+        if name in ("", ".", "..") or set(name) & set("/\\"):
+            raise ValueError("it must be a folder name; --out takes a path")
+        return name
+
+
+class DataOptions(Options):
+    """[data]: the keys that every generator shares; the rest are the generator's own."""
+
+    generator: str = "tasks"
+    """The generator; `fmtharness plugins` lists them."""
+    n_train: int | None = Field(default=None, ge=1)
+    """Examples to train on; if not set 800, or all that there are of a user's rows."""
+    n_dev: int | None = Field(default=None, ge=1)
+    """Examples that checkpoints are chosen on; if not set 32, or all."""
+    n_eval: int | None = Field(default=None, ge=1)
+    """Held-out Examples to judge on; if not set 100, or all."""
+    allow: tuple[str, ...] = ()
+    """Checks of `fmtharness data` that do not stop the training, such as `near_duplicates`."""
+
+
+class TrainOptions(Options):
+    """[train]: the trainer's name; the rest are the trainer's own keys."""
+
+    trainer: str = "qlora"
+    """The trainer; `fmtharness plugins` lists them."""
+
+
+class EvalOptions(Options):
+    """[eval]: what is generated and who judges; the rest are the backend's own keys."""
+
+    backend: str = "transformers"
+    """The completion backend; `fmtharness plugins` lists them."""
+    evaluators: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Component specs, such as `json_strict:root=any,max_depth=8`; if not set, those that the
+    formats of the data imply."""
+    num_prompts: int | None = Field(default=None, ge=1)
+    """Use only the first so many eval Examples; all if not set."""
+    dump_jsonl: Path | None = None
+    """Also write prompt, target, completion and labels in one row each, for reading, to this file
+    in the run's folder."""
+    timeout_s: float = Field(default=10.0, gt=0, le=86_400)
+    """Seconds that an evaluator may take for one completion, which is unscored after that."""
+
+    @field_validator("dump_jsonl")
+    @classmethod
+    def _stays_in_the_folder(cls, path: Path | None) -> Path | None:
+        for each in (path, PureWindowsPath(path)) if path is not None else ():
+            if each.anchor or ".." in each.parts or not each.name:
+                raise ValueError("it must be a file below the run's folder, such as 'rows.jsonl'")
+            if each.parts[0].lower() in OWN:
+                raise ValueError(
+                    f"{each.parts[0]!r} in a run's folder is the run's own; name another"
+                )
+        return path
+
+
+class ReportOptions(Options):
+    """[report]: where the views of a run go."""
+
+    tb_logdir: Path | None = None
+    """TensorBoard logs go to `<tb_logdir>/<name>`; to `tb` in the run's folder if not set."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole config, every component built and checked."""
+
+    name: str
+    seed: int
+    model: ModelOptions
+    data: DataOptions
+    generator: Generator
+    train: TrainOptions
+    trainer: Trainer
+    eval: EvalOptions
+    backend: Backend
+    evaluators: tuple[Evaluator, ...]
+    report: ReportOptions
+    names_evaluators: bool = dataclasses.field(compare=False)
+    """Whether [eval] names them; else they are those that the formats of the data imply."""
+
+    def tables(self) -> dict[str, Any]:
+        """The resolved config as TOML tables, without what is unset."""
+        tables: dict[str, Any] = {"name": self.name, "seed": self.seed, "model": _dump(self.model)}
+        tables["data"] = _dump(self.data) | _dump(self.generator)
+        tables["train"] = _dump(self.train) | _dump(self.trainer)
+        tables["eval"] = _dump(self.eval) | _dump(self.backend)
+        tables["report"] = _dump(self.report)
+        return tables
+
+    def toml(self) -> str:
+        """The resolved config as TOML text; loading it gives this config again."""
+        return tomli_w.dumps(self.tables())
+
+
+def _dump(options: Any) -> dict[str, Any]:
+    values = options.model_dump(mode="json")
+    return {key: value for key, value in values.items() if value is not None}
