@@ -9,6 +9,7 @@ from fmtharness.harness.config.tables import (
     DataOptions,
     EvalOptions,
     ReportOptions,
+    RoundOptions,
     RunOptions,
     TrainOptions,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "DataOptions",
     "EvalOptions",
     "ReportOptions",
+    "RoundOptions",
     "RunOptions",
     "TrainOptions",
     "implied",

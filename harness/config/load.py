@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from fmtharness.harness.config.tables import (
     DataOptions,
     EvalOptions,
     ReportOptions,
+    RoundOptions,
     RunOptions,
     TrainOptions,
 )
@@ -96,6 +97,8 @@ def load_config(
             tables[table], core, selector, kind, f"{source}: [{table}]", asked=asked
         )
         faults += wrong
+    built["next_round"], built["next_trainer"], wrong = _next_round(built, source, asked=asked)
+    faults += wrong
     if built["data"] and not getattr(built["generator"], "sized", False):
         unset = {key: n for key, n in SIZES.items() if getattr(built["data"], key) is None}
         built["data"] = built["data"].model_copy(update=unset)
@@ -142,6 +145,12 @@ def load_config(
     if model.quantization == "auto":
         trains_on = getattr(built["trainer"], "quantization", "none") if trains else "none"
         model = model.model_copy(update={"quantization": trains_on})
+    needed = getattr(built["next_trainer"], "quantization", model.quantization)
+    if trains and needed != model.quantization:
+        raise ConfigError(
+            f"{source}: [train.next_round] trainer: {built['next_trainer'].name!r} trains on "
+            f"quantization = {needed!r}, and the first round on {model.quantization!r}"
+        )
     return Config(
         **built,
         name=top.name,
@@ -150,6 +159,32 @@ def load_config(
         evaluators=tuple(evaluators),
         names_evaluators=named,
         report=report,
+    )
+
+
+def _next_round(
+    built: Mapping[str, Any], source: str, *, asked: bool
+) -> tuple[Any, Any, list[str]]:
+    """The options and the trainer of the rounds after the first, and the faults."""
+    first, trainer, where = built["train"], built["trainer"], f"{source}: [train.next_round]"
+    if first is None or trainer is None:
+        return None, None, []
+    if first.rounds == 1:
+        unused = [f"{where}: [train] rounds is 1; set it to 2 or more"] if first.next_round else []
+        return RoundOptions(), None, unused
+    chosen = str(first.next_round.get("trainer", RoundOptions().trainer))
+    try:
+        own = component("trainers", chosen).model_fields
+    except UserError:
+        own = {}  # `section` says so
+    inherited = trainer.model_dump(mode="json", include=trainer.model_fields_set & own.keys())
+    return section(
+        {**inherited, **first.next_round},
+        RoundOptions,
+        "trainer",
+        "trainers",
+        where,
+        asked=asked,
     )
 
 

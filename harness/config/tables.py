@@ -69,6 +69,26 @@ class TrainOptions(Options):
 
     trainer: str = "qlora"
     """The trainer; `fmtharness plugins` lists them."""
+    rounds: int = Field(default=1, ge=1)
+    """Trainings in a row; each but the first also learns from the answers of the one before."""
+    next_round: dict[str, Any] = Field(default_factory=dict)
+    """How the rounds after the first train, a table of its own."""
+
+
+class RoundOptions(Options):
+    """[train.next_round]: the trainer of each round but the first, and what it is given.
+
+    The rest are that trainer's own keys; those that are not set are as in [train].
+    """
+
+    trainer: str = "dpo"
+    """The trainer; `fmtharness plugins` lists them."""
+    prompts: int = Field(default=400, ge=1)
+    """Fresh training prompts that the model answers before the round."""
+    max_new_tokens: int = Field(default=384, ge=1)
+    """Maximum new tokens of such an answer."""
+    replay: float = Field(default=1.0, ge=0)
+    """Rows of the first round's to train on again, for each row that the answers gave."""
 
 
 class EvalOptions(Options):
@@ -118,6 +138,9 @@ class Config:
     generator: Generator
     train: TrainOptions
     trainer: Trainer
+    next_round: RoundOptions
+    next_trainer: Trainer | None
+    """The trainer of the rounds after the first; None if there is one round."""
     eval: EvalOptions
     backend: Backend
     evaluators: tuple[Evaluator, ...]
