@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import click
 import tomli_w
 
 OPEN = (
@@ -107,8 +108,9 @@ VARIANTS: dict[str, Callable[[Tables], None]] = {
 }
 
 
-def run(config: Path, variant: str, seed: int, out: Path, settings: list[str]) -> Path:
-    """One run, with its output in `log.txt`; returns its folder."""
+def run(config: Path, job: tuple[str, int], out: Path, settings: list[str]) -> Path:
+    """One run of a variant and a seed, with a log beside its folder; returns the folder."""
+    variant, seed = job
     folder = out / f"{config.stem}-{variant}-{seed}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     tables = tomllib.loads(config.read_text(encoding="utf-8"))
@@ -122,7 +124,7 @@ def run(config: Path, variant: str, seed: int, out: Path, settings: list[str]) -
     with (out / f"{folder.name}.log").open("wb") as log:
         done = subprocess.run(call, stdout=log, stderr=subprocess.STDOUT, check=False)
     seconds = time.perf_counter() - began
-    print(f"{folder.name}: exit {done.returncode} after {seconds:.0f} s", file=sys.stderr)
+    click.echo(f"{folder.name}: exit {done.returncode} after {seconds:.0f} s", err=True)
     return folder
 
 
@@ -175,13 +177,13 @@ def main() -> None:
     ]
     with ThreadPoolExecutor(asked.parallel) as pool:
         folders = list(
-            pool.map(lambda job: run(asked.config, *job, asked.out, asked.settings), jobs)
+            pool.map(lambda job: run(asked.config, job, asked.out, asked.settings), jobs)
         )
     rows: dict[str, list[dict[str, float]]] = {}
     for (variant, _), folder in zip(jobs, folders, strict=True):
         rows.setdefault("base", []).append(numbers(folder, "base"))
         rows.setdefault(variant, []).append(numbers(folder))
-    print(table(rows))
+    click.echo(table(rows))
 
 
 if __name__ == "__main__":
