@@ -49,6 +49,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     completion: str | None = None
     """The target text, exactly as the model should write it; the stop token is not part of it.
     None if only the prompt is known."""
+    rejected: str | None = None
+    """A worse answer to the same prompt; `completion` is then the chosen one."""
     format: str
     value: Any = msgspec.UNSET
     """What `completion` means as data; a Format's `parse(completion)` gives it back. UNSET if there
