@@ -259,7 +259,7 @@ class TrainingRun(Protocol):
     """Completions of the first train Examples by the untuned model, by the Example's id; they say
     which token ids the backend fed."""
     initial_adapter: Path | None
-    """The adapter that training starts from; None for a fresh one."""
+    """The folder of an adapter that a later round trains on."""
     certificate: dict[str, Any]
     """The certificate that `start` was given."""
     facts: dict[str, Any]

@@ -79,8 +79,8 @@ def train(
         shard(model, device_of(run.model))
     loaded = Loaded(model, loaded.tokenizer)
     weights = AdapterWeights(model)
-    if run.initial_adapter is not None:
-        load_adapter(run.initial_adapter, model)
+    if initial := run.initial_adapter or options.initial_adapter:
+        load_adapter(initial, model)
         weights.refresh()
     scaler = torch.amp.GradScaler(weights.device.type) if model.dtype == torch.float16 else None
     update = Update(weights, options, scaler)

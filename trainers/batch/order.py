@@ -59,8 +59,8 @@ def micro_batches(
 
     Both answers of a pair are in one pass. Rows of similar length go together; with `by_text`,
     rows that share a prompt prefix, which then counts once. A row longer than `max_tokens` raises
-    the limit to its own length. The number
-    of passes is a multiple of `multiple_of`, unless there are too few rows for that.
+    the limit to its own length. The number of passes is a multiple of `multiple_of`, unless there
+    are too few rows for that.
     """
     rows = sorted(batch, key=(lambda row: row[:2]) if by_text else (lambda row: (-row.tokens,)))
     sizes = _own_tokens(rows) if by_text else [row.tokens for row in rows]
