@@ -144,6 +144,10 @@ def test_a_preference_whose_conversations_hold_the_prompt(tmp_path: Path) -> Non
         example = one(tmp_path, raw)
         assert (example.prompt, example.target) == ((SYSTEM, USER), OSLO)
         assert example.rejected == "Oslo"
+    beside = one(tmp_path, {"prompt": ASK, "completion": OSLO, "rejected": [said("Oslo")]})
+    assert (beside.target, beside.rejected) == (OSLO, "Oslo")
+    other = {"chosen": [*CHAT, said(OSLO)], "rejected": [*CHAT[:-1], said("Oslo")]}
+    assert "may differ in their last turn only" in refused(tmp_path, other)
     message = refused(tmp_path, {"chosen": "Human: hi", "rejected": "Human: ho"})
     assert "rows.jsonl, line 1: without a prompt, chosen and rejected must be" in message
 

@@ -141,7 +141,7 @@ def test_the_gradient_is_that_of_the_papers(
 
 def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
     """The size of the difference, relative to that of what is expected."""
-    return ((found - expected).norm() / expected.norm()).item()
+    return float((found - expected).norm() / expected.norm())
 
 
 def packed_as(how: str, rows: list[Encoded]) -> list[Any]:
