@@ -77,7 +77,7 @@ def _head_everywhere() -> None:
 
     from fmtharness.trainers.step import forward, loss
 
-    def summed(model: Any, packed: Any, logits_bytes: int = 2**29) -> torch.Tensor:
+    def every(model: Any, packed: Any, logits_bytes: int = 2**29) -> torch.Tensor:
         causal = loss._causal(model)
         head = causal.get_output_embeddings()
         hidden = loss._hidden(causal, packed)
@@ -91,12 +91,12 @@ def _head_everywhere() -> None:
         made: torch.Tensor = loss._HeadLoss.apply(hidden, head.weight, head.bias, labels, chunk)  # type: ignore[no-untyped-call]
         return made
 
-    _set("fmtharness.trainers.step.forward.FUSED", forward.FUSED._replace(loss=summed))
+    _set("fmtharness.trainers.step.forward.FUSED", forward.FUSED._replace(losses=every))
 
 
 def _one_row_a_pass() -> None:
     def singly(batch: Any, max_tokens: int, **_: Any) -> list[list[Any]]:
-        return [[row] for row in sorted(batch, key=lambda row: -len(row.ids))]
+        return [[row] for row in sorted(batch, key=lambda row: -row.tokens)]
 
     _set("fmtharness.trainers.step.cpu_passes.micro_batches", singly)
     _set("fmtharness.trainers.step.gpu_passes.micro_batches", singly)

@@ -252,13 +252,14 @@ class TrainingRun(Protocol):
     seed: int
     model: ModelOptions
     inputs: str
-    """A hash of all inputs that shape the adapter but the Trainer's `length`; a checkpoint with
-    another hash is not resumed."""
+    """A hash of what shapes the adapter but the Trainer's `length`; a checkpoint must share it."""
     backend: str
     """The name of the backend that the run's completions come from."""
     fed: Mapping[str, Completion]
     """Completions of the first train Examples by the untuned model, by the Example's id; they say
     which token ids the backend fed."""
+    initial_adapter: Path | None
+    """The folder of an adapter that a later round trains on."""
     certificate: dict[str, Any]
     """The certificate that `start` was given."""
     facts: dict[str, Any]

@@ -77,6 +77,13 @@ def same_texts(folder: Path) -> int:
     return sum(found[index] == ids for index, ids in enumerate(expected))
 
 
+def summed_loss(model: Any, packed: Any, logits_bytes: int = 2**29) -> Any:
+    """The losses of a pass's labels, summed."""
+    from fmtharness.trainers.step.loss import label_losses
+
+    return label_losses(model, packed, logits_bytes).sum()
+
+
 def compared_steps(
     folder: Path,
     precision: Any,

@@ -135,7 +135,7 @@ def test_both_sides_may_be_messages(tmp_path: Path) -> None:
     example = one(tmp_path, {"prompt": CHAT, "completion": [said(OSLO)]})
     assert (example.prompt, example.target) == ((SYSTEM, USER), OSLO)
     pair = one(tmp_path, {"prompt": CHAT, "chosen": [said(OSLO)], "rejected": [said("Oslo")]})
-    assert (pair.prompt, pair.target, pair.tags) == ((SYSTEM, USER), OSLO, {"rejected": "Oslo"})
+    assert (pair.prompt, pair.target, pair.rejected) == ((SYSTEM, USER), OSLO, "Oslo")
 
 
 def test_a_preference_whose_conversations_hold_the_prompt(tmp_path: Path) -> None:
@@ -143,7 +143,11 @@ def test_a_preference_whose_conversations_hold_the_prompt(tmp_path: Path) -> Non
     for raw in (pair, {"prompt": CHAT, **pair}):
         example = one(tmp_path, raw)
         assert (example.prompt, example.target) == ((SYSTEM, USER), OSLO)
-        assert example.tags == {"rejected": "Oslo"}
+        assert example.rejected == "Oslo"
+    beside = one(tmp_path, {"prompt": ASK, "completion": OSLO, "rejected": [said("Oslo")]})
+    assert (beside.target, beside.rejected) == (OSLO, "Oslo")
+    other = {"chosen": [*CHAT, said(OSLO)], "rejected": [*CHAT[:-1], said("Oslo")]}
+    assert "may differ in their last turn only" in refused(tmp_path, other)
     message = refused(tmp_path, {"chosen": "Human: hi", "rejected": "Human: ho"})
     assert "rows.jsonl, line 1: without a prompt, chosen and rejected must be" in message
 

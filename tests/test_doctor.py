@@ -195,6 +195,10 @@ FAULTS: dict[str, tuple[str, Callable[[Rows, Rows], None]]] = {
         ask(7, lambda old: f"<|im_start|>user\n{old}<|im_end|>\n<|im_start|>assistant\n"),
     ),
     "half of a pair": ("lone_surrogate", ask(7, lambda old: f"{old} \ud83d")),
+    "rejected is the target": (
+        "rejected_is_target", lambda rows, _: rows[7].update(rejected=rows[7]["completion"]),
+    ),
+    "nothing rejected": ("empty_rejected", lambda rows, _: rows[7].update(rejected=" ")),
     "stop token": ("template_markers", hotel("Birke<|im_end|>")),
     "Llama's stop token": ("template_markers", hotel("Birke<|eot_id|>")),
     "Mistral's marker": ("template_markers", hotel("[INST] Birke")),

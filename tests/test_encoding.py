@@ -18,7 +18,7 @@ from fmtharness.harness.engine.gguf import resolve
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import Example, Message
 from fmtharness.trainers.batch.tree import pack_tree
-from fmtharness.trainers.step.loss import summed_loss
+from tests.models import summed_loss
 
 pytestmark = pytest.mark.model
 

@@ -143,10 +143,10 @@ def test_a_gradient_that_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> No
     def doubled(model: Any, packed: Any, logits_bytes: int = 2**29) -> Any:
         weight = next(w for w in model.parameters() if w.requires_grad)
         extra = (weight * torch.ones_like(weight)).sum()
-        return FUSED.loss(model, packed, logits_bytes) + extra - extra.detach()
+        return FUSED.losses(model, packed, logits_bytes) + extra - extra.detach()
 
-    monkeypatch.setattr(forward, "FUSED", FUSED._replace(loss=doubled))
-    monkeypatch.setattr(forward, "OWN_HEAD", OWN_HEAD._replace(loss=doubled))
+    monkeypatch.setattr(forward, "FUSED", FUSED._replace(losses=doubled))
+    monkeypatch.setattr(forward, "OWN_HEAD", OWN_HEAD._replace(losses=doubled))
     with Patches() as patches:
         assert way_of(build("llama"), patches) == SINGLE_ROWS
 

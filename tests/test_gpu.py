@@ -26,9 +26,9 @@ from fmtharness.trainers.step.adapter import AdapterWeights, adapted
 from fmtharness.trainers.step.forward import replace_layers
 from fmtharness.trainers.step.gpu_passes import GpuPasses
 from fmtharness.trainers.step.graphs import Captured
-from fmtharness.trainers.step.loss import summed_loss
 from fmtharness.trainers.step.passes import Passes
 from fmtharness.trainers.step.update import Update
+from tests.models import summed_loss
 from tests.tiny import tiny_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
@@ -138,7 +138,7 @@ def test_loss_and_gradient_are_those_of_single_rows(
         log_p = causal(input_ids=ids).logits[0].float().log_softmax(-1)
         own = [log_p[i - 1, row.ids[i]] for i in range(row.prompt_length, len(row.ids))]
         expected = expected - torch.stack(own).sum()
-    tokens, rows, length, labels = shape_of(ROWS)
+    tokens, rows, length, labels, _ = shape_of(ROWS)
     shape = Shape(tokens + room, rows + room, length, labels + room)
     found = summed_loss(model, pack(ROWS, shape).to(torch.device("cuda")))
     by_found, by_expected = weights.gradient_of(found), weights.gradient_of(expected)

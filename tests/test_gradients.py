@@ -22,7 +22,7 @@ from fmtharness.trainers.batch.tree import pack_tree
 from fmtharness.trainers.lora import QLora
 from fmtharness.trainers.step.adapter import AdapterWeights, adapted
 from fmtharness.trainers.step.forward import replace_layers
-from fmtharness.trainers.step.loss import summed_loss
+from tests.models import summed_loss
 
 EXAMPLES = [
     Example(

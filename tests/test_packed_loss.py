@@ -16,7 +16,7 @@ from fmtharness.trainers.attention.rows import attend_rows
 from fmtharness.trainers.batch.order import micro_batches
 from fmtharness.trainers.batch.packed import Packed, Shape, pack, shape_of
 from fmtharness.trainers.batch.tree import pack_tree
-from fmtharness.trainers.step.loss import summed_loss
+from tests.models import summed_loss
 
 STOP = 0  # also stands inside prompts and completions, as where the pad token is the stop token
 ROWS = [

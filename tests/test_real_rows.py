@@ -107,7 +107,7 @@ def test_a_turn_of_weight_0_is_no_target(tmp_path: Path) -> None:
 def test_a_bad_completion_of_kto_is_no_target(tmp_path: Path) -> None:
     good, bad = ({"prompt": ASK, "completion": OSLO, "label": label} for label in (True, False))
     assert [each.completion for each in read(tmp_path, good, bad)] == [OSLO, None]
-    assert one(tmp_path, bad).tags["rejected"] == OSLO
+    assert one(tmp_path, bad).rejected == OSLO
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_bad_completion_of_kto_is_no_target(tmp_path: Path) -> None:
 )
 def test_preferences_of_llama_factory(raw: dict[str, Any], tmp_path: Path) -> None:
     example = one(tmp_path, {**raw, "rejected": "no"})
-    assert (example.prompt, example.completion, example.tags) == ((USER,), OSLO, {"rejected": "no"})
+    assert (example.prompt, example.completion, example.rejected) == ((USER,), OSLO, "no")
 
 
 def test_a_system_prompt_is_kept_whatever_its_shape(tmp_path: Path) -> None:

@@ -22,7 +22,12 @@ from fmtharness.harness import processes
 from fmtharness.harness.contracts import Loaded, TrainingRun
 from fmtharness.harness.engine import collectives
 from fmtharness.harness.engine.context import check_ids, context_length
-from fmtharness.harness.engine.encoding import Encoded, encode_example, stop_token
+from fmtharness.harness.engine.encoding import (
+    Encoded,
+    encode_example,
+    encode_rejected,
+    stop_token,
+)
 from fmtharness.harness.engine.models import device_of, load_model, memory_peaks
 from fmtharness.harness.engine.parity import certify as certify_parity
 from fmtharness.harness.engine.patching import Patches
@@ -31,33 +36,38 @@ from fmtharness.harness.progress import progress, say
 from fmtharness.harness.records import Example
 from fmtharness.trainers.batch.order import Order, split_by_process
 from fmtharness.trainers.options import LowRankOptions
+from fmtharness.trainers.resume.checkpoints import load_adapter
 from fmtharness.trainers.resume.interrupts import interrupts
 from fmtharness.trainers.resume.progress import finish, restore, save
 from fmtharness.trainers.step.adapter import AdapterWeights, adapted
 from fmtharness.trainers.step.coverage import coverage
 from fmtharness.trainers.step.forward import fast_forward
 from fmtharness.trainers.step.loss_log import LossLog
+from fmtharness.trainers.step.objective import CROSS_ENTROPY, Objective
 from fmtharness.trainers.step.passes import Passes
 from fmtharness.trainers.step.sharding import load_for_sharding, shard
 from fmtharness.trainers.step.update import Update
 
 
 def train(
-    options: LowRankOptions, examples: Sequence[Example], run: TrainingRun, patches: Patches
+    options: LowRankOptions,
+    examples: Sequence[Example],
+    run: TrainingRun,
+    patches: Patches,
+    objective: Objective = CROSS_ENTROPY,
+    prepare: Callable[[list[Encoded], Passes], list[Encoded]] | None = None,
 ) -> Path:
     """Train on the Examples, resuming from the run's last checkpoint; returns the adapter's folder.
 
-    Raises ParityError if prompts are encoded otherwise than in generation, UserError if no Example
-    fits max_seq_length or the model is not supported, TrainingError if the loss diverges or the
-    gradient is not finite, and StoppedError after a signal.
+    `prepare` may complete the rows, by the model that training starts from. Raises ParityError if
+    prompts are encoded otherwise than in generation, UserError if no Example fits max_seq_length
+    or the model is not supported, TrainingError if the loss diverges or the gradient is not finite,
+    and StoppedError after a signal.
     """
     torch.manual_seed(run.seed)
     load = load_for_sharding if processes.sharded() else load_model
     loaded = load(run.model, patches)
-    rows, certificate = _encoded(options, examples, loaded, run)
-    order = Order(rows, options.effective_batch, run.seed)
-    steps = max(1, math.ceil(options.num_train_epochs * order.steps_per_epoch))
-    rate = _schedule(options, steps)
+    rows, certificate = _encoded(options, examples, loaded, run, pairs=objective.pairs)
 
     model = adapted(loaded.model, options, patches)
     reach = coverage(model, loaded.quantized)
@@ -69,16 +79,24 @@ def train(
         shard(model, device_of(run.model))
     loaded = Loaded(model, loaded.tokenizer)
     weights = AdapterWeights(model)
+    if initial := run.initial_adapter or options.initial_adapter:
+        load_adapter(initial, model)
+        weights.refresh()
     scaler = torch.amp.GradScaler(weights.device.type) if model.dtype == torch.float16 else None
     update = Update(weights, options, scaler)
+    passes = Passes(model, weights, options, scaler, forward, objective)
+    if prepare is not None:
+        rows = prepare(rows, passes)
     at = restore(run, model, weights, update)
-    passes = Passes(model, weights, options, scaler, forward)
+    order = Order(rows, options.effective_batch, run.seed)
+    steps = max(1, math.ceil(options.num_train_epochs * order.steps_per_epoch))
+    rate = _schedule(options, steps)
     passes.plan(_own_rows(order.batch(step)) for step in range(at.step + 1, steps + 1))
     run.start(at.step, certificate)
     began = time.perf_counter()
 
     with interrupts() as stop, progress(steps, "train", unit="step", start=at.step) as bar:
-        losses = LossLog(run, bar, scaler, at, weights.device)
+        losses = LossLog(run, bar, scaler, at, weights.device, objective.scalars)
         norm: torch.Tensor | None = None
         while True:
             stopping = stop.requested()
@@ -115,13 +133,14 @@ def train(
             batch = order.batch(at.step)
             torch.manual_seed(run.seed * 1_000_003 + at.step)  # the same dropout when resumed
             labels = sum(len(row.ids) - row.prompt_length for row in batch)
-            passes.gradient(_own_rows(batch), labels)
-            collectives.all_reduce(weights.gradient, passes.loss)
+            passes.gradient(_own_rows(batch), labels, len(batch))
+            measured = [passes.measured] if objective.scalars else []
+            collectives.all_reduce(weights.gradient, passes.loss, *measured)
             learning_rate = rate(at.step)
             norm = update(learning_rate)
             losses.write(at, began)
-            losses.add(passes.loss)
-            at.tokens += sum(len(row.ids) for row in batch)
+            losses.add(passes.loss, passes.measured)
+            at.tokens += sum(row.tokens for row in batch)
             bar.advance()
             if at.step < steps:
                 passes.look_ahead(_own_rows(order.batch(at.step + 1)))
@@ -135,12 +154,17 @@ def train(
 
 
 def _encoded(
-    options: LowRankOptions, examples: Sequence[Example], loaded: Loaded, run: TrainingRun
+    options: LowRankOptions,
+    examples: Sequence[Example],
+    loaded: Loaded,
+    run: TrainingRun,
+    *,
+    pairs: bool,
 ) -> tuple[list[Encoded], dict[str, Any]]:
     """The token ids of the Examples that fit, and the certificate of parity with generation.
 
     Left out is an Example that the chat template refuses, and one that is longer than
-    max_seq_length or the model's context.
+    max_seq_length or the model's context. With `pairs` rejected answers are encoded, too.
     """
     stop_id = stop_token(loaded.tokenizer)
     refused: list[str] = []
@@ -168,7 +192,14 @@ def _encoded(
         why = "" if what == "max_seq_length" else f", which is {what}"
         say(f"train: left out {too_long} Examples longer than {limit} tokens{why}")
     rows = [row for _, row in kept]
-    check_ids(loaded, ((f"train Example {e.id}", row.ids) for e, row in kept))
+    if pairs:
+        rows = [_paired(loaded, example, row, stop_id, limit) for example, row in kept]
+        run.facts["pairs"] = sum(row.rejected is not None for row in rows)
+    named = zip(kept, rows, strict=True)
+    check_ids(
+        loaded,
+        ((f"train Example {e.id}", each.ids) for (e, _), row in named for each in row.answers),
+    )
     run.facts["left_out"] = too_long + len(refused)
     certificate = certify_parity(
         loaded.tokenizer, [e for e, _ in kept], rows, run.fed, backend=run.backend
@@ -178,6 +209,14 @@ def _encoded(
     if not certificate["compared"] and run.leads:
         say(f"train: parity not proved, since {certificate['not_compared']}")
     return rows, certificate
+
+
+def _paired(loaded: Loaded, example: Example, row: Encoded, stop_id: int, most: int) -> Encoded:
+    """The row with the rejected answer beside it, cut to `most` tokens, if there is one."""
+    if example.rejected is None:
+        return row
+    rejected = encode_rejected(loaded.tokenizer, example, stop_id, most)
+    return row._replace(rejected=rejected) if len(rejected) > row.prompt_length else row
 
 
 def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -70,6 +71,9 @@ class LowRankOptions(Options):
     expression for whole names, or `all-linear` for every linear layer but the head."""
     exclude_modules: list[str] | str | None = None
     """Which of these get none: names, or a regular expression for whole names."""
+    initial_adapter: Path | None = None
+    """The folder of an adapter to train on, of the same rank, scale and layers; a fresh one if
+    unset."""
     logging_steps: int = Field(default=5, ge=1)
     """Steps between two logged rows of scalars; the logged loss is the mean over these steps."""
     eval_steps: int = Field(default=25, ge=1)

@@ -119,6 +119,11 @@ class Looked:
                 place = self._at(row, text, (problem,), "lone_surrogate")
                 self.found("lone_surrogate", row, place)
                 break
+        if (rejected := example.rejected) is not None:
+            if target is not None and rejected.strip() == target.strip():
+                self.found("rejected_is_target", row)
+            elif not rejected.strip():
+                self.found("empty_rejected", row)
         value: Any = msgspec.UNSET
         if target is not None:
             value = self._target(row, target, said)

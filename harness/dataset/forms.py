@@ -190,12 +190,15 @@ def _prompt_completion(row: Row) -> Parts:
     prompt = (*_prompt(row["prompt"], row), *before)
     if row.get("label") is False:  # a row of TRL's KTO, whose completion is a bad one
         return _asked(row, Parts(prompt, None, answer))
-    return _asked(row, Parts(prompt, answer))
+    _, rejected = _answer(row.get("rejected"), "rejected")
+    return _asked(row, Parts(prompt, answer, rejected))
 
 
 def _preference(row: Row) -> Parts:
     before, answer = _answer(row.get("chosen"), "chosen")
-    _, rejected = _answer(row.get("rejected"), "rejected")
+    other, rejected = _answer(row.get("rejected"), "rejected")
+    if other and before and other != before:
+        raise ValueError("chosen and rejected may differ in their last turn only")
     turns: tuple[Message, ...] = ()
     if row.get("prompt") is not None:
         turns = _prompt(row["prompt"], row)

@@ -245,13 +245,13 @@ class _Reader:
         spec, root = self._asked_format(parts, schema, calls=calls)
         target = self._format(spec, root)
         completion = None if answer is None else self._text(answer, target)
-        if parts.rejected is not None:
-            tags["rejected"] = self._text(parts.rejected, target)
+        rejected = None if parts.rejected is None else self._text(parts.rejected, target)
         parse = completion is not None and self.parse
         return Example(
             id=self._id(line, raw),
             prompt=parts.prompt,
             completion=completion,
+            rejected=rejected,
             format=target.name,
             value=_value(target, completion) if parse and completion is not None else msgspec.UNSET,
             tools=parts.tools,

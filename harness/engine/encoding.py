@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from fmtharness.harness.contracts import Loaded
 from fmtharness.harness.engine.reasoning import LONGEST, closing, opened, think_tags
@@ -37,6 +37,21 @@ class Encoded(NamedTuple):
 
     ids: list[int]
     prompt_length: int
+    rejected: list[int] | None = None
+    """The ids of the same prompt with a worse answer, where both are trained on."""
+    reference: tuple[float, float] = (0.0, 0.0)
+    """The log-probabilities of the two answers by the reference model, in nats."""
+
+    @property
+    def answers(self) -> list[Encoded]:
+        """The row without its pair, and the rejected answer as a row of its own."""
+        own = Encoded(self.ids, self.prompt_length)
+        return [own] if self.rejected is None else [own, Encoded(self.rejected, own.prompt_length)]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens a pass computes for it."""
+        return len(self.ids) + len(self.rejected or ())
 
 
 def encode_prompt(
@@ -60,6 +75,20 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id
     closed, target = labelled(tokenizer, example, prompt)
     labels = [*token_ids(tokenizer, closed), *token_ids(tokenizer, target)]
     return Encoded([*prompt, *labels, stop_id], len(prompt))
+
+
+def encode_rejected(
+    tokenizer: PreTrainedTokenizerBase, example: Example, stop_id: int, most: int
+) -> list[int]:
+    """The ids of the prompt and the rejected answer, cut to `most`: a loop is long.
+
+    No stop token follows an answer that the model did not end, with `length` as the tag
+    `rejected_finish_reason`.
+    """
+    worse = structs.replace(example, completion=example.rejected, value=UNSET)
+    ids = encode_example(tokenizer, worse, stop_id).ids
+    ended = example.tags.get("rejected_finish_reason") != "length"
+    return (ids if ended else ids[:-1])[:most]
 
 
 def labelled(

@@ -36,6 +36,7 @@ class Training:
         backend: str,
         fed: Mapping[str, Completion],
         complete: Callable[..., Iterable[Completion]],
+        initial_adapter: Path | None = None,
     ) -> None:
         self.folder = folder
         self.seed = seed
@@ -46,6 +47,7 @@ class Training:
         self.inputs = inputs
         self.backend = backend
         self.fed = fed
+        self.initial_adapter = initial_adapter
         self.certificate: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
         self._complete = complete

@@ -45,10 +45,10 @@ def split_by_process(batch: Sequence[Encoded], count: int) -> list[list[Encoded]
     """
     split: list[list[Encoded]] = [[] for _ in range(count)]
     tokens = [0] * count
-    for row in sorted(batch, key=lambda row: -len(row.ids)):
+    for row in sorted(batch, key=lambda row: -row.tokens):
         rank = tokens.index(min(tokens))
         split[rank].append(row)
-        tokens[rank] += len(row.ids)
+        tokens[rank] += row.tokens
     return split
 
 
@@ -57,14 +57,15 @@ def micro_batches(
 ) -> list[list[Encoded]]:
     """Cut a batch into few passes of similar size, each of at most `max_tokens` tokens.
 
-    Rows of similar length go into one pass; with `by_text`, rows that share a prompt prefix, which
-    then counts once. A row longer than `max_tokens` raises the limit to its own length. The number
-    of passes is a multiple of `multiple_of`, unless there are too few rows for that.
+    Both answers of a pair are in one pass. Rows of similar length go together; with `by_text`,
+    rows that share a prompt prefix, which then counts once. A row longer than `max_tokens` raises
+    the limit to its own length. The number of passes is a multiple of `multiple_of`, unless there
+    are too few rows for that.
     """
-    rows = sorted(batch) if by_text else sorted(batch, key=lambda row: -len(row.ids))
-    sizes = _own_tokens(rows) if by_text else [len(row.ids) for row in rows]
-    total = sum(len(row.ids) for row in rows)
-    limit = max([max_tokens, *(len(row.ids) for row in rows)])
+    rows = sorted(batch, key=(lambda row: row[:2]) if by_text else (lambda row: (-row.tokens,)))
+    sizes = _own_tokens(rows) if by_text else [row.tokens for row in rows]
+    total = sum(row.tokens for row in rows)
+    limit = max([max_tokens, *(row.tokens for row in rows)])
     fewest = multiple_of * max(1, math.ceil(total / max_tokens / multiple_of))
     for count in itertools.count(fewest, multiple_of):
         passes = _cut(rows, sizes, sum(sizes) / count)
@@ -74,7 +75,7 @@ def micro_batches(
 
 
 def _within(passes: Sequence[Sequence[Encoded]], limit: int) -> bool:
-    return all(sum(len(row.ids) for row in part) <= limit for part in passes)
+    return all(sum(row.tokens for row in part) <= limit for part in passes)
 
 
 def _own_tokens(rows: Sequence[Encoded]) -> list[int]:
@@ -83,7 +84,9 @@ def _own_tokens(rows: Sequence[Encoded]) -> list[int]:
     previous: list[int] = []
     for row in rows:
         pairs = zip(row.ids[: row.prompt_length], previous, strict=False)
-        sizes.append(len(row.ids) - len(list(itertools.takewhile(lambda p: p[0] == p[1], pairs))))
+        shared = len(list(itertools.takewhile(lambda p: p[0] == p[1], pairs)))
+        again = 0 if row.rejected is None else row.prompt_length
+        sizes.append(row.tokens - shared - again)
         previous = row.ids
     return sizes
 

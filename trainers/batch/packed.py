@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import struct
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,11 +31,15 @@ class Shape(NamedTuple):
     rows: int
     length: int
     labels: int
+    pairs: int = 0
+    """Rows of two answers, a chosen and a rejected one; each answer counts in `rows`."""
 
     def part(self, tokens: int) -> Shape:
-        """A Shape of fewer tokens, with rows and labels in proportion."""
-        rows, labels = (math.ceil(each * tokens / self.tokens) for each in (self.rows, self.labels))
-        return Shape(tokens, rows, self.length, labels)
+        """A Shape of fewer tokens, with rows, labels and pairs in proportion."""
+        rows, labels, pairs = (
+            math.ceil(each * tokens / self.tokens) for each in (self.rows, self.labels, self.pairs)
+        )
+        return Shape(tokens, rows, self.length, labels, pairs)
 
 
 class Block(NamedTuple):
@@ -77,8 +82,10 @@ class Packed(NamedTuple):
     length: int = 0
     blocks: tuple[Block, ...] = ()
     shared: Shared | None = None
+    sides: torch.Tensor | None = None  # (N,) see `sides_of`; (0,) or None without pairs
+    references: torch.Tensor | None = None  # (pairs, 2) fp32
 
-    flat: torch.Tensor | None = None  # one tensor of which the first seven are views
+    flat: torch.Tensor | None = None  # one tensor of which the others are views
 
     @property
     def longest(self) -> int:
@@ -89,7 +96,8 @@ class Packed(NamedTuple):
     def sizes(self) -> tuple[int, ...]:
         """The sizes of all tensors: a CUDA graph replays passes that have the same."""
         parts = self.ids[0], self.positions[0], self.slots, self.tokens, self.before, self.labels
-        return (*map(len, parts), 0 if self.starts is None else len(self.starts), self.length)
+        more = (self.starts, self.sides, self.references)
+        return (*map(len, parts), *(0 if part is None else len(part) for part in more), self.length)
 
     def to(self, device: torch.device) -> Packed:
         """On the device, in one copy, which is asynchronous from pinned memory."""
@@ -103,16 +111,37 @@ def _views(flat: torch.Tensor, sizes: Sequence[int]) -> Packed:
     import torch
 
     *each, length = sizes
-    ids, positions, slots, tokens, before, labels, starts = torch.split(flat, each)
-    parts = (ids[None], positions[None], slots, tokens, before, labels, starts)
-    return Packed(*parts, length=length, flat=flat)
+    ids, positions, slots, tokens, before, labels, starts, sides, bits = torch.split(flat, each)
+    return Packed(
+        *(ids[None], positions[None], slots, tokens, before, labels, starts),
+        length=length,
+        sides=sides,
+        references=bits.view(torch.float32).view(-1, 2),
+        flat=flat,
+    )
+
+
+def sides_of(rows: Sequence[Encoded]) -> list[int]:
+    """For each label the answer that it is in: 2 p chosen and 2 p + 1 rejected of pair p; else -1.
+
+    sides_of([Encoded([5, 6], 1), Encoded([5, 7], 1, [5, 8, 9])])    [-1, 0, 1, 1]
+    """
+    sides: list[int] = []
+    pairs = itertools.count()
+    for row in rows:
+        pair = -1 if row.rejected is None else 2 * next(pairs)
+        for side, answer in enumerate(row.answers):
+            sides += [pair + side] * (len(answer.ids) - answer.prompt_length)
+    return sides
 
 
 def shape_of(rows: Sequence[Encoded]) -> Shape:
     """The smallest Shape for these rows, with one token and one place for padding."""
-    sizes = [len(row.ids) for row in rows]
-    labels = sum(len(row.ids) - row.prompt_length for row in rows)
-    return Shape(sum(sizes) + 1, len(rows), max(sizes) + 1, labels)
+    answers = [answer for row in rows for answer in row.answers]
+    sizes = [len(row.ids) for row in answers]
+    labels = sum(len(row.ids) - row.prompt_length for row in answers)
+    pairs = len(answers) - len(rows)
+    return Shape(sum(sizes) + 1, len(answers), max(sizes) + 1, labels, pairs)
 
 
 def buckets(shapes: Iterable[Shape]) -> dict[Shape, Shape]:
@@ -132,7 +161,10 @@ def pack(rows: Sequence[Encoded], shape: Shape, *, pin: bool = False) -> Packed:
     """The rows as tensors in host memory, padded to the shape; `pin` for copies to a GPU."""
     import torch
 
-    tokens, count, length, labels = shape
+    tokens, count, length, labels, pairs = shape
+    sides = sides_of(rows) if pairs else []
+    bits = [_bits(row.reference) for row in rows if row.rejected is not None]
+    rows = [answer for row in rows for answer in row.answers]
     sizes = [len(row.ids) for row in rows]
     ids = [token for row in rows for token in row.ids]
     positions = [place for size in sizes for place in range(size)]
@@ -159,6 +191,14 @@ def pack(rows: Sequence[Encoded], shape: Shape, *, pin: bool = False) -> Packed:
         before + [tokens - 1] * missing_labels,
         targets + [-100] * missing_labels,
         starts,
+        sides + [-1] * (max(labels, len(sides)) - len(sides) if pairs else 0),
+        bits + [0] * (pairs - len(bits)),
     )
     flat = torch.tensor([number for part in parts for number in part])
     return _views(flat.pin_memory() if pin else flat, [*map(len, parts), length])
+
+
+def _bits(reference: tuple[float, float]) -> int:
+    """Two fp32 numbers as the bits of an int64, so that one tensor holds all parts of a pass."""
+    bits: int = struct.unpack("=q", struct.pack("=ff", *reference))[0]
+    return bits

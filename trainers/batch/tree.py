@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fmtharness.harness.engine.encoding import Encoded
-from fmtharness.trainers.batch.packed import Block, Packed, Shared
+from fmtharness.trainers.batch.packed import Block, Packed, Shared, sides_of
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
     paths: list[tuple[list[int], int]] = []
     before: list[int] = []
     targets: list[int] = []
-    for row in rows:
+    for row in (answer for each in rows for answer in each.answers):
         path: list[int] = []
         start = len(ids)
         for place, token in enumerate(row.ids):
@@ -66,6 +66,7 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
             for place in range(len(tokens) - own, len(tokens)):
                 slots[tokens[place]] = place
         blocks.append(Block(_bias([n - len(path) for path, _ in group], m, n), n))
+    pairs = [row.reference for row in rows if row.rejected is not None]
     shared = [places for places in places_of.values() if len(places) > 1]
     return Packed(
         torch.tensor([ids]),
@@ -75,6 +76,8 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
         torch.tensor(before, dtype=torch.int64),
         torch.tensor(targets, dtype=torch.int64),
         blocks=tuple(blocks),
+        sides=torch.tensor(sides_of(rows), dtype=torch.int64) if pairs else None,
+        references=torch.tensor(pairs, dtype=torch.float32) if pairs else None,
         shared=Shared(
             torch.tensor([tokens[places[0]] for places in shared], dtype=torch.int64),
             torch.tensor([place for places in shared for place in places], dtype=torch.int64),

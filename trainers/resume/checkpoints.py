@@ -102,6 +102,40 @@ def load_weights(checkpoint: Checkpoint, model: Any) -> None:
     set_peft_model_state_dict(model, weights)
 
 
+def load_adapter(folder: Path, model: Any) -> None:
+    """Load the weights of an adapter's folder into the model's adapter.
+
+    Raises UserError if the folder has none, or if its rank, scale or layers are others.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(folder / "adapter_model.safetensors")
+        told = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        rank, scale = told["r"], told["lora_alpha"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(
+            f"train: {folder} holds no adapter to start from ({type(error).__name__}: {error}); "
+            f"name the folder that a training wrote"
+        ) from error
+    own = model.peft_config[model.active_adapter]
+    for name, theirs, ours in (("r", rank, own.r), ("alpha", scale, own.lora_alpha)):
+        if theirs != ours:
+            raise UserError(
+                f"train: the adapter in {folder} has lora_{name} = {theirs}, and train.lora_{name} "
+                f"is {ours}; set it to {theirs}"
+            )
+    shapes = {name: weight.shape for name, weight in get_peft_model_state_dict(model).items()}
+    if shapes != {name: weight.shape for name, weight in weights.items()}:
+        raise UserError(
+            f"train: the adapter in {folder} is on other layers than this training's; start from "
+            f"one of the same model, with its train.target_modules and train.exclude_modules"
+        )
+    set_peft_model_state_dict(model, weights)
+
+
 def load_optimizer(checkpoint: Checkpoint, optimizer: Mapping[str, Any]) -> None:
     """Copy the checkpoint's optimizer state into these tensors, by name."""
     from safetensors.torch import load_file

@@ -45,6 +45,8 @@ class Progressed(msgspec.Struct):
     """The sum of the losses since the last logged step."""
     loss_steps: float = 0.0
     """The number of losses in that sum."""
+    measured: list[float] = []
+    """The sums of the objective's scalars since then, and the number of pairs."""
     tokens: int = 0
     """Tokens trained on so far."""
     seconds: float = 0.0

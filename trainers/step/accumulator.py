@@ -1,7 +1,7 @@
 """Gradient accumulation: the forward and backward pass of packed or single rows, summed.
 
     accumulator = Accumulator(model, weights, options, scaler)
-    accumulator.start(labels=548)
+    accumulator.start(labels=548, examples=16)
     accumulator.add(packed)         adds to accumulator.loss and to weights.gradient
 
 Each pass's loss is divided by the labels of the whole batch, so the sums are the batch's mean loss
@@ -22,6 +22,7 @@ from fmtharness.trainers.batch.packed import Packed
 from fmtharness.trainers.options import LowRankOptions
 from fmtharness.trainers.step.adapter import AdapterWeights
 from fmtharness.trainers.step.forward import FUSED, Forward
+from fmtharness.trainers.step.objective import CROSS_ENTROPY, Objective, answers_of, pairs_of_row
 
 
 class Accumulator:
@@ -34,10 +35,13 @@ class Accumulator:
         options: LowRankOptions,
         scaler: Any,
         forward: Forward = FUSED,
+        objective: Objective = CROSS_ENTROPY,
     ) -> None:
-        self._loss_of = forward.loss
+        self._losses_of, self._objective = forward.losses, objective
         self.model, self.weights, self.device = model, weights, weights.device
         self.loss = torch.zeros((), device=self.device)
+        self.measured = torch.zeros(len(objective.scalars) + 1, device=self.device)
+        """The sums of the objective's scalars over the batch, and the number of pairs."""
         dropout = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in model.modules())
         self.has_dropout = dropout or bool(getattr(model.config, "attention_dropout", 0))
         self.low_memory = False
@@ -46,6 +50,7 @@ class Accumulator:
         if scaler is not None:
             scaler.scale(self.loss)  # allocates the scaler's state before two lanes could race
         self._per_label = torch.ones((), device=self.device)
+        self._per_example = torch.ones((), device=self.device)
         self.checkpointing = False
         always = options.gradient_checkpointing == "always"
         if always or (processes.sharded() and options.gradient_checkpointing == "auto"):
@@ -58,18 +63,22 @@ class Accumulator:
         enable = getattr(self.model, "activation_checkpointing_enable", None)  # its new name
         (enable or self.model.gradient_checkpointing_enable)(keywords)
 
-    def start(self, labels: int) -> None:
-        """Reset the sums for a batch that has so many labels over all processes."""
+    def start(self, labels: int, examples: int) -> None:
+        """Reset the sums for a batch of so many labels and Examples over all processes."""
         self.loss.zero_()
+        self.measured.zero_()
         self.weights.gradient.zero_()
         self._per_label.fill_(1 / labels)
+        self._per_example.fill_(1 / examples)
 
     @contextmanager
     def discarded(self) -> Iterator[None]:
         """Passes inside run in training mode and contribute nothing to the sums."""
         self.model.train()
         self.loss.zero_()
+        self.measured.zero_()
         self._per_label.zero_()
+        self._per_example.zero_()
         yield
         self.weights.gradient.zero_()
 
@@ -77,19 +86,30 @@ class Accumulator:
         """Run one pass, whose tensors are on the device, and add its loss and gradient."""
         self.add_up(*self.run(part))
 
-    def add_up(self, loss: torch.Tensor, gradient: torch.Tensor) -> None:
+    def add_up(self, loss: torch.Tensor, measured: torch.Tensor, gradient: torch.Tensor) -> None:
         """Add what `run` returned."""
         self.weights.gradient += gradient
         self.loss += loss
+        if len(measured):
+            self.measured += measured
 
-    def run(self, part: Packed | Encoded) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss of one pass, divided by the batch's labels, and its gradient (weights,).
+    def run(self, part: Packed | Encoded) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The pass's part of the batch's loss, of the objective's scalars and of the gradient.
 
-        Of an fp16 model the gradient is multiplied by the scaler's loss scale.
+        Of an fp16 model the gradient (weights,) is multiplied by the scaler's loss scale.
         """
-        loss = self._loss_of(self.model, part, self._logits_bytes) * self._per_label
+        losses = self._losses_of(self.model, part, self._logits_bytes)
+        pairs = pairs_of_row(part, self.device) if isinstance(part, Encoded) else part
+        loss, measured = self._objective.loss(losses, pairs, self._per_label, self._per_example)
         scaled = loss if self._scaler is None else self._scaler.scale(loss)
-        return loss.detach(), self.weights.gradient_of(scaled)
+        return loss.detach(), measured, self.weights.gradient_of(scaled)
+
+    def log_probabilities(self, part: Packed | Encoded) -> torch.Tensor:
+        """The log-probabilities (pairs, 2) of the chosen and the rejected answers, in nats."""
+        with torch.no_grad():
+            losses = self._losses_of(self.model, part, self._logits_bytes)
+        pairs = pairs_of_row(part, self.device) if isinstance(part, Encoded) else part
+        return answers_of(losses, pairs)[0]
 
     @property
     def _logits_bytes(self) -> int:

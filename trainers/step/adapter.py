@@ -10,6 +10,8 @@ there are. The model computes with a copy in its own type.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -86,6 +88,18 @@ class AdapterWeights:
         """Let the model compute with the vector as it is now."""
         with torch.no_grad():
             self._copy.copy_(self.vector[: len(self._copy)])
+
+    @contextmanager
+    def absent(self) -> Iterator[None]:
+        """Inside, the model computes as without the adapter."""
+        kept = self.vector.clone()
+        self.vector.zero_()
+        self.refresh()
+        try:
+            yield
+        finally:
+            self.vector.copy_(kept)
+            self.refresh()
 
     def gradient_of(self, loss: torch.Tensor) -> torch.Tensor:
         """The gradient of a loss, (weights,) in the model's type."""

@@ -27,12 +27,12 @@ from fmtharness.trainers.attention import dispatch
 from fmtharness.trainers.batch.packed import Packed, pack, shape_of
 from fmtharness.trainers.batch.tree import pack_tree
 from fmtharness.trainers.step.loss import (
+    label_losses,
     linear_logits,
     logits_at_labels,
-    own_head_loss,
+    own_head_losses,
     row_logits,
-    row_loss,
-    summed_loss,
+    row_losses,
 )
 
 ROWS = 2
@@ -44,18 +44,19 @@ DRAWN = 0.02
 
 
 class Forward(NamedTuple):
-    """A way to run the model: `loss(model, part)` is summed over the labels of a part, in nats."""
+    """A way to run the model: `losses(model, part)` are those of the labels of a part, in nats."""
 
     packs: bool
     """Whether parts are packed rows; else they are single rows."""
-    loss: Callable[..., torch.Tensor]
+    losses: Callable[..., torch.Tensor]
+    """(N,)."""
     logits: Callable[..., torch.Tensor]
     """At the labels, (N, V)."""
 
 
-FUSED = Forward(True, summed_loss, linear_logits)
-OWN_HEAD = Forward(True, own_head_loss, logits_at_labels)
-SINGLE_ROWS = Forward(False, row_loss, row_logits)
+FUSED = Forward(True, label_losses, linear_logits)
+OWN_HEAD = Forward(True, own_head_losses, logits_at_labels)
+SINGLE_ROWS = Forward(False, row_losses, row_logits)
 
 
 def replace_layers(model: Any, patches: Patches) -> Any:
@@ -73,7 +74,7 @@ def fast_forward(model: Any, rows: Sequence[Encoded], patches: Patches) -> Forwa
     trial = _trial(rows)
     before, reason = len(patches), ""
     window = dispatch.window(model.config)
-    longest = max(len(row.ids) for row in rows)
+    longest = max(len(answer.ids) for row in rows for answer in row.answers)
     with _drawn(model):
         if window and longest > window:
             _check_finite(model, _own(model, trial))
@@ -125,7 +126,7 @@ def _computed(model: Any, way: Forward, packed: Packed) -> list[torch.Tensor]:
     """The same by a way of packed rows."""
     with torch.no_grad():
         logits = way.logits(model, packed)
-    return [logits, *_gradients(model, way.loss(model, packed))]
+    return [logits, *_gradients(model, way.losses(model, packed).sum())]
 
 
 def _gradients(model: Any, loss: torch.Tensor) -> Sequence[torch.Tensor]:

@@ -2,7 +2,7 @@
 
     passes = GpuPasses(accumulator, options)
     passes.plan(batches)                 tries the largest pass and captures a graph per bucket
-    passes.run(batch, labels=548)        replays them
+    passes.run(batch, labels=548, examples=16)        replays them
     passes.pack_ahead(next_batch)        while the GPU works
 
 When memory runs out, a binary search finds smaller passes, then gradient checkpointing is switched
@@ -68,17 +68,17 @@ class GpuPasses:
         self._batches = [batch for batch in batches if batch]
         if not self._batches:
             return
-        self._longest = max(len(row.ids) for batch in self._batches for row in batch)
+        self._longest = max(row.tokens for batch in self._batches for row in batch)
         while True:
             self._bucket()
             if self._fits(self._try_all):
                 return
             self._shrink()
 
-    def run(self, batch: Sequence[Encoded], labels: int) -> None:
+    def run(self, batch: Sequence[Encoded], labels: int, examples: int) -> None:
         """Leave the loss and the gradient of the batch in the accumulator."""
         while True:
-            self._accumulator.start(labels)
+            self._accumulator.start(labels, examples)
             if self._fits(lambda: self._run_all(batch)):
                 return
             self._shrink()

@@ -1,6 +1,6 @@
-"""The loss of a packed pass: cross entropy summed over its labels, with the head on those only.
+"""The losses of a packed pass: the cross entropy of each label, with the head on labels only.
 
-    summed_loss(model, packed)      tensor(1233.), for 548 labels of 2.25 nats on average
+    label_losses(model, packed)      tensor([2.25, 0.02, ...]), in nats
 
 The head's weights are frozen, so the backward pass needs only the gradient with respect to the
 hidden states. It is computed together with the loss, `chunk` labels at a time, so that the logits
@@ -23,8 +23,8 @@ CPU_ROWS = 8
 """Rows of logits in one softmax on a CPU: so many fit in its cache in fp32."""
 
 
-def summed_loss(model: Any, packed: Packed, logits_bytes: int = 2**29) -> torch.Tensor:
-    """The cross entropy summed over the labels, in nats, as an fp32 scalar.
+def label_losses(model: Any, packed: Packed, logits_bytes: int = 2**29) -> torch.Tensor:
+    """The cross entropy (N,) of the labels, in nats, in fp32; 0 for padding.
 
     `logits_bytes` limits the memory of fp32 logits at any moment, but for a minimum of 16 labels.
     """
@@ -32,25 +32,28 @@ def summed_loss(model: Any, packed: Packed, logits_bytes: int = 2**29) -> torch.
     head = causal.get_output_embeddings()
     at_labels = _hidden(causal, packed).index_select(0, packed.before)
     chunk = max(16, logits_bytes // (4 * len(head.weight)))
-    loss: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
+    losses: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
         at_labels, head.weight, head.bias, packed.labels, chunk
     )
-    return loss
+    return losses
 
 
-def own_head_loss(model: Any, packed: Packed, logits_bytes: int = 0) -> torch.Tensor:
-    """The same loss, for a head that is more than one linear layer: scaled or capped logits.
+def own_head_losses(model: Any, packed: Packed, logits_bytes: int = 0) -> torch.Tensor:
+    """The same losses, for a head that is more than one linear layer: scaled or capped logits.
 
     All logits exist at once, whatever `logits_bytes` is.
     """
     logits = logits_at_labels(model, packed)
-    return cross_entropy(logits.float(), packed.labels, reduction="sum")
+    return cross_entropy(logits.float(), packed.labels, reduction="none")
 
 
-def row_loss(model: Any, row: Encoded, logits_bytes: int = 0) -> torch.Tensor:
-    """The same loss of one row, by the model's own forward pass; all its logits exist at once."""
-    labels = torch.tensor(row.ids[row.prompt_length :], device=model.device)
-    return cross_entropy(row_logits(model, row).float(), labels, reduction="sum")
+def row_losses(model: Any, row: Encoded, logits_bytes: int = 0) -> torch.Tensor:
+    """The same losses of one row, by the model's own forward pass; all its logits exist at once."""
+    losses = []
+    for answer in row.answers:
+        labels = torch.tensor(answer.ids[answer.prompt_length :], device=model.device)
+        losses.append(cross_entropy(row_logits(model, answer).float(), labels, reduction="none"))
+    return torch.cat(losses)
 
 
 def logits_at_labels(model: Any, packed: Packed) -> torch.Tensor:
@@ -66,7 +69,7 @@ def logits_at_labels(model: Any, packed: Packed) -> torch.Tensor:
 
 
 def linear_logits(model: Any, packed: Packed) -> torch.Tensor:
-    """The logits (N, V) that `summed_loss` is computed from."""
+    """The logits (N, V) that `label_losses` are computed from."""
     causal = _causal(model)
     hidden = _hidden(causal, packed).index_select(0, packed.before)
     logits: torch.Tensor = causal.get_output_embeddings()(hidden)
@@ -93,7 +96,7 @@ def _hidden(causal: Any, packed: Packed) -> torch.Tensor:
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Sum of -log softmax(x W' + b)[label] for x (N, hidden); labels of -100 are ignored."""
+    """-log softmax(x W' + b)[label] (N,) of x (N, hidden); 0 for labels of -100."""
 
     @staticmethod
     def forward(
@@ -104,28 +107,30 @@ class _HeadLoss(torch.autograd.Function):
         labels: torch.Tensor,
         chunk: int,
     ) -> torch.Tensor:
-        loss = hidden.new_zeros((), dtype=torch.float32)
-        gradients = []
+        losses, gradients = [], []
         for x, label in zip(torch.split(hidden, chunk), torch.split(labels, chunk), strict=True):
             logits = linear(x, weight, bias)
             if own := kernels(hidden):
-                loss += own.loss_rows(logits, label).sum()
+                losses.append(own.loss_rows(logits, label))
             else:
                 rows = CPU_ROWS if hidden.device.type == "cpu" else chunk
                 for some, their_labels in zip(
                     torch.split(logits, rows), torch.split(label, rows), strict=True
                 ):
-                    loss += _loss_rows(some, their_labels).sum()
-            gradients.append(logits @ weight)
-        ctx.save_for_backward(torch.cat(gradients))
-        return loss
+                    losses.append(_loss_rows(some, their_labels))
+            if ctx.needs_input_grad[0]:
+                gradients.append(logits @ weight)
+        if gradients:
+            ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(losses)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (by_hidden,) = ctx.saved_tensors
         # in fp32, since the loss scale may overflow fp16
-        return (by_hidden.float() * gradient).to(by_hidden.dtype), None, None, None, None
+        by_row = gradient.float().unsqueeze(1)
+        return (by_hidden.float() * by_row).to(by_hidden.dtype), None, None, None, None
 
 
 def _loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

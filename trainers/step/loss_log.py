@@ -1,7 +1,7 @@
 """Logging the loss without making the GPU wait, and stopping a training that diverges.
 
-    losses = LossLog(run, bar, scaler, at, device)
-    losses.add(loss)                                    after each step; their mean is logged
+    losses = LossLog(run, bar, scaler, at, device, scalars)
+    losses.add(loss, measured)                          after each step; their means are logged
     losses.stage(at, loss, norm, 2e-4, 0.5, began)      copies the tensors, which may change then
     losses.write(at, began)                             once the next step has been launched
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -37,16 +38,26 @@ class LossLog:
         scaler: torch.amp.GradScaler | None,
         at: Progressed,
         device: torch.device,
+        scalars: Sequence[str] = (),
     ) -> None:
-        self._run, self._bar = run, bar
+        self._run, self._bar, self._names = run, bar, scalars
         self._sums = torch.tensor([at.loss_sum, at.loss_steps], device=device, dtype=torch.float32)
         """The sum of the finite losses, and their number."""
+        self._measured = torch.zeros(len(scalars) + 1, device=device)
+        """The sums of the objective's scalars, and the number of pairs."""
+        if len(at.measured) == len(self._measured):
+            self._measured.copy_(torch.tensor(at.measured))
         self._scaler = scaler
         """Skips steps with a non-finite gradient and lowers the loss scale; None unless fp16."""
         self._pending: tuple[int, int, Reading, dict[str, float]] | None = None
 
-    def add(self, loss: torch.Tensor) -> None:
-        """Add the loss of a step, an fp32 scalar; ignored if not finite, as a skipped step's is."""
+    def add(self, loss: torch.Tensor, measured: torch.Tensor | None = None) -> None:
+        """Add the loss of a step, an fp32 scalar; ignored if not finite, as a skipped step's is.
+
+        `measured` are the objective's sums.
+        """
+        if self._names and measured is not None:
+            self._measured += measured.where(loss.isfinite(), 0.0)
         self._sums += torch.stack([loss, torch.ones_like(loss)]).where(loss.isfinite(), 0.0)
 
     def stage(
@@ -61,8 +72,10 @@ class LossLog:
         """Log this step's scalars at the next `write`; on a CPU, at once. Restarts the mean."""
         known = {"train/learning_rate": learning_rate, "train/epoch": epoch}
         mean = self._sums[0] / self._sums[1]
-        self._pending = at.step, at.tokens, Reading(mean, loss, norm), known
+        means = self._measured[:-1] / self._measured[-1] if self._names else ()
+        self._pending = at.step, at.tokens, Reading(mean, loss, norm, *means), known
         self._sums.zero_()
+        self._measured.zero_()
         if not loss.is_cuda:
             self.write(at, began)
 
@@ -72,11 +85,12 @@ class LossLog:
             return
         step, tokens, reading, known = self._pending
         self._pending = None
-        mean, loss, norm = reading()
+        mean, loss, norm, *means = reading()
         at.first_loss = at.first_loss or loss
         self._check(at, step, loss, norm)
         rate = tokens / (at.seconds + time.perf_counter() - began)
         measured = {"train/loss": mean, "train/grad_norm": norm, "train/tokens_per_second": rate}
+        measured |= {f"train/{name}": value for name, value in zip(self._names, means, strict=True)}
         finite = {name: value for name, value in measured.items() if math.isfinite(value)}
         self._run.log(step, known | finite)
         self._bar.note(loss=mean)
@@ -91,6 +105,7 @@ class LossLog:
         """
         self.write(at, began)
         at.loss_sum, at.loss_steps = self._sums.tolist()
+        at.measured = self._measured.tolist() if self._names else []
         if norm is not None:
             self._check(at, at.step, *Reading(loss, norm)())
 

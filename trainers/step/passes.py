@@ -3,8 +3,8 @@
     Passes(model, weights, options, scaler).gradient(batch, labels=548)
 
 leaves the gradient of the batch's loss per label in `weights.gradient` and that loss in `loss`,
-however the batch is cut. `cpu_passes` and `gpu_passes` say how packed rows run on each kind of
-device, and `row_passes` how single rows do.
+however the batch is cut. Another objective has another loss. `cpu_passes` and `gpu_passes` say how
+packed rows run on each kind of device, and `row_passes` how single rows do.
 """
 
 from __future__ import annotations
@@ -13,14 +13,28 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import torch
+
+from fmtharness.harness import processes
+from fmtharness.harness.engine import collectives
 from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.progress import progress
+from fmtharness.trainers.batch.order import micro_batches
+from fmtharness.trainers.batch.packed import pack, shape_of
+from fmtharness.trainers.batch.tree import pack_tree
 from fmtharness.trainers.options import LowRankOptions
 from fmtharness.trainers.step.accumulator import Accumulator
 from fmtharness.trainers.step.adapter import AdapterWeights
 from fmtharness.trainers.step.cpu_passes import CpuPasses
 from fmtharness.trainers.step.forward import FUSED, Forward
 from fmtharness.trainers.step.gpu_passes import GpuPasses
+from fmtharness.trainers.step.objective import CROSS_ENTROPY, Objective
 from fmtharness.trainers.step.row_passes import RowPasses
+
+MOST = 4096
+"""Tokens in a pass that computes log-probabilities alone."""
+TOGETHER = 128
+"""Pairs that are packed together for that."""
 
 
 class Passes:
@@ -33,10 +47,13 @@ class Passes:
         options: LowRankOptions,
         scaler: Any,
         forward: Forward = FUSED,
+        objective: Objective = CROSS_ENTROPY,
     ) -> None:
         self.model, self.weights = model, weights
-        accumulator = Accumulator(model, weights, options, scaler, forward)
-        self.loss = accumulator.loss
+        accumulator = Accumulator(model, weights, options, scaler, forward, objective)
+        self._accumulator, self._packs = accumulator, forward.packs
+        self._longest = options.max_seq_length
+        self.loss, self.measured = accumulator.loss, accumulator.measured
         on_gpu = forward.packs and weights.device.type != "cpu"
         self.gpu = GpuPasses(accumulator, options) if on_gpu else None
         """The passes of packed rows on a GPU or another accelerator; None elsewhere."""
@@ -48,11 +65,57 @@ class Passes:
         if self.gpu:
             self.gpu.plan(batches)
 
-    def gradient(self, batch: Sequence[Encoded], labels: int) -> None:
-        """Compute this process's rows of a batch that has so many labels over all processes."""
+    def gradient(self, batch: Sequence[Encoded], labels: int, examples: int = 1) -> None:
+        """Compute this process's rows of a batch of so many labels and Examples over all processes.
+
+        Only an objective of pairs divides by `examples`; labels of rejected answers do not count.
+        """
         if not self.model.training:  # calling train() on some thousand modules takes milliseconds
             self.model.train()
-        self._run(batch, labels)
+        self._run(batch, labels, examples)
+
+    def log_probabilities(self, rows: Sequence[Encoded]) -> list[tuple[float, float]]:
+        """Those of the chosen and rejected answers of rows that are pairs, in nats.
+
+        Each process computes a share, or all of them if the model is sharded.
+        """
+        self.model.eval()
+        count = 1 if processes.sharded() else processes.count()
+        own = range(processes.rank() % count, len(rows), count)
+        found: dict[int, tuple[float, float]] = {}
+        with progress(len(own), "reference", unit="pair") as bar:
+            for at in range(0, len(own), TOGETHER):
+                some = own[at : at + TOGETHER]
+                found |= zip(some, self._computed([rows[index] for index in some]), strict=True)
+                bar.advance(len(some))
+        shared = found.items() if count == 1 else collectives.gather_objects([*found.items()])
+        return [pair for _, pair in sorted(shared)]
+
+    def _computed(self, rows: Sequence[Encoded]) -> list[tuple[float, float]]:
+        """The log-probabilities, in passes that halve as long as they do not fit in memory."""
+        tokens = max(self._longest, MOST)
+        while True:
+            try:
+                return self._in_passes(rows, tokens)
+            except torch.OutOfMemoryError:
+                if tokens <= max(row.tokens for row in rows):
+                    raise
+            tokens //= 2
+
+    def _in_passes(self, rows: Sequence[Encoded], tokens: int) -> list[tuple[float, float]]:
+        places = {id(row): place for place, row in enumerate(rows)}
+        found: dict[int, tuple[float, float]] = {}
+        for part in micro_batches(rows, tokens) if self._packs else [[row] for row in rows]:
+            for row, pair in zip(part, self._log_probabilities(part).tolist(), strict=True):
+                found[places[id(row)]] = (pair[0], pair[1])
+        return [pair for _, pair in sorted(found.items())]
+
+    def _log_probabilities(self, part: Sequence[Encoded]) -> torch.Tensor:
+        if not self._packs:
+            return self._accumulator.log_probabilities(part[0])
+        device = self.weights.device
+        packed = pack(part, shape_of(part)).to(device) if self.gpu else pack_tree(part)
+        return self._accumulator.log_probabilities(packed)
 
     def look_ahead(self, batch: Sequence[Encoded]) -> None:
         """Prepare the next batch while a GPU works on this one."""

@@ -1,6 +1,6 @@
 """The passes of a batch whose rows are run one by one, by the model's own forward pass.
 
-RowPasses(accumulator)(batch, labels=548)     one pass for each row, on any device
+RowPasses(accumulator)(batch, labels=548, examples=16)     one pass for each row, on any device
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class RowPasses:
     def __init__(self, accumulator: Accumulator) -> None:
         self._accumulator = accumulator
 
-    def __call__(self, batch: Sequence[Encoded], labels: int) -> None:
+    def __call__(self, batch: Sequence[Encoded], labels: int, examples: int) -> None:
         """Leave the loss and the gradient of the batch in the accumulator."""
         while True:
-            self._accumulator.start(labels)
+            self._accumulator.start(labels, examples)
             try:
                 for row in batch:
                     self._accumulator.add(row)
