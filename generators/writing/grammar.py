@@ -115,6 +115,8 @@ class Writer:
     topic: Topic | None = None
     fields: dict[str, str] = field(default_factory=dict)
     """What further slots stand for."""
+    sentences: tuple[int, int] = (2, 4)
+    """How many sentences a paragraph has, at least and at most."""
     cast: dict[str, list[str]] = field(default_factory=dict)
     """Words that come back throughout the text."""
     told: set[str] = field(default_factory=set)

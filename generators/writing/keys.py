@@ -124,6 +124,7 @@ MANY: dict[str, tuple[str, ...]] = {
         "dish": "dishes, courses, menu, starters, desserts, snacks",
         "person": "people, guests, authors, speakers, characters, members, cast, thanks to",
         "city": "cities, towns, tour stops, branches",
+        "nickname": "names, name ideas, aliases, suggested names, possible names",
         "date": "dates, deadlines, meeting dates",
         "time": "times, departures, opening times",
         "count": "scores, measurements, lucky numbers, results, points per round",

@@ -228,7 +228,8 @@ def _scalar(node: Leaf, context: Context, writer: Writer) -> Any:
     if kind == "choice":
         return context.dice.choice(node.options)
     if kind == "paragraph":
-        return " ".join(writer.one(LINES["sentence"]) for _ in range(context.dice.between(2, 4)))
+        count = context.dice.between(*writer.sentences)
+        return " ".join(writer.one(LINES["sentence"]) for _ in range(count))
     if kind == "person":
         return writer.fill("{first} {last}")
     if kind == "city":
