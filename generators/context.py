@@ -200,6 +200,11 @@ class Draft:
     history: list[Message] = field(default_factory=list)
     contradicted: bool = False
     """Whether something in the prompt asks to break the format."""
+    open: bool = False
+    """Whether many answers are right: `value` is then one of them, and no answer is compared
+    with it."""
+    tags: dict[str, Any] = field(default_factory=dict)
+    """What evaluators may ask of an open answer: `required_keys`, `required_words`, `json_schema`."""
     retry: tuple[str, str] | None = None
     """A broken answer, and the user's reply to it."""
 

@@ -14,12 +14,17 @@ from fmtharness.generators.context import Context, Draft
 from fmtharness.generators.families import (
     classify,
     convert,
+    described_document,
     edit,
     extract,
+    fill_the_example,
     key_values,
     listing,
     nested,
+    nested_record,
+    open_writing,
     prose,
+    schema_instance,
     table,
     tool_call,
 )
@@ -32,6 +37,8 @@ class Family:
 
     make: Callable[[Context], Draft]
     shapes: frozenset[Shape]
+    open: bool = False
+    """Whether the content is free, so that no answer can be compared with the target."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -45,4 +52,9 @@ FAMILIES: dict[str, Family] = {
     "tool_call": Family(tool_call.make, frozenset({"tree", "call"})),
     "classify": Family(classify.make, frozenset({"record"})),
     "prose": Family(prose.make, frozenset({"record"})),
+    "nested_record": Family(nested_record.make, frozenset({"tree"})),
+    "open_writing": Family(open_writing.make, frozenset({"record", "tree"}), open=True),
+    "described_document": Family(described_document.make, frozenset({"tree"}), open=True),
+    "schema_instance": Family(schema_instance.make, frozenset({"record", "tree"}), open=True),
+    "fill_the_example": Family(fill_the_example.make, frozenset({"record", "tree"}), open=True),
 }
