@@ -200,6 +200,8 @@ class Draft:
     history: list[Message] = field(default_factory=list)
     contradicted: bool = False
     """Whether something in the prompt asks to break the format."""
+    free: bool = False
+    """Whether values are worked out rather than copied; the request then says nothing of copying."""
     retry: tuple[str, str] | None = None
     """A broken answer, and the user's reply to it."""
 

@@ -12,16 +12,25 @@ from dataclasses import dataclass
 
 from fmtharness.generators.context import Context, Draft
 from fmtharness.generators.families import (
+    arithmetic_and_dates,
     classify,
+    conversation_summary,
     convert,
     edit,
     extract,
     key_values,
+    languages,
     listing,
+    long_list,
+    merge_records,
     nested,
     prose,
+    question_about_passage,
+    quotes_and_escapes,
+    sort_and_filter,
     table,
     tool_call,
+    unknown_as_null,
 )
 from fmtharness.harness.contracts import Shape
 
@@ -45,4 +54,13 @@ FAMILIES: dict[str, Family] = {
     "tool_call": Family(tool_call.make, frozenset({"tree", "call"})),
     "classify": Family(classify.make, frozenset({"record"})),
     "prose": Family(prose.make, frozenset({"record"})),
+    "long_list": Family(long_list.make, frozenset({"tree", "list", "table"})),
+    "question_about_passage": Family(question_about_passage.make, frozenset({"record"})),
+    "arithmetic_and_dates": Family(arithmetic_and_dates.make, frozenset({"record"})),
+    "unknown_as_null": Family(unknown_as_null.make, frozenset({"record"})),
+    "quotes_and_escapes": Family(quotes_and_escapes.make, frozenset({"record"})),
+    "languages": Family(languages.make, frozenset({"record", "table"})),
+    "sort_and_filter": Family(sort_and_filter.make, frozenset({"table", "tree", "list"})),
+    "merge_records": Family(merge_records.make, frozenset({"record"})),
+    "conversation_summary": Family(conversation_summary.make, frozenset({"tree", "record"})),
 }
