@@ -7,19 +7,26 @@ checked(JsonArrayFormat(), "[1]", [1]) -> "[1]"
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from fmtharness.harness.contracts import Format
 from fmtharness.harness.matching import same_value
 
 
-def dumped(value: Any) -> str:
-    """The value as JSON on one line; ValueError for what JSON does not have.
+_LAYOUTS: Final[dict[str, dict[str, Any]]] = {
+    "line": {},
+    "compact": {"separators": (",", ":")},
+    "indented": {"indent": 2},
+}
+
+
+def dumped(value: Any, layout: str = "line") -> str:
+    """The value as JSON on one line, compact or indented; ValueError for what JSON does not have.
 
     dumped({"a": [1, None]}) -> '{"a": [1, null]}'
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, **_LAYOUTS[layout])
     except (TypeError, RecursionError) as error:
         raise ValueError(f"JSON does not hold the value: {error}") from error
 

@@ -1,9 +1,9 @@
 """How the open families ask: keys that the split owns, named in many ways, in several voices.
 
-    owned_keys(context, {"total": ("total", "sum", "amount due"), "paid": ("paid", "given")})
-        ->  {"total": "amountDue", "paid": "given"}
-    named(context, ["amountDue", "given"])  ->  '"amountDue" and "given"'
-    structure({"a": [{"b": 1}], "c": 2})    ->  "a[b],c", which a hash gives to one split
+owned_keys(context, {"total": ("total", "sum", "amount due"), "paid": ("paid", "given")})
+    ->  {"total": "amountDue", "paid": "given"}
+named(context, ["amountDue", "given"])  ->  '"amountDue" and "given"'
+structure({"a": [{"b": 1}], "c": 2})    ->  "a[b],c", which a hash gives to one split
 """
 
 from __future__ import annotations
@@ -31,9 +31,17 @@ def speak(context: Context, wording: Wording, **fields: object) -> str:
 
 def named(context: Context, keys: Iterable[str]) -> str:
     """The keys as people write them: bare, quoted, in backticks, with `and` or a slash."""
-    mark, last = context.dice.choice(
-        (("", ", "), ("", ", "), ("", " and "), ('"', ", "), ('"', " and "), ("`", ", "), ("", "/"))
+    marks = (
+        ("", ", "),
+        ("", ", "),
+        ("", " and "),
+        ('"', ", "),
+        ('"', " and "),
+        ("`", ", "),
+        ("", "/"),
     )
+    chosen: tuple[str, str] = context.dice.choice(marks)
+    mark, last = chosen
     texts = [f"{mark}{key}{mark}" for key in keys]
     if last == "/":
         return " / ".join(texts)
@@ -84,9 +92,7 @@ def scalar(context: Context, value: Scalar) -> Scalar:
     return value if context.abilities.typed or value is None else surface(value)
 
 
-def ordered(
-    context: Context, keys: Mapping[str, str], values: Mapping[str, Any]
-) -> dict[str, Any]:
+def ordered(context: Context, keys: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
     """The record of these slots' values, in an order of the dice."""
     slots: list[str] = [*keys]
     context.dice.shuffle(slots)
@@ -101,6 +107,13 @@ def distinct(draw: Callable[[], Scalar], count: int) -> list[Any]:
             break
         found.setdefault(draw())
     return [*found]
+
+
+def joined(parts: Iterable[str], gap: str = " ") -> str:
+    """The parts one behind the other; one that ends without a mark gets a full stop."""
+    told = [part for part in parts if part]
+    ended = [part if part[-1] in ".!?:;\"'`)" else f"{part}." for part in told[:-1]]
+    return gap.join([*ended, *told[-1:]])
 
 
 def prose(context: Context, sentences: Sequence[str]) -> str:

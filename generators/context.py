@@ -201,7 +201,12 @@ class Draft:
     contradicted: bool = False
     """Whether something in the prompt asks to break the format."""
     free: bool = False
-    """Whether values are worked out rather than copied; the request then says nothing of copying."""
+    """Whether values are worked out, so that the request must not speak of copying them."""
+    open: bool = False
+    """Whether many answers are right: `value` is then one of them, and no answer is compared
+    with it."""
+    tags: dict[str, Any] = field(default_factory=dict)
+    """What evaluators may ask of an open answer: `required_keys`, `required_words`, `json_schema`."""
     retry: tuple[str, str] | None = None
     """A broken answer, and the user's reply to it."""
 

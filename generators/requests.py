@@ -73,6 +73,61 @@ DEMANDS: dict[Strictness, Wording] = {
         ),
     },
 }
+OPEN: Wording = {
+    "train": (
+        "{Format} only.",
+        "Answer in {format}, nothing else.",
+        "only {format} pls, no text around it",
+        "I need pure {format}.",
+        "Reply with {format} and nothing but {format}.",
+        "No chatter: just the {format}.",
+        "{format}!! no intro, no outro",
+        "Your reply is read by a program that knows {format} alone.",
+        "Format: {format}. No explanations.",
+        "Please give me the {format} without a code fence.",
+        "the answer has to be {format}, my script chokes on anything else",
+        "Output {format} only; don't say hello, don't say goodbye.",
+        "Send nothing that isn't {format}.",
+        "Be as chatty as you like in your head, but send only {format}.",
+        "Backticks wouldn't hurt me, but the importer wants bare {format}.",
+        "You may think it over; what you write must be {format} from start to end.",
+        "{instruction}",
+        "{instruction} Thank you!",
+        "{instruction} No markdown.",
+        "{instruction} I'll parse it right away.",
+        "{instruction} Escape what needs to be escaped.",
+        "{instruction} Close everything that you open, and use each key once.",
+        "RETURN {format} ONLY.",
+        "It goes into a file ending with {format}'s extension, so nothing may stand around it.",
+        "Valid {format}, please, no comments in it.",
+        "I would be grateful for {format} by itself, without a single word before it.",
+        "Don't explain. {format}.",
+        "just {format} ok?",
+    ),
+    "dev": (
+        "Let the {format} stand alone.",
+        "Whatever you would like to add, leave it out: {format} is all I can use.",
+        "{instruction} Neither heading nor farewell.",
+        "{instruction} It is loaded as it is.",
+        "as {format}, with nothing added",
+        "The only thing I accept is {format}.",
+        "Give {format} in its raw form.",
+        "A machine is the reader, so {format} without wrapping.",
+    ),
+    "eval": (
+        "Pure {format}, without any wrapper.",
+        "Respond with {format} and stop there.",
+        "{instruction} The parser is unforgiving.",
+        "{instruction} Skip pleasantries.",
+        "{instruction} No fences, no preamble.",
+        "raw {format} ... i feed it to a parser",
+        "Everything outside the {format} gets lost, so don't write it.",
+        "The entire reply should parse as {format}.",
+        "I don't need comments, I need {format}.",
+        "Say it in {format}, full stop.",
+    ),
+}
+"""Demands of open requests, the same at every strictness."""
 BOUND: Wording = {
     "train": ("{instruction}", "{instruction} Thank you."),
     "dev": ("Note: {instruction}", "{instruction} Nothing further is needed."),
@@ -106,6 +161,9 @@ PRIORITY: Wording = {
 
 def demand(context: Context, target: Format, draft: Draft) -> None:
     """Say how the answer must look: in the system message, first, or last."""
+    if draft.open or draft.free:
+        _demand_openly(context, target, draft)
+        return
     null = ""
     if context.strictness == "hard" and context.abilities.nulls:
         null = context.say(NULL)
@@ -118,6 +176,19 @@ def demand(context: Context, target: Format, draft: Draft) -> None:
         instruction=target.instruction(draft.value),
         null=null,
     )
+    _place(context, draft, text)
+
+
+def _demand_openly(context: Context, target: Format, draft: Draft) -> None:
+    """Ask for the Format in any voice; options of this answer only stand in its instruction."""
+    wording = OPEN if target == context.format else BOUND
+    name, instruction = context.format_name, target.instruction(draft.value)
+    capital = name[0].upper() + name[1:]
+    text = context.say(wording, format=name, Format=capital, instruction=instruction)
+    _place(context, draft, text)
+
+
+def _place(context: Context, draft: Draft, text: str) -> None:
     place = context.dice.choice(("system", "system", "system", "first", "last", "last"))
     if place == "system":
         draft.system = text

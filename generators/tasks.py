@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from random import Random
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
+from msgspec import UNSET
 from pydantic import Field, field_validator, model_validator
 
 from fmtharness.generators.bad_outputs import break_answer
 from fmtharness.generators.context import Abilities, Context, Strictness, abilities
 from fmtharness.generators.dice import Dice
 from fmtharness.generators.families import FAMILIES
+from fmtharness.generators.layouts import ask_for_layout
 from fmtharness.generators.requests import demand, last_word
 from fmtharness.generators.temptations import tempt
 from fmtharness.harness.contracts import Format, Options, Split
@@ -194,6 +196,8 @@ class Tasks(Options):
                 f"({error}); it must return None where there is nothing to break"
             ) from error
         demand(context, target, draft)
+        laid_out = ask_for_layout(context, target, draft)
+        completion = laid_out.render(draft.value)
         kinds = tempt(context, draft) if tempted else []
         last_word(context, draft)
 
@@ -202,8 +206,8 @@ class Tasks(Options):
             prompt=draft.messages(),
             completion=completion,
             format=target.name,
-            value=parsed.value,
-            format_options=options_of(target),
+            value=UNSET if draft.open else parsed.value,
+            format_options=options_of(laid_out),
             tags={
                 "family": draft.family,
                 "shape": draft.shape,
@@ -212,5 +216,6 @@ class Tasks(Options):
                 "hard_negatives": kinds,
                 "bad_outputs": [kind] if kind else [],
                 "templates": context.templates,
+                **draft.tags,
             },
         )

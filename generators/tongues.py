@@ -9,7 +9,9 @@ A word that two concepts share in some language (Polish `zamek`: castle, lock) i
 
 from __future__ import annotations
 
-from fmtharness.generators.ownership import by_split
+from fmtharness.generators import pools
+from fmtharness.generators.ownership import by_split, owner
+from fmtharness.generators.writing.words import WORDS as WRITING
 
 LANGUAGES = {
     "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese",
@@ -61,7 +63,7 @@ WORDS = _table("""
     mountain|Berg|montagne|montaña|montagna|montanha|berg|góra|dağ|山|山|جبل|гора|βουνό
     city|Stadt|ville|ciudad|città|cidade|stad|miasto|şehir|都市|城市|مدينة|город|πόλη
     street|Straße|rue|calle|strada|rua|straat|ulica|sokak|通り|街道|شارع|улица|δρόμος
-    train|Zug|train|tren|treno|comboio|trein|pociąg|tren|電車|火车|قطار|поезд|τρένο
+    bicycle|Fahrrad|vélo|bicicleta|bicicletta|bicicleta|fiets|rower|bisiklet|自転車|自行车|دراجة|велосипед|ποδήλατο
     car|Auto|voiture|coche|macchina|carro|auto|samochód|araba|車|汽车|سيارة|машина|αυτοκίνητο
     ship|Schiff|bateau|barco|nave|navio|schip|statek|gemi|船|船|سفينة|корабль|πλοίο
     school|Schule|école|escuela|scuola|escola|school|szkoła|okul|学校|学校|مدرسة|школа|σχολείο
@@ -115,7 +117,15 @@ PHRASES = _table("""
 
 
 def _unshared(words: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Only words that mean one thing in all the languages: each belongs to one split then."""
+    """Only words that mean one thing in all the languages, and that no pool gives another split."""
+    pooled = [*vars(pools).values(), *WRITING.values()]
+    others = {
+        word.casefold()
+        for pool in pooled
+        if isinstance(pool, dict) and "train" in pool
+        for words_of_split in pool.values()
+        for word in words_of_split
+    }
     owners: dict[str, set[str]] = {}
     for english, row in words.items():
         for text in (english, *row.values()):
@@ -124,6 +134,10 @@ def _unshared(words: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
         english: row
         for english, row in words.items()
         if all(owners[text.casefold()] == {english} for text in (english, *row.values()))
+        and not any(
+            text.casefold() in others and owner(text) != owner(english)
+            for text in (english, *row.values())
+        )
     }
 
 

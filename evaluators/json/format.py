@@ -50,6 +50,9 @@ class JsonFormat(Options):
     """Whether a key that an object repeats is a problem."""
     unicode_scalars: bool = True
     """Whether a lone surrogate, raw or escaped, is a problem."""
+    layout: Literal["line", "compact", "indented"] = "line"
+    """How a value is written: on one line, there without spaces, or indented by two. Any layout
+    is read."""
 
     def instruction(self, value: Any) -> str:
         """One sentence that asks for JSON and nothing else."""
@@ -59,8 +62,8 @@ class JsonFormat(Options):
         return f"Answer with one JSON {kind} and nothing else."
 
     def render(self, value: Any) -> str:
-        """The value on one line, in Unicode, with a space after each comma and colon."""
-        return checked(self, dumped(value), value)
+        """The value in the layout, in Unicode; a line has a space after each comma and colon."""
+        return checked(self, dumped(value, self.layout), value)
 
     def parse(self, text: str) -> Parsed:
         """The whole text as a value, or all problems."""

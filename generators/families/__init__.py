@@ -16,17 +16,22 @@ from fmtharness.generators.families import (
     classify,
     conversation_summary,
     convert,
+    described_document,
     edit,
     extract,
+    fill_the_example,
     key_values,
     languages,
     listing,
     long_list,
     merge_records,
     nested,
+    nested_record,
+    open_writing,
     prose,
     question_about_passage,
     quotes_and_escapes,
+    schema_instance,
     sort_and_filter,
     table,
     tool_call,
@@ -41,6 +46,8 @@ class Family:
 
     make: Callable[[Context], Draft]
     shapes: frozenset[Shape]
+    open: bool = False
+    """Whether the content is free, so that no answer can be compared with the target."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -63,4 +70,9 @@ FAMILIES: dict[str, Family] = {
     "sort_and_filter": Family(sort_and_filter.make, frozenset({"table", "tree", "list"})),
     "merge_records": Family(merge_records.make, frozenset({"record"})),
     "conversation_summary": Family(conversation_summary.make, frozenset({"tree", "record"})),
+    "nested_record": Family(nested_record.make, frozenset({"tree"})),
+    "open_writing": Family(open_writing.make, frozenset({"record", "tree"}), open=True),
+    "described_document": Family(described_document.make, frozenset({"tree"}), open=True),
+    "schema_instance": Family(schema_instance.make, frozenset({"record", "tree"}), open=True),
+    "fill_the_example": Family(fill_the_example.make, frozenset({"record", "tree"}), open=True),
 }

@@ -1,4 +1,4 @@
-"""conversation_summary: a chat of some people becomes who took part, what was decided, who does what.
+"""conversation_summary: a chat becomes who took part, what was decided and who does what.
 
     Ada: The oven is broken. / Emil: I'll order a new one by 2026-03-04. / ...
         ->  {"people": ["Ada", "Emil"], "problem": "the oven is broken",
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from fmtharness.generators import pools
-from fmtharness.generators.asking import named, ordered, owned_keys, scalar, speak
+from fmtharness.generators.asking import joined, named, ordered, owned_keys, scalar, speak
 from fmtharness.generators.context import Context, Draft, Wording
 from fmtharness.generators.values import draw
 
@@ -74,7 +74,10 @@ MEANING: dict[str, Wording] = {
         "eval": ("{key} is the number of messages in all.",),
     },
     "tasks": {
-        "train": ("{key} is a list: each has {fields}.", "{key}: one entry per task, with {fields}."),
+        "train": (
+            "{key} is a list: each has {fields}.",
+            "{key}: one entry per task, with {fields}.",
+        ),
         "dev": ("{key} lists the jobs, each as {fields}.",),
         "eval": ("Every promise goes into {key} as {fields}.",),
     },
@@ -130,20 +133,32 @@ JOB: Wording = {
     "eval": ("borrow a {item} from {brand}", "clear out the {place}"),
 }
 SAY_PROBLEM: Wording = {
-    "train": ("Morning all. Bad news: {text}.", "Have you heard? It seems that {text}.", "Well, {text}."),
+    "train": (
+        "Morning all. Bad news: {text}.",
+        "Have you heard? It seems that {text}.",
+        "Well, {text}.",
+    ),
     "dev": ("Listen, {text}.", "Sorry to say it, but {text}."),
     "eval": ("The thing is that {text}.", "I noticed that {text}."),
 }
 SAY_DECISION: Wording = {
-    "train": ("Then it's settled: {text}.", "All right, {text}. Agreed?", "So {text}, fine with me."),
+    "train": (
+        "Then it's settled: {text}.",
+        "All right, {text}. Agreed?",
+        "So {text}, fine with me.",
+    ),
     "dev": ("Let's say {text}.", "In that case {text}."),
     "eval": ("Good, then {text}.", "Fine: {text}. Any objections?"),
 }
 SAY_JOB: Wording = {
-    "train": ("I'll {text} by {date}.", "I can {text}, until {date} at the latest.", "Leave it to me, I will {text} by {date}."),
+    "train": (
+        "I'll {text} by {date}.",
+        "I can {text}, until {date} at the latest.",
+        "Leave it to me, I will {text} by {date}.",
+    ),
     "dev": ("Before {date} I'm going to {text}.", "My part: {text}, due {date}."),
     "eval": ("I promise to {text} no later than {date}.", "Count on me to {text}; {date}, okay?"),
-}  # fmt: skip
+}
 SMALL_TALK: Wording = {
     "train": (
         "Ha, typical.",
@@ -222,7 +237,7 @@ def make(context: Context) -> Draft:
     told = [context.say(MEANING[slot], key=keys[slot], fields=fields) for slot in slots]
     schema = ",".join(sorted(keys))
     shape: Any = "tree" if tree else "record"
-    ask = " ".join([ask, *told])
+    ask = joined([ask, *told])
     return Draft("conversation_summary", shape, schema, value, ask, source, free=True)
 
 

@@ -1,7 +1,7 @@
 """languages: translations, glossaries and greetings in thirteen languages, as real letters.
 
-    "bread" in German, French and Japanese, keys de, fr, ja.
-        ->  {"de": "Brot", "fr": "pain", "ja": "パン"}
+"bread" in German, French and Japanese, keys de, fr, ja.
+    ->  {"de": "Brot", "fr": "pain", "ja": "パン"}
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fmtharness.generators import pools
-from fmtharness.generators.asking import named, owned_keys, speak
+from fmtharness.generators.asking import joined, named, owned_keys, speak
 from fmtharness.generators.context import Context, Draft, Wording
 from fmtharness.generators.ownership import owner
 from fmtharness.generators.tongues import LANGUAGES, PHRASES, SPLIT_WORDS, WORDS
@@ -29,7 +29,7 @@ ASK: Wording = {
         "whats {what} in {languages}?? keys {keys}",
         "We are painting signs for tourists. {what} in {languages}; one key per language: {keys}.",
         "Localise {what}: {languages}. Output keys {keys}.",
-        "Please give me {what} in {languages}, with real letters and no romanisation, under {keys}.",
+        "Please give me {what} in {languages}, in real letters, not romanised, under {keys}.",
         "i18n file wanted for {what}, locales {languages}, keys {keys}.",
         "My pen friends speak {languages}. Write {what} for them and use {keys} as keys.",
         "Dear translator, kindly render {what} in {languages}. The fields should be {keys}.",
@@ -153,7 +153,7 @@ def _glossary(context: Context, codes: list[str]) -> Draft:
     value: Any = {root["list"]: rows} if wrapped else rows
     under = context.say(UNDER, key=root["list"]) if wrapped else ""
     schema = ",".join(rows[0])
-    return Draft("languages", "table", schema, value, f"{ask} {under}".strip(), "", free=True)
+    return Draft("languages", "table", schema, value, joined([ask, under]), "", free=True)
 
 
 def _keys(context: Context, codes: list[str], source: bool) -> Mapping[str, str]:

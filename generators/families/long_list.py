@@ -9,18 +9,14 @@ names), some are rows (a timetable, a roster). At times a field comes after the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from fmtharness.generators import pools
-from fmtharness.generators.asking import distinct, owned_keys, scalar, speak
+from fmtharness.generators.asking import distinct, joined, owned_keys, scalar, speak
 from fmtharness.generators.context import Context, Draft, Wording
+from fmtharness.generators.sequences import SCALARS, WEEKDAYS
 from fmtharness.generators.values import draw
 
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
 MOST_LEAVES = 150
 """Rows have fewer elements where they are wide, so that an answer stays within 1,500 tokens."""
 
@@ -296,8 +292,9 @@ def make(context: Context) -> Draft:
     if closing:
         parts.append(context.say(AFTER, key=keys["count"]))
     shape: Any = "table" if rows else "list" if rooted else "tree"
-    ask = dice.choice((" ", " ", "\n")).join(parts)
-    return Draft("long_list", shape, f"{kind}[]", value, ask, "", free=True)
+    ask = joined(parts, dice.choice((" ", " ", "\n")))
+    invented = kind in INVENTED
+    return Draft("long_list", shape, f"{kind}[]", value, ask, "", free=True, open=invented)
 
 
 def _typed(context: Context, item: Any) -> Any:
@@ -346,84 +343,6 @@ def _rows(context: Context, n: int) -> Listed:
     return kind, rows, {"things": things}
 
 
-def _count(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    first = context.dice.choice((1, 0, 1, context.dice.between(2, 200)))
-    items = [*range(first, first + n)]
-    return items, {"first": items[0], "second": items[1], "third": items[2], "last": items[-1]}
-
-
-def _step(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    step = context.dice.choice((-5, -2, -1, 2, 2, 3, 5, 10, 0.5))
-    first = context.dice.between(0, 40) if step > 0 else context.dice.between(n // 2, 99)
-    items = [first + step * i for i in range(n)]
-    if step != 0.5:
-        items = [int(item) for item in items]
-    fields = {"first": items[0], "second": items[1], "third": items[2], "last": items[-1]}
-    return items, fields | {"step": step}
-
-
-def _multiples(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    step = context.dice.between(2, 12)
-    return [step * i for i in range(1, n + 1)], {"step": step}
-
-
-def _squares(_: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    return [i * i for i in range(1, min(n, 31) + 1)], {}
-
-
-def _letters(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    alphabet = "abcdefghijklmnopqrstuvwxyz"
-    n = min(n, 26)
-    first = context.dice.between(0, 26 - n)
-    items = [*alphabet[first : first + n]]
-    if context.dice.chance(0.4):
-        items.reverse()
-    if context.dice.chance(0.5):
-        items = [letter.upper() for letter in items]
-    return items, {"first": items[0], "last": items[-1]}
-
-
-def _round(names: list[str]) -> Callable[[Context, int], tuple[list[Any], dict[str, Any]]]:
-    def run(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-        start = context.dice.below(len(names))
-        return [names[(start + i) % len(names)] for i in range(n)], {"first": names[start]}
-
-    return run
-
-
-def _cycle(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    pool = context.dice.choice((pools.ITEM, pools.QUALITY, pools.CITY, pools.FIRST))
-    words = context.dice.sample(pool[context.split], context.dice.between(2, 5))
-    return [words[i % len(words)] for i in range(n)], {"words": ", ".join(words)}
-
-
-def _buzz(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    word = context.dice.choice(pools.ITEM[context.split])
-    step = context.dice.between(3, 7)
-    items = [word if i % step == 0 else i for i in range(1, n + 1)]
-    return [str(item) for item in items] if context.dice.chance(0.2) else items, {
-        "word": word,
-        "step": step,
-    }
-
-
-def _labels(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    word = context.dice.choice(context.dice.choice((pools.BRAND, pools.ITEM))[context.split])
-    gap = context.dice.choice((" ", "-", "_", " no. "))
-    items = [f"{word}{gap}{i}" for i in range(1, n + 1)]
-    return items, {"first": items[0], "second": items[1], "last": items[-1]}
-
-
-SCALARS: dict[str, Callable[[Context, int], tuple[list[Any], dict[str, Any]]]] = {
-    "count": _count,
-    "step": _step,
-    "multiples": _multiples,
-    "squares": _squares,
-    "letters": _letters,
-    "weekdays": _round(WEEKDAYS),
-    "months": _round(MONTHS),
-    "cycle": _cycle,
-    "buzz": _buzz,
-    "labels": _labels,
-}
+INVENTED = frozenset({"made_up", "made_up_rows", "timetable"})
+"""Any content would do, so no answer is compared with it."""
 ROW_KINDS = ("squares_rows", "times_table", "calendar", "timetable")

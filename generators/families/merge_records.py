@@ -1,7 +1,7 @@
 """merge_records: two records of one thing become one, by a rule for where they differ.
 
-    First: guest Ada Lopez, nights 4. Second: nights 7, room A-2031. The second wins.
-        ->  {"guest": "Ada Lopez", "nights": 7, "room": "A-2031"}
+First: guest Ada Lopez, nights 4. Second: nights 7, room A-2031. The second wins.
+    ->  {"guest": "Ada Lopez", "nights": 7, "room": "A-2031"}
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ HEADS: Wording = {
     "eval": ("(1) {first}\n(2) {second}", "Old card: {first}\nNew card: {second}"),
 }
 FACT: Wording = {
-    "train": ("{label}: {value}", "{label} = {value}", "{label} {value}"),
+    "train": ("{label}: {value}", "{label} {value}"),
     "dev": ("{label} as {value}", "{label} ~ {value}"),
     "eval": ("{label} is {value}", "{label} -> {value}"),
 }
@@ -143,6 +143,5 @@ def _resolved(rule: str, one: Any, other: Any) -> Any:
 def _told(context: Context, facts: Sequence[tuple[Field, Scalar]]) -> str:
     fact = context.one_of(FACT)
     return ", ".join(
-        context.say(fact, label=field.label, value=context.written(value))
-        for field, value in facts
+        context.say(fact, label=field.label, value=context.written(value)) for field, value in facts
     )

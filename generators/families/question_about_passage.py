@@ -1,6 +1,6 @@
 """question_about_passage: a passage and a question; the answer may bring its evidence.
 
-    The bakery in Lyon belongs to Ada Lopez. It opened in 1998. ... Who owns it? Keys: answer, proof.
+    The bakery belongs to Ada Lopez. It opened in 1998. ... Who owns it? Keys: answer, proof.
         ->  {"answer": "Ada Lopez", "proof": "The bakery in Lyon belongs to Ada Lopez."}
 
 Every fact of a passage has a sentence of its own, so the evidence is one sentence. A question may
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fmtharness.generators.asking import named, ordered, owned_keys, prose, scalar, speak
+from fmtharness.generators.asking import joined, named, ordered, owned_keys, prose, scalar, speak
 from fmtharness.generators.context import Context, Draft, Wording
 from fmtharness.generators.ownership import divide
 from fmtharness.generators.values import draw, surface
@@ -229,7 +229,7 @@ ASK: Wording = {
         "{question} (see text) -> {keys}",
         "Answer from the passage alone, not from what you know: {question} Use {keys}.",
         "Question: {question}\nFields of the answer: {keys}",
-        "Would you be so kind as to look something up for me? {question} The keys should be {keys}.",
+        "Would you be so kind as to look something up? {question} The keys should be {keys}.",
         "QA item. Context below. Q: {question} Required: {keys}",
         "{keys}, please, for this: {question}",
         "My daughter has to answer this for school and we disagree. {question} Settle it with "
@@ -341,7 +341,7 @@ def make(context: Context) -> Draft:
         "record",
         ",".join(sorted(keys)),
         value,
-        " ".join([ask, *meant]),
+        joined([ask, *meant]),
         passage,
         free=True,
     )
@@ -359,8 +359,7 @@ def _introduced(fact: _Fact, subject: str) -> _Fact:
         return fact
     sentence = fact.sentence[0].lower() + fact.sentence[1:]
     value = surface(fact.value)
+    article = "an" if subject[0] in "aeiou" else "a"
     if fact.sentence.startswith((value, "In ", "If ")) and not fact.sentence.startswith("In the"):
         sentence = fact.sentence
-    return _Fact(fact.slot, fact.value, f"This is about a {subject}: {sentence}")
-
-
+    return _Fact(fact.slot, fact.value, f"This is about {article} {subject}: {sentence}")

@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from fmtharness.generators import pools
-from fmtharness.generators.asking import named, ordered, owned_keys, scalar, speak
+from fmtharness.generators.asking import joined, named, ordered, owned_keys, scalar, speak
 from fmtharness.generators.context import Context, Draft, Wording
 from fmtharness.generators.values import draw
 
@@ -22,7 +22,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
         '"Where is the {item}?" asked {first}. "In the {place}."',
         '{first} said "never again" and closed the {place}.',
         'The sign reads "No {item}s beyond this point", which {first} calls "a bad joke".',
-        'He shouted: "{first}! Bring the \'{quality}\' one!"',
+        "He shouted: \"{first}! Bring the '{quality}' one!\"",
         'They call it the "{brand}" {item}, {first} calls it "junk".',
         '"{city}?", "{city}!", "Oh."',
         'The 5" {item} doesn\'t fit, a 7" one would. - {first}',
@@ -71,7 +71,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     ),
     "JavaScript": (
         'console.log(`{item}: ${{{item}}}\\t"{quality}"`);',
-        'const {item} = {{ "{place}": \'{first}\' }};',
+        "const {item} = {{ \"{place}\": '{first}' }};",
         'document.querySelector("#{item}").innerHTML = "<b>{first}</b>";',
         'function {item}() {{\n  return "{quality}\\n";\n}}',
         "str.replace(/\\\\{place}/g, '\"')",
@@ -87,10 +87,10 @@ TEXTS: dict[str, tuple[str, ...]] = {
         "SELECT * FROM {item} WHERE path LIKE 'C:\\\\{brand}%' ESCAPE '!';",
     ),
     "Bash": (
-        'echo "{first}\'s {item}" | sed \'s/\\t/ /g\'',
+        "echo \"{first}'s {item}\" | sed 's/\\t/ /g'",
         'for f in *.{item}; do\n  mv "$f" "{place}/$f"\ndone',
         'grep -E "^{item}\\\\." {place}.log && echo "\\"{quality}\\""',
-        "export {item}_DIR=\"$HOME/{place}\"",
+        'export {item}_DIR="$HOME/{place}"',
     ),
     "Rust": (
         'fn main() {{\n    println!("{{}} in \\"{place}\\"", "{item}");\n}}',
@@ -107,8 +107,8 @@ TEXTS: dict[str, tuple[str, ...]] = {
         '<!-- {place} -->\n<li data-n="{number}">{item}</li>',
     ),
     "YAML": (
-        '{item}:\n  owner: "{first}"\n  path: \'C:\\{place}\'',
-        "- {item}\n- \"{quality}: yes\"\n- {city}",
+        "{item}:\n  owner: \"{first}\"\n  path: 'C:\\{place}'",
+        '- {item}\n- "{quality}: yes"\n- {city}',
     ),
     "CSV": ('name,said\n{first},"a ""{quality}"" {item}"\n{last},no', '"{item}";"{place}, {city}"'),
     "LaTeX": (
@@ -215,7 +215,7 @@ MEANING: dict[str, Wording] = {
         "eval": ("{key} gives its line count.",),
     },
     "quotes": {
-        "train": ('{key}: does it have a double quote (")?', "{key} is true if a \" is in it."),
+        "train": ('{key}: does it have a double quote (")?', '{key} is true if a " is in it.'),
         "dev": ('{key} says if some " occurs.',),
         "eval": ('{key} is whether it contains a ".',),
     },
@@ -275,11 +275,9 @@ def make(context: Context) -> Draft:
     value = ordered(context, keys, {slot: scalar(context, values[slot]) for slot in slots})
     what = context.say(KIND_NAMES["code" if language else kind], language=language)
     ask = speak(context, ASK, what=what, keys=named(context, value))
-    told = [
-        context.say(MEANING[slot], key=keys[slot], by=by, language=language) for slot in slots
-    ]
+    told = [context.say(MEANING[slot], key=keys[slot], by=by, language=language) for slot in slots]
     schema = ",".join(sorted(keys))
-    asked = " ".join([ask, *told])
+    asked = joined([ask, *told])
     source = "\n".join(sources)
     return Draft("quotes_and_escapes", "record", schema, value, asked, source, free=True)
 

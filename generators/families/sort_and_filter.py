@@ -1,15 +1,15 @@
 """sort_and_filter: rows are sorted, filtered or cut, and the rows or their names are the answer.
 
-    Only what costs more than 20, the cheapest first: name and price.
-    desk lamp 41.5; mug 7.25; rug 25.75
-        ->  {"rows": [{"name": "rug", "price": 25.75}, {"name": "desk lamp", "price": 41.5}]}
+Only what costs more than 20, the cheapest first: name and price.
+desk lamp 41.5; mug 7.25; rug 25.75
+    ->  {"rows": [{"name": "rug", "price": 25.75}, {"name": "desk lamp", "price": 41.5}]}
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from fmtharness.generators.asking import named, owned_keys, scalar, speak
+from fmtharness.generators.asking import joined, named, owned_keys, scalar, speak
 from fmtharness.generators.context import Context, Draft, Wording
 from fmtharness.generators.values import draw, surface
 
@@ -29,7 +29,7 @@ ASK: Wording = {
         "Apply this to the {things}. {order} {layout}",
         "BEFORE LUNCH PLEASE. {order} {layout}",
         "I would do it in a spreadsheet, but the laptop is at home. {order} {layout}",
-        "Say what you think of the {things} if you like, though not in the answer. {order} {layout}",
+        "Think what you like of the {things}, but keep it to yourself. {order} {layout}",
         "Process the records ({things}). {order} {layout}",
     ),
     "dev": (
@@ -149,12 +149,16 @@ THINGS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
     "films": ({"director": "person"}, {"score": "rating", "shot": "year"}, {"silent": "flag"}),
     "parcels": ({"code": "code"}, {"weight": "price", "stamps": "count"}, {"insured": "flag"}),
     "countries": ({"country": "country"}, {"medals": "count", "athletes": "amount"}, {}),
-    "tickets": ({"caller": "person"}, {"priority": "count", "waited": "amount"}, {"urgent": "flag"}),
+    "tickets": (
+        {"caller": "person"},
+        {"priority": "count", "waited": "amount"},
+        {"urgent": "flag"},
+    ),
 }
 KEYS = {
     "list": (
         "rows", "result", "sorted", "filtered", "items", "ranking", "selection", "output", "hits",
-        "left", "matches", "ordered list", "winners", "final list", "found", "kept", "chosen",
+        "left", "matches", "ordered list", "final list", "found", "kept", "chosen",
     ),
     "count": ("count", "total", "size", "number", "hits count", "how many"),
 }  # fmt: skip
@@ -207,7 +211,7 @@ def make(context: Context) -> Draft:
     extra = [] if rooted else [context.say(UNDER, key=keys["list"])]
     extra += [context.say(COUNT, key=keys["count"])] if counting else []
     shape: Any = "table" if not as_names else "list" if rooted else "tree"
-    asked = " ".join([ask[0].upper() + ask[1:], *extra])
+    asked = joined([ask[0].upper() + ask[1:], *extra])
     source = _told(context, rows, dice.chance(0.25))
     return Draft("sort_and_filter", shape, ",".join(columns), value, asked, source, free=True)
 

@@ -111,7 +111,11 @@ FACT: Wording = {
         "{label} {value}",
     ),
     "dev": ("{label} reads {value}", "for {label} they gave {value}", "{value} ({label})"),
-    "eval": ("they said {value} for {label}", "{label} - {value}", "we know that {label} = {value}"),
+    "eval": (
+        "they said {value} for {label}",
+        "{label} being {value}",
+        "we know that {label} = {value}",
+    ),
 }
 SILENT: Wording = {
     "train": (
@@ -143,9 +147,9 @@ OPENING: Wording = {
 }
 WORDS = by_split(
     (
-        "unknown", "n/a", "missing", "not given", "unspecified", "none given", "TBD", "no data",
-        "not stated", "?", "open", "left blank", "to be asked", "no entry", "undisclosed", "NIL",
-        "no info", "not told", "--", "see later", "not recorded", "unclear", "NN", "ask again",
+        "n/a", "missing", "unspecified", "none given", "TBD", "no data", "not on file", "to be asked",
+        "undisclosed", "NIL", "no info", "not told", "see later", "not recorded", "unclear", "NN",
+        "ask again", "empty", "gap", "no value", "nothing", "absent", "not available", "open point",
     )
 )  # fmt: skip
 LISTS = {
