@@ -197,7 +197,8 @@ class Tasks(Options):
             ) from error
         demand(context, target, draft)
         laid_out = ask_for_layout(context, target, draft)
-        completion = laid_out.render(draft.value)
+        if laid_out is not target:
+            completion = laid_out.render(draft.value)
         kinds = tempt(context, draft) if tempted else []
         last_word(context, draft)
 

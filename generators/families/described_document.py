@@ -103,14 +103,14 @@ REMARK: Wording = {
 
 
 def leaves_wanted(dice: Dice) -> int:
-    """How many leaves an answer has: mostly 5 to 20, now and then up to 60."""
-    size = dice.weighted({"small": 0.2, "middle": 0.58, "large": 0.15, "huge": 0.07})
-    low, high = {"small": (3, 6), "middle": (7, 17), "large": (18, 34), "huge": (35, 60)}[size]
+    """How many leaves an answer has: mostly 5 to 20, now and then up to 110."""
+    size = dice.weighted({"small": 0.2, "middle": 0.58, "large": 0.16, "huge": 0.06})
+    low, high = {"small": (3, 6), "middle": (7, 17), "large": (18, 40), "huge": (45, 110)}[size]
     return dice.between(low, high)
 
 
 def make(context: Context) -> Draft:
-    """A document of up to 60 texts and numbers, two to four levels deep."""
+    """A document of up to 110 texts and numbers, two to four levels deep."""
     dice = context.dice
     leaves = leaves_wanted(dice)
     plan = draw_plan(context, leaves, depth=dice.between(2, 3 if leaves < 18 else 4))

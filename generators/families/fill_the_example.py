@@ -117,7 +117,7 @@ def make(context: Context) -> Draft:
     dice = context.dice
     tree = "tree" in context.abilities.shapes
     leaves = leaves_wanted(dice) if tree else dice.between(2, 7)
-    plan = draw_plan(context, min(leaves, 40), depth=dice.between(1, 3))
+    plan = draw_plan(context, min(leaves, 50), depth=dice.between(1, 3))
     writer, other = Writer(context.split, dice), Writer(context.split, dice)
     writer.sentences = other.sentences = (1, 3)
     value = realise(plan, context, writer)

@@ -173,7 +173,7 @@ def make(context: Context) -> Draft:
     text, plan = _drawn(context, size)
     topic = draw_topic(context.split, dice, dice.choice(text.topics))
     writer = Writer(context.split, dice, topic)
-    writer.sentences = {"small": (1, 2), "middle": (2, 4), "large": (5, 9), "huge": (12, 26)}[size]
+    writer.sentences = {"small": (1, 2), "middle": (2, 4), "large": (5, 9), "huge": (20, 55)}[size]
     leaves = [inner for _, inner in nodes(plan)]
     words = []
     if any(isinstance(node, Leaf) and node.kind in LONG for node in leaves):

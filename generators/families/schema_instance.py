@@ -81,7 +81,7 @@ ASK: Wording = {
 
 
 def make(context: Context) -> Draft:
-    """A record or a deeper object of up to 60 leaves, with the schema that describes it."""
+    """A record or a deeper object of up to 110 leaves, with the schema that describes it."""
     dice = context.dice
     tree = "tree" in context.abilities.shapes
     leaves = leaves_wanted(dice) if tree else dice.between(2, 7)

@@ -101,6 +101,9 @@ class Topic:
     bare: str
     kind: str
 
+    words: dict[str, list[str]] = field(default_factory=dict)
+    """The words that it is made of, which the text should come back to."""
+
     @property
     def fields(self) -> dict[str, str]:
         return {"topic": self.name, "the topic": self.the, "bare topic": self.bare}
@@ -121,12 +124,17 @@ class Writer:
     """Words that come back throughout the text."""
     told: set[str] = field(default_factory=set)
     """Texts and patterns written so far, so that none comes twice while there are others."""
+    noted: dict[str, list[str]] | None = None
+    """Where the words that are drawn are noted down."""
     used: set[str] = field(default_factory=set)
     """Words in the text that is being written."""
 
     def __post_init__(self) -> None:
         self.topic = self.topic or draw_topic(self.split, self.dice)
         self.fields = self.topic.fields | self.fields
+        for pool in filter(CAST.__contains__, self.topic.words):
+            others = [self.dice.choice(WORDS[pool][self.split]) for _ in range(2)]
+            self.cast[pool] = [*self.topic.words[pool], *others]
 
     def fill(self, text: str) -> str:
         """The text with its slots filled in and its articles right."""
@@ -141,10 +149,11 @@ class Writer:
             text = ARTICLE.sub(lambda m: f"{m[1]}{'n' if AN.match(m[2]) else ''} ", text)
         return text
 
-    def one(self, texts: tuple[str, ...]) -> str:
-        """One of the texts, filled in, which this Writer has not written before."""
+    def one(self, texts: tuple[str, ...], topical: tuple[str, ...] = ()) -> str:
+        """One of the texts, or of those that name the topic, filled in; none comes twice."""
         for attempt in range(20):
-            pattern: str = self.dice.choice(texts)
+            about = topical and self.dice.chance(TOPICAL_SHARE * min(1, len(topical) / 6))
+            pattern: str = self.dice.choice(topical if about else texts)
             if pattern in self.told and attempt < 8:
                 continue
             text = self.fill(pattern)
@@ -183,9 +192,13 @@ class Writer:
             if word not in self.used:
                 break
         self.used.add(word)
+        if self.noted is not None:
+            self.noted.setdefault(pool, []).append(word)
         return word
 
 
+TOPICAL_SHARE = 0.35
+"""How often a text names the topic, where there are six or more for it; else less often."""
 CAST = {
     **dict.fromkeys(("thing", "place", "role", "animal", "food", "material"), 0.5),
     **dict.fromkeys(("first", "last", "city", "country", "activity", "event"), 0.7),
@@ -212,8 +225,9 @@ TOPICS: dict[str, tuple[str, ...]] = {
 def draw_topic(split: Split, dice: Dice, kind: str | None = None) -> Topic:
     """A topic of this split, of a kind of `TOPICS`."""
     kind = kind or dice.choice(tuple(TOPICS))
-    draft = Writer(split, dice, Topic("", "", "", kind))
+    words: dict[str, list[str]] = {}
+    draft = Writer(split, dice, Topic("", "", "", kind), noted=words)
     bare = draft.fill(dice.choice(TOPICS[kind]))
     if kind == "activity":
-        return Topic(bare, bare, bare, kind)
-    return Topic(draft.fill(f"a(n) {bare}"), f"the {bare}", bare, kind)
+        return Topic(bare, bare, bare, kind, words)
+    return Topic(draft.fill(f"a(n) {bare}"), f"the {bare}", bare, kind, words)

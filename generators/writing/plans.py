@@ -20,6 +20,7 @@ from fmtharness.generators.values import KINDS
 from fmtharness.generators.writing.grammar import Writer
 from fmtharness.generators.writing.keys import MANY, ONE, RECORDS
 from fmtharness.generators.writing.lines import LINES
+from fmtharness.generators.writing.topical import TOPICAL
 
 Node: TypeAlias = "Leaf | Many | Group"
 
@@ -120,7 +121,7 @@ def _group(context: Context, leaves: int, depth: int, style: str) -> Group:
     fields: dict[str, Node] = {}
     lists = "tree" in context.abilities.shapes
     left = leaves
-    while left > 0 and len(fields) < 14:
+    while left > 0 and len(fields) < 18:
         drawn = dice.random()
         if not lists or left < 3 or drawn < 0.4:
             kind = dice.choice(tuple(ONE))
@@ -229,11 +230,16 @@ def _scalar(node: Leaf, context: Context, writer: Writer) -> Any:
         return context.dice.choice(node.options)
     if kind == "paragraph":
         count = context.dice.between(*writer.sentences)
-        return " ".join(writer.one(LINES["sentence"]) for _ in range(count))
+        return " ".join(write(writer, "sentence") for _ in range(count))
     if kind == "person":
         return writer.fill("{first} {last}")
     if kind == "city":
         return writer.fill("{city}")
     if kind in KINDS and kind not in LINES:
         return context.value(kind)
-    return writer.one(LINES[kind])
+    return write(writer, kind)
+
+
+def write(writer: Writer, kind: str) -> str:
+    """A text of a kind of `LINES`, which at times names the topic."""
+    return writer.one(LINES[kind], TOPICAL.get(kind, ()))
