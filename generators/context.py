@@ -200,6 +200,8 @@ class Draft:
     history: list[Message] = field(default_factory=list)
     contradicted: bool = False
     """Whether something in the prompt asks to break the format."""
+    free: bool = False
+    """Whether values are worked out, so that the request must not speak of copying them."""
     open: bool = False
     """Whether many answers are right: `value` is then one of them, and no answer is compared
     with it."""

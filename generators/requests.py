@@ -161,7 +161,7 @@ PRIORITY: Wording = {
 
 def demand(context: Context, target: Format, draft: Draft) -> None:
     """Say how the answer must look: in the system message, first, or last."""
-    if draft.open:
+    if draft.open or draft.free:
         _demand_openly(context, target, draft)
         return
     null = ""

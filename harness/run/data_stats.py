@@ -10,6 +10,7 @@ read off the Examples themselves, so the proof holds for any generator, whatever
 
 from __future__ import annotations
 
+import calendar
 import itertools
 import re
 from collections import Counter
@@ -27,13 +28,17 @@ from fmtharness.harness.report.tables import table
 MEASURED = {
     "schemas": "the keys of the target at every depth, without order, case and separators",
     "templates": "the ids in tags.templates: one per wording, a hash of its words",
-    "entity_values": "strings from 2 characters and numbers from 3 digits in the target",
+    "entity_values": "strings from 2 characters and numbers from 4 digits in the target",
     "prompts": "the whole prompt",
 }
 SLICES = (*TAGS.values(), "format")
 SPLITS: tuple[Split, ...] = get_args(Split)
 PAIRS = tuple(itertools.combinations(SPLITS, 2))
-NOT_ENTITIES = frozenset({"true", "false", "null", "none", "yes", "no"})
+NOT_ENTITIES = frozenset(
+    {"true", "false", "null", "none", "yes", "no"}
+    | {name.casefold() for name in (*calendar.day_name, *calendar.month_name)}
+)
+"""Words that are too few to be divided, such as the days of the week."""
 
 
 class SplitStats:
@@ -158,13 +163,14 @@ def leaves(value: Any) -> Iterator[Any]:
 def entity(leaf: Any) -> str | None:
     """The scalar as a text to compare, or None if it is too small to belong to one split.
 
-    Flags, nulls, one- and two-digit numbers and strings of one character are not entities.
+    Flags, nulls, numbers of up to three digits (sums recur), the names of days and months, and
+    strings of one character are not entities.
     """
     if leaf is None or isinstance(leaf, bool):
         return None
     text = " ".join(str(leaf).casefold().split())
     if re.fullmatch(r"[-+]?[0-9.]+", text):
-        return text if sum(character.isdigit() for character in text) >= 3 else None
+        return text if sum(character.isdigit() for character in text) >= 4 else None
     return text if len(text) >= 2 and text not in NOT_ENTITIES else None
 
 
