@@ -191,6 +191,12 @@ def content(text: str) -> Content:
     return Content(text, paragraphs, sentences, items)
 
 
+def repeats(text: str) -> bool:
+    """Whether two of an answer's sentences or list items are equal, or it holds an empty one."""
+    parts = [each.casefold() for each in _plain(content(text))]
+    return len({*parts}) < len(parts) or not all(parts)
+
+
 def whole_part(text: str) -> str:
     """A text that was cut off, up to its last whole sentence; empty if there is none."""
     ends = [found.end() for found in CUT_TAIL.finditer(text)]

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from fmtharness.generators.answer_objects import put, request, whole_part
+from fmtharness.generators.answer_objects import put, repeats, request, whole_part
 from fmtharness.generators.context import Abilities, Context, abilities
 from fmtharness.generators.dice import Dice
 from fmtharness.generators.ordinary import KINDS, WRITABLE, Prompt, ordinary
@@ -242,6 +242,8 @@ class SelfAnswers(Options):
             if len(text) < LEAST_CUT:
                 return ""
         elif answer.finish_reason != "stop" or answer.unclosed:
+            return ""
+        if may_be_cut and repeats(text):
             return ""
         if not text or "<|" in text:  # a special token that is no end would be one in training, too
             return ""

@@ -42,9 +42,9 @@ WRITABLE: Mapping[str, float] = {"question": 4, "writing": 6, "list": 4, "rolepl
 """The kinds whose answers are texts with content of their own, which an object can hold."""
 SYSTEM, FOLLOW_UP = 0.2, 0.08
 """How often there is a system message, and an earlier turn."""
-LEAD, TAIL = 0.12, 0.2
+LEAD, TAIL = 0.12, 0.3
 """How often a sentence stands before and after the request."""
-WITH_FIELDS = 4
+WITH_FIELDS = 6
 """How much more often a wording with fields is drawn than one that is a whole prompt."""
 
 

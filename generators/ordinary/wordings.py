@@ -104,6 +104,11 @@ WORDINGS: Mapping[str, BySplit] = {
         I have decided to be in a good mood today.
         I don't really have a question. I only wanted to say hello.
         That's fine with me. See you next week!
+        Cheer up, {situation}!
+        {situation}. That's it, that's the story.
+        Today I thought about {subject} all day long.
+        What would you ask me about {subject}?
+        I have a new hobby: {subject}.
     """),
     "writing": _lines("""
         Write two sentences about {thing}.
@@ -111,7 +116,7 @@ WORDINGS: Mapping[str, BySplit] = {
         Write a slogan for {thing}.
         A tiny story about {thing}, please, four sentences long.
         Write a story of three sentences in which {thing} gets lost.
-        Write a short poem about {thing}.
+        Write a little poem for {thing}.
         two rhyming lines about {thing}
         Write a haiku about {subject}.
         Describe {thing} for a catalogue in one paragraph.
@@ -220,7 +225,7 @@ WORDINGS: Mapping[str, BySplit] = {
         नमस्ते, आप कैसे हैं?
     """),
     "code": _lines("""
-        Write a Python function that {program}.
+        I need a Python function that {program}.
         python: a one-liner that {program}
         Write a small JavaScript function that {program}.
         In words only, how would a program work that {program}?
@@ -232,14 +237,14 @@ WORDINGS: Mapping[str, BySplit] = {
         What could go wrong in a function that {program}? One sentence.
         I want a shell command that {program}. Is that possible?
         Which data structure helps most in a program that {program}?
-        What is the difference between a list and a tuple in Python?
+        How does a tuple differ from a list in Python?
         What does the modulo operator do?
         what does len() do in python
         Why do people use comments in code?
         What is a variable, in one sentence?
         What is a bug, and why is it called that?
         How do I print a text in Python?
-        What is the difference between == and = in most languages?
+        When do I write = and when == in a program?
         Should indentation be tabs or blanks?
         What does 'off by one' mean to a programmer?
         Explain in one sentence what an operating system does.
@@ -253,10 +258,10 @@ WORDINGS: Mapping[str, BySplit] = {
         Do I need to know about {tool} to build a small website?
         I keep hearing about {tool} at work. What is meant?
         Is {tool} easier to understand than {tool2}?
-        What is the difference between {tool} and {tool2}?
+        How does {tool} differ from {tool2}?
         My colleague dreams of {tool}. Should I worry?
         Write a two-line poem about {tool}.
-        Tell me a joke about {tool}.
+        Do you know a joke about {tool}?
         When was the first time that people talked about {tool}?
         A friend says that {tool} changed his life. Say something polite.
         Write a short note to my team: no more {tool} on Fridays.
@@ -267,6 +272,12 @@ WORDINGS: Mapping[str, BySplit] = {
         I had to fill in a form about {thing} today, with forty fields. Why do offices love forms?
         A brief history of {tool}, in two sentences.
         Does {tool} have anything to do with {subject}?
+        Somebody at work swears by {tool}. Is that normal?
+        Does anybody love {tool}?
+        Is {tool} something for children, too?
+        I was asked to learn {tool} this year. Where do I begin?
+        How old is {tool}, roughly?
+        My nephew laughed at me since I had never heard of {tool}. What did I miss?
     """),
     "reasoning": _lines("""
         I have {number} apples and give away half of them. How many are left?
@@ -325,7 +336,7 @@ WORDINGS: Mapping[str, BySplit] = {
         Is this a happy text or a sad one? {passage}
         I wrote this last night. {passage} Be honest, do you like it?
         Which sentence of this could be left out? {passage}
-        Here is a piece of a letter. {passage} What should I answer?
+        I got a letter today. {passage} What should I answer?
         Turn this into two lines of a poem: {passage}
         Explain in your own words what happens here. {passage}
         {passage} What do you make of it?
