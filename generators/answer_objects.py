@@ -133,32 +133,38 @@ TOLD: dict[str, Wording] = {
 """What a request may say of an object without naming a key."""
 OPEN: Wording = {
     "train": (
-        "{instruction} What is in it is up to you.",
         "only {format}, no other text",
         "Reply with {format} and nothing else.",
         "Your whole answer is parsed as {format}, so write no word around it.",
         "I feed your reply to a program that reads {format}. Nothing before it, nothing after it.",
         "{instruction} No fence, no comment.",
-        "Output: {format}. You choose the structure.",
         "pls answer in {format} only",
         "Everything you write must be {format}.",
         "Put all of it into {format}; do not say anything outside.",
-        "Answer as {format} with fields that fit.",
         "Give me that as {format}, without an introduction.",
         "No prose. {format} alone.",
     ),
     "dev": (
-        "{instruction} The structure is your choice.",
         "Wrap it up as {format}, all of it.",
         "My script takes {format} only.",
     ),
     "eval": (
-        "{instruction} Decide on the fields yourself.",
         "strictly {format}, nothing around it",
         "A parser for {format} gets your reply; text of another kind breaks it.",
         "The complete response has to be valid {format}.",
     ),
 }
+FREE: Wording = {
+    "train": (
+        "{instruction} What is in it is up to you.",
+        "Output: {format}. You choose the structure.",
+        "Answer as {format} with fields that fit.",
+        "Any keys will do, but it must be {format} and nothing else.",
+    ),
+    "dev": ("{instruction} The structure is your choice.", "{format}, built as you like, alone."),
+    "eval": ("{instruction} Decide on the fields yourself.", "Free structure, but pure {format}."),
+}
+"""The same where nothing is said about the structure."""
 HOW = {"open": 3.0, "told": 1.0, "named": 2.0, "shaped": 1.0}
 """How often a request says nothing, a little, the keys, or the structure of the object."""
 
@@ -226,11 +232,6 @@ _RECORDS: Mapping[str, Builder] = {
     "words": lambda key, topic, found: {
         key("text"): found.text,
         key("words"): len(found.text.split()),
-    },
-    "both": lambda key, topic, found: {
-        key("topic"): topic,
-        key("words"): len(found.text.split()),
-        key("text"): found.text,
     },
 }
 _TREES: Mapping[str, Builder] = {
@@ -327,7 +328,7 @@ def request(context: Context, ask: str, made: Object) -> Draft:
         skeleton = _skeleton(made.value)
         written = for_value(context.format, skeleton).render(skeleton)
         draft.tail.append(context.say(SHAPED, skeleton=written))
-    demand = _demand(context, made.value)
+    demand = _demand(context, made.value, free=not draft.tail)
     place = dice.choice(("system", "first", "last", "last", "last"))
     if place == "system":
         draft.system = demand
@@ -338,13 +339,13 @@ def request(context: Context, ask: str, made: Object) -> Draft:
     return draft
 
 
-def _demand(context: Context, value: Any) -> str:
+def _demand(context: Context, value: Any, *, free: bool) -> str:
     """How exacting it is: easy asks for the format, medium and hard for nothing but it."""
     name = with_article(context.format)
     if context.strictness == "easy":
         return context.say(DEMANDS["easy"], format=name)
     instruction = for_value(context.format, value).instruction(value)
-    wording = context.dice.choice((OPEN, OPEN, BOUND))
+    wording = context.dice.choice((OPEN, FREE if free else OPEN, BOUND))
     said = context.say(wording, format=name, instruction=instruction)
     if context.strictness == "hard":
         said = f"{said} {context.say(PRIORITY, format=context.format_name)}"
