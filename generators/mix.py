@@ -15,7 +15,8 @@ Which source Example i is of comes from a hash of the seed, the split and i alon
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, Self, get_args
 
@@ -29,9 +30,14 @@ from fmtharness.harness.contracts import Generator, Options, Split
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.options import PLACED, check
 from fmtharness.harness.plugins import component
-from fmtharness.harness.records import Example
+from fmtharness.harness.records import Completion, Example
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+Complete = Callable[[Sequence[Example], int], Iterator[Completion]]
+"""What a run gives to a generator that wants a model's Completions."""
+BIND = "with_completions"
+AHEAD = 1
+"""How many Examples of a source are read before they are drawn."""
 BLOCK = 1024
 """How many Examples are first asked of a generator without an end, where no number is set."""
 
@@ -100,12 +106,29 @@ class Mix(Options):
         each = [getattr(generator, "evaluators", ()) for generator in self.parts.values()]
         return tuple(dict.fromkeys(itertools.chain.from_iterable(each)))
 
+    def with_completions(self, complete: Complete) -> Self:
+        """The mix with a run's model for the sources that ask one."""
+        bound = self.model_copy()
+        bound._parts = {
+            name: (part, bind(complete) if (bind := getattr(each, BIND, None)) else each)
+            for name, (part, each) in self._parts.items()
+        }
+        return bound
+
     def generate(self, split: Split, n: int, rng: Random) -> Iterator[Example]:
         """Yield n Examples, or, for `ALL`, until each row of each source has come once."""
         root = rng.getrandbits(64)
         again = split == "train"
+        asked = dict.fromkeys(self._parts, n)
+        if again and n != ALL:  # no source is used up, so it is known how often each is drawn
+            weights = {name: part.weight for name, (part, _) in self._parts.items()}
+            weights = {
+                name: weights[name] for name in weights if split in self._parts[name][0].splits
+            }
+            drawn = Counter(Dice(f"{root}/{split}/{i}").weighted(weights) for i in range(n))
+            asked = {name: drawn[name] + AHEAD for name in weights}
         streams = {
-            name: _Stream(name, generator, split, n, f"{root}/{name}", again=again)
+            name: _Stream(name, generator, split, asked[name], f"{root}/{name}", again=again)
             for name, (part, generator) in self._parts.items()
             if split in part.splits
         }

@@ -199,6 +199,8 @@ class Generator(Protocol):
         sized: bool              whether it ends; it is asked for `config.ALL` if no number is set
         inputs: Mapping[str, str]            hashes of what it reads besides its options' files
         parts: Mapping[str, Generator]       the generators that it draws from
+        def with_completions(self, complete) -> Self     the generator with a run's model, which
+                                 `complete(examples, max_new_tokens)` asks for Completions
     """
 
     name: ClassVar[str]
@@ -311,7 +313,8 @@ class Trainer(Protocol):
 
 
 class Backend(Protocol):
-    """A way to produce Completions."""
+    """A way to produce Completions; with `held(model, adapter)`, a context that gives a callable
+    from Examples to Completions, the model is loaded once for many calls."""
 
     name: ClassVar[str]
 

@@ -6,7 +6,9 @@ Transformers(max_new_tokens=128).complete(examples, ModelOptions(), None)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,13 +37,21 @@ class Transformers(Options):
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterator[Completion]:
         """Load the model and yield one Completion per Example, in the order of `examples`."""
+        with self.held(model, adapter) as ask:
+            yield from ask(examples)
+
+    @contextmanager
+    def held(
+        self, model: ModelOptions, adapter: Path | None
+    ) -> Iterator[Callable[[Sequence[Example]], Iterator[Completion]]]:
+        """Load the model once, for any number of calls of the callable, from Examples on."""
         from fmtharness.harness.engine.models import load_model
         from fmtharness.harness.engine.patching import Patches
 
         with Patches() as patches:
-            yield from complete_with(
+            yield partial(
+                complete_with,
                 load_model(model, patches, adapter),
-                examples,
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.per_device_eval_batch_size,
             )

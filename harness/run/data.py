@@ -5,6 +5,7 @@ write_data(config, Path("data"))  ->  [data/train.jsonl, data/dev.jsonl, data/ev
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -22,6 +23,7 @@ from fmtharness.harness.records import (
     read_records,
     write_records,
 )
+from fmtharness.harness.run.answers import answer_inputs, answering
 from fmtharness.harness.run.data_stats import SPLITS, collect_stats, stats_markdown
 from fmtharness.harness.run.provenance import Maker, made_by
 
@@ -34,8 +36,11 @@ def write_data(config: Config, folder: Path) -> list[Path]:
     Raises PluginError where the generator fails for a split, or has no Example for it.
     """
     train, dev, held_out, stats_json, stats_md = files = [folder / name for name in DATA_FILES]
-    for split, path in zip(SPLITS, (train, dev, held_out), strict=True):
-        _write_split(config, split, getattr(config.data, f"n_{split}") or ALL, path)
+    with answering(config) as complete:
+        bind = getattr(config.generator, "with_completions", None)
+        config = dataclasses.replace(config, generator=bind(complete)) if bind else config
+        for split, path in zip(SPLITS, (train, dev, held_out), strict=True):
+            _write_split(config, split, getattr(config.data, f"n_{split}") or ALL, path)
     stats = collect_stats(*(read_records(path, Example) for path in (train, dev, held_out)))
     with atomic_file(stats_json) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
@@ -74,6 +79,9 @@ def data_inputs(config: Config) -> dict[str, str]:
     makers += [("formats", component("formats", name)) for name in _formats(generator)]
     packages = ["fmtharness.harness", "fmtharness.harness.dataset"]
     inputs |= getattr(generator, "inputs", {})
+    drawn_from = getattr(generator, "parts", {}).values() or [generator]
+    if any(hasattr(each, "with_completions") for each in drawn_from):
+        inputs |= answer_inputs(config)
     return inputs | made_by(makers, packages=packages)
 
 

@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from fmtharness.harness import plugins
-from fmtharness.harness.files import digest, file_digest
+from fmtharness.harness.config import Config
+from fmtharness.harness.contracts import BUILTIN_MODEL
+from fmtharness.harness.files import digest, file_digest, on_disk, quick_digest
 from fmtharness.harness.plugins import Kind
+from fmtharness.harness.requirements import loads_models
 
 Maker = tuple[Kind, Any]
 """A component, as an instance or a class, and its kind."""
@@ -102,6 +105,21 @@ def hub_commit(name: str, revision: str | None) -> str | None:
     with suppress(Exception):  # what is wrong with the name or the network, loading tells
         return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
     return None
+
+
+def model_inputs(config: Config) -> dict[str, str]:
+    """The model's options, the files that they name, and what its weights and tokenizer are."""
+    model = config.model
+    found = {"[model]": digest(config.tables()["model"])}
+    found |= {f"model.{option}": file_digest(path) for option, path in files_of(model)}
+    if model.name == BUILTIN_MODEL:
+        return found
+    if (local := on_disk(model.name)) is not None:
+        found["model files"] = quick_digest(local)
+    elif loads_models(config.trainer) or loads_models(config.backend):
+        commit = hub_commit(model.name, model.revision)
+        found |= {"model commit": commit} if commit else {}
+    return found
 
 
 def files_of(component: Any) -> Iterator[tuple[str, Path]]:

@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from fmtharness.harness.config import Config
-from fmtharness.harness.contracts import BUILTIN_MODEL, Evaluator, ModelOptions
+from fmtharness.harness.contracts import Evaluator, ModelOptions
 from fmtharness.harness.errors import DataError, StoppedError
-from fmtharness.harness.files import atomic_file, digest, file_digest, on_disk, quick_digest
+from fmtharness.harness.files import atomic_file, digest, file_digest
 from fmtharness.harness.judging.tally import Tally, by_completion, tally
 from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.judging.workers import dump_row
@@ -36,14 +36,13 @@ from fmtharness.harness.records import (
 )
 from fmtharness.harness.report.comparison import Arm
 from fmtharness.harness.report.plot import draw
-from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.checked import refuse_changed
 from fmtharness.harness.run.data import DATA_FILES, data_inputs, write_data
 from fmtharness.harness.run.data_stats import SPLITS
 from fmtharness.harness.run.faulty_rows import refuse_faulty
 from fmtharness.harness.run.folder import RunFolder, held
-from fmtharness.harness.run.provenance import Maker, files_of, hub_commit, made_by
+from fmtharness.harness.run.provenance import Maker, made_by, model_inputs
 from fmtharness.harness.run.sources import completions_by, conditions
 from fmtharness.harness.run.train_inputs import begin_training, resumed_by, train_inputs
 from fmtharness.harness.run.training import Training
@@ -104,7 +103,7 @@ def trained_otherwise(run: RunFolder) -> str:
         return ""
     if why := run.why_stale("data", data_inputs(run.config)):
         return why
-    return run.why_stale("train", train_inputs(run, _model_inputs(run.config)))
+    return run.why_stale("train", train_inputs(run, model_inputs(run.config)))
 
 
 def train(run: RunFolder) -> Path:
@@ -116,7 +115,7 @@ def train(run: RunFolder) -> Path:
     from fmtharness.harness.engine import collectives
 
     config = run.config
-    inputs = train_inputs(run, _model_inputs(config))
+    inputs = train_inputs(run, model_inputs(config))
     if run.is_current("train", inputs):
         say(f"train: {run.adapter} is up to date")
         collectives.broadcast_object(None)
@@ -211,7 +210,7 @@ def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: P
     options = {k: v for k, v in config.tables()["eval"].items() if k not in not_asked}
     shared = {
         "[eval]": digest(options),
-        **_model_inputs(config),
+        **model_inputs(config),
         "adapter": digest(held(adapter)) if adapter else "",
         **made_by([("backends", config.backend)], packages=["fmtharness.harness.engine"]),
     }
@@ -243,21 +242,6 @@ def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: P
 def made_with(run: RunFolder, arm: str) -> str:
     """Base, quantization, adapter, device and prompts of an arm's completions, in one line."""
     return str(run.manifest["stages"][f"completions/{arm}"]["made_with"])
-
-
-def _model_inputs(config: Config) -> dict[str, str]:
-    """The model's options, the files that they name, and what its weights and tokenizer are."""
-    model = config.model
-    found = {"[model]": digest(config.tables()["model"])}
-    found |= {f"model.{option}": file_digest(path) for option, path in files_of(model)}
-    if model.name == BUILTIN_MODEL:
-        return found
-    if (local := on_disk(model.name)) is not None:
-        found["model files"] = quick_digest(local)
-    elif loads_models(config.trainer) or loads_models(config.backend):
-        commit = hub_commit(model.name, model.revision)
-        found |= {"model commit": commit} if commit else {}
-    return found
 
 
 def arm(run: RunFolder, name: str) -> Arm:

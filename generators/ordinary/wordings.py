@@ -1,0 +1,439 @@
+"""How ordinary prompts ask: wordings by kind, one a line, with fields for their topics.
+
+WORDINGS["list"]["train"]  ->  ("Three uses for {thing}?", ...)
+
+Most ask for something short, since a small model seldom ends a long answer by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fmtharness.generators.ownership import BySplit, by_split
+
+
+def _lines(text: str) -> BySplit:
+    return by_split(line.strip() for line in text.splitlines() if line.strip())
+
+
+WORDINGS: Mapping[str, BySplit] = {
+    "question": _lines("""
+        What is the most surprising thing about {subject}?
+        In one sentence, what should everybody know about {subject}?
+        Tell me one fact about {subject}.
+        Why do people find {subject} interesting? Two sentences are plenty.
+        Can you tell me briefly what there is to know about {subject}?
+        I know nothing about {subject}. Where would you begin?
+        what's the deal with {subject}
+        Explain {subject} to me like I'm five.
+        Explain {subject} to a curious teenager in three sentences.
+        How would you sum up {subject} in a single sentence?
+        Is there anything about {subject} that most people get wrong?
+        My niece asked me about {subject} and I had no answer. What do I say?
+        Who studies {subject}, and what for?
+        Give me the short version: {subject}.
+        {subject}?
+        quick question about {subject}: does anybody need to know about that?
+        What would the world be like without {subject}?
+        What is the simplest explanation of {subject} that is still correct?
+        How long have people known about {subject}?
+        Where could I see or learn more about {subject}?
+        Describe {subject} in plain words, without any jargon.
+        What comes to your mind when you hear of {subject}?
+        I have a quiz tomorrow and one round is about {subject}. Give me something to remember.
+        Is {thing} something you would find in most homes?
+        What is {thing} usually made of?
+        Who owned the first one, {thing} I mean?
+        How much would {thing} cost, roughly?
+        What does the word '{word}' mean?
+        Define '{word}' in a few words.
+        use the word {word} in a sentence pls
+        What is the opposite of '{word}'?
+        Is '{word}' a formal word or an everyday one?
+        Give me a word that means the same as '{word}'.
+        How do I {deed}?
+        What is the easiest way to {deed}?
+        how long does it take to {deed}
+        Can a beginner {deed}, or should I ask somebody?
+        What is the most common mistake when people try to {deed}?
+        What do I need if I want to {deed}?
+        One good tip for me: I want to {deed}.
+        Is it worth the trouble to {deed}?
+        When is the best time of the year to {deed}?
+    """),
+    "chat": _lines("""
+        Hi! {situation}.
+        hey, {situation}
+        Guess what: {situation}!
+        So, {situation}. What would you do?
+        {situation}. Any advice?
+        {situation} and I don't know how I feel about it.
+        I need to tell somebody: {situation}.
+        Hello there. {situation}. Say something to cheer me up.
+        {situation}, lol
+        Honestly, {situation}. Am I the only one?
+        I'd love to hear your opinion. {situation}.
+        Long day. {situation}. How was yours?
+        You won't believe it, but {situation}.
+        Please be honest with me: {situation}. Is it my own fault?
+        {situation}. Should I laugh or cry?
+        What do you think about {subject}? Just your opinion.
+        Do you like {subject}?
+        Let's talk about {subject} for a minute.
+        I spent the whole weekend reading about {subject}.
+        If you could own {thing}, what would you do with it?
+        My friend gave me {thing} for no reason. Strange, isn't it?
+        I found {thing} in the attic today.
+        Would you rather have {thing} or a free afternoon?
+        Tell me something nice, please.
+        Good morning to you!
+        hello hello, anybody home?
+        Thanks a lot, that was kind of you.
+        What are you up to?
+        I'm bored. Entertain me for a minute.
+        Say good night to me.
+        Can we just chat a little?
+        How would you describe yourself in one sentence?
+        ok never mind, thank you anyway
+        What makes a good day, in your eyes?
+        Who are you, actually?
+        yo what's up
+        Let me introduce myself: I collect old maps and I hate mornings.
+        Ask me a question, any question.
+        Do you know what time of day I like best?
+        I have decided to be in a good mood today.
+        I don't really have a question. I only wanted to say hello.
+        That's fine with me. See you next week!
+        Cheer up, {situation}!
+        {situation}. That's it, that's the story.
+        Today I thought about {subject} all day long.
+        What would you ask me about {subject}?
+        I have a new hobby: {subject}.
+    """),
+    "writing": _lines("""
+        Write two sentences about {thing}.
+        Write a short advert for {thing}, two sentences at most.
+        Write a slogan for {thing}.
+        A tiny story about {thing}, please, four sentences long.
+        Write a story of three sentences in which {thing} gets lost.
+        Write a little poem for {thing}.
+        two rhyming lines about {thing}
+        Write a haiku about {subject}.
+        Describe {thing} for a catalogue in one paragraph.
+        Write the first sentence of a novel about {subject}.
+        Write a short paragraph about {subject} for a school magazine.
+        Write a friendly note to a colleague because {situation}.
+        Write a short text message to my mother: {situation}.
+        Compose a brief email to a club that asks for a talk on {subject}.
+        Write an email of three sentences that invites a friend to see {thing}.
+        Draft a polite email that asks a neighbour to lend me {thing}.
+        Write a thank-you card for {thing}.
+        Write a small dialogue between {thing} and {role}.
+        Invent a proverb with {thing} in it.
+        Write a funny review of {thing}, two or three sentences.
+        Write a one-paragraph introduction to {subject}.
+        Make up a headline about {subject}.
+        Write a caption for a photo of {thing}.
+        A birthday wish for somebody who loves {subject}, please.
+        Write a diary entry of {role}, five sentences at most.
+        Write a short speech by {role} about {subject}.
+        Write a postcard from {role} to a friend.
+        Tell me a short joke about {role}.
+        Make up a riddle whose solution is {thing}.
+        Write a warning sign about {thing}.
+        Write a short notice: somebody has left {thing} in the hall.
+        Write a very short fable with {thing} and a moral.
+        Describe the smell and the sound of {thing}.
+        Write an encouraging note for someone who wants to {deed}.
+        Write a short instruction for a friend who wants to {deed}.
+        Write a short paragraph that explains why one might {deed}.
+        Write a short product description for {thing}.
+        Write a short biography of {role}, all made up.
+        Put this into a short scene: {situation}.
+        Write me a paragraph that begins with: 'It all began with {thing}.'
+    """),
+    "list": _lines("""
+        Three uses for {thing}?
+        List three things that go well with {thing}.
+        Name four facts about {subject}.
+        Give me three short facts about {subject}.
+        What are the main parts of {thing}? A short list will do.
+        Give me three tips on how to {deed}.
+        The steps to {deed}, please, in a short list.
+        What do I need to {deed}? Just list it.
+        List two advantages and two drawbacks of {thing}.
+        Name three books or films that deal with {subject}.
+        Three questions that I could ask an expert on {subject}.
+        Give me five words that come to mind with {subject}.
+        Name three jobs that have to do with {subject}.
+        Suggest three names for {role}.
+        Suggest a few names for {thing}.
+        Three ideas for a present for {role}.
+        bullet points please: why {subject} matter
+        a short checklist before i {deed}
+        Name three things that {role} does every day.
+        Give me two reasons to {deed} and one reason not to.
+        List three words that rhyme or nearly rhyme with '{word}'.
+        Name three synonyms of '{word}'.
+        Make a plan of three steps: I want to {deed}.
+        Make a plan for one week, a line a day: I want to {deed}.
+        What could go wrong when I {deed}? Name three things.
+        Name three kinds of places where you find {thing}.
+        Give me three short exercises for my mood. {situation}.
+        Compare {thing} with {thing2} in three short points.
+        Which would you pick, {thing} or {thing2}? Give two reasons.
+        Compare {subject} and {subject2} in two sentences.
+        Name one thing that {subject} and {subject2} have in common.
+        List the colours that {thing} often has.
+    """),
+    "language": _lines("""
+        Translate into {language}: {sentence}
+        How do you say this in {language}? {sentence}
+        {language} please: {sentence}
+        Could you put this sentence into {language} for me? "{sentence}"
+        What is the {language} word for '{word}'?
+        I am learning {language}. Help me to say: {sentence}
+        How would a child say this in {language}: {sentence}
+        Say hello and goodbye in {language}.
+        Count from one to five in {language}.
+        Is {language} hard to learn?
+        Bonjour, comment ça va ?
+        Quelle est la couleur du ciel ?
+        Raconte-moi quelque chose sur les abeilles.
+        Wie spät ist es bei dir?
+        Was ist dein Lieblingsessen?
+        Erklär mir kurz, was ein Kompass ist.
+        ¿Qué tiempo hace hoy?
+        ¿Cuál es la capital de Perú?
+        Cuéntame un chiste corto, por favor.
+        Ciao, come ti chiami?
+        Qual è il fiume più lungo d'Italia?
+        Olá, tudo bem contigo?
+        O que é um arco-íris?
+        Hoe maak ik pannenkoeken?
+        Wat is het grootste dier van de wereld?
+        Cześć, co słychać?
+        Jaka jest stolica Polski?
+        Hej, hur mår du i dag?
+        Vad är skillnaden mellan te och kaffe?
+        今日は何曜日ですか。
+        你好，你会说中文吗？
+        Привет, как дела?
+        Сколько дней в году?
+        ما اسمك؟
+        Merhaba, nasılsın?
+        नमस्ते, आप कैसे हैं?
+    """),
+    "code": _lines("""
+        I need a Python function that {program}.
+        python: a one-liner that {program}
+        Write a small JavaScript function that {program}.
+        In words only, how would a program work that {program}?
+        How would you test a function that {program}?
+        Suggest a good name for a function that {program}.
+        Write a docstring for a function that {program}.
+        Is it hard for a beginner to write a program that {program}?
+        Write pseudocode for a program that {program}.
+        What could go wrong in a function that {program}? One sentence.
+        I want a shell command that {program}. Is that possible?
+        Which data structure helps most in a program that {program}?
+        How does a tuple differ from a list in Python?
+        What does the modulo operator do?
+        what does len() do in python
+        Why do people use comments in code?
+        What is a variable, in one sentence?
+        What is a bug, and why is it called that?
+        How do I print a text in Python?
+        When do I write = and when == in a program?
+        Should indentation be tabs or blanks?
+        What does 'off by one' mean to a programmer?
+        Explain in one sentence what an operating system does.
+    """),
+    "mentions": _lines("""
+        What is {tool}? One or two sentences, please.
+        Who uses {tool}, and for what?
+        Explain {tool} to my grandmother.
+        Is {tool} still used much today?
+        What is good about {tool}, and what is annoying?
+        Do I need to know about {tool} to build a small website?
+        I keep hearing about {tool} at work. What is meant?
+        Is {tool} easier to understand than {tool2}?
+        How does {tool} differ from {tool2}?
+        My colleague dreams of {tool}. Should I worry?
+        Write a two-line poem about {tool}.
+        Do you know a joke about {tool}?
+        When was the first time that people talked about {tool}?
+        A friend says that {tool} changed his life. Say something polite.
+        Write a short note to my team: no more {tool} on Fridays.
+        Can you read {tool}? Yes or no will do.
+        What is a good metaphor for {tool}?
+        Where does the name come from: {tool}?
+        I have an interview and they will ask about {tool}. What do I say?
+        I had to fill in a form about {thing} today, with forty fields. Why do offices love forms?
+        A brief history of {tool}, in two sentences.
+        Does {tool} have anything to do with {subject}?
+        Somebody at work swears by {tool}. Is that normal?
+        Does anybody love {tool}?
+        Is {tool} something for children, too?
+        I was asked to learn {tool} this year. Where do I begin?
+        How old is {tool}, roughly?
+        My nephew laughed at me since I had never heard of {tool}. What did I miss?
+    """),
+    "reasoning": _lines("""
+        I have {number} apples and give away half of them. How many are left?
+        What is {number} plus {number2}?
+        what's {number} times {number2}
+        Is {number} an even number?
+        A box holds {number} eggs. How many eggs are in 3 boxes?
+        If I read {number} pages a day, how many do I read in a week?
+        Which is more: {number} minutes or half an hour?
+        I was {number} years old ten years ago. How old am I now?
+        A shirt costs {number} euros and is sold at half price. What do I pay?
+        Four friends share {number} sweets. How many does each of them get?
+        If today is Tuesday, what day is it in {number} days?
+        Which weighs more, {thing} or {thing2}?
+        Would {thing} fit into {thing2}?
+        Does {thing} float on water? Say why.
+        Would {thing} survive a fall from a table?
+        Is it possible to {deed} in one hour?
+        It is either raining or sunny, and it is not sunny. So?
+        All roses are flowers. Is every flower a rose?
+        Tom is taller than Ann, and Ann is taller than Ben. Who is the shortest?
+        What comes next: 2, 4, 8, 16?
+        {situation}. What is the sensible thing to do?
+        Should I first {deed} or first have lunch?
+    """),
+    "rewrite": _lines("""
+        Make this sentence shorter: {sentence}
+        Say it in other words: {sentence}
+        Turn this into a question: {sentence}
+        Put this into the future tense: {sentence}
+        Rewrite this as if {role} had said it: {sentence}
+        Make this sound friendlier: {sentence}
+        Make it more dramatic. "{sentence}"
+        Correct this if anything is wrong with it: {sentence}
+        Continue with one more sentence: {sentence}
+        Who or what is the subject of this sentence? {sentence}
+        Turn this into a headline: {sentence}
+        What mood does this sentence have? {sentence}
+        Replace the verb of this sentence with a better one: {sentence}
+        Write this in capital letters: {sentence}
+        Make it rhyme: {sentence}
+        Which word in this sentence is the longest? {sentence}
+        What might have happened before this? {sentence}
+        Is this a polite thing to say? "{sentence}"
+        Explain this sentence to a child: {sentence}
+        Read this and tell me what you think. {sentence}
+    """),
+    "passage": _lines("""
+        Sum this up in one sentence. {passage}
+        What is this about? {passage}
+        Read the following. {passage} What would be a good title for it?
+        {passage} Who is the main person here?
+        {passage} How does that go on? Two more sentences, please.
+        Please shorten this: {passage}
+        Rewrite this in the first person. {passage}
+        Is this a happy text or a sad one? {passage}
+        I wrote this last night. {passage} Be honest, do you like it?
+        Which sentence of this could be left out? {passage}
+        I got a letter today. {passage} What should I answer?
+        Turn this into two lines of a poem: {passage}
+        Explain in your own words what happens here. {passage}
+        {passage} What do you make of it?
+    """),
+    "roleplay": _lines("""
+        You are {role}. Greet me.
+        You are {role}. Tell me about your day in two sentences.
+        Pretend to be {role} and sell me {thing}.
+        Imagine you were {role}. What would you say about {subject}?
+        Be {role} for a moment. I ask you for {thing}.
+        Act as {role} who has lost {thing}.
+        Speak like {role}: what is the weather like?
+        What would {role} say if {situation}?
+        You meet {role} on the road. What do you say?
+        You are {thing}. How do you feel today?
+        Let us play: you are {role} and I am your first customer. You begin.
+        As {role}, give me one piece of advice.
+        As {role}, explain how to {deed}.
+        if you were {role} what would you eat for breakfast
+        Answer like {role} would: do you like {subject}?
+        Introduce yourself as {role}.
+        You are {role}, and you are in a hurry. I want to talk about {subject}.
+        Play {role} who sees {thing} for the first time.
+        Say goodbye to me as {role} would.
+        One line of a film, spoken by {role} and about {thing}.
+    """),
+}
+"""The wordings of each kind of prompt and each split."""
+FOLLOW_UPS: BySplit = _lines("""
+    Could you say that in one sentence?
+    Thanks! And what would be an example of that?
+    Hm, I am not sure that I understand. Put it more simply, please.
+    why?
+    Are you sure?
+    Nice. Anything else that I should know?
+    Shorter, please.
+    Interesting! How do you know?
+    ok, and what do other people think
+    Make it a little funnier.
+    Say it again, but politely.
+    And what is the downside?
+""")
+"""A second turn of the user."""
+SYSTEMS: BySplit = _lines("""
+    You are a helpful assistant.
+    You are a kind and patient teacher.
+    Answer in simple English.
+    Keep your answers short.
+    You help visitors of a public library.
+    You are an assistant on a website about gardens.
+    Be friendly and to the point.
+    You talk with people who learn English.
+    You are the assistant of a small travel company.
+    Answer honestly, and say so if you do not know something.
+    You are a cheerful companion for people who live alone.
+    You answer questions of pupils between ten and fourteen.
+    Use everyday words.
+    You write for a local newspaper.
+    You are a calm voice late in the evening.
+    Be brief: one or two sentences.
+""")
+"""System messages; none of them demands a format."""
+LEADS: BySplit = _lines("""
+    I have been wondering about this since breakfast.
+    My kids and I had a small argument about this.
+    It is for a friend of mine.
+    Sorry if this is a silly thing to ask.
+    I am writing a little piece for our club.
+    I am preparing a lesson for next week.
+    We are on a long car ride and need something to talk about.
+    I am new here, so please bear with me.
+    Back again with another one!
+    I have five minutes before my bus comes.
+    This came up at dinner yesterday.
+    I could not find anything useful on the web.
+    Here is a small task for you.
+    English is not my first language, so keep that in mind.
+    I am sitting in a waiting room with nothing to read.
+    You helped my sister last week, now it is my turn.
+""")
+"""A sentence that may stand before a request."""
+TAILS: BySplit = _lines("""
+    Thanks in advance!
+    Keep it short, please.
+    One or two sentences are enough.
+    No rush.
+    Please be brief.
+    thx
+    I would be grateful.
+    Just a sentence or two.
+    Plain words, please.
+    Don't make it too long.
+    A short answer will do.
+    Please don't use difficult words.
+    In a nutshell, please.
+    And be nice about it.
+    Surprise me.
+    Take your time.
+""")
+"""A sentence that may stand after a request."""

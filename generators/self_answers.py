@@ -1,0 +1,299 @@
+"""The generator `self_answers`: what the model answers freely, as rows of its own.
+
+    Example(prompt="Tell me one fact about hail.", format="none",
+            completion="Hail falls from thunderclouds.")                        retention
+    Example(prompt="Tell me one fact about hail. Reply with JSON and nothing else.", format="json",
+            completion='{"topic": "hail", "text": "Hail falls from thunderclouds."}')        open
+
+Trained on the first, a model keeps its answers to prompts that ask for no format; the second show
+it a format around content of its own. Example i depends on the seed, the split and i alone: where
+an answer cannot be used, the next prompt of the same i is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from fmtharness.generators.answer_objects import put, repeats, request, whole_part
+from fmtharness.generators.context import Abilities, Context, abilities
+from fmtharness.generators.dice import Dice
+from fmtharness.generators.ordinary import KINDS, WRITABLE, Prompt, ordinary
+from fmtharness.generators.ownership import owner
+from fmtharness.generators.tasks import LEVELS
+from fmtharness.harness.contracts import Evaluator, Format, Options, Split
+from fmtharness.harness.dataset import Source, rows
+from fmtharness.harness.errors import DataError, PluginError, UserError
+from fmtharness.harness.formats import DEFAULT_FORMAT, for_value, options_of
+from fmtharness.harness.options import build, parse_spec
+from fmtharness.harness.records import NO_FORMAT, Completion, Example, Message
+
+Weight = Annotated[float, Field(ge=0)]
+Complete = Callable[[Sequence[Example], int], Iterator[Completion]]
+"""Examples and the most new tokens of each, to Completions in the Examples' order."""
+JUDGE = "loops"
+"""The evaluator that fails an answer of degenerate repetition."""
+MOST_ATTEMPTS = 40
+"""How many prompts in a row may have no answer that can be used."""
+NARROW, WIDE = 64, 256
+"""How many prompts are asked at once, at first and later."""
+LEAST_CUT = 40
+"""How many characters of an answer that was cut off must be whole sentences."""
+USER = "user's own"
+
+
+class _Target(NamedTuple):
+    """A Format, and what it holds."""
+
+    format: Format
+    abilities: Abilities
+
+
+class _Asked(NamedTuple):
+    """A prompt that was drawn for an Example, and what shall be made of its answer."""
+
+    open: bool
+    prompt: Prompt
+    dice: Dice
+
+
+class SelfAnswers(Options):
+    """The model's own free answers: as they are, and put into objects of a format.
+
+    The run's model answers without an adapter, by the backend of [eval]. Answers that are cut off
+    or loop are dropped. They are kept in the cache, where later runs find them.
+    """
+
+    name: ClassVar[str] = "self_answers"
+
+    format: str | dict[str, Weight] = DEFAULT_FORMAT
+    """The Format of the open Examples, or several and their weights, as in `tasks`."""
+    retention: Weight = 1.0
+    """How often an Example is an ordinary prompt with the model's answer, which has no format."""
+    open: Weight = 1.0
+    """How often an Example asks for an answer in the format."""
+    max_new_tokens: int = Field(default=96, ge=8)
+    """The most tokens of an answer; what is longer is dropped, or for an open Example shortened to
+    its whole sentences."""
+    n_prompts: int | None = Field(default=None, ge=1)
+    """The most prompts that are asked in a split; Examples then share answers. If not set, each
+    Example has a prompt of its own."""
+    prompts: Path | None = None
+    """Your own prompts, in a file of any form that `jsonl` reads; a hash divides them between the
+    splits."""
+    _complete: Complete | None = PrivateAttr(default=None)
+
+    @field_validator("format")
+    @classmethod
+    def _formats_hold_texts(cls, asked: str | dict[str, float]) -> str | dict[str, float]:
+        weights = {asked: 1.0} if isinstance(asked, str) else asked
+        if not any(weights.values()):
+            raise ValueError("at least one format needs a weight above 0")
+        for spec in weights:
+            try:
+                shapes = abilities(build("formats", spec)).shapes
+            except UserError as error:
+                raise ValueError(str(error)) from error
+            if not shapes & {"record", "tree", "table", "list"}:
+                raise ValueError(f"format {spec!r} holds no shape for an answer's text")
+        return asked
+
+    @model_validator(mode="after")
+    def _makes_something(self) -> Self:
+        if not (self.retention or self.open):
+            raise ValueError("one of retention and open needs a weight above 0")
+        return self
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The names of the formats of the open Examples; none if there are only ordinary ones."""
+        names = (parse_spec(spec)[0] for spec in self._weights)
+        return tuple(dict.fromkeys(names)) if self.open else ()
+
+    def with_completions(self, complete: Complete) -> Self:
+        """This generator with a run's model to ask."""
+        bound = self.model_copy()
+        bound._complete = complete
+        return bound
+
+    def generate(self, split: Split, n: int, rng: Random) -> Iterator[Example]:
+        """Yield n Examples of a split; asks the model for some in advance.
+
+        Raises UserError without a model, and DataError if it gives nothing that can be used.
+        """
+        root = rng.getrandbits(64)
+        ready: dict[int, Example] = {}
+        waiting: dict[int, int] = {}
+        """The attempts that were made for Examples that are begun."""
+        done, begun, width = 0, 0, min(n, NARROW)
+        while done < n:
+            while begun < n and len(waiting) < width:
+                waiting[begun] = 0
+                begun += 1
+            # Few prompts take as long as many, so the last Examples have several asked at once.
+            ahead = max(1, min(4, NARROW // 4 // len(waiting)))
+            drawn = [(i, made + k) for i, made in waiting.items() for k in range(ahead)]
+            asked = [self._draw(split, f"{root}/{split}", i, attempt) for i, attempt in drawn]
+            for (i, attempt), each, (messages, text) in zip(
+                drawn, asked, self._answers(asked), strict=True
+            ):
+                if i in ready or i not in waiting:
+                    continue
+                waiting[i] = attempt + 1
+                if text and (made := self._example(split, i, each, messages, text)):
+                    ready[i] = made
+                    del waiting[i]
+                elif attempt + 1 >= MOST_ATTEMPTS:
+                    raise DataError(
+                        f"[data] generator 'self_answers': the model's answers to {MOST_ATTEMPTS} "
+                        f"prompts in a row are cut off or repeat themselves; raise "
+                        f"max_new_tokens, or leave the generator out for this model"
+                    )
+            while done in ready:
+                yield ready.pop(done)
+                done += 1
+            width = min(WIDE, 2 * width)
+
+    @cached_property
+    def _weights(self) -> dict[str, float]:
+        weights = {self.format: 1.0} if isinstance(self.format, str) else self.format
+        return {spec: weight for spec, weight in weights.items() if weight}
+
+    @cached_property
+    def _targets(self) -> dict[str, _Target]:
+        built = {spec: build("formats", spec) for spec in self._weights}
+        return {spec: _Target(target, abilities(target)) for spec, target in built.items()}
+
+    @cached_property
+    def _judge(self) -> Evaluator:
+        judge: Evaluator = build("evaluators", JUDGE)
+        return judge
+
+    @cached_property
+    def _own(self) -> dict[Split, list[tuple[Message, ...]]]:
+        """The user's prompts of each split."""
+        assert self.prompts is not None
+        found: dict[Split, list[tuple[Message, ...]]] = {"train": [], "dev": [], "eval": []}
+        for row in rows(Source(str(self.prompts), format=NO_FORMAT), parse=False):
+            found[owner(row.example.prompt[-1].content)].append(row.example.prompt)
+        return found
+
+    def _draw(self, split: Split, root: str, i: int, attempt: int) -> _Asked:
+        """The prompt of an attempt at Example i."""
+        dice = Dice(f"{root}/{i}/{attempt}")
+        opens = dice.weighted({"open": self.open, "none": self.retention}) == "open"
+        number = f"{i}/{attempt}" if self.n_prompts is None else str(dice.below(self.n_prompts))
+        if self.prompts is not None:
+            own = self._own[split][: self.n_prompts]
+            if not own:
+                raise DataError(f"{self.prompts}: none of its prompts falls into {split}; add more")
+            messages = dice.choice(own)
+            return _Asked(opens, Prompt(messages, USER, messages[-1].content, USER), dice)
+        kinds = WRITABLE if opens else KINDS
+        drawn = Dice(f"{root}/prompt/{opens}/{number}")
+        return _Asked(opens, ordinary(split, drawn, kinds, turns=not opens), dice)
+
+    def _answers(self, asked: Sequence[_Asked]) -> Iterator[tuple[tuple[Message, ...], str]]:
+        """The messages that were answered last, and the answer; empty if it cannot be used."""
+        texts = self._texts([each.prompt.messages for each in asked], [a.open for a in asked])
+        again = {
+            at: (
+                *each.prompt.messages,
+                Message("assistant", text),
+                Message("user", each.prompt.follow_up),
+            )
+            for at, (each, text) in enumerate(zip(asked, texts, strict=True))
+            if text and each.prompt.follow_up
+        }
+        later = self._texts([*again.values()], [False] * len(again))
+        second = dict(zip(again, later, strict=True))
+        for at, each in enumerate(asked):
+            yield again.get(at, each.prompt.messages), second.get(at, texts[at])
+
+    def _texts(
+        self, prompts: Sequence[tuple[Message, ...]], may_be_cut: Sequence[bool]
+    ) -> list[str]:
+        """The answers, in order, each empty if it cannot be used."""
+        if self._complete is None:
+            raise UserError(
+                "generator 'self_answers' has no model to ask; `fmtharness generate` gives it that "
+                "of [model], and in Python with_completions does"
+            )
+        examples = [
+            Example(id=str(at), prompt=prompt, format=NO_FORMAT)
+            for at, prompt in enumerate(prompts)
+        ]
+        answers = self._complete(examples, self.max_new_tokens) if examples else ()
+        return [
+            self._usable(example, answer, cut)
+            for example, answer, cut in zip(examples, answers, may_be_cut, strict=True)
+        ]
+
+    def _usable(self, example: Example, answer: Completion, may_be_cut: bool) -> str:
+        """The answer's text if it ended, or can be shortened, and does not loop; else nothing."""
+        text = answer.text.strip()
+        if answer.finish_reason == "length" and may_be_cut:
+            text = whole_part(text)
+            if len(text) < LEAST_CUT:
+                return ""
+        elif answer.finish_reason != "stop" or answer.unclosed:
+            return ""
+        if may_be_cut and repeats(text):
+            return ""
+        if not text or "<|" in text:  # a special token that is no end would be one in training, too
+            return ""
+        return text if self._judge.evaluate(example, answer).passed else ""
+
+    def _example(
+        self, split: Split, i: int, asked: _Asked, messages: tuple[Message, ...], text: str
+    ) -> Example | None:
+        """The Example of an answer; None if the Format cannot hold it."""
+        prompt, dice = asked.prompt, asked.dice
+        tags: dict[str, Any] = {
+            "family": f"self_{'open' if asked.open else 'retention'}",
+            "kind": prompt.kind,
+            "templates": [prompt.wording],
+        }
+        if not asked.open:
+            return Example(
+                id=f"{split}-{i}", prompt=messages, completion=text, format=NO_FORMAT, tags=tags
+            )
+        weights = self._weights
+        target = self._targets[dice.weighted(weights) if len(weights) > 1 else next(iter(weights))]
+        strictness = dice.choice(LEVELS)
+        context = Context(split, dice, target.format, target.abilities, strictness)
+        try:
+            made = put(context, prompt.topic, text)
+            form = for_value(target.format, made.value)
+            completion = form.render(made.value)
+            draft = request(context, prompt.messages[-1].content, made)
+        except ValueError:
+            return None
+        parsed = form.parse(completion)
+        if not parsed.ok:
+            raise PluginError(
+                f"format {form.name!r} does not parse what it rendered: {completion!r} "
+                f"({parsed.problems[0].message}); narrow its shapes or mend its parser"
+            )
+        draft.history = [each for each in prompt.messages[:-1] if each.role != "system"]
+        return Example(
+            id=f"{split}-{i}",
+            prompt=draft.messages(),
+            completion=completion,
+            format=form.name,
+            value=parsed.value,
+            format_options=options_of(form),
+            tags={
+                **tags,
+                "shape": made.shape,
+                "strictness": strictness,
+                "hard_negatives": [],
+                "bad_outputs": [],
+                "templates": [*tags["templates"], *context.templates],
+            },
+        )

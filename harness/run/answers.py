@@ -1,0 +1,133 @@
+"""A run's model as a callable, for generators whose Examples hold what the model answers.
+
+    with answering(config) as complete:
+        [*complete([Example(id="0", prompt=(Message("user", "Hi!"),), format="none")], 64)]
+            ->  [Completion(example_id="0", text="Hello! How can I help?", finish_reason="stop")]
+
+The model has no adapter and is loaded for the first answer that is not in the cache,
+`answers/<digest of all that shapes them>.jsonl`. Each answer is appended as it comes, so that a
+killed command goes on where it was, and runs share what they asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fmtharness.harness.config import Config
+from fmtharness.harness.files import cache_folder, digest
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.requirements import needs_for_backend, needs_for_run
+from fmtharness.harness.run.provenance import made_by, model_inputs
+
+Ask = Callable[[Sequence[Example]], Iterator[Completion]]
+Complete = Callable[[Sequence[Example], int], Iterator[Completion]]
+"""Examples and the most new tokens of each, to Completions in the Examples' order."""
+AT_ONCE = 32
+"""Prompts that are answered before their answers are written, unless batches are larger."""
+LIMIT = "max_new_tokens"
+BATCH = "per_device_eval_batch_size"
+
+
+def answer_inputs(config: Config) -> dict[str, str]:
+    """What shapes the answers of a config's model, besides their length."""
+    options = config.backend.model_dump(mode="json", exclude={LIMIT, BATCH})  # type: ignore[attr-defined]
+    return {
+        "[eval] backend": digest([config.backend.name, options]),
+        **model_inputs(config),
+        **made_by([("backends", config.backend)], packages=["fmtharness.harness.engine"]),
+    }
+
+
+@contextmanager
+def answering(config: Config) -> Iterator[Complete]:
+    """The callable, and the model in memory until the context ends.
+
+    It raises UserError where a library of the backend, or the model, is missing.
+    """
+    with ExitStack() as stack:
+        kept: dict[int, _Kept] = {}
+        asks: dict[int, Ask] = {}
+
+        def ask(limit: int) -> Ask:
+            if limit not in asks:
+                asks[limit] = stack.enter_context(_asked(config, limit))
+            return asks[limit]
+
+        def complete(examples: Sequence[Example], limit: int) -> Iterator[Completion]:
+            if limit not in kept:
+                kept[limit] = _Kept(config, limit)
+            answers = kept[limit]
+            new = {_key(each): each for each in examples if _key(each) not in answers.known}
+            size = max(AT_ONCE, getattr(config.backend, BATCH, 0))
+            for begin in range(0, len(new), size):
+                some = [*new][begin : begin + size]
+                found = ask(limit)([new[key] for key in some])
+                for key, answer in zip(some, found, strict=True):
+                    answers.add(key, answer)
+            for each in examples:
+                yield msgspec.structs.replace(answers.known[_key(each)], example_id=each.id)
+
+        yield complete
+
+
+@contextmanager
+def _asked(config: Config, limit: int) -> Iterator[Ask]:
+    """The config's backend with this most of new tokens, and its model held if it can be."""
+    backend: Any = config.backend
+    needs_for_run("the generator's model", config)
+    needs_for_backend(backend, config.model.name, None)
+    if LIMIT in type(backend).model_fields:
+        backend = backend.model_copy(update={LIMIT: limit})
+    if hold := getattr(backend, "held", None):
+        held: AbstractContextManager[Ask] = hold(config.model, None)
+        with held as ask:
+            yield ask
+    else:
+        yield lambda examples: iter(backend.complete(examples, config.model, None))
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """One line of the cache: the digest of a prompt, and what was answered."""
+
+    prompt: str
+    answer: Completion
+
+
+class _Kept:
+    """The answers of one model at one limit: those of the cache's file, and new ones into it."""
+
+    def __init__(self, config: Config, limit: int) -> None:
+        shaped = {**answer_inputs(config), LIMIT: str(limit)}
+        self.path: Path | None = cache_folder() / "answers" / f"{digest(shaped)}.jsonl"
+        self.known: dict[str, Completion] = {}
+        with suppress(OSError):
+            for line in self.path.read_bytes().splitlines():
+                with suppress(msgspec.DecodeError):  # a killed process may leave half a line
+                    row = msgspec.json.decode(line, type=_Row)
+                    self.known[row.prompt] = row.answer
+        if self.known:
+            say(f"answers: {len(self.known):,} of the model's are known ({self.path})")
+
+    def add(self, key: str, answer: Completion) -> None:
+        """Remember an answer; a cache that cannot be written costs a note and nothing else."""
+        self.known[key] = answer
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:  # a line break first ends what a killed one left
+                file.write(b"\n" + msgspec.json.encode(_Row(key, answer)) + b"\n")
+        except OSError as error:
+            say(f"{self.path}: cannot be written ({error.strerror}), so answers are not kept")
+            self.path = None
+
+
+def _key(example: Example) -> str:
+    """The digest of what the model is asked."""
+    return digest([msgspec.to_builtins(example.prompt), list(example.tools)])
