@@ -44,6 +44,8 @@ TOKENS = {"cpu": 1024, "cuda": 8192}
 """Most tokens of a pass, with padding."""
 LOGITS = {"cpu": 2**25, "cuda": 2**28}
 """Most bytes of fp32 logits at a time; at least 16 rows of them are made."""
+LIKE_BASE = ("gaussian", "eva", "orthogonal")
+"""Ways to begin a LoRA that leave the base's weights alone; PiSSA and others take a part out."""
 TRIED = 8
 """Tokens on which a model's head is tried by itself."""
 
@@ -86,14 +88,14 @@ def answer_log_probabilities(
     """The summed log probability of each row's labels, in nats.
 
     Without `adapter` it is switched off: these are the frozen base's. Raises ModelError if the base
-    is lost, since the adapter trained its biases, and for logits that are not finite.
+    is lost, since the adapter changed its weights, and for logits that are not finite.
     """
     if adapter:
         return [math.fsum(each) for each in _log_probabilities(loaded, rows)]
     if not _keeps_base(loaded.model):
         raise ModelError(
-            "the adapter has replaced biases of its base (bias in adapter_config.json), so the "
-            "base's own probabilities are lost"
+            "the adapter changes weights of its base (bias or init_lora_weights in its "
+            "adapter_config.json), so the base's own probabilities are lost; use a plain LoRA"
         )
     with switched_off(loaded.model):
         return [math.fsum(each) for each in _log_probabilities(loaded, rows)]
@@ -103,8 +105,8 @@ def divergence(loaded: Loaded, rows: Sequence[Encoded]) -> Divergence | None:
     """Mean KL(base || tuned) per label of the rows, which should be the base's own answers.
 
     Two passes of the same model, the first with the adapter switched off. None for a model without
-    an adapter, or whose adapter replaced biases of the base. Raises ModelError for logits that are
-    not finite.
+    an adapter, or whose adapter changed weights of the base: it trained biases, or is a PiSSA.
+    Raises ModelError for logits that are not finite.
     """
     model = loaded.model
     if not hasattr(model, "peft_config") or not _keeps_base(model):
@@ -117,7 +119,7 @@ def divergence(loaded: Loaded, rows: Sequence[Encoded]) -> Divergence | None:
         tuned = parts.states(some)
         found: list[float] = []
         for at_base, at_tuned in zip(
-            base.split(parts.chunk), tuned.split(parts.chunk), strict=True
+            torch.split(base, parts.chunk), torch.split(tuned, parts.chunk), strict=True
         ):
             with switched_off(parts.head):
                 expected = parts.head(at_base).float().log_softmax(-1)
@@ -180,7 +182,11 @@ def _beginning(tokenizer: Any, piece: str, own: Sequence[int]) -> list[int]:
 def _keeps_base(model: Any) -> bool:
     """Whether a model without its adapter is its base again."""
     configs = getattr(model, "peft_config", {}).values()
-    return all(getattr(each, "bias", "none") in ("none", None, False) for each in configs)
+    biases = {getattr(each, "bias", "none") for each in configs}
+    begun = {getattr(each, "init_lora_weights", True) for each in configs}
+    return biases <= {"none", None, False} and all(
+        not isinstance(each, str) or each in LIKE_BASE for each in begun
+    )
 
 
 def _log_probabilities(loaded: Loaded, rows: Sequence[Encoded]) -> list[list[float]]:
