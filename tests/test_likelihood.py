@@ -250,7 +250,8 @@ def test_a_window_of_attention_is_kept_in_training(base: Loaded, patches: Patche
     from transformers import MistralConfig, MistralForCausalLM
 
     torch.manual_seed(0)
-    model: Any = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
+    model: Any = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4))
+    model.eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(8)
