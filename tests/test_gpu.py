@@ -312,7 +312,8 @@ def test_a_measurement_between_passes_changes_no_gradient(tmp_path: Path) -> Non
     passes = Passes(model, weights, QLora(), None)
     passes.plan([ROWS])
     passes.gradient(ROWS, 100)
-    before, found = weights.gradient.clone(), []
+    before = weights.gradient.clone()
+    found: list[object] = []
     for _ in range(2):
         with passes.idle():
             found.append(divergence(loaded, ROWS))
