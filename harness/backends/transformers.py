@@ -2,6 +2,8 @@
 
 Transformers(max_new_tokens=128).complete(examples, ModelOptions(), None)
     yields Completion(example_id="eval-0", text='{"a": 1}', finish_reason="stop", ...)
+Transformers().likelihood(["The ferry ..."], answers, ModelOptions(), Path("adapter"))
+    Likelihood(perplexity=31.9, tokens=4154, divergence=0.42, positions=2410)
 """
 
 from __future__ import annotations
@@ -9,14 +11,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
 from fmtharness.harness.contracts import Loaded, ModelOptions, Options
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import Completion, Example, ids_digest
+
+
+class Likelihood(NamedTuple):
+    """How likely a model finds plain text, and how far it is from its base on the base's answers.
+
+    Of the base itself: `Likelihood(perplexity=30.7, tokens=4154, divergence=None, positions=0)`.
+    """
+
+    perplexity: float | None
+    """exp of the mean nats per token of the plain text; None without any token."""
+    tokens: int
+    """How many tokens of the plain text were predicted."""
+    divergence: float | None
+    """Mean KL(base || tuned) per token of the base's answers, in nats; None without an adapter."""
+    positions: int
+    """How many tokens of answers the divergence is the mean over."""
 
 
 class Transformers(Options):
@@ -52,9 +73,93 @@ class Transformers(Options):
             yield partial(
                 complete_with,
                 load_model(model, patches, adapter),
+        with _loaded(model, adapter) as loaded:
+            yield from complete_with(
+                loaded,
+                examples,
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.per_device_eval_batch_size,
             )
+
+    def likelihood(
+        self,
+        pieces: Sequence[str],
+        answers: Sequence[tuple[Example, Completion]],
+        model: ModelOptions,
+        adapter: Path | None,
+    ) -> Likelihood:
+        """Load the model and measure it: `pieces` of plain text, `answers` by its own base."""
+        with _loaded(model, adapter) as loaded:
+            return measure_with(loaded, pieces, answers)
+
+
+@contextmanager
+def loading_once() -> Iterator[None]:
+    """Inside, `complete` and `likelihood` share a model that both ask for, one after the other."""
+    with ExitStack() as open_models:
+        token = _shared.set(_Shared(open_models))
+        try:
+            yield
+        finally:
+            _shared.reset(token)
+
+
+class _Shared:
+    """The model loaded last inside `loading_once`."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.asked: tuple[ModelOptions, Path | None] | None = None
+        self.loaded: Loaded | None = None
+
+    def get(self, model: ModelOptions, adapter: Path | None) -> Loaded:
+        if self.loaded is None or self.asked != (model, adapter):
+            self.loaded = None
+            self.stack.close()  # else two of them stand in memory
+            self.loaded = self.stack.enter_context(_load(model, adapter))
+            self.asked = model, adapter
+        return self.loaded
+
+
+_shared: ContextVar[_Shared | None] = ContextVar("shared", default=None)
+
+
+def _loaded(model: ModelOptions, adapter: Path | None) -> AbstractContextManager[Loaded]:
+    shared = _shared.get()
+    return _load(model, adapter) if shared is None else nullcontext(shared.get(model, adapter))
+
+
+@contextmanager
+def _load(model: ModelOptions, adapter: Path | None) -> Iterator[Loaded]:
+    from fmtharness.harness.engine.models import load_model
+    from fmtharness.harness.engine.patching import Patches
+
+    with Patches() as patches:
+        yield load_model(model, patches, adapter)
+
+
+def measure_with(
+    loaded: Loaded,
+    pieces: Sequence[str],
+    answers: Sequence[tuple[Example, Completion]],
+) -> Likelihood:
+    """Measure a loaded model, also one in training, on plain text and on its base's answers.
+
+    The model is left as it was: its mode, its adapter and its gradients. Answers with an error, or
+    longer than the context, are left out. All processes of a sharded model call it together. Raises
+    ModelError for logits that are not finite.
+    """
+    from fmtharness.harness.engine.likelihood import divergence, encode_answer, perplexity
+
+    plain = perplexity(loaded, pieces)
+    encoded = (encode_answer(loaded, example, answer) for example, answer in answers)
+    far = divergence(loaded, [row for row in encoded if row is not None])
+    return Likelihood(
+        plain.value if plain.tokens else None,
+        plain.tokens,
+        far.nats if far and far.positions else None,
+        far.positions if far else 0,
+    )
 
 
 def complete_with(
