@@ -1,7 +1,7 @@
 """Judges whether an answer degenerates into repetition, in any format or none.
 
-    'It was late. It was late. It was late. ...' -> failed, label loop at 0:116
-    'la la la, and then the song went on'        -> passed
+'It was late. It was late. It was late. ...' -> failed, label loop at 0:116
+'la la la, and then the song went on'        -> passed
 """
 
 from __future__ import annotations

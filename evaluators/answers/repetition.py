@@ -72,7 +72,9 @@ def repetition(text: str) -> Repetition | None:
         first, last, cycle = found
         said = f"{_signs(cycle)} {(last - first) // cycle} times in a row"
         return _at(text, first, last, said)
-    if found := _cycle(np.where(digit, -1, ids), letter & ~_names(ids, known), digit, numbered=True):
+    if found := _cycle(
+        np.where(digit, -1, ids), letter & ~_names(ids, known), digit, numbered=True
+    ):
         first, last, cycle = found
         said = f"but for numbers, {_signs(cycle)} {(last - first) // cycle} times in a row"
         return _at(text, first, last, said)
@@ -132,7 +134,7 @@ def _names(ids: Any, known: dict[str, int]) -> Any:
 
 
 def _has_run(flags: Any, size: int) -> bool:
-    """Whether so many flags in a row, 16 or more, may be set; cheap, and never False if they are."""
+    """Whether so many flags in a row, 16 or more, may be set; if they are, it is never False."""
     eights = flags[: len(flags) // 8 * 8].view("u8")
     full = np.flatnonzero(eights == 0x0101010101010101)
     wanted = (size - 7) // 8 - 1
@@ -169,7 +171,11 @@ def _earlier(ids: Any) -> Any:
 
 
 def _signs(cycle: int) -> str:
-    return f"a cycle of {cycle} words and signs stands there" if cycle > 1 else "a word or sign stands there"
+    return (
+        f"a cycle of {cycle} words and signs stands there"
+        if cycle > 1
+        else "a word or sign stands there"
+    )
 
 
 def _at(text: str, first: int, last: int, message: str) -> Repetition:
