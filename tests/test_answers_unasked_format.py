@@ -147,7 +147,7 @@ PROSE = [
     "note: it rains",
     "Use `name: value` on each line of the file.\n\n```yaml\nname: value\nage: 3\n```\n\n"
     "The first line sets the name and the second the age; both are read when it starts.",
-    "To read it:\n\n```json\n{\"a\": 1}\n```\n\nThe value of `a` is 1, and there is nothing else in it.",
+    "To read it:\n\n```json\n{\"a\": 1}\n```\n\nThe value of `a` is 1, and nothing else is in it.",
     "Good evening! \U0001f600",
     "\u4f60\u597d\uff1a\u5f88\u9ad8\u5174\u8ba4\u8bc6\u4f60\u3002",
     "Je voudrais un th\u00e9: noir, sans sucre.",

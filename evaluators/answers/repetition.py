@@ -9,8 +9,8 @@ word, and so is each letter of what would be a word of more than 40. It loops if
 - a cycle of at most 200 of these that follows itself: 4 times or more over 24 words or more, or 3
   times over 60; what has no letter, such as a line of dashes, over 300 digits and signs;
 - such a cycle at the end, as a text that is cut off while it loops has one: 3 times and a quarter
-  over 30 words, numbers and signs, or 3 times over 100; the last word may be cut off,
-  too; what has no letter, over 120;
+  over 30 words, numbers and signs, or 3 times over 100; the last word may be cut off, too; what has
+  no letter, over 120;
 - the same where only numbers differ, 4 times over 40 words and with at most one number to 5 words,
   such as one sentence under every number of a list;
 - 100 words in which three of four runs of 4 words, with 3 different ones, stood there twice before.
@@ -80,8 +80,8 @@ def repetition(text: str) -> Repetition | None:
         return _at(text, first, last, said)
     kept = np.flatnonzero(letter | digit)
     worded = np.array([len(token) > 1 or token >= _NO_SPACES[0] for token in known])[ids]
-    if found := _window(ids[kept], (letter & worded)[kept]):
-        first, last = found
+    if span := _window(ids[kept], (letter & worded)[kept]):
+        first, last = span
         said = f"most runs of {_GRAM} words in it stand in the text three times or more"
         return _at(text, int(kept[first]), int(kept[last - 1]) + 1, said)
     return None
