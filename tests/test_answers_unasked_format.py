@@ -123,7 +123,7 @@ PROSE = [
     "[Your name]\n[Your address]",
     "{name}, thank you for the letter.",
     "{x : x > 0} is the set of the positive numbers.",
-    "```python\nprices = {\"apple\": 1.2, \"pear\": 0.8, \"plum\": 2.5, \"fig\": 3.0}\nprint(prices)\n```",
+    "```python\nprices = {\"apple\": 1.2, \"pear\": 0.8, \"plum\": 2.5}\nprint(prices)\n```",
     'prices = {"apple": 1.2, "pear": 0.8, "plum": 2.5, "fig": 3.0, "kiwi": 0.4, "lime": 0.7}',
     "```python\nfor i in range(3):\n    print(names[i])\n```",
     "```python\nname = 'Bo'\nage = 3\n```",
