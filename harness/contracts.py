@@ -314,8 +314,6 @@ class Trainer(Protocol):
 
 
 class Backend(Protocol):
-    """A way to produce Completions; with `held(model, adapter)`, a context that gives a callable
-    from Examples to Completions, the model is loaded once for many calls."""
     """A way to produce Completions.
 
     `likelihood(pieces, answers, model, adapter)` is optional, as `backends.transformers` has it.

@@ -8,9 +8,6 @@ Transformers().likelihood(["The ferry ..."], answers, ModelOptions(), Path("adap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -58,21 +55,6 @@ class Transformers(Options):
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterator[Completion]:
         """Load the model and yield one Completion per Example, in the order of `examples`."""
-        with self.held(model, adapter) as ask:
-            yield from ask(examples)
-
-    @contextmanager
-    def held(
-        self, model: ModelOptions, adapter: Path | None
-    ) -> Iterator[Callable[[Sequence[Example]], Iterator[Completion]]]:
-        """Load the model once, for any number of calls of the callable, from Examples on."""
-        from fmtharness.harness.engine.models import load_model
-        from fmtharness.harness.engine.patching import Patches
-
-        with Patches() as patches:
-            yield partial(
-                complete_with,
-                load_model(model, patches, adapter),
         with _loaded(model, adapter) as loaded:
             yield from complete_with(
                 loaded,

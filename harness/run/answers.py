@@ -12,7 +12,7 @@ killed command goes on where it was, and runs share what they asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,15 @@ def answering(config: Config) -> Iterator[Complete]:
 
     It raises UserError where a library of the backend, or the model, is missing.
     """
-    with ExitStack() as stack:
+    from fmtharness.harness.backends.transformers import loading_once
+
+    with loading_once():
         kept: dict[int, _Kept] = {}
         asks: dict[int, Ask] = {}
 
         def ask(limit: int) -> Ask:
             if limit not in asks:
-                asks[limit] = stack.enter_context(_asked(config, limit))
+                asks[limit] = _asked(config, limit)
             return asks[limit]
 
         def complete(examples: Sequence[Example], limit: int) -> Iterator[Completion]:
@@ -76,20 +78,14 @@ def answering(config: Config) -> Iterator[Complete]:
         yield complete
 
 
-@contextmanager
-def _asked(config: Config, limit: int) -> Iterator[Ask]:
-    """The config's backend with this most of new tokens, and its model held if it can be."""
+def _asked(config: Config, limit: int) -> Ask:
+    """The config's backend with this most of new tokens."""
     backend: Any = config.backend
     needs_for_run("the generator's model", config)
     needs_for_backend(backend, config.model.name, None)
     if LIMIT in type(backend).model_fields:
         backend = backend.model_copy(update={LIMIT: limit})
-    if hold := getattr(backend, "held", None):
-        held: AbstractContextManager[Ask] = hold(config.model, None)
-        with held as ask:
-            yield ask
-    else:
-        yield lambda examples: iter(backend.complete(examples, config.model, None))
+    return lambda examples: iter(backend.complete(examples, config.model, None))
 
 
 class _Row(msgspec.Struct, frozen=True):
