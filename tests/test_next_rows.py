@@ -17,8 +17,7 @@ def example(name: str, *, free: bool = False, completion: str | None = '{"a": 1}
         prompt=(Message("user", f"Give me {name} as JSON."),),
         completion=completion,
         format="json",
-        value={"a": 1} if completion else UNSET,
-        tags={"open": True} if free else {},
+        value=UNSET if free else {"a": 1},
     )
 
 
@@ -32,7 +31,7 @@ def answered(
 def test_an_answer_that_passes_becomes_a_row_of_its_own() -> None:
     rows = next_rows(*answered('{"b": "free"}', free=True), JUDGES)
     (row,) = rows.passed
-    assert (row.completion, row.value, row.rejected) == ('{"b": "free"}', {"b": "free"}, None)
+    assert (row.completion, row.rejected) == ('{"b": "free"}', None)
     assert (rows.pairs, rows.left_out, rows.labels) == ([], 0, {})
 
 
@@ -47,8 +46,7 @@ def test_a_wrong_value_is_rejected_for_the_target_unless_the_content_is_free() -
 def test_a_broken_free_answer_is_rejected_for_itself_mended() -> None:
     rows = next_rows(*answered('{"b": "x"}}', free=True), JUDGES)
     (pair,) = rows.pairs
-    assert (pair.completion, pair.value) == ('{"b": "x"}', {"b": "x"})
-    assert pair.rejected == '{"b": "x"}}'
+    assert (pair.completion, pair.rejected) == ('{"b": "x"}', '{"b": "x"}}')
     assert rows.labels == {"text_after": 1}
 
 

@@ -12,18 +12,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import UNSET, structs
 
-from fmtharness.harness.contracts import Evaluator, Format, needs_value
+from fmtharness.harness.contracts import Evaluator, Format
 from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.options import build
 from fmtharness.harness.records import NO_FORMAT, Completion, Example, Verdict
-
-OPEN = "open"
-"""The tag of an Example that leaves its content to the model, so that its target is one of many."""
 
 
 class NextRows(NamedTuple):
@@ -44,8 +41,8 @@ def next_rows(
 ) -> NextRows:
     """Sort the answers into rows and pairs, in the order of the completions.
 
-    An answer passes if every evaluator passes it. Those that compare with the target's value do not
-    count where the Example leaves its content to the model.
+    An answer passes if every evaluator passes it that judges answers to its Example. An Example
+    without a value leaves its content to the model, so that its target is one of many.
     """
     by_id = {example.id: example for example in examples}
     passed, pairs, left_out, labels = [], [], 0, Counter[str]()
@@ -55,7 +52,7 @@ def next_rows(
         if failed is None:
             left_out += 1
         elif not failed:
-            passed.append(_answered(example, completion.text))
+            passed.append(structs.replace(example, completion=completion.text))
         else:
             labels.update({label for verdict in failed for label in verdict.labels})
             chosen = _chosen(example, completion, evaluators)
@@ -70,16 +67,10 @@ def _failed(
     example: Example, completion: Completion, evaluators: Sequence[Evaluator]
 ) -> list[Verdict] | None:
     """The Verdicts that fail the answer; None if there is no Verdict, or one is unscored."""
-    free = _is_open(example)
-    judges = [each for each in evaluators if not (free and needs_value(each))]
-    verdicts = list(judge(judges, {example.id: example}, [completion]))
+    verdicts = list(judge(evaluators, {example.id: example}, [completion]))
     if not verdicts or any(each.passed is None for each in verdicts):
         return None
     return [each for each in verdicts if not each.passed]
-
-
-def _is_open(example: Example) -> bool:
-    return example.format == NO_FORMAT or bool(example.tags.get(OPEN))
 
 
 def _chosen(
@@ -87,21 +78,13 @@ def _chosen(
 ) -> Example | None:
     """The Example with its answer as the Format mends it, if that passes; else with its target."""
     mend = getattr(_format(example), "mend", None)
-    if mend and _is_open(example) and completion.finish_reason != "length":
+    if mend and example.value is UNSET and completion.finish_reason != "length":
         mended = mend(completion.text)
         if mended is not None:
             better = structs.replace(completion, text=mended)
             if _failed(example, better, evaluators) == []:
-                return _answered(example, mended)
+                return structs.replace(example, completion=mended)
     return example if example.completion is not None else None
-
-
-def _answered(example: Example, text: str) -> Example:
-    """The Example with this text as its completion."""
-    target = _format(example)
-    parsed = target.parse(text) if target else None
-    value: Any = parsed.value if parsed and parsed.ok else UNSET
-    return structs.replace(example, completion=text, value=value)
 
 
 def _format(example: Example) -> Format | None:
