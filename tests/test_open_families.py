@@ -47,7 +47,7 @@ def rows(split: Split) -> tuple[Example, ...]:
 
 
 def generated(split: Split, n: int, **options: Any) -> Iterator[Example]:
-    chosen = {
+    chosen: dict[str, Any] = {
         "fix_bad_output_prob_train": 0.0,
         "hard_negative_prob_train": 0.0,
         "hard_negative_prob_eval": 0.0,
@@ -181,7 +181,7 @@ def test_nested_records_are_deep_and_stand_in_the_source() -> None:
 
 def test_layouts_are_asked_for_and_the_verdict_does_not_depend_on_them() -> None:
     strict = build("evaluators", "json_strict")
-    layouts = Counter()
+    layouts = Counter[str]()
     for row in rows("train"):
         layout = row.format_options.get("layout", "line")
         layouts[layout] += 1
