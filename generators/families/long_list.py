@@ -331,16 +331,16 @@ def _rows(context: Context, n: int) -> Listed:
     if kind == "timetable":
         n = min(n, 40)
         times = sorted(distinct(lambda: draw("time", split, dice), n))
-        rows = [
+        board: list[dict[str, Any]] = [
             {"time": time, "to": dice.choice(pools.CITY[split]), "platform": dice.between(1, 12)}
             for time in times
         ]
-        return kind, rows, {}
-    things = dice.choice(tuple(ROW_THINGS))
+        return kind, board, {}
+    things: str = dice.choice(tuple(ROW_THINGS))
     columns = ROW_THINGS[things]
     n = min(n, MOST_LEAVES // (2 * len(columns)))
-    rows = [{slot: draw(of, split, dice) for slot, of in columns.items()} for _ in range(n)]
-    return kind, rows, {"things": things}
+    invented = [{slot: draw(of, split, dice) for slot, of in columns.items()} for _ in range(n)]
+    return kind, invented, {"things": things}
 
 
 INVENTED = frozenset({"made_up", "made_up_rows", "timetable"})
