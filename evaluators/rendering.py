@@ -12,7 +12,6 @@ from typing import Any, Final
 from fmtharness.harness.contracts import Format
 from fmtharness.harness.matching import same_value
 
-
 _LAYOUTS: Final[dict[str, dict[str, Any]]] = {
     "line": {},
     "compact": {"separators": (",", ":")},

@@ -206,7 +206,7 @@ class Draft:
     """Whether many answers are right: `value` is then one of them, and no answer is compared
     with it."""
     tags: dict[str, Any] = field(default_factory=dict)
-    """What evaluators may ask of an open answer: `required_keys`, `required_words`, `json_schema`."""
+    """What evaluators may ask of an open answer: `required_keys`, `json_schema`, and so on."""
     retry: tuple[str, str] | None = None
     """A broken answer, and the user's reply to it."""
 

@@ -14,7 +14,7 @@ from fmtharness.generators.tasks import Tasks
 from fmtharness.harness.records import Example
 
 PAGE = Path(__file__).parent.parent / "docs" / "data.md"
-SEED = 309
+SEED = 350
 OPTIONS = Tasks(
     hard_negative_prob_train=0.5,
     hard_negative_prob_eval=0.5,

@@ -30,13 +30,13 @@ ASK: Wording = {
         "Imagine a {document} about {topic}. Make it up from start to end, in this shape:",
         "Could you put together a {document} about {topic}? It has to have these parts.",
         "For {reader} I'd like a {document}: everything about {topic}.",
-        "The {document} about {topic} was lost in the move. Write a new one; here's what was in it.",
+        "The {document} about {topic} was lost in the move. Write a new one; this was in it.",
         "hi, i help {reader} with their website and they want a {document} about {topic}. parts:",
         "Topic is {topic}, the form is a {document}, the parts are given.",
         "Generate the content of a {document} about {topic}.",
         "Draft a {document}. It's for {reader} and deals with {topic}.",
         "You're the editor of a {document} about {topic}. Follow the plan.",
-        "Every month {reader} get a {document}. This time it's about {topic}, with the usual parts.",
+        "Every month {reader} get a {document}. This time: {topic}, with the usual parts.",
         "Spec for a {document} ({topic}):",
         "As discussed on the phone: one {document} about {topic}, and all of the parts filled in.",
         "A {document} about {topic}. Parts, in this order:",
@@ -68,11 +68,40 @@ ASK: Wording = {
         "I was asked to deliver a {document} about {topic}, and its structure is fixed.",
     ),
 }
-DOCUMENTS = (
-    "booklet leaflet handbook brochure factsheet guide programme report catalogue course newsletter "
-    "profile dossier workbook script curriculum folder portfolio manual record almanac fanzine "
-    "brief plan proposal survey travelogue logbook compendium primer yearbook scrapbook"
-).split()
+DOCUMENTS = [
+    "booklet",
+    "leaflet",
+    "handbook",
+    "brochure",
+    "factsheet",
+    "guide",
+    "programme",
+    "report",
+    "catalogue",
+    "course",
+    "newsletter",
+    "profile",
+    "dossier",
+    "workbook",
+    "script",
+    "curriculum",
+    "folder",
+    "portfolio",
+    "manual",
+    "record",
+    "almanac",
+    "fanzine",
+    "brief",
+    "plan",
+    "proposal",
+    "survey",
+    "travelogue",
+    "logbook",
+    "compendium",
+    "primer",
+    "yearbook",
+    "scrapbook",
+]
 REMARK: Wording = {
     "train": (
         "Invent whatever you need.",

@@ -17,12 +17,12 @@ from fmtharness.generators.writing.grammar import Writer
 from fmtharness.generators.writing.plans import (
     TYPES,
     Group,
-    Leaf,
     Many,
     Node,
     draw_plan,
     plan_id,
     realise,
+    shape_of,
 )
 from fmtharness.generators.writing.voices import draw_voice, say
 from fmtharness.harness.formats import for_value
@@ -45,7 +45,7 @@ ASK: Wording = {
         "is strict about the keys.",
         "Input for the next page: {topic}. The last page had:\n{example}",
         "Same keys, same types, other topic: {topic}.\n{example}",
-        "Use this as your model, but don't copy a word of its content: {example}\nWrite on {topic}.",
+        "Use this as your model, but copy no word of its content: {example}\nWrite on {topic}.",
         "{example}\n^ like this but for {topic}",
         "The system knows only entries of this form:\n{example}\nAdd {topic} to it.",
         "Continue our collection with {topic}. One of the earlier pieces:\n{example}",
@@ -148,10 +148,17 @@ def make(context: Context) -> Draft:
             for key, node in plan.fields.items()
             if isinstance(node, Many)
         ]
-    shape = "tree" if any(not isinstance(node, Leaf) for node in plan.fields.values()) else "record"
     tags = {"required_keys": required(plan), "lengths": lengths(plan)}
     return Draft(
-        "fill_the_example", shape, plan_id(plan), value, asked, "", tail=tail, open=True, tags=tags
+        "fill_the_example",
+        shape_of(plan),
+        plan_id(plan),
+        value,
+        asked,
+        "",
+        tail=tail,
+        open=True,
+        tags=tags,
     )
 
 

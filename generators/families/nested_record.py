@@ -97,9 +97,9 @@ def make(context: Context) -> Draft:
     while True:
         plan = Group({})
         _fill(context, plan, depth, style)
-        if leaves_of(plan) <= (70 if dice.chance(0.1) else 34):
-            if owner(plan_id(plan)) == context.split:
-                break
+        most = 70 if dice.chance(0.1) else 34
+        if leaves_of(plan) <= most and owner(plan_id(plan)) == context.split:
+            break
     writer = Writer(context.split, dice)
     value = realise(plan, context, writer)
     way = dice.choice(("outline", "outline", "paths", "sentences"))
@@ -122,7 +122,8 @@ def _fill(context: Context, group: Group, depth: int, style: str) -> None:
     for _ in range(dice.between(1, 3)):
         kind = dice.choice(SHORT)
         if dice.chance(0.25) and kind in MANY:
-            key, node = dice.choice(MANY[kind]), Many(Leaf(kind), dice.between(2, 4))
+            key = dice.choice(MANY[kind])
+            node: Node = Many(Leaf(kind), dice.between(2, 4))
         else:
             key, node = dice.choice(ONE[kind]), Leaf(kind)
         if key.casefold() not in {known.casefold().replace("_", " ") for known in group.fields}:

@@ -22,6 +22,7 @@ from fmtharness.generators.writing.plans import (
     nodes,
     plan_id,
     realise,
+    shape_of,
 )
 from fmtharness.generators.writing.texts import TEXTS, Text
 from fmtharness.generators.writing.voices import draw_voice, listed, say
@@ -54,9 +55,9 @@ ASK: Wording = {
         "How would you write {text} {link} {topic}? Show me.",
         "Let's have {text} {link} {topic}.",
         "Yesterday I saw {topic}, and now I can't stop thinking of it. Write {text} {link} it!",
-        "Create {text}; it's {link} {topic}.",
+        "Create {text} {link} {topic} for me, would you?",
         "What I want is {text} {link} {topic}, made up by you.",
-        "There's a display in our hall that shows one thing a day. Tomorrow: {text} {link} {topic}.",
+        "A display in our hall shows one thing a day. Tomorrow: {text} {link} {topic}.",
         "Do {text} {link} {topic} and surprise me.",
         "Fill the gap on page four with {text} {link} {topic}.",
         "quick one - {text} {link} {topic}",
@@ -196,12 +197,13 @@ def make(context: Context) -> Draft:
         asked.append(say(context, voice, FREE))
     ask = " ".join(asked) if dice.chance(0.8) else "\n".join(asked)
     ask = ask[0].upper() + ask[1:] if voice == "plain" else ask
-    shape = "tree" if any(isinstance(node, Many | Group) for node in leaves) else "record"
     tags = {
         "required_keys": [*plan.fields] if mode == "named" else [],
         "required_words": [word.casefold() for word in words],
     }
-    return Draft("open_writing", shape, plan_id(plan), value, ask, "", open=True, tags=tags)
+    return Draft(
+        "open_writing", shape_of(plan), plan_id(plan), value, ask, "", open=True, tags=tags
+    )
 
 
 def _drawn(context: Context, size: str) -> tuple[Text, Group]:

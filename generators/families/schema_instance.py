@@ -4,7 +4,7 @@
     {"type": "object", "properties": {"stars": {"type": "integer", ...}}, ...}
         ->  {"stars": 4}
 
-Schemas are JSON Schemas, indented or not, typed lists of fields, or types of a programming language.
+Schemas are JSON Schemas, indented or not, typed lists of fields, or types of TypeScript.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from fmtharness.generators.writing.plans import (
     nodes,
     plan_id,
     realise,
+    shape_of,
 )
 from fmtharness.generators.writing.voices import draw_voice, say
 
@@ -111,8 +112,9 @@ def make(context: Context) -> Draft:
     voice = draw_voice(dice)
     asked = say(context, voice, ASK, topic=topic.name)
     parts = (asked, source) if dice.chance(0.8) else (source, asked)
-    shape = "tree" if any(not isinstance(node, Leaf) for node in plan.fields.values()) else "record"
-    return Draft("schema_instance", shape, plan_id(plan), value, *parts, open=True, tags=tags)
+    return Draft(
+        "schema_instance", shape_of(plan), plan_id(plan), value, *parts, open=True, tags=tags
+    )
 
 
 def json_schema(node: Node, *, typed: bool) -> dict[str, Any]:
@@ -157,7 +159,9 @@ def field_list(node: Group, *, typed: bool, indent: str = "") -> str:
             lines.append(f"{indent}{key}: {times}{'objects' if times else 'object'}")
             lines.append(field_list(item, typed=typed, indent=indent + "    "))
         else:
-            lines.append(f"{indent}{key}: {times}{_type(item, typed=typed)}")
+            told = _type(item, typed=typed)
+            plural = "s" if times and "|" not in told else ""
+            lines.append(f"{indent}{key}: {times}{told}{plural}")
     return "\n".join(lines)
 
 

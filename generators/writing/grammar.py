@@ -4,8 +4,8 @@
         ->  "The night market needs an amber lantern."
 
 A slot names a pool of `WORDS` and may end with the form that it wants: `{thing+}` is the plural,
-`{verb~}` "cleaning", `{verb<}` "cleaned", `{verb>}` "cleans". `{a|b|c}` is one of three texts, which
-may have slots of their own. A hyphen in a word stands for a blank.
+`{verb~}` "cleaning", `{verb<}` "cleaned", `{verb>}` "cleans". `{a|b|c}` is one of three texts,
+which may have slots of their own. A hyphen in a word stands for a blank.
 """
 
 from __future__ import annotations
@@ -13,17 +13,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 from fmtharness.generators.dice import Dice
 from fmtharness.generators.writing.words import WORDS
 from fmtharness.harness.contracts import Split
 
 DOUBLED = frozenset(
-    "box chop scan scrub slop stir plan rub trim wrap hug knit mop pat pin plug tap tip zip".split()
+    [
+        "box",
+        "chop",
+        "scan",
+        "scrub",
+        "slop",
+        "stir",
+        "plan",
+        "rub",
+        "trim",
+        "wrap",
+        "hug",
+        "knit",
+        "mop",
+        "pat",
+        "pin",
+        "plug",
+        "tap",
+        "tip",
+        "zip",
+    ]
 ) - {"box"}
-AS_ONE = frozenset("ox deer salmon trout squid".split())
+AS_ONE = frozenset(["ox", "deer", "salmon", "trout", "squid"])
 SLOT = re.compile(r"\{([^{}]*)\}")
+START = re.compile(r"(^|[.!?] )([a-z])")
 ARTICLE = re.compile(r"\b([Aa])\(n\) (?=(\w+))")
 AN = re.compile(r"(?!eu|one\b|uni|use|usu|uku|ewe)[aeiou]|hour|honest|heir|honour", re.IGNORECASE)
 
@@ -31,7 +52,8 @@ AN = re.compile(r"(?!eu|one\b|uni|use|usu|uku|ewe)[aeiou]|hour|honest|heir|honou
 def plural(noun: str) -> str:
     """`shelf` -> `shelves`, `box` -> `boxes`, `story` -> `stories`."""
     special = {"wolf": "wolves", "shelf": "shelves", "bookshelf": "bookshelves", "goose": "geese"}
-    special |= {"mouse": "mice", "dormouse": "dormice", "ox": "oxen", "fisherman": "fishermen"}
+    special |= {"mousetrap": "mousetraps", "dormouse": "dormice", "ox": "oxen"}
+    special |= {"fisherman": "fishermen"}
     special |= {"postman": "postmen", "salesman": "salesmen", "craftsman": "craftsmen"}
     special |= {"ferryman": "ferrymen", "bargeman": "bargemen", "knife": "knives"}
     special |= {"penknife": "penknives", "midwife": "midwives", "tomato": "tomatoes"}
@@ -51,7 +73,7 @@ def _stem(verb: str) -> str:
 
 
 def _on_first(change: Callable[[str], str]) -> Callable[[str], str]:
-    """The change, made to the verb of a phrase such as `wait for`; the last part of `oven-roast`."""
+    """The change, made to the first word of `wait-for` and to the last of `oven-roast`."""
 
     def changed(phrase: str) -> str:
         verb, _, rest = phrase.partition("-")
@@ -86,7 +108,7 @@ FORMS: Mapping[str, Callable[[str], str]] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parts(text: str) -> tuple[str, ...]:
     """Literal texts at even places, slots at odd ones."""
     return tuple(SLOT.split(text))
@@ -157,7 +179,8 @@ class Writer:
             if pattern in self.told and attempt < 8:
                 continue
             text = self.fill(pattern)
-            text = text[:1].upper() + text[1:] if text[-1:] in ".!?:" else text
+            if text[-1:] in ".!?:":
+                text = START.sub(lambda m: m[1] + m[2].upper(), text)
             if text.casefold() not in self.told:
                 break
         self.told |= {pattern, text.casefold()}

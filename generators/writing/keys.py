@@ -4,7 +4,7 @@
     MANY["step"]  ->  ("steps", "instructions", ...)    a key with a list of them
     RECORDS[0]    ->  Record(("section", ...), ("sections", ...), ("title", "paragraph", "tip*"))
 
-A kind is one of `LINES`, "paragraph", "choice" or a kind of `generators.values`; `*` is a list of it.
+A kind is one of `LINES`, "paragraph", "choice" or a kind of `generators.values`; `*` is a list.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ ONE: dict[str, tuple[str, ...]] = {
     for kind, labels in {
         "title": """title, headline, name, heading, caption, subject, label, theme, topic,
             working title, display name, chapter title, subtitle, banner""",
-        "summary": """summary, overview, abstract, synopsis, gist, description, blurb, teaser, outline,
-            short description, purpose, idea, concept, premise""",
+        "summary": """summary, overview, abstract, synopsis, gist, description, blurb, teaser,
+            outline, short description, purpose, idea, concept, premise""",
         "paragraph": """body, text, content, story, message, introduction, background, explanation,
             details, main part, article, report, long description, history, letter text""",
-        "sentence": """intro, opening, comment, statement, scene, setting, first impression, one liner,
-            key message, caption text, conclusion, ending, final remark, plot, situation""",
+        "sentence": """intro, opening, comment, statement, scene, setting, first impression,
+            one liner, key message, caption text, conclusion, ending, final remark,
+            plot, situation""",
         "step": "step, instruction, action, next step, first step, what to do",
         "tip": "tip, advice, recommendation, suggestion, pro tip, good to know, how to use",
         "pro": "pro, advantage, benefit, strength, upside, best part",
@@ -64,8 +65,9 @@ ONE: dict[str, tuple[str, ...]] = {
         "dish": "dish, meal, starter, dessert, snack, main course, menu item",
         "team": "team, group, club, crew, band, opponent",
         "nickname": "nickname, alias, stage name, also called, username",
-        "person": """author, host, speaker, hero, contact, organiser, written by, guest, teacher, owner,
-            editor, character, full name, sender, recipient, winner, interviewer""",
+        "person": """author, host, speaker, hero, contact, organiser, written by, guest, teacher,
+            owner, editor, character, full name, sender, recipient, winner,
+            interviewer""",
         "company": "company, publisher, brand, maker, employer, sponsor, supplier",
         "email": "email, contact email, reply to",
         "phone": "phone, telephone, hotline",
@@ -76,13 +78,13 @@ ONE: dict[str, tuple[str, ...]] = {
         "code": "code, id, reference, article number, room code",
         "version": "version, release, edition number",
         "year": "year, founded, since, built in",
-        "count": """quantity, servings, pages, age, minutes, number of guests, points, duration minutes,
-            weight kg, lucky number, seats, rounds""",
+        "count": """quantity, servings, pages, age, minutes, number of guests, points,
+            duration minutes, weight kg, lucky number, seats, rounds""",
         "amount": "total, budget, distance m, population, word limit, calories",
         "price": "price, cost, fee, ticket price, deposit",
         "rating": "rating, stars, score, average grade",
-        "flag": """available, vegetarian, indoors, free entry, recommended, finished, public, suitable
-            for children, required, in stock""",
+        "flag": """available, vegetarian, indoors, free entry, recommended, finished, public,
+            suitable for children, required, in stock""",
         "choice": "status, size, kind, type, difficulty, priority, season, state, format, class",
     }.items()
 }

@@ -38,7 +38,21 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "con": ("something bad about it",),
 }
 """What may be said of a kind, besides its type."""
-WORDED = "zero one two three four five six seven eight nine ten eleven twelve".split()
+WORDED = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 
 
 class Teller:
@@ -47,13 +61,13 @@ class Teller:
     def __init__(self, dice: Dice, *, typed: bool) -> None:
         self.dice = dice
         self.typed = typed
-        self.text = dice.choice(("text", "string", "text", "string", "plain text"))
-        self.record = dice.choice(("object", "record", "object", "group"))
-        self.list = dice.choice(("list", "array", "array"))
-        self.exactly = dice.choice(("exactly ", "", "exactly ", "precisely "))
+        self.text: str = dice.choice(("text", "string", "text", "string", "plain text"))
+        self.record: str = dice.choice(("object", "record", "object", "group"))
+        self.list: str = dice.choice(("list", "array", "array"))
+        self.exactly: str = dice.choice(("exactly ", "", "exactly ", "precisely "))
         self.worded = dice.chance(0.5)
-        self.mark = dice.choice(('"', '"', "`", ""))
-        self.bullet = dice.choice(("-", "*", "-", "+"))
+        self.mark: str = dice.choice(('"', '"', "`", ""))
+        self.bullet: str = dice.choice(("-", "*", "-", "+"))
         self.talkative = dice.random()
 
     def key(self, key: str) -> str:
@@ -66,12 +80,11 @@ class Teller:
         """`text, a title`, or one of the words to choose from."""
         if node.options:
             return f"one of {', '.join(node.options)}"
-        kind = {"integer": "integer", "number": "number", "boolean": "boolean"}.get(
-            TYPES.get(node.kind, "") if self.typed else "", self.text
-        )
+        kind = TYPES.get(node.kind, self.text) if self.typed else self.text
         meanings = MEANINGS.get(node.kind)
         if meanings and self.dice.random() < self.talkative:
-            return f"{kind}, {self.dice.choice(meanings)}"
+            meaning: str = self.dice.choice(meanings)
+            return f"{kind}, {meaning}"
         return kind
 
     def many(self, node: Many) -> str:

@@ -21,6 +21,7 @@ from fmtharness.generators.writing.grammar import Writer
 from fmtharness.generators.writing.keys import MANY, ONE, RECORDS
 from fmtharness.generators.writing.lines import LINES
 from fmtharness.generators.writing.topical import TOPICAL
+from fmtharness.harness.contracts import Shape
 
 Node: TypeAlias = "Leaf | Many | Group"
 
@@ -57,7 +58,9 @@ TYPES = {
     "flag": "boolean",
 }
 """The JSON types of leaves that are no text."""
-LONG = frozenset("paragraph sentence summary fact tip step note praise answer".split())
+LONG = frozenset(
+    ["paragraph", "sentence", "summary", "fact", "tip", "step", "note", "praise", "answer"]
+)
 """Kinds of text that may take in one more sentence."""
 MENTION = (
     "There's also the {word}.",
@@ -71,14 +74,36 @@ SHORT = tuple(
     kind
     for kind in (*LINES, "person", "city", "company", "date", "time", "count", "price", "code")
     if kind
-    in "title item tag role place mood animal material dish team nickname person city company date "
-    "time count price code ingredient option trait".split()
+    in [
+        "title",
+        "item",
+        "tag",
+        "role",
+        "place",
+        "mood",
+        "animal",
+        "material",
+        "dish",
+        "team",
+        "nickname",
+        "person",
+        "city",
+        "company",
+        "date",
+        "time",
+        "count",
+        "price",
+        "code",
+        "ingredient",
+        "option",
+        "trait",
+    ]
 )
 """Kinds whose values are short enough to be listed in a source."""
 
 
 def plan_id(node: Node) -> str:
-    """The keys at every depth without order, case and separators, as `schema_of` names a value's."""
+    """The keys at every depth without order, case and separators, as data statistics name them."""
     if isinstance(node, Group):
         named = ((key, _inner(inner)) for key, inner in node.fields.items())
         return ",".join(
@@ -163,9 +188,10 @@ def group_of(context: Context, kinds: list[str], style: str) -> Group:
     fields: dict[str, Node] = {}
     for kind in kinds:
         bare = kind.rstrip("*")
-        node: Node = leaf(context, bare)
+        one = leaf(context, bare)
+        node: Node = one
         if kind.endswith("*") and "tree" in context.abilities.shapes:
-            names, node = MANY.get(bare, ONE[bare]), Many(node, context.dice.between(2, 4))
+            names, node = MANY[bare], Many(one, context.dice.between(2, 4))
         else:
             names = ONE[bare]
         while not _add(context, fields, names, node, style):
@@ -182,6 +208,12 @@ def _add(
         return 0
     fields[key] = node
     return 1
+
+
+def shape_of(plan: Group) -> Shape:
+    """`record` if it has leaves alone, else `tree`."""
+    flat = all(isinstance(node, Leaf) for node in plan.fields.values())
+    return "record" if flat else "tree"
 
 
 def leaves_of(node: Node) -> int:

@@ -1,6 +1,6 @@
 """Kinds of short text that people ask for, and what such a text usually has.
 
-    TEXTS["recipe card"]  ->  Text("a recipe card", "for", ("dish",), "title ingredient* step*", ...)
+    TEXTS["recipe card"]  ->  Text("a recipe card", "for", ("dish",), "title ...", ...)
 
 `topics` are kinds of `grammar.TOPICS`; a text has its `core` and some of its `more`.
 """

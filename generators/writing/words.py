@@ -38,8 +38,9 @@ THING = divide("""
     suitcase sundial surfboard swing switch table tambourine tape-measure tarpaulin teapot
     telegraph tent thermometer thermos thimble ticket tile timer toaster toolbox torch towel toy
     tractor tray treadmill tricycle tripod trolley trombone trophy trowel trumpet trunk tub
-    turntable tweezer typewriter ukulele umbrella vacuum valve vase veil vest violin wagon walking-stick
-    wallet wardrobe washbasin watch wheel wheelbarrow whisk whistle windmill window wok workbench
+    turntable tweezer typewriter ukulele umbrella vacuum valve vase veil vest violin wagon
+    walking-stick wallet wardrobe washbasin watch wheel wheelbarrow whisk whistle windmill window
+    wok workbench
     wrench xylophone yoke zipper
 """)
 PLACE = divide("""
