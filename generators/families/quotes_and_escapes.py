@@ -252,6 +252,8 @@ SLOTS = {
 def make(context: Context) -> Draft:
     """One text or two, and up to three things about the first."""
     dice = context.dice
+    if not context.abilities.escapes:
+        raise ValueError("it does not hold texts with quotes and line breaks")
     kind, text = _text(context)
     language = kind if kind in LANGUAGES else ""
     by = str(context.value("person"))
