@@ -322,12 +322,12 @@ def _rows(context: Context, n: int) -> Listed:
         return kind, [{"n": i, "square": i * i} for i in range(1, n + 1)], {}
     if kind == "times_table":
         step = dice.between(2, 12)
-        rows = [{"factor": i, "product_of": i * step} for i in range(1, n + 1)]
-        return kind, rows, {"step": step}
+        products = [{"factor": i, "product_of": i * step} for i in range(1, n + 1)]
+        return kind, products, {"step": step}
     if kind == "calendar":
         start, n = dice.below(7), min(n, 31)
-        rows = [{"day": i + 1, "weekday": WEEKDAYS[(start + i) % 7]} for i in range(n)]
-        return kind, rows, {"first": WEEKDAYS[start]}
+        days = [{"day": i + 1, "weekday": WEEKDAYS[(start + i) % 7]} for i in range(n)]
+        return kind, days, {"first": WEEKDAYS[start]}
     if kind == "timetable":
         n = min(n, 40)
         times = sorted(distinct(lambda: draw("time", split, dice), n))

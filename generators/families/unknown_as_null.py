@@ -148,8 +148,9 @@ OPENING: Wording = {
 WORDS = by_split(
     (
         "n/a", "missing", "unspecified", "none given", "TBD", "no data", "not on file",
-        "to be asked", "undisclosed", "NIL", "no info", "not told", "see later", "not recorded", "unclear", "NN",
-        "ask again", "empty", "gap", "no value", "nothing", "absent", "not available", "open point",
+        "to be asked", "undisclosed", "NIL", "no info", "not told", "see later", "not recorded",
+        "unclear", "NN", "ask again", "empty", "gap", "no value", "nothing", "absent",
+        "not available", "open point",
     )
 )  # fmt: skip
 LISTS = {
