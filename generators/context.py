@@ -39,6 +39,8 @@ class Abilities:
     nulls: bool
     typed: bool
     """Whether numbers and flags parse back as such; else every scalar is a text."""
+    escapes: bool
+    """Whether a text may hold quotes, backslashes, tabs and line breaks."""
     calls: bool
     """Whether several tool calls can stand in one answer."""
     table_in_object: bool
@@ -84,6 +86,7 @@ def abilities(target: Format) -> Abilities:
         or {"snake": 1.0},
         nulls=takes("a", None),
         typed=all(takes("a", scalar) for scalar in (4, 2.5, True)),
+        escapes=takes("a", 'C:\\new "x"\n\ty'),
         calls="call" in shapes and _returns(target, [call, call]),
         table_in_object=table_in_object,
     )

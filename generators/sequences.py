@@ -8,15 +8,27 @@ the rule.
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Callable
 from typing import Any
 
 from fmtharness.generators import pools
 from fmtharness.generators.context import Context
 
-WEEKDAYS = [*calendar.day_name]
-MONTHS = [*calendar.month_name][1:]
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 
 
 def _count(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:

@@ -104,6 +104,20 @@ def test_example_depends_on_its_number_alone() -> None:
         assert [example.id for example in few] == [f"{split}-{i}" for i in range(20)]
 
 
+WORKED_OUT = {
+    "arithmetic_and_dates",
+    "conversation_summary",
+    "languages",
+    "long_list",
+    "merge_records",
+    "question_about_passage",
+    "quotes_and_escapes",
+    "sort_and_filter",
+    "unknown_as_null",
+}
+"""Their values need not stand in the prompt; test_worked_out_families.py has them."""
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_target_is_strict_and_derivable(split: Split) -> None:
     json_format: Format = component("formats", "json")()
@@ -115,10 +129,12 @@ def test_target_is_strict_and_derivable(split: Split) -> None:
         laid_out = for_example(json_format, example)
         assert example.completion == laid_out.render(parsed.value)
         prompt = prompt_text(example)
-        for text in strings(example.value or None):
+        worked_out = example.tags["family"] in WORKED_OUT
+        for text in strings(None if worked_out else example.value or None):
             escaped = json_format.render({"": text})[6:-2]
             assert text in prompt or escaped in prompt, (text, example)
-        assert (example.value is UNSET) == FAMILIES[example.tags["family"]].open
+        if example.tags["family"] != "long_list":  # some of its lists are made up
+            assert (example.value is UNSET) == FAMILIES[example.tags["family"]].open
         assert example.prompt[-1].role == "user"
         assert "{format}" not in prompt
         assert not re.search(r"\S  ", prompt) or example.tags["bad_outputs"]
@@ -176,12 +192,18 @@ def test_strictness_shows_in_the_prompt() -> None:
     for split, level in itertools.product(SPLITS[1:], ("easy", "medium", "hard")):
         rows = examples(split, 200, eval_strictness=level)
         assert {row.tags["strictness"] for row in rows} == {level}
-        rows = [row for row in rows if not FAMILIES[row.tags["family"]].open]
+        rows = [
+            row
+            for row in rows
+            if not FAMILIES[row.tags["family"]].open and row.tags["family"] not in WORKED_OUT
+        ]
         instructed = ["Answer with one JSON" in prompt_text(row) for row in rows]
         assert not any(instructed) if level == "easy" else all(instructed)
     nulls = ["null" in row.target for row in examples("train", 600, train_strictness="hard")]
     assert any(nulls)
-    assert not any("null" in row.target for row in examples("train", 600, train_strictness="easy"))
+    copied = {name: 1.0 for name in FAMILIES if name not in WORKED_OUT}
+    easy = examples("train", 600, train_strictness="easy", families=copied)
+    assert not any("null" in row.target for row in easy)
 
 
 def test_format_has_the_last_word_where_it_is_contradicted() -> None:
@@ -310,11 +332,13 @@ def test_any_format_gets_data(name: str) -> None:
         assert target.parse(row.target).value == (row.value or target.parse(row.target).value)
         assert "json" not in prompt_text(row).lower()
         assert "null" not in prompt_text(row)
-        for text in strings(row.value or None):
+        worked_out = row.tags["family"] in WORKED_OUT
+        for text in strings(None if worked_out else row.value or None):
             assert text in prompt_text(row) or text.lower() in prompt_text(row)
     families = {row.tags["family"] for row in rows}
     fitting = {key for key, family in FAMILIES.items() if family.shapes & target.shapes}
-    assert families == fitting
+    # What cannot hold a line break gets no texts that have one.
+    assert families == fitting - {"quotes_and_escapes"}
     assert any(row.tags["bad_outputs"] for row in rows) == (name == "settings")
 
 

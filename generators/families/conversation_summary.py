@@ -103,7 +103,7 @@ PROBLEM: Wording = {
         "nobody has cleaned the {place}",
         "the {quality} {item} has gone missing",
         "our {item} makes a terrible noise",
-        "we are out of {item}s",
+        "the last {item} has broken",
         "the guests from {city} arrive early and the {place} is not ready",
     ),
     "dev": ("somebody left the {item} in the {place}", "the {place} smells of old {item}"),
@@ -252,7 +252,7 @@ def _phrase(context: Context, wording: Wording) -> str:
     split, dice = context.split, context.dice
     return context.say(
         wording,
-        item=dice.choice(pools.ITEM[split]),
+        item=dice.choice([item for item in pools.ITEM[split] if not item.endswith("s")]),
         quality=dice.choice(pools.QUALITY[split]),
         place=dice.choice(pools.PLACE[split]),
         brand=dice.choice(pools.BRAND[split]),

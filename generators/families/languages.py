@@ -119,8 +119,7 @@ def make(context: Context) -> Draft:
         text = template.format(name=name)
         words = {code: phrase.format(name=name) for code, phrase in PHRASES[template].items()}
         what = context.say(PHRASE, text=text)
-    slots = dict.fromkeys(codes)
-    keys = _keys(context, [*slots], dice.chance(0.3))
+    keys = _keys(context, codes, dice.chance(0.3))
     value = {key: text if code == "en" else words[code] for code, key in keys.items()}
     ask = speak(
         context, ASK, what=what, languages=_spoken(context, codes), keys=named(context, value)
@@ -157,7 +156,9 @@ def _glossary(context: Context, codes: list[str]) -> Draft:
 
 
 def _keys(context: Context, codes: list[str], source: bool) -> Mapping[str, str]:
-    """A key for each language and, if asked for, one for the English: `en` is its slot."""
+    """A key for each language and, if asked for, one for the English: `en` is its slot.
+
+    Where the split owns no keys for these languages, `codes` becomes others."""
     dice = context.dice
     style = dice.choice((lambda code: code, lambda code: LANGUAGES[code].lower(), LANGUAGES.get))
     while True:

@@ -322,25 +322,25 @@ def _rows(context: Context, n: int) -> Listed:
         return kind, [{"n": i, "square": i * i} for i in range(1, n + 1)], {}
     if kind == "times_table":
         step = dice.between(2, 12)
-        rows = [{"factor": i, "product_of": i * step} for i in range(1, n + 1)]
-        return kind, rows, {"step": step}
+        products = [{"factor": i, "product_of": i * step} for i in range(1, n + 1)]
+        return kind, products, {"step": step}
     if kind == "calendar":
         start, n = dice.below(7), min(n, 31)
-        rows = [{"day": i + 1, "weekday": WEEKDAYS[(start + i) % 7]} for i in range(n)]
-        return kind, rows, {"first": WEEKDAYS[start]}
+        days = [{"day": i + 1, "weekday": WEEKDAYS[(start + i) % 7]} for i in range(n)]
+        return kind, days, {"first": WEEKDAYS[start]}
     if kind == "timetable":
         n = min(n, 40)
         times = sorted(distinct(lambda: draw("time", split, dice), n))
-        rows = [
+        board: list[dict[str, Any]] = [
             {"time": time, "to": dice.choice(pools.CITY[split]), "platform": dice.between(1, 12)}
             for time in times
         ]
-        return kind, rows, {}
-    things = dice.choice(tuple(ROW_THINGS))
+        return kind, board, {}
+    things: str = dice.choice(tuple(ROW_THINGS))
     columns = ROW_THINGS[things]
     n = min(n, MOST_LEAVES // (2 * len(columns)))
-    rows = [{slot: draw(of, split, dice) for slot, of in columns.items()} for _ in range(n)]
-    return kind, rows, {"things": things}
+    invented = [{slot: draw(of, split, dice) for slot, of in columns.items()} for _ in range(n)]
+    return kind, invented, {"things": things}
 
 
 INVENTED = frozenset({"made_up", "made_up_rows", "timetable"})

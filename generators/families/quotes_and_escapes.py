@@ -21,7 +21,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "speech": (
         '"Where is the {item}?" asked {first}. "In the {place}."',
         '{first} said "never again" and closed the {place}.',
-        'The sign reads "No {item}s beyond this point", which {first} calls "a bad joke".',
+        'The sign reads "No {item} beyond this point", which {first} calls "a bad joke".',
         "He shouted: \"{first}! Bring the '{quality}' one!\"",
         'They call it the "{brand}" {item}, {first} calls it "junk".',
         '"{city}?", "{city}!", "Oh."',
@@ -34,8 +34,8 @@ TEXTS: dict[str, tuple[str, ...]] = {
         "{first} {last}\n{number} {brand} Road\n{city}",
         "# {brand}\n\n- {item}\n- {quality}\n\n> kept in the {place}",
         "To do:\n\t1. find the {item}\n\t2. tell {first}\n\t3. lock the {place}",
-        "A {item} sat by the {place},\nas {quality} as could be;\n{first} found it there in {city}\n"
-        "and took it home for tea.",
+        "A {item} sat by the {place},\nas {quality} as could be;\n"
+        "{first} found it there in {city}\nand took it home for tea.",
         "line one: {item}\r\nline two: {place}",
     ),
     "tabs": (
@@ -252,6 +252,8 @@ SLOTS = {
 def make(context: Context) -> Draft:
     """One text or two, and up to three things about the first."""
     dice = context.dice
+    if not context.abilities.escapes:
+        raise ValueError("it does not hold texts with quotes and line breaks")
     kind, text = _text(context)
     language = kind if kind in LANGUAGES else ""
     by = str(context.value("person"))

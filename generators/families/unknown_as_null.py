@@ -113,7 +113,7 @@ FACT: Wording = {
     "dev": ("{label} reads {value}", "for {label} they gave {value}", "{value} ({label})"),
     "eval": (
         "they said {value} for {label}",
-        "{label} being {value}",
+        "{label} given as {value}",
         "we know that {label} = {value}",
     ),
 }
@@ -147,9 +147,10 @@ OPENING: Wording = {
 }
 WORDS = by_split(
     (
-        "n/a", "missing", "unspecified", "none given", "TBD", "no data", "not on file", "to be asked",
-        "undisclosed", "NIL", "no info", "not told", "see later", "not recorded", "unclear", "NN",
-        "ask again", "empty", "gap", "no value", "nothing", "absent", "not available", "open point",
+        "n/a", "missing", "unspecified", "none given", "TBD", "no data", "not on file",
+        "to be asked", "undisclosed", "NIL", "no info", "not told", "see later", "not recorded",
+        "unclear", "NN", "ask again", "empty", "gap", "no value", "nothing", "absent",
+        "not available", "open point",
     )
 )  # fmt: skip
 LISTS = {
