@@ -1,9 +1,9 @@
 """The generator `self_answers`: what the model answers freely, as rows of its own.
 
-    Example(prompt="Tell me one fact about hail.", format="none",
-            completion="Hail falls from thunderclouds.")                        retention
-    Example(prompt="Tell me one fact about hail. Reply with JSON and nothing else.", format="json",
-            completion='{"topic": "hail", "text": "Hail falls from thunderclouds."}')        open
+    "Tell me one fact about hail."
+        ->  "Hail falls from clouds."                                           a retention row
+    "Tell me one fact about hail. Reply with JSON and nothing else."
+        ->  '{"topic": "hail", "text": "Hail falls from clouds."}'              an open row
 
 Trained on the first, a model keeps its answers to prompts that ask for no format; the second show
 it a format around content of its own. Example i depends on the seed, the split and i alone: where

@@ -9,8 +9,9 @@ import pytest
 
 from fmtharness.generators.dice import Dice
 from fmtharness.generators.ordinary import KINDS, WRITABLE, ordinary
+from fmtharness.generators.ordinary.surroundings import FOLLOW_UPS, LEADS, SYSTEMS, TAILS
 from fmtharness.generators.ordinary.topics import TOPICS
-from fmtharness.generators.ordinary.wordings import FOLLOW_UPS, LEADS, SYSTEMS, TAILS, WORDINGS
+from fmtharness.generators.ordinary.wordings import WORDINGS
 from fmtharness.generators.ownership import SPLITS
 from fmtharness.harness.contracts import Split
 from fmtharness.harness.dataset.near import Known, Near, normalized

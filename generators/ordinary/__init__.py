@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from fmtharness.generators.context import template_id
 from fmtharness.generators.dice import Dice
+from fmtharness.generators.ordinary.surroundings import FOLLOW_UPS, LEADS, SYSTEMS, TAILS
 from fmtharness.generators.ordinary.topics import SHARED, TOPICS
-from fmtharness.generators.ordinary.wordings import FOLLOW_UPS, LEADS, SYSTEMS, TAILS, WORDINGS
+from fmtharness.generators.ordinary.wordings import WORDINGS
 from fmtharness.harness.contracts import Split
 from fmtharness.harness.records import Message
 

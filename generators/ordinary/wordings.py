@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from fmtharness.generators.ownership import BySplit, by_split
 
 
-def _lines(text: str) -> BySplit:
+def lines(text: str) -> BySplit:
+    """The lines that each split owns."""
     return by_split(line.strip() for line in text.splitlines() if line.strip())
 
 
 WORDINGS: Mapping[str, BySplit] = {
-    "question": _lines("""
+    "question": lines("""
         What is the most surprising thing about {subject}?
         In one sentence, what should everybody know about {subject}?
         Tell me one fact about {subject}.
@@ -61,7 +62,7 @@ WORDINGS: Mapping[str, BySplit] = {
         Is it worth the trouble to {deed}?
         When is the best time of the year to {deed}?
     """),
-    "chat": _lines("""
+    "chat": lines("""
         Hi! {situation}.
         hey, {situation}
         Guess what: {situation}!
@@ -110,7 +111,7 @@ WORDINGS: Mapping[str, BySplit] = {
         What would you ask me about {subject}?
         I have a new hobby: {subject}.
     """),
-    "writing": _lines("""
+    "writing": lines("""
         Write two sentences about {thing}.
         Write a short advert for {thing}, two sentences at most.
         Write a slogan for {thing}.
@@ -152,7 +153,7 @@ WORDINGS: Mapping[str, BySplit] = {
         Put this into a short scene: {situation}.
         Write me a paragraph that begins with: 'It all began with {thing}.'
     """),
-    "list": _lines("""
+    "list": lines("""
         Three uses for {thing}?
         List three things that go well with {thing}.
         Name four facts about {subject}.
@@ -186,7 +187,7 @@ WORDINGS: Mapping[str, BySplit] = {
         Name one thing that {subject} and {subject2} have in common.
         List the colours that {thing} often has.
     """),
-    "language": _lines("""
+    "language": lines("""
         Translate into {language}: {sentence}
         How do you say this in {language}? {sentence}
         {language} please: {sentence}
@@ -224,7 +225,7 @@ WORDINGS: Mapping[str, BySplit] = {
         Merhaba, nasılsın?
         नमस्ते, आप कैसे हैं?
     """),
-    "code": _lines("""
+    "code": lines("""
         I need a Python function that {program}.
         python: a one-liner that {program}
         Write a small JavaScript function that {program}.
@@ -249,7 +250,7 @@ WORDINGS: Mapping[str, BySplit] = {
         What does 'off by one' mean to a programmer?
         Explain in one sentence what an operating system does.
     """),
-    "mentions": _lines("""
+    "mentions": lines("""
         What is {tool}? One or two sentences, please.
         Who uses {tool}, and for what?
         Explain {tool} to my grandmother.
@@ -279,7 +280,7 @@ WORDINGS: Mapping[str, BySplit] = {
         How old is {tool}, roughly?
         My nephew laughed at me since I had never heard of {tool}. What did I miss?
     """),
-    "reasoning": _lines("""
+    "reasoning": lines("""
         I have {number} apples and give away half of them. How many are left?
         What is {number} plus {number2}?
         what's {number} times {number2}
@@ -303,7 +304,7 @@ WORDINGS: Mapping[str, BySplit] = {
         {situation}. What is the sensible thing to do?
         Should I first {deed} or first have lunch?
     """),
-    "rewrite": _lines("""
+    "rewrite": lines("""
         Make this sentence shorter: {sentence}
         Say it in other words: {sentence}
         Turn this into a question: {sentence}
@@ -325,7 +326,7 @@ WORDINGS: Mapping[str, BySplit] = {
         Explain this sentence to a child: {sentence}
         Read this and tell me what you think. {sentence}
     """),
-    "passage": _lines("""
+    "passage": lines("""
         Sum this up in one sentence. {passage}
         What is this about? {passage}
         Read the following. {passage} What would be a good title for it?
@@ -341,7 +342,7 @@ WORDINGS: Mapping[str, BySplit] = {
         Explain in your own words what happens here. {passage}
         {passage} What do you make of it?
     """),
-    "roleplay": _lines("""
+    "roleplay": lines("""
         You are {role}. Greet me.
         You are {role}. Tell me about your day in two sentences.
         Pretend to be {role} and sell me {thing}.
@@ -365,75 +366,3 @@ WORDINGS: Mapping[str, BySplit] = {
     """),
 }
 """The wordings of each kind of prompt and each split."""
-FOLLOW_UPS: BySplit = _lines("""
-    Could you say that in one sentence?
-    Thanks! And what would be an example of that?
-    Hm, I am not sure that I understand. Put it more simply, please.
-    why?
-    Are you sure?
-    Nice. Anything else that I should know?
-    Shorter, please.
-    Interesting! How do you know?
-    ok, and what do other people think
-    Make it a little funnier.
-    Say it again, but politely.
-    And what is the downside?
-""")
-"""A second turn of the user."""
-SYSTEMS: BySplit = _lines("""
-    You are a helpful assistant.
-    You are a kind and patient teacher.
-    Answer in simple English.
-    Keep your answers short.
-    You help visitors of a public library.
-    You are an assistant on a website about gardens.
-    Be friendly and to the point.
-    You talk with people who learn English.
-    You are the assistant of a small travel company.
-    Answer honestly, and say so if you do not know something.
-    You are a cheerful companion for people who live alone.
-    You answer questions of pupils between ten and fourteen.
-    Use everyday words.
-    You write for a local newspaper.
-    You are a calm voice late in the evening.
-    Be brief: one or two sentences.
-""")
-"""System messages; none of them demands a format."""
-LEADS: BySplit = _lines("""
-    I have been wondering about this since breakfast.
-    My kids and I had a small argument about this.
-    It is for a friend of mine.
-    Sorry if this is a silly thing to ask.
-    I am writing a little piece for our club.
-    I am preparing a lesson for next week.
-    We are on a long car ride and need something to talk about.
-    I am new here, so please bear with me.
-    Back again with another one!
-    I have five minutes before my bus comes.
-    This came up at dinner yesterday.
-    I could not find anything useful on the web.
-    Here is a small task for you.
-    English is not my first language, so keep that in mind.
-    I am sitting in a waiting room with nothing to read.
-    You helped my sister last week, now it is my turn.
-""")
-"""A sentence that may stand before a request."""
-TAILS: BySplit = _lines("""
-    Thanks in advance!
-    Keep it short, please.
-    One or two sentences are enough.
-    No rush.
-    Please be brief.
-    thx
-    I would be grateful.
-    Just a sentence or two.
-    Plain words, please.
-    Don't make it too long.
-    A short answer will do.
-    Please don't use difficult words.
-    In a nutshell, please.
-    And be nice about it.
-    Surprise me.
-    Take your time.
-""")
-"""A sentence that may stand after a request."""
