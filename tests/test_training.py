@@ -242,8 +242,8 @@ def after_each_gradient(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any],
 
     gradient = Passes.gradient
 
-    def changed(self: Passes, batch: Any, labels: int) -> None:
-        gradient(self, batch, labels)
+    def changed(self: Passes, batch: Any, labels: int, examples: int) -> None:
+        gradient(self, batch, labels, examples)
         change(self)
 
     monkeypatch.setattr(Passes, "gradient", changed)
