@@ -27,7 +27,7 @@ from fmtharness.trainers.batch.tree import pack_tree
 from fmtharness.trainers.lora import Lora
 from fmtharness.trainers.step.adapter import AdapterWeights, adapted
 from fmtharness.trainers.step.forward import replace_layers
-from fmtharness.trainers.step.loss import summed_loss
+from fmtharness.trainers.step.loss import label_losses
 from tests import test_foreign_adapters as foreign
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -285,7 +285,7 @@ def test_the_adapter_is_on_again_after_an_error(
 
 def gradients(loaded: Loaded) -> torch.Tensor:
     weights = AdapterWeights(loaded.model)
-    return weights.gradient_of(summed_loss(loaded.model, pack_tree(ROWS[:3])))
+    return weights.gradient_of(label_losses(loaded.model, pack_tree(ROWS[:3])).sum())
 
 
 @pytest.mark.parametrize(
