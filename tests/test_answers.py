@@ -18,7 +18,7 @@ from fmtharness.harness.contracts import ModelOptions, Options
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.plugins import Registered
 from fmtharness.harness.records import Completion, Example, Message, read_records
-from fmtharness.harness.run.answers import answering
+from fmtharness.harness.run.answering import answering
 from fmtharness.harness.run.data import data_inputs, write_data
 from tests.taught import taught
 from tests.test_self_answers import NoLoop

@@ -23,7 +23,7 @@ from fmtharness.harness.records import (
     read_records,
     write_records,
 )
-from fmtharness.harness.run.answers import answer_inputs, answering
+from fmtharness.harness.run.answering import answer_inputs, answering
 from fmtharness.harness.run.data_stats import SPLITS, collect_stats, stats_markdown
 from fmtharness.harness.run.provenance import Maker, made_by
 
