@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
 from fmtharness.harness.contracts import Loaded, ModelOptions, Options
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import Completion, Example, ids_digest
+
+
+class Likelihood(NamedTuple):
+    """How likely a model finds plain text, and how far it is from its base on the base's answers."""
+
+    perplexity: float | None
+    """exp of the mean nats per token of the plain text; None without any token."""
+    tokens: int
+    """How many tokens of the plain text were predicted."""
+    divergence: float | None
+    """Mean KL(base || tuned) per token of the base's answers, in nats; None without an adapter."""
+    positions: int
+    """How many tokens of answers the divergence is the mean over."""
 
 
 class Transformers(Options):
@@ -45,6 +58,43 @@ class Transformers(Options):
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.per_device_eval_batch_size,
             )
+
+    def likelihood(
+        self,
+        pieces: Sequence[str],
+        answers: Sequence[tuple[Example, Completion]],
+        model: ModelOptions,
+        adapter: Path | None,
+    ) -> Likelihood:
+        """Load the model and measure it: `pieces` of plain text, `answers` by its own base."""
+        from fmtharness.harness.engine.models import load_model
+        from fmtharness.harness.engine.patching import Patches
+
+        with Patches() as patches:
+            return measure_with(load_model(model, patches, adapter), pieces, answers)
+
+
+def measure_with(
+    loaded: Loaded,
+    pieces: Sequence[str],
+    answers: Sequence[tuple[Example, Completion]],
+) -> Likelihood:
+    """Measure a loaded model, also one in training, on plain text and on its base's answers.
+
+    The model is left as it was: its mode, its adapter and its gradients. Answers without text, or
+    longer than the context, are left out. Raises ModelError for logits that are not finite.
+    """
+    from fmtharness.harness.engine.likelihood import divergence, encode_answer, perplexity
+
+    plain = perplexity(loaded, pieces)
+    encoded = (encode_answer(loaded, example, answer) for example, answer in answers)
+    far = divergence(loaded, [row for row in encoded if row is not None])
+    return Likelihood(
+        plain.value if plain.tokens else None,
+        plain.tokens,
+        far.nats if far and far.positions else None,
+        far.positions if far else 0,
+    )
 
 
 def complete_with(

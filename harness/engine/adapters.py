@@ -4,13 +4,16 @@ state = state_of(ModelOptions(), tokenizer, "bfloat16", None)
     TrainedOn(base="smollm2-135m-instruct", base_sha256="b179...", quantization="none", ...)
 model = with_adapter(base, Path("adapter"), state, patches)
     says "adapter adapter: trained on nf4 weights, and used on unquantized weights" if that is so
+with switched_off(model):
+    inside, the model computes as its base
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,23 @@ def _fuse(adapted: Any, patches: Patches, probe: Sequence[int]) -> None:
         if apart(own, logits()) > 1:
             patches.undo(keep=before)
             say("generate: more slowly, by peft's own layers, since fused ones give other logits")
+
+
+@contextmanager
+def switched_off(model: Any) -> Iterator[None]:
+    """Inside, a module computes without its adapters, by peft's own layers or fused ones.
+
+    Weights and their gradients' flags are not touched, as peft's `disable_adapter` does.
+    """
+    from fmtharness.harness.engine.lora_linear import groups
+
+    with Patches() as patches:
+        for module in model.modules():
+            if hasattr(module, "disable_adapters"):
+                patches.replace(module, "_disable_adapters", True, "peft's layers give the base's")
+        for group in groups(model):
+            patches.replace(group, "scales", [0.0] * len(group.scales), "and so do fused ones")
+        yield
 
 
 def refuse_changed(adapter: Path) -> None:
