@@ -196,6 +196,8 @@ class Generator(Protocol):
         formats: Sequence[str]   the names of the formats that its Examples are in; if
                                  [eval] evaluators is not set, they imply the evaluators
         evaluators: Sequence[str]            specs of more evaluators that are implied
+        targets: bool            False if its Examples have no target; no evaluator that compares
+                                 with one is then implied
         sized: bool              whether it ends; it is asked for `config.ALL` if no number is set
         inputs: Mapping[str, str]            hashes of what it reads besides its options' files
         parts: Mapping[str, Generator]       the generators that it draws from
