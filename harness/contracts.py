@@ -312,7 +312,10 @@ class Trainer(Protocol):
 
 
 class Backend(Protocol):
-    """A way to produce Completions."""
+    """A way to produce Completions.
+
+    `likelihood(pieces, answers, model, adapter)` is optional, as `backends.transformers` has it.
+    """
 
     name: ClassVar[str]
 

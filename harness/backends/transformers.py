@@ -2,11 +2,15 @@
 
 Transformers(max_new_tokens=128).complete(examples, ModelOptions(), None)
     yields Completion(example_id="eval-0", text='{"a": 1}', finish_reason="stop", ...)
+Transformers().likelihood(["The ferry ..."], answers, ModelOptions(), Path("adapter"))
+    Likelihood(perplexity=31.9, tokens=4154, divergence=0.42, positions=2410)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -18,7 +22,10 @@ from fmtharness.harness.records import Completion, Example, ids_digest
 
 
 class Likelihood(NamedTuple):
-    """How likely a model finds plain text, and how far it is from its base on the base's answers."""
+    """How likely a model finds plain text, and how far it is from its base on the base's answers.
+
+    Of the base itself: `Likelihood(perplexity=30.7, tokens=4154, divergence=None, positions=0)`.
+    """
 
     perplexity: float | None
     """exp of the mean nats per token of the plain text; None without any token."""
@@ -48,12 +55,9 @@ class Transformers(Options):
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterator[Completion]:
         """Load the model and yield one Completion per Example, in the order of `examples`."""
-        from fmtharness.harness.engine.models import load_model
-        from fmtharness.harness.engine.patching import Patches
-
-        with Patches() as patches:
+        with _loaded(model, adapter) as loaded:
             yield from complete_with(
-                load_model(model, patches, adapter),
+                loaded,
                 examples,
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.per_device_eval_batch_size,
@@ -67,11 +71,53 @@ class Transformers(Options):
         adapter: Path | None,
     ) -> Likelihood:
         """Load the model and measure it: `pieces` of plain text, `answers` by its own base."""
-        from fmtharness.harness.engine.models import load_model
-        from fmtharness.harness.engine.patching import Patches
+        with _loaded(model, adapter) as loaded:
+            return measure_with(loaded, pieces, answers)
 
-        with Patches() as patches:
-            return measure_with(load_model(model, patches, adapter), pieces, answers)
+
+@contextmanager
+def loading_once() -> Iterator[None]:
+    """Inside, `complete` and `likelihood` share a model that both ask for, one after the other."""
+    with ExitStack() as open_models:
+        token = _shared.set(_Shared(open_models))
+        try:
+            yield
+        finally:
+            _shared.reset(token)
+
+
+class _Shared:
+    """The model loaded last inside `loading_once`."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.asked: tuple[ModelOptions, Path | None] | None = None
+        self.loaded: Loaded | None = None
+
+    def get(self, model: ModelOptions, adapter: Path | None) -> Loaded:
+        if self.loaded is None or self.asked != (model, adapter):
+            self.loaded = None
+            self.stack.close()  # else two of them stand in memory
+            self.loaded = self.stack.enter_context(_load(model, adapter))
+            self.asked = model, adapter
+        return self.loaded
+
+
+_shared: ContextVar[_Shared | None] = ContextVar("shared", default=None)
+
+
+def _loaded(model: ModelOptions, adapter: Path | None) -> AbstractContextManager[Loaded]:
+    shared = _shared.get()
+    return _load(model, adapter) if shared is None else nullcontext(shared.get(model, adapter))
+
+
+@contextmanager
+def _load(model: ModelOptions, adapter: Path | None) -> Iterator[Loaded]:
+    from fmtharness.harness.engine.models import load_model
+    from fmtharness.harness.engine.patching import Patches
+
+    with Patches() as patches:
+        yield load_model(model, patches, adapter)
 
 
 def measure_with(

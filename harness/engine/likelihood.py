@@ -1,6 +1,6 @@
 """How likely a model finds given tokens, and how far an adapter has moved it from its base.
 
-perplexity(loaded, ["Der Zug ...", ...])   Perplexity(nats=3.424, tokens=4190); .value is 30.7
+perplexity(loaded, ["The ferry ...", ...])   Perplexity(nats=3.424, tokens=4190); .value is 30.7
 divergence(loaded, rows)                   Divergence(nats=0.31, positions=2410), None if no adapter
 answer_log_probabilities(loaded, rows, adapter=False)    [-41.7, -18.2], in nats
 
@@ -32,17 +32,20 @@ from fmtharness.harness.engine.encoding import (
     encode_example,
     encode_prompt,
     stop_token,
-    think_tag_of,
     token_ids,
 )
 from fmtharness.harness.engine.reasoning import think_tags
 from fmtharness.harness.errors import ModelError
+from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.text import first_line
 
 TOKENS = {"cpu": 1024, "cuda": 8192}
 """Most tokens of a pass, with padding."""
 LOGITS = {"cpu": 2**25, "cuda": 2**28}
 """Most bytes of fp32 logits at a time; at least 16 rows of them are made."""
+LIKE_BASE = ("gaussian", "eva", "orthogonal")
+"""Ways to begin a LoRA that leave the base's weights alone; PiSSA and others take a part out."""
 TRIED = 8
 """Tokens on which a model's head is tried by itself."""
 
@@ -80,19 +83,19 @@ def perplexity(loaded: Loaded, pieces: Sequence[str]) -> Perplexity:
 
 
 def answer_log_probabilities(
-    loaded: Loaded, rows: Sequence[Encoded], adapter: bool
+    loaded: Loaded, rows: Sequence[Encoded], *, adapter: bool
 ) -> list[float]:
     """The summed log probability of each row's labels, in nats.
 
     Without `adapter` it is switched off: these are the frozen base's. Raises ModelError if the base
-    is lost, since the adapter trained its biases, and for logits that are not finite.
+    is lost, since the adapter changed its weights, and for logits that are not finite.
     """
     if adapter:
         return [math.fsum(each) for each in _log_probabilities(loaded, rows)]
     if not _keeps_base(loaded.model):
         raise ModelError(
-            "the adapter has replaced biases of its base (bias in adapter_config.json), so the "
-            "base's own probabilities are lost"
+            "the adapter changes weights of its base (bias or init_lora_weights in its "
+            "adapter_config.json), so the base's own probabilities are lost; use a plain LoRA"
         )
     with switched_off(loaded.model):
         return [math.fsum(each) for each in _log_probabilities(loaded, rows)]
@@ -102,23 +105,25 @@ def divergence(loaded: Loaded, rows: Sequence[Encoded]) -> Divergence | None:
     """Mean KL(base || tuned) per label of the rows, which should be the base's own answers.
 
     Two passes of the same model, the first with the adapter switched off. None for a model without
-    an adapter, or whose adapter replaced biases of the base. Raises ModelError for logits that are
-    not finite.
+    an adapter, or whose adapter changed weights of the base: it trained biases, or is a PiSSA.
+    Raises ModelError for logits that are not finite.
     """
     model = loaded.model
     if not hasattr(model, "peft_config") or not _keeps_base(model):
         return None
     rows = [row for row in rows if len(row.ids) > row.prompt_length]
 
-    def compute(model_: _Parts, some: Sequence[Encoded]) -> list[float]:
+    def compute(parts: _Parts, some: Sequence[Encoded]) -> list[float]:
         with switched_off(model):
-            base = model_.states(some)
-        tuned = model_.states(some)
+            base = parts.states(some)
+        tuned = parts.states(some)
         found: list[float] = []
-        for at_base, at_tuned in zip(base.split(model_.chunk), tuned.split(model_.chunk)):
-            with switched_off(model_.head):
-                expected = model_.head(at_base).float().log_softmax(-1)
-            ratio = expected - model_.head(at_tuned).float().log_softmax(-1)
+        for at_base, at_tuned in zip(
+            torch.split(base, parts.chunk), torch.split(tuned, parts.chunk), strict=True
+        ):
+            with switched_off(parts.head):
+                expected = parts.head(at_base).float().log_softmax(-1)
+            ratio = expected - parts.head(at_tuned).float().log_softmax(-1)
             ratio.masked_fill_(expected == -math.inf, 0)  # what the base rules out counts nothing
             found += (expected.exp() * ratio).sum(-1).tolist()
         return found
@@ -130,10 +135,10 @@ def divergence(loaded: Loaded, rows: Sequence[Encoded]) -> Divergence | None:
 def encode_answer(loaded: Loaded, example: Example, answer: Completion) -> Encoded | None:
     """An answer of a model as token ids, with the stop token if the model wrote it.
 
-    None if it is no answer, or longer than the model's context.
+    None for one with the finish_reason `error`, or that is longer than the model's context.
     """
     tokenizer = loaded.tokenizer
-    if answer.finish_reason == "error" or not (answer.text or answer.reasoning):
+    if answer.finish_reason == "error":
         return None
     asked = encode_prompt(tokenizer, example.prompt, example.tools)
     text, tags = answer.text, think_tags(tokenizer.chat_template)
@@ -177,19 +182,23 @@ def _beginning(tokenizer: Any, piece: str, own: Sequence[int]) -> list[int]:
 def _keeps_base(model: Any) -> bool:
     """Whether a model without its adapter is its base again."""
     configs = getattr(model, "peft_config", {}).values()
-    return all(getattr(each, "bias", "none") in ("none", None, False) for each in configs)
+    biases = {getattr(each, "bias", "none") for each in configs}
+    begun = {getattr(each, "init_lora_weights", True) for each in configs}
+    return biases <= {"none", None, False} and all(
+        not isinstance(each, str) or each in LIKE_BASE for each in begun
+    )
 
 
 def _log_probabilities(loaded: Loaded, rows: Sequence[Encoded]) -> list[list[float]]:
     """The log probability of every label, in nats, by row."""
 
-    def compute(model: _Parts, some: Sequence[Encoded]) -> list[float]:
+    def compute(parts: _Parts, some: Sequence[Encoded]) -> list[float]:
         labels = [token for row in some for token in row.ids[row.prompt_length :]]
-        states = model.states(some)
+        states = parts.states(some)
         targets = torch.tensor(labels, device=states.device)[:, None]
         found: list[float] = []
-        for at, target in zip(states.split(model.chunk), targets.split(model.chunk)):
-            logits = model.head(at).float()
+        for at, target in zip(states.split(parts.chunk), targets.split(parts.chunk), strict=True):
+            logits = parts.head(at).float()
             found += (logits.gather(1, target)[:, 0] - logits.logsumexp(-1)).tolist()
         return found
 
@@ -245,8 +254,8 @@ def _parts(model: Any, ids: Sequence[int]) -> _Parts:
                 return _Parts(hidden, head, device, chunk, TOKENS[kind])
         except torch.OutOfMemoryError:
             raise
-        except Exception:  # noqa: S110 - a foreign model's code may raise anything
-            pass
+        except Exception as error:  # a foreign model's code may raise anything
+            say(f"likelihood: more slowly, with whole logits, since {first_line(error)}")
     return _Parts(logits, torch.nn.Identity(), device, chunk, min(TOKENS[kind], chunk))
 
 
@@ -290,7 +299,8 @@ def _by_row(
             if not all(map(math.isfinite, values)):
                 raise not_finite(loaded.model)
             counts = [len(rows[place].ids) - rows[place].prompt_length for place in places]
-            for place, (start, end) in zip(places, pairwise(accumulate(counts, initial=0))):
+            spans = pairwise(accumulate(counts, initial=0))
+            for place, (start, end) in zip(places, spans, strict=True):
                 found[place] = values[start:end]
     return found
 
