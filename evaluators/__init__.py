@@ -1,7 +1,7 @@
 """The built-in formats and the evaluators that cross formats.
 
     fmtharness_formats()    -> JsonFormat, YamlFormat, ...
-    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonLeniency, JsonSchema
+    fmtharness_evaluators() -> DuplicateJsonObjects, Extras, JsonSchema, Loops, ...
 
 `<format>_strict` and `<format>_match` are not here: the core derives them from the Format.
 """
@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fmtharness.evaluators.answers.loops import Loops
+from fmtharness.evaluators.answers.open_request import OpenRequest
+from fmtharness.evaluators.answers.unasked_format import UnaskedFormat
 from fmtharness.evaluators.json.array import JsonArrayFormat
 from fmtharness.evaluators.json.extras import Extras
 from fmtharness.evaluators.json.format import JsonFormat
@@ -48,4 +51,12 @@ def fmtharness_formats() -> Sequence[type[Format]]:
 @hookimpl
 def fmtharness_evaluators() -> Sequence[type[Evaluator]]:
     """Evaluators of what the derived ones do not measure."""
-    return [DuplicateJsonObjects, Extras, JsonLeniency, JsonSchema]
+    return [
+        DuplicateJsonObjects,
+        Extras,
+        JsonLeniency,
+        JsonSchema,
+        Loops,
+        OpenRequest,
+        UnaskedFormat,
+    ]

@@ -222,6 +222,7 @@ class Evaluator(Protocol):
                                             no Verdict on the answer to an Example without one
         formats: ClassVar[frozenset[str]]   the formats that it judges; it gives no Verdict on the
                                             answer to an Example in another format
+        needs_format: ClassVar[bool]        False if it judges answers to what asks for none, too
         def lacks(self, example: Example | None) -> str
                                             what the Example has not and a Verdict needs, in a few
                                             words ("schema"), or empty: it gives no Verdict on the
@@ -334,22 +335,25 @@ def rates_of(evaluator: Evaluator | type[Evaluator]) -> tuple[Rate, ...]:
 def needs_example(evaluator: Evaluator) -> bool:
     """Whether the evaluator cannot judge a text without its Example."""
     kind = type(evaluator)
-    return _may_need(kind) and (_needs_example(kind) or bool(lacks(evaluator, None)))
+    return _may_need(kind) and (_flag(kind, "needs_example") or bool(lacks(evaluator, None)))
 
 
 def needs_value(evaluator: Evaluator) -> bool:
     """Whether the evaluator compares with the value of an Example."""
-    return _needs_value(type(evaluator))
+    return _flag(type(evaluator), "needs_value")
 
 
 def applies(evaluator: Evaluator, example: Example | None) -> bool:
     """Whether the evaluator judges answers to this Example; to an unknown one, always."""
-    if example is None:
-        return True
+    return example is None or (judges(evaluator, example.format) and not lacks(evaluator, example))
+
+
+def judges(evaluator: Evaluator, name: str) -> bool:
+    """Whether the evaluator judges answers in the format of this name."""
     formats = formats_of(evaluator)
-    if example.format != NO_FORMAT if formats is None else example.format in formats:
-        return not lacks(evaluator, example)
-    return False
+    if formats is not None:
+        return name in formats
+    return name != NO_FORMAT or not _flag(type(evaluator), "needs_format", True)
 
 
 UNREAD = "target that its format can read"
@@ -358,7 +362,7 @@ UNREAD = "target that its format can read"
 def lacks(evaluator: Evaluator, example: Example | None) -> str:
     """What the Example has not and a Verdict of the evaluator needs: `target`; empty if nothing."""
     kind = type(evaluator)
-    if example is not None and example.value is msgspec.UNSET and _needs_value(kind):
+    if example is not None and example.value is msgspec.UNSET and _flag(kind, "needs_value"):
         return "target" if example.completion is None else UNREAD
     own = _lacks(kind)
     return own(evaluator, example) if own else ""
@@ -371,18 +375,13 @@ def formats_of(evaluator: Evaluator) -> frozenset[str] | None:
 
 # These are asked for each Completion, and pydantic is slow to say that there is no attribute.
 @functools.cache
-def _needs_example(kind: Hashable) -> bool:
-    return bool(getattr(kind, "needs_example", False))
-
-
-@functools.cache
-def _needs_value(kind: Hashable) -> bool:
-    return bool(getattr(kind, "needs_value", False))
+def _flag(kind: Hashable, member: str, default: bool = False) -> bool:
+    return bool(getattr(kind, member, default))
 
 
 @functools.cache
 def _may_need(kind: Hashable) -> bool:
-    return _needs_example(kind) or _lacks(kind) is not None
+    return _flag(kind, "needs_example") or _lacks(kind) is not None
 
 
 @functools.cache

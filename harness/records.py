@@ -23,7 +23,7 @@ from fmtharness.harness.files import atomic_file, near_miss
 
 type_record = TypeVar("type_record")
 NO_FORMAT = "none"
-"""The format of an Example that asks for none; only an evaluator that names it judges answers."""
+"""The format of an Example that asks for none; an evaluator judges answers only if it says so."""
 FinishReason = Literal["stop", "length", "error"]
 
 

@@ -18,6 +18,7 @@ from fmtharness.harness.contracts import (
     Evaluator,
     applies,
     formats_of,
+    judges,
     lacks,
     needs_example,
     needs_value,
@@ -57,8 +58,7 @@ def judges_of(
         say(f"note: {free} of {len(examples)} rows ask for no format, and are not judged")
     left = []
     for each in chosen:
-        formats = formats_of(each)
-        mine = [e for e in examples if formats is None or e.format in formats]
+        mine = [example for example in examples if judges(each, example.format)]
         lacking = Counter(lacks(each, example) for example in mine)
         del lacking[""]
         if lacking:
@@ -158,10 +158,7 @@ def _can_judge(evaluator: Evaluator, formats: Sequence[str]) -> bool:
     """Whether it judges some of the Examples of these formats, or no format is known."""
     if not formats:
         return not needs_example(evaluator)
-    judged = formats_of(evaluator)
-    if judged is None:
-        return any(name != NO_FORMAT for name in formats)
-    return not judged.isdisjoint(formats)
+    return any(judges(evaluator, name) for name in formats)
 
 
 def _with_schema(chosen: Sequence[Evaluator], spec: str) -> list[Evaluator]:

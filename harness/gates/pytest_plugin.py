@@ -69,7 +69,7 @@ def _judge(
     text: str, specs: tuple[str, ...], example: Example | None, schema: Any
 ) -> tuple[tuple[Verdict, ...], str]:
     """The Verdicts on a text, and the failure message (empty if every evaluator passes it)."""
-    from fmtharness.harness.contracts import applies, formats_of, lacks, needs_example
+    from fmtharness.harness.contracts import applies, judges, lacks, needs_example
     from fmtharness.harness.errors import UserError
     from fmtharness.harness.formats import DEFAULT_FORMAT
     from fmtharness.harness.judging.tally import distinct
@@ -109,7 +109,7 @@ def _judge(
             raise UserError(f"evaluator {each.name!r} compares with an Example: pass {way}")
         if example is None or applies(each, example):
             continue
-        if expected in (formats_of(each) or [expected]) and (needed := lacks(each, example)):
+        if judges(each, expected) and (needed := lacks(each, example)):
             raise UserError(f"evaluator {each.name!r}: the Example has no {needed}")
         raise UserError(f"evaluator {each.name!r} does not judge {expected}, the Example's format")
     known = {example.id: example} if example else {}
