@@ -16,6 +16,7 @@ from fmtharness.harness.contracts import Evaluator, Generator, formats_of, needs
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.formats import also_judged_by
 from fmtharness.harness.plugins import component
+from fmtharness.harness.records import NO_FORMAT
 
 
 class Judges(NamedTuple):
@@ -83,14 +84,14 @@ def judges_of(
     return Judges(specs, tuple(evaluators)), faults
 
 
-KEEPERS = ("unasked_format", "loops")
-"""The evaluators of answers to prompts that ask for no format."""
-
-
 def keepers(evaluators: Iterable[Evaluator]) -> tuple[Evaluator, ...]:
-    """The judges of retention, for a run whose answers these evaluators judge."""
-    formats = sorted({name for each in evaluators for name in formats_of(each) or ()})
-    return ()
+    """The judges of retention in a run whose answers these evaluators judge.
+
+    What nobody asked for is looked for in the formats of the run.
+    """
+    formats = sorted({name for each in evaluators for name in formats_of(each) or ()} - {NO_FORMAT})
+    unasked = component("evaluators", "unasked_format")(unasked=tuple(formats))
+    return unasked, component("evaluators", "loops")()
 
 
 def _implied_by(generator: Any) -> tuple[str, ...]:
