@@ -30,7 +30,7 @@ class OpenRequests(Options):
     sized: ClassVar[bool] = True
     targets: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json",)
-    evaluators: ClassVar[tuple[str, ...]] = ()
+    evaluators: ClassVar[tuple[str, ...]] = ("open_request", "loops")
 
     length: Literal["any", "short", "long"] = "any"
     """`short` ones ask for a thing in a line or two, `long` ones describe a document."""

@@ -15,6 +15,8 @@ TEMPLATE = (
 )
 
 CONFIG = """
+[retention]
+num_prompts = 0
 [data]
 families = {{ extract = 1.0 }}
 n_train = 24

@@ -7,8 +7,6 @@ perplexity           30.71                      31.92                       x 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from fmtharness.harness.records import Metric
@@ -64,11 +62,3 @@ def retention_table(base: Retained, tuned: Retained, *, markdown: bool = False) 
             ratio = f"x {after / before:.3f}" if name == "perplexity" and before else ""
             rows.append([name, *sides, ratio])
     return table(["number", "base [95%]", "tuned [95%]", "change"], rows, markdown=markdown)
-
-
-def in_words(retained: Retained) -> Mapping[str, str]:
-    """Each number as text, for a model card: `{"loop_rate": "0.025 [0.007, 0.087]", ...}`."""
-    rates = {name: shown(getattr(retained, name)) for name in RATES}
-    return rates | {
-        name: f"{retained.numbers[name]:.4g}" for name in MEASURES if name in retained.numbers
-    }

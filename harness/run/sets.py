@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from fmtharness.harness.config import ALL, Config, EvalSet
+from fmtharness.harness.config import ALL, EvalSet
 from fmtharness.harness.contracts import Evaluator, Split
 from fmtharness.harness.dataset.reader import Source, examples, normalised
 from fmtharness.harness.errors import DataError

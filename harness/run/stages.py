@@ -37,7 +37,7 @@ from fmtharness.harness.run.judged import judge_stage
 from fmtharness.harness.run.retention import measure
 from fmtharness.harness.run.sets import RETENTION, DevSet, dev_sets, set_examples, write_sets
 from fmtharness.harness.run.train_inputs import begin_training, resumed_by, train_inputs
-from fmtharness.harness.run.training import Training
+from fmtharness.harness.run.training import Training, dev_retention
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
@@ -76,7 +76,7 @@ def _draw_curves(run: RunFolder) -> None:
 
 
 def generate(run: RunFolder) -> None:
-    """Write the three splits into data/, the statistics that prove their separation, and the sets."""
+    """Write the splits and sets into data/, and the statistics that prove their separation."""
     write_sets(run)
     config = run.config
     inputs = data_inputs(config)
@@ -129,6 +129,8 @@ def train(run: RunFolder) -> Path:
     given = digest(resumed_by(config, inputs)), config.model, examples, dev, dev_sets(run), fed
     collectives.broadcast_object(given)
     adapter, training = _train(run.path, run.tb_logdir, config, *given)
+    if kept := dev_retention(run.path, training.facts.get("best_step")):
+        training.facts["retention"] = kept
     describe(adapter, config, training.certificate, training.facts)
     run.record(
         "train",

@@ -23,6 +23,19 @@ from fmtharness.harness.run.scalars import Scalars, read_metrics
 from fmtharness.harness.run.sets import RETENTION, DevSet, plain_texts
 
 
+def dev_retention(folder: Path, step: int | None) -> dict[str, float]:
+    """What the evaluation of a step found on the dev prompts of retention; empty for none."""
+    rows = [row for row in read_metrics(folder / "metrics.jsonl") if row["step"] == step]
+    every = {name: value for row in rows for name, value in row.items()}
+    return _of_retention(every)
+
+
+def _of_retention(values: Mapping[str, float]) -> dict[str, float]:
+    """Retention's numbers among scalars, by their own names."""
+    named = {name.partition("/"): value for name, value in values.items()}
+    return {name: value for (of, _, name), value in named.items() if of == RETENTION}
+
+
 class Training:
     """One training inside a run's folder: its model, scalars and in-training evaluations."""
 
@@ -189,13 +202,9 @@ class Training:
             "perplexity_ratio": perplexity / own if perplexity and own else None,
             "divergence": found.divergence,
         }
-        known_now = {name: value for name, value in measured.items() if value is not None}
-        numbers = {**{name.rpartition("/")[2]: value for name, value in rates.items()
-                      if name.startswith(f"{RETENTION}/")}, **known_now}
-        before = {name.rpartition("/")[2]: value for name, value in base.items()
-                  if name.startswith(f"{RETENTION}/")}
-        over = over_budget(self.retention, numbers, before)
-        return {f"{RETENTION}/{name}": value for name, value in known_now.items()}, over
+        found_now = {name: value for name, value in measured.items() if value is not None}
+        over = over_budget(self.retention, _of_retention(rates) | found_now, _of_retention(base))
+        return {f"{RETENTION}/{name}": value for name, value in found_now.items()}, over
 
     def _judge(
         self,
