@@ -24,6 +24,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from fmtharness.evaluators.answers.open_request import LABELS as REQUEST
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.labels import LABELS
 from fmtharness.harness import config, contracts, hookspecs
@@ -304,7 +305,11 @@ def labels_page() -> str:
         " `not_strict` and `wrong_value` (`<format>_match`: the text is not strict, or its value "
         "is another), and `needs_trimming`, `needs_fence_stripping`, `needs_extraction`, "
         "`needs_repair` and `beyond_repair` (`json_leniency`: the [rung](numbers.md#the-rates) "
-        "that a failing text needs). `unscored` means that an evaluator could not judge.",
+        "that a failing text needs), `loop` (`loops`: the text degenerates into repetition) and "
+        "`unasked_format` (`unasked_format`: it is in a format that nobody asked for). `unscored` "
+        "means that an evaluator could not judge.",
+        "## open_request",
+        table(("label", "meaning"), [(f"`{each}`", means) for each, means in REQUEST.items()]),
     )
 
 

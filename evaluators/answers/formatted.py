@@ -3,11 +3,11 @@
     formatted('Sure: {"boil": true, "egg": "egg"', ("json",))  -> Formatted("json", 6, 33)
     formatted("Hello: put it into boiling water.", ("yaml",))  -> None
 
-A text is in a format if 80% of its characters are, blanks and fences aside: so a fence, and a short
-sentence before or behind, change nothing. JSON counts where it is broken or cut off, too, and a
-table, YAML or XML where it is cut off. What prose or code could be as well does not count: one line
-with a colon, YAML keys with a capital, a table of numbers, an HTML element, or the dictionary that a
-program assigns.
+A text is in a format if 80% of its characters are, blanks and fences aside: so a fence, and a
+short sentence before or behind, change nothing. JSON counts where it is broken or cut off, too, and
+a table, YAML or XML where it is cut off. What prose or code could be as well does not count: one
+line with a colon, YAML keys with a capital, rows of numbers, an HTML element, or the dictionary
+that a program assigns.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ _ROW: Final = re.compile(r"\s*\|.*\|\s*").fullmatch
 _DASHES: Final = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+\s*").fullmatch
 _TABLE_HEADER: Final = re.compile(r"^\[\[?[\w.\"'-]+\]\]?[ \t]*$", re.MULTILINE).search
 _ROOT_TAG: Final = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?<([A-Za-z_][\w.-]*)[^<>]*>").match
-_HTML: Final = frozenset(
-    "html head body div span p a b i u s em strong h1 h2 h3 h4 h5 h6 ul ol li dl table tr td th img "
-    "br hr form input button label select textarea script style link nav main section article "
-    "header footer figure iframe video audio canvas svg pre code blockquote".split()
-)
+_HTML: Final = re.compile(
+    "html|head|body|div|span|p|a|b|i|u|s|em|strong|h[1-6]|[uod]l|li|table|t[rdh]|img|[bh]r|form|"
+    "input|button|label|select|textarea|script|style|link|nav|main|section|article|header|footer|"
+    "figure|iframe|video|audio|canvas|svg|pre|code|blockquote",
+    re.IGNORECASE,
+).fullmatch
 
 
 class Formatted(NamedTuple):
@@ -142,7 +143,7 @@ def _toml(piece: str) -> bool:
 
 def _xml(piece: str) -> bool:
     root = _ROOT_TAG(piece)
-    if root is None or root[1].lower() in _HTML:
+    if root is None or _HTML(root[1]):
         return False
     problems = _XML.parse(piece.strip()).problems
     return all(problem.label == "truncated" for problem in problems)

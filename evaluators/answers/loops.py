@@ -1,14 +1,13 @@
 """Judges whether an answer degenerates into repetition, in any format or none.
 
-    'It was late. It was late. It was late. ...' -> failed, label loop at 0:116
-    'la la la, and then the song went on'        -> passed
+'It was late. It was late. It was late. ...' -> failed, label loop at 0:116
+'la la la, and then the song went on'        -> passed
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from fmtharness.evaluators.answers.repetition import repetition
 from fmtharness.harness.contracts import Options, Rate
 from fmtharness.harness.records import Completion, Example, Problem, Verdict
 
@@ -27,6 +26,8 @@ class Loops(Options):
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one completion; an Example is not needed."""
+        from fmtharness.evaluators.answers.repetition import repetition  # numpy takes a while
+
         found = repetition(completion.text)
         return Verdict(
             id=completion.example_id,

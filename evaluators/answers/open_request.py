@@ -87,9 +87,7 @@ class OpenRequest(Options):
             told = " ".join(str(leaf) for leaf in leaves(value).values()).lower()
             missing = [path for path in keys if not _has(value, path.split("."))]
             unsaid = [word for word in words if not _says(told, word)]
-            texts = [
-                (path, leaf) for path, leaf in leaves(value).items() if isinstance(leaf, str)
-            ]
+            texts = [(path, leaf) for path, leaf in leaves(value).items() if isinstance(leaf, str)]
             echo = _echo(texts, value, example)
             counts |= {
                 "keys_present": len(keys) - len(missing),

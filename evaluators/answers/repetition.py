@@ -8,9 +8,9 @@ word, and so is each letter of what would be a word of more than 40. It loops if
 
 - a cycle of at most 200 of these that follows itself: 4 times or more over 24 words or more, or 3
   times over 60; what has no letter, such as a line of dashes, over 300 digits and signs;
-- such a cycle at the end, as a text that is cut off while it loops has one: 3 times and a quarter
-  over 30 words, numbers and signs, or 3 times over 100; the last word may be cut off,
-  too; what has no letter, over 120;
+- such a cycle at the end, as a text that is cut off while it loops has one: 2 times and a quarter
+  over 60 words, numbers and signs, 3 times and a quarter over 30, or 6 times over 20; the last word
+  may be cut off, too; what has no letter, over 120;
 - the same where only numbers differ, 4 times over 40 words and with at most one number to 5 words,
   such as one sentence under every number of a list;
 - 100 words in which three of four runs of 4 words, with 3 different ones, stood there twice before.
@@ -40,7 +40,8 @@ _TOKEN: Final = re.compile(
 _CYCLES, _CYCLE_WORDS = 4, 24
 _LONG_CYCLES, _LONG_WORDS = 3, 60
 _THIN, _THIN_END = 300, 120
-_END, _LONG_END = 30, 100
+_ENDS: Final = ((2.25, 60), (3.25, 30), (6, 20))
+"""How often a cycle stands at the end, and over how many words, numbers and signs."""
 _FIRST_EMOJI: Final = "\U0001f000"
 _NUMBERED_WORDS, _WORDS_PER_NUMBER = 40, 5
 _WINDOW, _REPEATED_SHARE, _GRAM = 100, 0.75, 4
@@ -72,14 +73,16 @@ def repetition(text: str) -> Repetition | None:
         first, last, cycle = found
         said = f"{_signs(cycle)} {(last - first) // cycle} times in a row"
         return _at(text, first, last, said)
-    if found := _cycle(np.where(digit, -1, ids), letter & ~_names(ids, known), digit, numbered=True):
+    if found := _cycle(
+        np.where(digit, -1, ids), letter & ~_names(ids, known), digit, numbered=True
+    ):
         first, last, cycle = found
         said = f"but for numbers, {_signs(cycle)} {(last - first) // cycle} times in a row"
         return _at(text, first, last, said)
     kept = np.flatnonzero(letter | digit)
     worded = np.array([len(token) > 1 or token >= _NO_SPACES[0] for token in known])[ids]
-    if found := _window(ids[kept], (letter & worded)[kept]):
-        first, last = found
+    if span := _window(ids[kept], (letter & worded)[kept]):
+        first, last = span
         said = f"most runs of {_GRAM} words in it stand in the text three times or more"
         return _at(text, int(kept[first]), int(kept[last - 1]) + 1, said)
     return None
@@ -91,9 +94,9 @@ def _cycle(
     """The longest run of a cycle that is a loop: its first token, its end, the cycle's length."""
     letters, numbers = (np.concatenate(([0], np.cumsum(each))) for each in (letter, digit))
     best: tuple[int, int, int] | None = None
-    for cycle in range(1, min(LONGEST_CYCLE, len(ids) // _LONG_CYCLES) + 1):
+    for cycle in range(1, min(LONGEST_CYCLE, len(ids) // 2) + 1):
         same = ids[cycle:] == ids[:-cycle]
-        if not _has_run(same, max(_CYCLE_WORDS - cycle, (_LONG_CYCLES - 1) * cycle)):
+        if not _has_run(same, max(15, 20 - cycle, 5 * cycle // 4)):
             continue
         breaks = np.concatenate(([-1], np.flatnonzero(~same), [len(same)]))
         first, last = breaks[:-1] + 1, breaks[1:] + cycle
@@ -108,8 +111,7 @@ def _cycle(
             loops |= (size >= _LONG_CYCLES * cycle) & (words >= _LONG_WORDS)
             loops |= (size >= _CYCLES * cycle) & (size >= _THIN)
             at_end = last >= len(ids) - bool(letter[-1])
-            cut = (4 * size >= 13 * cycle) & (size >= _END)
-            cut |= (size >= _LONG_CYCLES * cycle) & (size >= _LONG_END)
+            cut = np.any([(size >= n * cycle) & (size >= least) for n, least in _ENDS], axis=0)
             loops |= at_end & cut & ((words > 0) | (size >= _THIN_END))
         if loops.any():
             at = int(np.argmax(np.where(loops, size, 0)))
@@ -132,7 +134,7 @@ def _names(ids: Any, known: dict[str, int]) -> Any:
 
 
 def _has_run(flags: Any, size: int) -> bool:
-    """Whether so many flags in a row, 16 or more, may be set; cheap, and never False if they are."""
+    """Whether so many flags in a row, 15 or more, may be set; if they are, it is never False."""
     eights = flags[: len(flags) // 8 * 8].view("u8")
     full = np.flatnonzero(eights == 0x0101010101010101)
     wanted = (size - 7) // 8 - 1
@@ -169,7 +171,11 @@ def _earlier(ids: Any) -> Any:
 
 
 def _signs(cycle: int) -> str:
-    return f"a cycle of {cycle} words and signs stands there" if cycle > 1 else "a word or sign stands there"
+    return (
+        f"a cycle of {cycle} words and signs stands there"
+        if cycle > 1
+        else "a word or sign stands there"
+    )
 
 
 def _at(text: str, first: int, last: int, message: str) -> Repetition:

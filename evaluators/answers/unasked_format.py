@@ -1,7 +1,7 @@
 """Judges whether an answer is in a format that nobody asked for.
 
-    '{"boil": true, "egg": "egg"}' to "How do I boil an egg?" -> failed, label unasked_format at 0:28
-    'Put it into boiling water.'                              -> passed
+'{"boil": true, "egg": "egg"}' to "How do I boil an egg?" -> failed, label unasked_format at 0:28
+'Put it into boiling water.'                              -> passed
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class UnaskedFormat(Options):
         """Judge one completion; an Example is needed only for its tag."""
         welcome = _names(example.tags.get(ASKS_FOR) if example else None)
         wanted = _names(self.unasked) & TELLS.keys() or TELLS.keys()
-        found = formatted(completion.text, tuple(name for name in TELLS if name in wanted - welcome))
+        found = formatted(
+            completion.text, tuple(name for name in TELLS if name in wanted - welcome)
+        )
         problems: tuple[Problem, ...] = ()
         if found:
             called = _CALLED.get(found.format, "a Markdown table")
