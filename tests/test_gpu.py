@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.contracts import Loaded, ModelOptions
 from fmtharness.harness.engine.cuda_graphs import borrowed, captured, lend
 from fmtharness.harness.engine.encoding import Encoded
 from fmtharness.harness.engine.fused_layers import fuse_norms
 from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.likelihood import answer_log_probabilities, divergence
 from fmtharness.harness.engine.models import load_model
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.trainers.attention.flash import has_flash
@@ -302,3 +303,26 @@ def test_what_borrows_the_graphs_memory_changes_no_gradient(
         assert torch.equal(weights.gradient, before)
     assert again[0] == again[1]
     assert before.norm() > 0
+
+
+def test_a_measurement_between_passes_changes_no_gradient(tmp_path: Path) -> None:
+    model = model_of(tmp_path, quantization="none", precision="bf16")
+    loaded = Loaded(model, None)
+    weights = AdapterWeights(model)
+    passes = Passes(model, weights, QLora(), None)
+    passes.plan([ROWS])
+    passes.gradient(ROWS, 100)
+    before = weights.gradient.clone()
+    found: list[object] = []
+    for _ in range(2):
+        with passes.idle():
+            found.append(divergence(loaded, ROWS))
+            found.append(answer_log_probabilities(loaded, ROWS, adapter=False))
+        passes.gradient(ROWS, 100)
+        assert torch.equal(weights.gradient, before)
+    assert found[:2] == found[2:]
+    weights.vector.zero_()
+    weights.refresh()
+    still = divergence(loaded, ROWS)
+    assert still is not None
+    assert still.nats == pytest.approx(0, abs=1e-6)

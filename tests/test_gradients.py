@@ -15,6 +15,7 @@ from torch.nn.functional import cosine_similarity
 from fmtharness.harness.backends.transformers import complete_with
 from fmtharness.harness.contracts import Loaded, ModelOptions
 from fmtharness.harness.engine.encoding import encode_example, stop_token
+from fmtharness.harness.engine.likelihood import divergence
 from fmtharness.harness.engine.models import load_model
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.records import Example, Message
@@ -64,6 +65,9 @@ def evaluate(loaded: Loaded) -> None:
     loaded.model.eval()
     for _ in complete_with(loaded, EXAMPLES, max_new_tokens=4, batch_size=2):
         pass
+    tokenizer = loaded.tokenizer
+    rows = [encode_example(tokenizer, each, stop_token(tokenizer)) for each in EXAMPLES]
+    assert divergence(loaded, rows)
 
 
 @pytest.fixture(scope="module")

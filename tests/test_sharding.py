@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from fmtharness.harness import processes
-from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.contracts import Loaded, ModelOptions
 from fmtharness.harness.engine import collectives
 from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.harness.engine.likelihood import divergence
 from fmtharness.harness.engine.lora_linear import groups
 from fmtharness.harness.engine.models import load_model
 from fmtharness.harness.engine.patching import Patches
@@ -92,6 +93,7 @@ def _compare(name: str, quantization: str) -> None:
     )
     held = sum(_bytes(whole))
     expected = gradient(whole)
+    far = divergence(Loaded(whole, None), ROWS)
     os.environ["ACCELERATE_USE_FSDP"] = "true"
     torch.manual_seed(0)
     pieces = replace_layers(
@@ -99,6 +101,10 @@ def _compare(name: str, quantization: str) -> None:
     )
     shard(pieces, torch.device("cpu"))
     found = gradient(pieces)
+    moved = divergence(Loaded(pieces, None), ROWS)
+    assert far is not None and moved is not None
+    assert abs(far.nats - moved.nats) < 1e-5 < far.nats
+    assert moved.positions == far.positions > 0
     assert abs(found[0] - expected[0]) < 1e-5
     torch.testing.assert_close(found[1], expected[1])
     assert expected[1].abs().max() > 0

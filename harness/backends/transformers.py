@@ -127,8 +127,9 @@ def measure_with(
 ) -> Likelihood:
     """Measure a loaded model, also one in training, on plain text and on its base's answers.
 
-    The model is left as it was: its mode, its adapter and its gradients. Answers without text, or
-    longer than the context, are left out. Raises ModelError for logits that are not finite.
+    The model is left as it was: its mode, its adapter and its gradients. Answers with an error, or
+    longer than the context, are left out. All processes of a sharded model call it together. Raises
+    ModelError for logits that are not finite.
     """
     from fmtharness.harness.engine.likelihood import divergence, encode_answer, perplexity
 

@@ -133,7 +133,7 @@ def switched_off(model: Any) -> Iterator[None]:
 
     with Patches() as patches:
         for module in model.modules():
-            if hasattr(module, "disable_adapters"):
+            if hasattr(module, "_disable_adapters"):
                 patches.replace(module, "_disable_adapters", True, "peft's layers give the base's")
         for group in groups(model):
             patches.replace(group, "scales", [0.0] * len(group.scales), "and so do fused ones")

@@ -6,7 +6,8 @@ answer_log_probabilities(loaded, rows, adapter=False)    [-41.7, -18.2], in nats
 
 Rows are `encoding.Encoded`; their labels are what is predicted, the stop token among them. Numbers
 are exact: log-softmax in fp32 over the whole vocabulary, each token given all tokens before it. The
-model may be one as loaded, fused, or in training; it is left as it was.
+model may be one as loaded, fused, or in training; it is left as it was. The processes of a sharded
+model call these together, with the same rows.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from msgspec import UNSET, structs
 
 from fmtharness.harness import processes
 from fmtharness.harness.contracts import Loaded
+from fmtharness.harness.engine import collectives
 from fmtharness.harness.engine.adapters import switched_off
 from fmtharness.harness.engine.context import check_ids, context_length, embedded
 from fmtharness.harness.engine.cuda_graphs import borrowed
@@ -197,7 +199,8 @@ def _log_probabilities(loaded: Loaded, rows: Sequence[Encoded]) -> list[list[flo
         states = parts.states(some)
         targets = torch.tensor(labels, device=states.device)[:, None]
         found: list[float] = []
-        for at, target in zip(states.split(parts.chunk), targets.split(parts.chunk), strict=True):
+        chunks = (torch.split(each, parts.chunk) for each in (states, targets))
+        for at, target in zip(*chunks, strict=True):
             logits = parts.head(at).float()
             found += (logits.gather(1, target)[:, 0] - logits.logsumexp(-1)).tolist()
         return found
@@ -246,16 +249,22 @@ def _parts(model: Any, ids: Sequence[int]) -> _Parts:
         made: torch.Tensor = causal(**_given(ids)).logits
         return made
 
-    head = causal.get_output_embeddings()
-    if head is not None and causal.base_model is not causal:
+    def alone() -> bool:
+        """Whether the head gives the model's logits by itself: not if they are scaled or capped."""
+        if head is None or causal.base_model is causal:
+            return False
         few = torch.tensor([list(ids[:TRIED])], device=device)
         try:
-            if torch.allclose(head(hidden(few)), logits(few), rtol=1e-5):
-                return _Parts(hidden, head, device, chunk, TOKENS[kind])
+            return torch.allclose(head(hidden(few)), logits(few), rtol=1e-5)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # a foreign model's code may raise anything
             say(f"likelihood: more slowly, with whole logits, since {first_line(error)}")
+            return False
+
+    head = causal.get_output_embeddings()
+    if collectives.broadcast_object(alone()) if processes.sharded() else alone():
+        return _Parts(hidden, head, device, chunk, TOKENS[kind])
     return _Parts(logits, torch.nn.Identity(), device, chunk, min(TOKENS[kind], chunk))
 
 
