@@ -21,8 +21,8 @@ from fmtharness.harness.cli import main
 from fmtharness.harness.commands.group import Commands
 from fmtharness.harness.config import load_config
 from fmtharness.harness.files import LARGE, is_full, quick_digest
+from fmtharness.harness.run.answers import model_inputs
 from fmtharness.harness.run.provenance import hub_commit
-from fmtharness.harness.run.stages import _model_inputs
 from tests.fakes import ROOT
 from tests.tiny import tiny_config, tiny_model
 from tests.tiny_gguf import write_gguf
@@ -37,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def inputs(config: Path, *overrides: str) -> dict[str, str]:
-    return _model_inputs(load_config(config, overrides=overrides))
+    return model_inputs(load_config(config, overrides=overrides))
 
 
 def replaced(path: Path, held: bytes) -> None:

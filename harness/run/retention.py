@@ -84,7 +84,11 @@ def _measured(
 ) -> Retained:
     base = None if arm == "base" else retained(run.retention("base"))
     tokens = _tokens(run.completions(f"{RETENTION}/{arm}"))
-    found = Retained(**rates, answer_tokens=tokens)
+    found = Retained(
+        unasked_format_rate=rates["unasked_format_rate"],
+        loop_rate=rates["loop_rate"],
+        answer_tokens=tokens,
+    )
     ratio = 1.0 if base is None else _over(tokens, base.answer_tokens)
     found = msgspec.structs.replace(found, answer_length_ratio=ratio if tokens else None)
     likelihood = getattr(run.config.backend, "likelihood", None)
