@@ -153,7 +153,8 @@ def test_a_run_answers_judges_and_measures_all_sets(
     assert (len(calls), len(loads)) == before
     gate = tmp_path / "kept.fmt.toml"
     gate.write_text(
-        'run = "run"\n[thresholds.retention]\nunasked_format_rate = { max = 0.05, max_high = 0.2 }\n'
+        'run = "run"\n[thresholds.retention]\n'
+        "unasked_format_rate = { max = 0.05, max_high = 0.2 }\n"
         "divergence = { max = 0.0 }\nanswer_length_ratio = { min = 0.5 }\n"
     )
     outcomes = judge_gate(read_gate(gate))
