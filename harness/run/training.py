@@ -48,8 +48,8 @@ class Training:
         tb_logdir: Path,
         evaluators: Sequence[Evaluator],
         dev_examples: Sequence[Example],
-        sets: Sequence[DevSet],
-        retention: RetentionOptions,
+        sets: Sequence[DevSet] = (),
+        retention: RetentionOptions | None = None,
         inputs: str,
         backend: str,
         fed: Mapping[str, Completion],
@@ -62,7 +62,7 @@ class Training:
         self.evaluators = evaluators
         self.dev_examples = dev_examples
         self.sets = sets
-        self.retention = retention
+        self.retention = retention or RetentionOptions()
         self.inputs = inputs
         self.backend = backend
         self.fed = fed
