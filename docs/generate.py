@@ -153,6 +153,18 @@ def config_page() -> str:
         parts += [f"## [{name}]", fields(core)]
         for each in found[kind].values():
             parts += [f'### [{name}] with {selector} = "{each.name}"', own_fields(each)]
+    parts += [
+        "## [eval.sets.NAME]",
+        "Examples that the arms answer besides those of [data], in as many tables as you like. "
+        "The name is yours: their files are `completions/NAME/sft.jsonl` and so on, their scalars "
+        "`eval/NAME/<rate>`.",
+        fields(config.SetOptions),
+        "## [retention]",
+        "Ordinary prompts that ask for no format, which a cure must leave as they were: "
+        "[numbers.md](numbers.md#retention) explains what is measured. What the base itself does "
+        "is never over the budget.",
+        fields(config.RetentionOptions),
+    ]
     parts += ["## [report]", fields(config.ReportOptions)]
     parts += [
         "## Options of evaluators",

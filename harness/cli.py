@@ -153,6 +153,7 @@ def run(
     ctx: click.Context, config: Path | None, overrides: tuple[str, ...], out: Path | None
 ) -> None:
     """The whole job: data, the untuned model judged, training, the tuned model judged."""
+    from fmtharness.harness.commands.blocks import blocks
     from fmtharness.harness.report.comparison import formats_side_by_side, rates_side_by_side
     from fmtharness.harness.run import stages
 
@@ -165,6 +166,8 @@ def run(
         by_format = formats_side_by_side(evaluators, base, tuned)
         echo(stages.made_with(opened, "sft"))
         echo(by_format or rates_side_by_side(evaluators, base, tuned))
+        for block in blocks(opened):
+            echo(f"\n{block}")
         _tell_unscored(tallies)
         echo(f"\nrun folder: {opened.path}")
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)

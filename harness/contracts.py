@@ -34,6 +34,9 @@ GIVEN = ("messages", "tools", "add_generation_prompt")
 """What every chat template is given, so that no option can set it."""
 CHOOSE_BY = ("format_success_rate", "exact_match_rate")
 """The rates that checkpoints are chosen by: the first decides, the second between equals."""
+OVER_BUDGET = "retention/over_budget"
+"""Among an evaluation's rates: by how much the model is over the retention budget, 0 if it is not.
+A number of its own, without numerator, denominator or interval."""
 Shape = Literal["record", "table", "tree", "list", "call"]
 """What a value looks like.
 
@@ -196,6 +199,8 @@ class Generator(Protocol):
         formats: Sequence[str]   the names of the formats that its Examples are in; if
                                  [eval] evaluators is not set, they imply the evaluators
         evaluators: Sequence[str]            specs of more evaluators that are implied
+        targets: bool            False if its Examples have no target; no evaluator that compares
+                                 with one is then implied
         sized: bool              whether it ends; it is asked for `config.ALL` if no number is set
         inputs: Mapping[str, str]            hashes of what it reads besides its options' files
         parts: Mapping[str, Generator]       the generators that it draws from
@@ -290,7 +295,9 @@ class TrainingRun(Protocol):
         """Judge a model in memory, given with its tokenizer, on the first dev Examples.
 
         Writes completions and verdicts of the arm `sft` at this step, logs every rate and returns
-        the rates by name. The model is left in evaluation mode.
+        the rates by name: those of the dev Examples bare, those of an evaluation set and of
+        retention as `open/format_success_rate`, and OVER_BUDGET. The model is left in evaluation
+        mode.
         """
 
 

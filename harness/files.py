@@ -44,7 +44,7 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def shipped(name: str) -> Path:
-    """A file of `configs/` or `data/examples/`: in the checkout, or packed into the wheel."""
+    """A file of `configs/` or `data/`: in the checkout, or packed into the wheel."""
     return (_PACKED if _PACKED.is_dir() else _CHECKOUT) / name
 
 

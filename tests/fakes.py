@@ -22,6 +22,8 @@ from fmtharness.harness.records import Completion, Example, Message, Problem, Ve
 ROOT = Path(__file__).parents[1]
 FAKE_CONFIG = """
 name = "fake"
+[retention]
+num_prompts = 0
 [data]
 n_train = 6
 n_dev = 3

@@ -159,7 +159,7 @@ def test_example_config_shows_every_table() -> None:
     shown = tomllib.loads(path.read_text(encoding="utf-8"))
     config = load_config(path)
     assert set(shown) == set(config.tables())
-    for table in ("model", "data", "train", "eval"):
+    for table in ("model", "data", "train", "eval", "retention"):
         assert shown[table].items() <= config.tables()[table].items()
 
 

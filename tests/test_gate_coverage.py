@@ -13,7 +13,8 @@ import pytest
 from fmtharness.harness.config import load_config
 from fmtharness.harness.errors import ConfigError
 from fmtharness.harness.gates.gate_file import read_gate
-from fmtharness.harness.gates.outcomes import Outcome, judge_gate
+from fmtharness.harness.gates.outcome import Outcome
+from fmtharness.harness.gates.outcomes import judge_gate
 from fmtharness.harness.records import write_records
 from fmtharness.harness.run import stages
 from fmtharness.harness.run.folder import RunFolder

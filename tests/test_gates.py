@@ -23,7 +23,8 @@ from fmtharness.harness.gates.gate_file import (
     Regression,
     read_gate,
 )
-from fmtharness.harness.gates.outcomes import WORST, Outcome, judge_gate
+from fmtharness.harness.gates.outcome import Outcome
+from fmtharness.harness.gates.outcomes import WORST, judge_gate
 from fmtharness.harness.judging.statistics import mcnemar, rate
 from fmtharness.harness.plugins import Registered
 from fmtharness.harness.records import Completion, Example, Message, write_records

@@ -46,6 +46,8 @@ gradient_accumulation_steps = 4
 learning_rate = {rate}
 n_format_eval_prompts = 1
 format_eval_max_new_tokens = 8
+[retention]
+num_prompts = 0
 [eval]
 max_new_tokens = 24
 """

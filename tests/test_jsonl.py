@@ -271,6 +271,8 @@ train_file = "rows.jsonl"
 eval_file = "eval.jsonl"
 [train]
 trainer = "copier"
+[retention]
+num_prompts = 0
 [eval]
 backend = "echo"
 """

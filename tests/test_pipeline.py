@@ -18,7 +18,7 @@ from fmtharness.harness.contracts import Options, Split
 from fmtharness.harness.errors import DataError, PluginError, UserError
 from fmtharness.harness.plugins import Registered
 from fmtharness.harness.records import Completion, Example
-from fmtharness.harness.run import data, stages
+from fmtharness.harness.run import data, judged, stages
 from fmtharness.harness.run.folder import RunFolder
 from tests.fakes import CALLS, FAKE_CONFIG, example
 
@@ -266,7 +266,7 @@ def test_dump_shows_each_completion_its_own_verdicts(tmp_path: Path) -> None:
         verdict("a", "y", None),
     ]
     judges: list[Any] = [SimpleNamespace(name="x"), SimpleNamespace(name="y")]
-    stages.dump(tmp_path / "dump.jsonl", judges, known, completions, verdicts)
+    judged.dump(tmp_path / "dump.jsonl", judges, known, completions, verdicts)
     first, second = map(json.loads, (tmp_path / "dump.jsonl").read_text().splitlines())
     assert first == {
         "id": "a",

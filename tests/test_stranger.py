@@ -167,6 +167,7 @@ def test_every_stage_of_a_run_may_be_a_stranger_s(site: Site) -> None:
     (site.folder / "coins.toml").write_text(
         '[data]\ngenerator = "coins"\nn_train = 3\nn_eval = 4\nvalue = 7\n'
         '[train]\ntrainer = "nothing"\n[eval]\nbackend = "parrot"\n'
+        "[retention]\nnum_prompts = 0\n"  # a parrot knows no answer but the target
     )
     done = site.fmtharness("run", "coins.toml")
     assert done.returncode == 0, done.stderr

@@ -35,6 +35,8 @@ eval_steps = 4
 save_steps = 2
 n_format_eval_prompts = 2
 format_eval_max_new_tokens = 4
+[retention]
+num_prompts = 0
 [eval]
 max_new_tokens = 4
 """

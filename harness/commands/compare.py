@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from fmtharness.harness.commands.blocks import blocks
 from fmtharness.harness.config import Config
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.files import atomic_file
@@ -52,6 +53,7 @@ def compare(run: RunFolder, num_prompts: int, target: Path) -> tuple[str, Mappin
             made_with,
             *filter(None, [formats_side_by_side(evaluators, base, tuned, markdown=True)]),
             rates_side_by_side(evaluators, base, tuned, markdown=True),
+            *blocks(run, markdown=True),
             "## How completions ended",
             stops_side_by_side(evaluators, base, tuned, markdown=True),
             "## By slice",
@@ -67,6 +69,7 @@ def compare(run: RunFolder, num_prompts: int, target: Path) -> tuple[str, Mappin
         made_with,
         formats_side_by_side(evaluators, base, tuned),
         rates_side_by_side(evaluators, base, tuned),
+        *blocks(run),
         stops_side_by_side(evaluators, base, tuned),
         by_slice if by_slice.count("\n") < SHORT else "",
         diffs(examples, base, tuned, num_prompts),

@@ -24,7 +24,10 @@ from fmtharness.harness.run.folder import RunFolder, read_manifest
 
 MANIFEST, KEPT = "manifest.json", "config.toml"
 VIEWS = ("curves.png", "compare.md")
-MADE = ("data", "completions", "verdicts", "adapter", "checkpoints", "metrics.jsonl", "tb")
+MADE = (
+    *("data", "completions", "verdicts", "retention"),
+    *("adapter", "checkpoints", "metrics.jsonl", "tb"),
+)
 """What the stages of a run make, or begin with."""
 Named = Iterable[tuple[str, Path | None]]
 """Paths, each with what the user calls it: an option, or CONFIG."""
@@ -108,7 +111,7 @@ def _as_runs_write(config: Path) -> bool:
         tables = tomllib.loads(text)
     except (OSError, ValueError):
         return False
-    every = {"name", "seed", "model", "data", "train", "eval", "report"}
+    every = {"name", "seed", "model", "data", "train", "eval", "retention", "report"}
     return tables.keys() == every and tomli_w.dumps(tables) == text
 
 

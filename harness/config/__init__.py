@@ -1,6 +1,7 @@
 """A run's config: its tables, and how they are read and checked."""
 
-from fmtharness.harness.config.load import QUICK, implied, load_config
+from fmtharness.harness.config.judges import implied
+from fmtharness.harness.config.load import QUICK, load_config
 from fmtharness.harness.config.tables import (
     ALL,
     OUTPUTS,
@@ -8,9 +9,12 @@ from fmtharness.harness.config.tables import (
     Config,
     DataOptions,
     EvalOptions,
+    EvalSet,
     ReportOptions,
+    RetentionOptions,
     RoundOptions,
     RunOptions,
+    SetOptions,
     TrainOptions,
 )
 
@@ -22,9 +26,12 @@ __all__ = [
     "Config",
     "DataOptions",
     "EvalOptions",
+    "EvalSet",
     "ReportOptions",
+    "RetentionOptions",
     "RoundOptions",
     "RunOptions",
+    "SetOptions",
     "TrainOptions",
     "implied",
     "load_config",

@@ -9,30 +9,30 @@ the presets are found by these names outside of a checkout, too.
 
 from __future__ import annotations
 
-import itertools
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from fmtharness.harness.config.sections import component_of, section
+from fmtharness.harness.config.judges import Judges, judges_of, keepers
+from fmtharness.harness.config.sections import section
+from fmtharness.harness.config.sets import sets_of
 from fmtharness.harness.config.tables import (
     SIZES,
     Config,
     DataOptions,
     EvalOptions,
     ReportOptions,
+    RetentionOptions,
     RoundOptions,
     RunOptions,
     TrainOptions,
 )
-from fmtharness.harness.contracts import Evaluator, ModelOptions, formats_of
+from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import ConfigError, UserError
 from fmtharness.harness.files import shipped
-from fmtharness.harness.formats import also_judged_by
 from fmtharness.harness.options import check, parse_value, why_not
 from fmtharness.harness.plugins import Kind, component
 from fmtharness.harness.text import did_you_mean
@@ -68,7 +68,7 @@ def load_config(
     in_file = tables.get("model")
     consent = not asked and isinstance(in_file, dict) and in_file.pop("trust_remote_code", False)
     faults = [fault for override in overrides if (fault := _override(tables, override))]
-    known = {"name", "seed", "model", "report", *(section[0] for section in _SECTIONS)}
+    known = {"name", "seed", "model", "retention", "report", *(section[0] for section in _SECTIONS)}
     for key in tables.keys() - known:
         faults.append(f"{source} has no table or key {key!r}{did_you_mean(key, known)}")
     for key in known - {"name", "seed"}:
@@ -91,6 +91,9 @@ def load_config(
         tables["data"].setdefault("generator", "mix")
     report, wrong = check(ReportOptions, tables["report"], f"{source}: [report]")
     faults += wrong
+    retention, wrong = check(RetentionOptions, tables["retention"], f"{source}: [retention]")
+    faults += wrong
+    extra = tables["eval"].pop("sets", {})
     built: dict[str, Any] = {}
     for table, core, selector, kind in _SECTIONS:
         built[table], built[selector], wrong = section(
@@ -102,45 +105,22 @@ def load_config(
     if built["data"] and not getattr(built["generator"], "sized", False):
         unset = {key: n for key, n in SIZES.items() if getattr(built["data"], key) is None}
         built["data"] = built["data"].model_copy(update=unset)
+    sets, wrong = sets_of(extra, source, asked=asked)
+    faults += wrong
     named = bool(built["eval"] and built["eval"].evaluators is not None)
-    specs: tuple[str, ...] = ()
-    wanted: set[str] = set()
-    try:
-        wanted = set(getattr(built["generator"], "formats", ()))
-        specs = () if named else _implied_by(built["generator"])
-    except UserError as error:
-        # The data of a finished run may be gone, and its evaluators are named.
-        faults += [] if named else [f"{source}: [data]: {error}"]
-    if built["eval"] and built["generator"] and not named:
-        if not specs and not faults:
-            chosen = built["data"].generator
-            faults.append(
-                f"{source}: [eval] lacks the key 'evaluators': generator {chosen!r} does not say "
-                f"in which formats its Examples are"
-            )
-        built["eval"] = built["eval"].model_copy(update={"evaluators": specs or None})
-    evaluators: list[Evaluator] = []
-    for spec in (built["eval"] and built["eval"].evaluators) or ():
-        where = f"{source}: [eval] evaluators"
-        evaluator, wrong = component_of("evaluators", spec, where, asked=asked)
-        evaluators.append(evaluator)
+    judges = Judges()
+    if built["eval"]:
+        judges, wrong = judges_of(
+            built["eval"].evaluators,
+            built["generator"],
+            f"{source}: [eval]",
+            data=f"{source}: [data]",
+            quiet=bool(faults),
+            asked=asked,
+        )
         faults += wrong
-    for each in filter(None, evaluators):
-        judged = formats_of(each)
-        if wanted and judged is not None and judged.isdisjoint(wanted):
-            whose, named_there = (", ".join(sorted(names)) for names in (judged, wanted))
-            faults.append(
-                f"{source}: [eval] evaluators: {each.name!r} judges {whose}, and [data] asks for "
-                f"{named_there}"
-            )
-    for name in sorted(wanted) if named and all(evaluators) else ():
-        judges = [formats_of(each) for each in evaluators if each is not None]
-        if not any(judged is None or name in judged for judged in judges):
-            faults.append(f"{source}: [eval] evaluators: none judges {name}, which [data] asks for")
-    names = Counter(each.name for each in evaluators if each is not None)
-    twice = [each for each, count in names.items() if count > 1]
-    faults += [f"{source}: [eval] evaluators: {each!r} is given twice" for each in twice]
-    if faults or top is None or model is None or report is None:
+        built["eval"] = built["eval"].model_copy(update={"evaluators": judges.specs or None})
+    if faults or top is None or model is None or report is None or retention is None:
         raise ConfigError("\n".join(sorted(set(faults))))
     if model.quantization == "auto":
         trains_on = getattr(built["trainer"], "quantization", "none") if trains else "none"
@@ -156,8 +136,11 @@ def load_config(
         name=top.name,
         seed=top.seed,
         model=model,
-        evaluators=tuple(evaluators),
+        evaluators=judges.evaluators,
         names_evaluators=named,
+        sets=sets,
+        retention=retention,
+        keepers=keepers(judges.evaluators),
         report=report,
     )
 
@@ -186,21 +169,6 @@ def _next_round(
         where,
         asked=asked,
     )
-
-
-def implied(formats: Iterable[str]) -> tuple[str, ...]:
-    """The default evaluators of Completions in these formats.
-
-    Raises UserError for an unknown format.
-    """
-    each = (also_judged_by(component("formats", name)) for name in dict.fromkeys(formats))
-    return tuple(dict.fromkeys(itertools.chain.from_iterable(each)))
-
-
-def _implied_by(generator: Any) -> tuple[str, ...]:
-    """The default evaluators for a generator's Examples."""
-    more = getattr(generator, "evaluators", ())
-    return tuple(dict.fromkeys((*implied(getattr(generator, "formats", ())), *more)))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from fmtharness.harness.contracts import (
 )
 
 OUTPUTS = Path("outputs")
-OWN = frozenset({"adapter", "checkpoints", "completions", "data", "tb", "verdicts"})
+OWN = frozenset({"adapter", "checkpoints", "completions", "data", "retention", "tb", "verdicts"})
 """The folders that a run writes in its own."""
 ALL = sys.maxsize
 """How many Examples a generator that ends is asked for if [data] sets no number."""
@@ -120,11 +120,71 @@ class EvalOptions(Options):
         return path
 
 
+class SetOptions(Options):
+    """[eval.sets.NAME]: the keys of every evaluation set; the rest are its generator's own."""
+
+    generator: str
+    """The generator, such as `open_requests`; `fmtharness plugins` lists them."""
+    num_prompts: int | None = Field(default=None, ge=1)
+    """How many of its eval Examples each arm answers; if not set 100, or all that there are."""
+    dev_prompts: int = Field(default=0, ge=0)
+    """How many of its dev Examples each evaluation in training answers; with 0 the set has no say
+    in which checkpoint becomes the adapter."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of an answer; those of [eval] if not set, and in training the trainer's."""
+    evaluators: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Component specs; if not set, those that the generator implies."""
+
+
+class RetentionOptions(Options):
+    """[retention]: ordinary prompts that ask for no format, which a cure must leave as they were.
+
+    The budget says which checkpoints may become the adapter. What the base itself does is never
+    over it.
+    """
+
+    num_prompts: int = Field(default=80, ge=0)
+    """How many of the eval prompts each arm answers; with 0 retention is not measured."""
+    dev_prompts: int = Field(default=16, ge=0)
+    """How many of the dev prompts each evaluation in training answers; 0: no budget is kept."""
+    max_new_tokens: int = Field(default=96, ge=1)
+    """Most tokens of an answer."""
+    prompts: Path | None = None
+    """Prompts of your own, in any form that the generator `jsonl` reads; `tags.split` in a row,
+    `dev` or `eval`, else a hash of its prompt says which half it is in. The shipped ones if not
+    set."""
+    max_unasked_format_rate: float = Field(default=0.05, ge=0, le=1)
+    """The budget's largest share of answers in a format that nobody asked for."""
+    max_loop_rate: float = Field(default=0.05, ge=0, le=1)
+    """The budget's largest share of answers that end in repetition."""
+    max_perplexity_ratio: float = Field(default=1.05, ge=1)
+    """The budget's largest perplexity of plain text, as a multiple of the base's."""
+
+    @property
+    def in_training(self) -> int:
+        """How many dev prompts an evaluation in training answers."""
+        return self.dev_prompts if self.num_prompts else 0
+
+
 class ReportOptions(Options):
     """[report]: where the views of a run go."""
 
     tb_logdir: Path | None = None
     """TensorBoard logs go to `<tb_logdir>/<name>`; to `tb` in the run's folder if not set."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSet:
+    """[eval.sets.NAME], built: Examples that the arms answer besides those of [data]."""
+
+    name: str
+    options: SetOptions
+    generator: Generator
+    evaluators: tuple[Evaluator, ...]
+
+    def table(self) -> dict[str, Any]:
+        """The resolved set as a TOML table."""
+        return _dump(self.options) | _dump(self.generator)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +207,11 @@ class Config:
     report: ReportOptions
     names_evaluators: bool = dataclasses.field(compare=False)
     """Whether [eval] names them; else they are those that the formats of the data imply."""
+    sets: tuple[EvalSet, ...]
+    """The evaluation sets besides the Examples of [data]."""
+    retention: RetentionOptions
+    keepers: tuple[Evaluator, ...]
+    """Who judges the answers to prompts that ask for no format."""
 
     def tables(self) -> dict[str, Any]:
         """The resolved config as TOML tables, without what is unset."""
@@ -154,6 +219,9 @@ class Config:
         tables["data"] = _dump(self.data) | _dump(self.generator)
         tables["train"] = _dump(self.train) | _dump(self.trainer)
         tables["eval"] = _dump(self.eval) | _dump(self.backend)
+        if self.sets:
+            tables["eval"]["sets"] = {each.name: each.table() for each in self.sets}
+        tables["retention"] = _dump(self.retention)
         tables["report"] = _dump(self.report)
         return tables
 

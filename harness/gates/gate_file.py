@@ -27,6 +27,7 @@ from fmtharness.harness.contracts import Evaluator, Options, Rate, needs_example
 from fmtharness.harness.errors import ConfigError, UserError
 from fmtharness.harness.options import check, parse_spec
 from fmtharness.harness.plugins import component
+from fmtharness.harness.report.retention import MEASURES
 from fmtharness.harness.schemas import ANY_JSON, SCHEMA_EVALUATOR, named_from
 from fmtharness.harness.text import did_you_mean
 
@@ -34,6 +35,9 @@ SCORED = "scored"
 """Name of the item that every gate has. It passes if no Verdict is unscored."""
 ANSWERED = "answered"
 """Name of the item that every gate has. It passes if the Examples are answered as they should."""
+RETENTION = "retention"
+OF_RETENTION = {"unasked_format_rate": "unasked_format", "loop_rate": "loops"}
+"""The rates of retention, and the evaluators that they are of."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -105,6 +109,23 @@ class Bounds(Options):
         return self
 
 
+class NumberBounds(Options):
+    """The bounds on a number that is no rate, such as a perplexity; each bound is a test item."""
+
+    min: float | None = None
+    """The number is at least this."""
+    max: float | None = None
+    """The number is at most this."""
+
+    @model_validator(mode="after")
+    def _satisfiable(self) -> NumberBounds:
+        if self.min is None and self.max is None:
+            raise ValueError("no bound is set; set min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("no number can satisfy both min and max")
+        return self
+
+
 class Regression(Options):
     """[regression]: how far the pass rate may drop below a reference on the same Examples."""
 
@@ -151,13 +172,16 @@ class Gate:
     model: ModelSource | None
     evaluators: tuple[Evaluator, ...]
     thresholds: tuple[Threshold, ...]
+    retention: tuple[Threshold, ...]
+    """Bounds on the numbers in the run's retention/<arm>.json."""
     regression: Regression | None
 
     @property
     def items(self) -> list[str]:
         """The names of the gate's test items, in the order of the file."""
         drops = self.regression.max_drop if self.regression else {}
-        return [SCORED, ANSWERED, *(each.item for each in self.thresholds), *map(drop_item, drops)]
+        bounds = [each.item for each in (*self.thresholds, *self.retention)]
+        return [SCORED, ANSWERED, *bounds, *map(drop_item, drops)]
 
 
 def drop_item(evaluator: str) -> str:
@@ -185,7 +209,17 @@ def read_gate(path: Path, name: str | None = None) -> Gate:
         regression, wrong = check(Regression, rule, f"{where}: [regression]")
         faults += wrong
     drops = _table(_table(tables, "regression"), "max_drop")
-    rates = _table(tables, "thresholds")
+    rates = dict(_table(tables, "thresholds"))
+    kept: list[Threshold] = []
+    if RETENTION in rates:
+        table = rates.pop(RETENTION)
+        said = f"{where}: [thresholds.{RETENTION}]"
+        if "run" in tables:
+            kept, wrong = _retention(table, said)
+        else:
+            more, wrong = _as_evaluators(table, said)
+            rates = more | rates
+        faults += wrong
     uses = dict.fromkeys(drops, f"{where}: [regression] max_drop")
     uses |= dict.fromkeys(rates, f"{where}: [thresholds]")
     specs = tables.get("evaluators")
@@ -212,7 +246,7 @@ def read_gate(path: Path, name: str | None = None) -> Gate:
     if faults or options is None:
         raise ConfigError("\n".join(dict.fromkeys(faults)))
     chosen = tuple(evaluators.values())
-    return Gate(path, options, model, chosen, tuple(thresholds), regression)
+    return Gate(path, options, model, chosen, tuple(thresholds), tuple(kept), regression)
 
 
 def _table(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -285,6 +319,45 @@ def _thresholds(evaluator: Evaluator, table: Any, where: str) -> tuple[list[Thre
             limits = bounds.model_dump(exclude_none=True) if bounds else {}
             found += [Threshold(evaluator.name, known[name], *each) for each in limits.items()]
     return found, faults
+
+
+def _retention(table: Any, where: str) -> tuple[list[Threshold], list[str]]:
+    """The thresholds on a run's numbers of retention, and the faults."""
+    if not isinstance(table, dict) or not table:
+        return [], [f"{where} must be a table of numbers, such as loop_rate = {{ max = 0.05 }}"]
+    found: list[Threshold] = []
+    faults: list[str] = []
+    known = (*OF_RETENTION, *MEASURES)
+    for name, value in table.items():
+        if name not in known:
+            near = did_you_mean(name, known) or f"; it has {', '.join(known)}"
+            faults.append(f"{where} has no number {name!r}{near}")
+            continue
+        kind = Bounds if name in OF_RETENTION else NumberBounds
+        if not isinstance(value, dict):
+            shown = json.dumps(value, default=str)
+            faults.append(f"{where} {name} = {shown}: write {{ max = ... }}")
+            continue
+        bounds, wrong = check(kind, value, f"{where} {name}")
+        faults += wrong
+        limits = bounds.model_dump(exclude_none=True) if bounds else {}
+        found += [Threshold(RETENTION, Rate(name, name), *each) for each in limits.items()]
+    return found, faults
+
+
+def _as_evaluators(table: Any, where: str) -> tuple[dict[str, Any], list[str]]:
+    """The two rates as tables of their evaluators, since answers alone have no other number."""
+    if not isinstance(table, dict) or not table:
+        return {}, [f"{where} must be a table of rates, such as loop_rate = {{ max = 0.05 }}"]
+    others = [name for name in table if name not in OF_RETENTION]
+    faults = [
+        f"{where} has no number {name!r} of answers alone"
+        f"{did_you_mean(name, OF_RETENTION)}; it has {', '.join(OF_RETENTION)}, and with run = ... "
+        f"{', '.join(MEASURES)}"
+        for name in others
+    ]
+    rates = {OF_RETENTION[name]: {name: table[name]} for name in table if name in OF_RETENTION}
+    return rates, faults
 
 
 def _source_faults(

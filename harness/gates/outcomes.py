@@ -14,8 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-import msgspec
-
 from fmtharness.harness.errors import DataError, HarnessError
 from fmtharness.harness.gates.gate_file import (
     ANSWERED,
@@ -27,6 +25,8 @@ from fmtharness.harness.gates.gate_file import (
     Threshold,
     drop_item,
 )
+from fmtharness.harness.gates.outcome import Outcome
+from fmtharness.harness.gates.retention import retention_outcomes
 from fmtharness.harness.judging.rows import read_rows
 from fmtharness.harness.judging.statistics import mcnemar
 from fmtharness.harness.judging.tally import Tally
@@ -44,15 +44,6 @@ WORST = 5
 Source = tuple[Mapping[str, Example], Iterator[Completion | BrokenRow]]
 Passed = dict[str, bool | None]
 """Example id -> whether its completion passed; None if it cannot be compared."""
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """The result of one item of a gate."""
-
-    failure: str = ""
-    """The failure message; empty if the item passed."""
-    properties: Mapping[str, float] = {}
-    """The numbers behind the result, for the JUnit report."""
 
 
 def judge_gate(gate: Gate) -> dict[str, Outcome]:
@@ -107,6 +98,7 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
     for each in gate.thresholds:
         metric = metrics[each.evaluator, each.rate.name]
         found[each.item] = _bounded(each, metric, sums, worst[each.item])
+    found |= retention_outcomes(gate)
     if gate.regression:
         for name in before:
             item = drop_item(name)

@@ -19,7 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from fmtharness.harness.gates.gate_file import Gate
-    from fmtharness.harness.gates.outcomes import Outcome
+    from fmtharness.harness.gates.outcome import Outcome
     from fmtharness.harness.records import Example, Verdict
 
 
@@ -190,7 +190,8 @@ def _outcomes(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
 
 def _judged_once(config: pytest.Config, gate: Gate) -> dict[str, Outcome]:
     """Judge the gate. Among pytest-xdist workers, one judges and the others read its result."""
-    from fmtharness.harness.gates.outcomes import Outcome, judge_gate
+    from fmtharness.harness.gates.outcome import Outcome
+    from fmtharness.harness.gates.outcomes import judge_gate
 
     # A worker's basetemp is a subfolder of the session's, which all local workers share.
     base = config.getoption("basetemp", None)

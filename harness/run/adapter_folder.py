@@ -43,7 +43,7 @@ A low-rank adapter for `{base}`, trained with fmtharness {version} to answer in 
 | trainer | {trainer}, {steps} steps, {tokens} tokens |
 | prompts | the chat template in this folder; completions end with `{stop_token}` |
 | data | generator `{generator}`, {n_train} Examples, seed {seed} |
-
+{retention}
 `fmtharness eval --adapter FOLDER` loads the base and judges. With peft alone:
 
 ```python
@@ -122,11 +122,20 @@ def _card(
         generator=config.data.generator,
         n_train=config.data.n_train or "all",
         seed=config.seed,
+        retention=_retention(config, facts.get("retention", {})),
         loadable=json.dumps(loadable),
         more_imports=", BitsAndBytesConfig" if nf4 else "",
         quantized=NF4 if nf4 else "",
         version=importlib.metadata.version("fmtharness"),
     )
+
+
+def _retention(config: Config, numbers: Mapping[str, float]) -> str:
+    """The row about the prompts that ask for no format; empty if nothing was measured."""
+    if not numbers:
+        return ""
+    shown = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+    return f"| retention | {shown}, on {config.retention.in_training} dev prompts |\n"
 
 
 def _code(text: str) -> str:

@@ -5,7 +5,6 @@ write_data(config, Path("data"))  ->  [data/train.jsonl, data/dev.jsonl, data/ev
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -14,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fmtharness.harness.config import ALL, Config
-from fmtharness.harness.contracts import Split
+from fmtharness.harness.contracts import Generator, Split
 from fmtharness.harness.errors import HarnessError, PluginError, UserError
 from fmtharness.harness.files import atomic_file, digest
 from fmtharness.harness.plugins import component
@@ -38,9 +37,10 @@ def write_data(config: Config, folder: Path) -> list[Path]:
     train, dev, held_out, stats_json, stats_md = files = [folder / name for name in DATA_FILES]
     with answering(config) as complete:
         bind = getattr(config.generator, "with_completions", None)
-        config = dataclasses.replace(config, generator=bind(complete)) if bind else config
+        generator = bind(complete) if bind else config.generator
         for split, path in zip(SPLITS, (train, dev, held_out), strict=True):
-            _write_split(config, split, getattr(config.data, f"n_{split}") or ALL, path)
+            n = getattr(config.data, f"n_{split}") or ALL
+            write_split(generator, config.seed, split, n, path)
     stats = collect_stats(*(read_records(path, Example) for path in (train, dev, held_out)))
     with atomic_file(stats_json) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=1) + b"\n")
@@ -49,13 +49,17 @@ def write_data(config: Config, folder: Path) -> list[Path]:
     return files
 
 
-def _write_split(config: Config, split: Split, n: int, path: Path) -> None:
-    name = config.data.generator
+def write_split(generator: Generator, seed: int, split: Split, n: int, path: Path) -> None:
+    """Write n Examples of a generator, or all that there are.
+
+    Raises PluginError where the generator fails for the split, or has no Example for it.
+    """
+    name = generator.name
     needed = "a generator must yield Examples for each of train, dev and eval"
 
     def examples() -> Iterator[Example]:
         try:
-            yield from config.generator.generate(split, n, Random(config.seed))
+            yield from generator.generate(split, n, Random(seed))
         except (HarnessError, ModuleNotFoundError):
             raise
         except Exception as error:  # a plugin may raise anything
@@ -69,9 +73,16 @@ def _write_split(config: Config, split: Split, n: int, path: Path) -> None:
 
 
 def data_inputs(config: Config) -> dict[str, str]:
-    generator: Any = config.generator
+    """What the Examples of [data] are made from."""
     options = {k: v for k, v in config.tables()["data"].items() if k != "allow"}
-    inputs = {"[data]": digest(options), "seed": str(config.seed)}
+    return {"[data]": digest(options), "seed": str(config.seed)} | generator_inputs(
+        config, config.generator
+    )
+
+
+def generator_inputs(config: Config, generator: Any) -> dict[str, str]:
+    """The identity of a generator, of what it draws from, and of the formats that it renders."""
+    inputs: dict[str, str] = {}
     makers: list[Maker] = [("generators", generator)]
     for name, part in getattr(generator, "parts", {}).items():
         inputs |= {f"{name}: {key}": of for key, of in getattr(part, "inputs", {}).items()}

@@ -101,6 +101,10 @@ class RunFolder:
     def verdicts(self, arm: str) -> Path:
         return self.path / "verdicts" / f"{arm}.jsonl"
 
+    def retention(self, arm: str) -> Path:
+        """The numbers of an arm on prompts that ask for no format."""
+        return self.path / "retention" / f"{arm}.json"
+
     @property
     def adapter(self) -> Path:
         return self.path / "adapter"
@@ -120,8 +124,11 @@ class RunFolder:
     def of_training(self) -> list[Path]:
         """What a training writes: the adapter, its checkpoints, scalars and evaluations."""
         inside = [self.tb_logdir] if self.tb_logdir.is_relative_to(self.path) else []
-        rows = sorted(self.path.glob("completions/sft-*.jsonl"))
-        rows += sorted(self.path.glob("verdicts/sft-*.jsonl"))
+        rows = [
+            path
+            for folder in ("completions", "verdicts")
+            for path in sorted((self.path / folder).glob("**/sft-*.jsonl"))
+        ]
         scalars = [self.path / "metrics.jsonl", *inside]
         return [self.path / "checkpoints", *scalars, *rows, self.adapter]
 

@@ -8,58 +8,54 @@ A stage whose inputs and files are unchanged is skipped, so the same command res
 from __future__ import annotations
 
 import dataclasses
-import gc
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from fmtharness.harness.config import Config
-from fmtharness.harness.contracts import Evaluator, ModelOptions
+from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import DataError, StoppedError
-from fmtharness.harness.files import atomic_file, digest, file_digest
-from fmtharness.harness.judging.tally import Tally, by_completion, tally
-from fmtharness.harness.judging.verdicts import judge
-from fmtharness.harness.judging.workers import dump_row
+from fmtharness.harness.files import digest
+from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import (
-    Completion,
-    Example,
-    Verdict,
-    encode,
-    read_records,
-    write_records,
-)
+from fmtharness.harness.records import Completion, Example, Verdict, read_records
 from fmtharness.harness.report.comparison import Arm
 from fmtharness.harness.report.plot import draw
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.checked import refuse_changed
+from fmtharness.harness.run.completions import UNTOLD, Asked, answer, free_memory
 from fmtharness.harness.run.data import DATA_FILES, data_inputs, write_data
 from fmtharness.harness.run.data_stats import SPLITS
 from fmtharness.harness.run.faulty_rows import refuse_faulty
-from fmtharness.harness.run.folder import RunFolder, held
-from fmtharness.harness.run.provenance import Maker, made_by, model_inputs
-from fmtharness.harness.run.sources import completions_by, conditions
+from fmtharness.harness.run.folder import RunFolder
+from fmtharness.harness.run.judged import judge_stage
+from fmtharness.harness.run.provenance import model_inputs
+from fmtharness.harness.run.retention import measure
+from fmtharness.harness.run.sets import RETENTION, DevSet, dev_sets, set_examples, write_sets
 from fmtharness.harness.run.train_inputs import begin_training, resumed_by, train_inputs
-from fmtharness.harness.run.training import Training
+from fmtharness.harness.run.training import Training, dev_retention
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
 
 
 def run_all(run: RunFolder) -> dict[str, Tally]:
-    """All stages in order; returns the sums of each arm's Verdicts."""
+    """All stages in order; returns the sums of each arm's Verdicts.
+
+    Those of an evaluation set and of retention are under `open/base` and the like.
+    """
     generate(run)
     refuse_faulty(run)
-    before = evaluate(run, "base")
+    sums = evaluate(run, "base")
     train(run)
-    after = evaluate(run, "sft")
+    sums |= evaluate(run, "sft")
     _draw_curves(run)
-    return {"base": before, "sft": after}
+    return sums
 
 
 def _draw_curves(run: RunFolder) -> None:
@@ -81,7 +77,8 @@ def _draw_curves(run: RunFolder) -> None:
 
 
 def generate(run: RunFolder) -> None:
-    """Write the three splits into data/ and the statistics that prove their separation."""
+    """Write the splits and sets into data/, and the statistics that prove their separation."""
+    write_sets(run)
     config = run.config
     inputs = data_inputs(config)
     if run.is_current("data", inputs):
@@ -122,16 +119,19 @@ def train(run: RunFolder) -> Path:
         return run.adapter
     refuse_changed(run, "train")
     refuse_faulty(run, ("train", "dev"))
-    _complete(run, {"parity": parity_examples(run)}, None)
+    answer(run, [_of_parity(run)], None)
+    free_memory()
     fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
     examples = list(read_records(run.data("train"), Example))
     dev = list(read_records(run.data("dev"), Example))
     went_on_from = begin_training(run, inputs)
     config = dataclasses.replace(config, model=run.model)
-    given = digest(resumed_by(config, inputs)), config.model, examples, dev, fed
+    given = digest(resumed_by(config, inputs)), config.model, examples, dev, dev_sets(run), fed
     collectives.broadcast_object(given)
     adapter, training = _train(run.path, run.tb_logdir, config, *given)
+    if kept := dev_retention(run.path, training.facts.get("best_step")):
+        training.facts["retention"] = kept
     describe(adapter, config, training.certificate, training.facts)
     run.record(
         "train",
@@ -142,7 +142,7 @@ def train(run: RunFolder) -> Path:
         **training.facts,
         **went_on_from,
     )
-    _free_memory()
+    free_memory()
     return adapter
 
 
@@ -163,6 +163,7 @@ def _train(
     model: ModelOptions,
     examples: Sequence[Example],
     dev: Sequence[Example],
+    sets: Sequence[DevSet],
     fed: Mapping[str, Completion],
 ) -> tuple[Path, Training]:
     from fmtharness.harness.backends.transformers import complete_with
@@ -175,6 +176,8 @@ def _train(
         tb_logdir=tb_logdir,
         evaluators=config.evaluators,
         dev_examples=dev,
+        sets=sets,
+        retention=config.retention,
         inputs=inputs,
         backend=config.backend.name,
         fed=fed,
@@ -193,50 +196,49 @@ def _train(
     return adapter, training
 
 
-def evaluate(run: RunFolder, arm: str) -> Tally:
-    """Generate and judge the arm's completions on the first num_prompts eval Examples."""
-    examples = list(eval_examples(run))
-    asked = {arm: examples}
-    if arm == "base":
-        asked["parity"] = parity_examples(run)
-    _complete(run, asked, run.adapter if arm == "sft" else None)
-    return _judge_stage(run, arm, examples)
+def evaluate(run: RunFolder, arm: str) -> dict[str, Tally]:
+    """Answer and judge the first num_prompts eval Examples, each set, and retention's prompts.
 
+    Returns the sums by the files' names: `sft`, `open/sft`. The model is loaded once.
+    """
+    from fmtharness.harness.backends.transformers import loading_once
 
-def _complete(run: RunFolder, asked: Mapping[str, Sequence[Example]], adapter: Path | None) -> None:
-    """Write the completions that are not up to date, by file name; the model is loaded once."""
     config = run.config
-    not_asked = ("evaluators", "num_prompts", "dump_jsonl")  # the Examples determine num_prompts
-    options = {k: v for k, v in config.tables()["eval"].items() if k not in not_asked}
-    shared = {
-        "[eval]": digest(options),
-        **model_inputs(config),
-        "adapter": digest(held(adapter)) if adapter else "",
-        **made_by([("backends", config.backend)], packages=["fmtharness.harness.engine"]),
-    }
-    todo: dict[str, dict[str, str]] = {}
-    for name, examples in asked.items():
-        inputs = {**shared, "Examples": digest([encode(each).decode() for each in examples])}
-        if not run.is_current(f"completions/{name}", inputs):
-            run.begin(f"completions/{name}", inputs, [run.completions(name)])
-            todo[name] = inputs
-        elif name != "parity":
-            say(f"completions: {run.completions(name)} is up to date")
-    if not todo:
-        return
-    every = [example for name in todo for example in asked[name]]
-    arm = "sft" if adapter else "base"
-    say(f"completions: {len(every)} prompts, arm {arm}")
-    began = time.perf_counter()
-    rows = completions_by(config.backend, run.model, adapter, every, arm=arm)
-    for name in todo:
-        write_records(run.completions(name), itertools.islice(rows, len(asked[name])))
-    _free_memory()
-    for name, inputs in todo.items():
-        split = "train" if name == "parity" else "eval"
-        made_with = conditions(config, adapter, len(asked[name]), run.data(split))
-        written, seconds = [run.completions(name)], _since(began)
-        run.record(f"completions/{name}", inputs, written, seconds=seconds, made_with=made_with)
+    adapter = run.adapter if arm == "sft" else None
+    main = Asked(arm, list(eval_examples(run)), run.data("eval"))
+    asked = [(main, config.evaluators)]
+    for each in config.sets:
+        asked.append((_asked(run, each.name, arm, each.options.max_new_tokens), each.evaluators))
+    if most := config.retention.num_prompts and config.retention.max_new_tokens:
+        asked.append((_asked(run, RETENTION, arm, most), config.keepers))
+    of_parity = [_of_parity(run)] if arm == "base" else []
+    with loading_once():
+        answer(run, [main, *of_parity, *(each for each, _ in asked[1:])], adapter)
+        sums = {
+            each.name: judge_stage(
+                run,
+                each.name,
+                each.examples,
+                evaluators,
+                each.data,
+                specs=config.eval.evaluators if each is main else None,
+                dumps=each is main,
+            )
+            for each, evaluators in asked
+        }
+        if config.retention.num_prompts:
+            measure(run, arm, sums[f"{RETENTION}/{arm}"], adapter)
+    free_memory()
+    return sums
+
+
+def _asked(run: RunFolder, name: str, arm: str, most: int | None) -> Asked:
+    examples = [*set_examples(run, name, "eval")]
+    return Asked(f"{name}/{arm}", examples, run.data(f"{name}/eval"), most)
+
+
+def _of_parity(run: RunFolder) -> Asked:
+    return Asked(UNTOLD, parity_examples(run), run.data("train"))
 
 
 def made_with(run: RunFolder, arm: str) -> str:
@@ -263,64 +265,5 @@ def parity_examples(run: RunFolder) -> list[Example]:
     return list(itertools.islice(read_records(run.data("train"), Example), PARITY))
 
 
-def _judge_stage(run: RunFolder, arm: str, examples: Sequence[Example]) -> Tally:
-    config = run.config
-    path = run.verdicts(arm)
-    by_id = {example.id: example for example in examples}
-    judges: list[Maker] = [("evaluators", each) for each in config.evaluators]
-    inputs = {
-        "[eval] evaluators": digest(config.eval.evaluators),
-        "completions": file_digest(run.completions(arm)),
-        "prompts": digest(list(by_id)),
-        "eval.jsonl": file_digest(run.data("eval")),
-        **made_by(judges, packages=["fmtharness.harness", "fmtharness.harness.judging"]),
-    }
-    if not run.is_current(f"verdicts/{arm}", inputs):
-        run.begin(f"verdicts/{arm}", inputs, [path])
-        completions = read_records(run.completions(arm), Completion)
-        write_records(path, judge(config.evaluators, by_id, completions))
-        run.record(f"verdicts/{arm}", inputs, [path])
-    if config.eval.dump_jsonl is not None:
-        written = run.dump(arm)
-        name = f"dump/{arm}"
-        inputs = {**inputs, "verdicts": file_digest(path), "dump_jsonl": written.name}
-        if not run.is_current(name, inputs):
-            run.begin(name, inputs, [written])
-            dump(
-                written,
-                config.evaluators,
-                by_id,
-                read_records(run.completions(arm), Completion),
-                read_records(path, Verdict),
-            )
-            run.record(name, inputs, [written])
-    completions = read_records(run.completions(arm), Completion)
-    return tally(config.evaluators, read_records(path, Verdict), by_id, completions)
-
-
-def dump(
-    path: Path,
-    evaluators: Sequence[Evaluator],
-    examples: dict[str, Example],
-    completions: Iterable[Completion],
-    verdicts: Iterable[Verdict],
-) -> None:
-    """Write one row per completion for reading: prompt, target, text, and labels by evaluator.
-
-    The verdicts stand in the completions' order.
-    """
-    with atomic_file(path) as temporary, temporary.open("wb") as out:
-        for completion, judged in by_completion(evaluators, completions, verdicts):
-            example = examples.get(completion.example_id)
-            out.write(encode(dump_row(completion, example, judged)))
-
-
 def _since(began: float) -> float:
     return round(time.perf_counter() - began, 2)
-
-
-def _free_memory() -> None:
-    """Free a stage's model before the next stage loads its own."""
-    gc.collect()
-    if torch := sys.modules.get("torch"):
-        torch.cuda.empty_cache()

@@ -18,6 +18,7 @@ from fmtharness.harness.contracts import CHOOSE_BY, rates_of
 from fmtharness.harness.files import digest, file_digest
 from fmtharness.harness.run.folder import RunFolder
 from fmtharness.harness.run.provenance import Maker, made_by
+from fmtharness.harness.run.sets import dev_inputs
 
 SHAPE_ADAPTERS = (
     "fmtharness.harness",
@@ -42,6 +43,8 @@ def train_inputs(run: RunFolder, model: Mapping[str, str]) -> dict[str, str]:
     ]
     makers: list[Maker] = [("trainers", config.trainer)]
     makers += [("evaluators", each) for each in choosing]
+    if config.retention.in_training:
+        makers += [("evaluators", each) for each in config.keepers]
     incidental: frozenset[str] = getattr(config.trainer, "incidental", frozenset())
     return {
         **{f"[train] {k}": str(v) for k, v in tables["train"].items() if k not in incidental},
@@ -51,6 +54,7 @@ def train_inputs(run: RunFolder, model: Mapping[str, str]) -> dict[str, str]:
         "seed": str(config.seed),
         "train.jsonl": file_digest(run.data("train")),
         "dev.jsonl": file_digest(run.data("dev")),
+        **dev_inputs(run),
         **made_by(makers, packages=SHAPE_ADAPTERS),
     }
 

@@ -13,11 +13,27 @@ from typing import Any
 from msgspec import structs
 
 from fmtharness.harness import processes
-from fmtharness.harness.contracts import Evaluator, Loaded, ModelOptions
+from fmtharness.harness.config import RetentionOptions
+from fmtharness.harness.contracts import OVER_BUDGET, Evaluator, Loaded, ModelOptions
 from fmtharness.harness.judging.tally import tally
 from fmtharness.harness.judging.verdicts import judge
-from fmtharness.harness.records import Completion, Example, Metric, write_records
+from fmtharness.harness.records import Completion, Example, Metric, read_records, write_records
+from fmtharness.harness.run.retention import over_budget
 from fmtharness.harness.run.scalars import Scalars, read_metrics
+from fmtharness.harness.run.sets import RETENTION, DevSet, plain_texts
+
+
+def dev_retention(folder: Path, step: int | None) -> dict[str, float]:
+    """What the evaluation of a step found on the dev prompts of retention; empty for none."""
+    rows = [row for row in read_metrics(folder / "metrics.jsonl") if row["step"] == step]
+    every = {name: value for row in rows for name, value in row.items()}
+    return _of_retention(every)
+
+
+def _of_retention(values: Mapping[str, float]) -> dict[str, float]:
+    """Retention's numbers among scalars, by their own names."""
+    named = {name.partition("/"): value for name, value in values.items()}
+    return {name: value for (of, _, name), value in named.items() if of == RETENTION}
 
 
 class Training:
@@ -32,6 +48,8 @@ class Training:
         tb_logdir: Path,
         evaluators: Sequence[Evaluator],
         dev_examples: Sequence[Example],
+        sets: Sequence[DevSet] = (),
+        retention: RetentionOptions | None = None,
         inputs: str,
         backend: str,
         fed: Mapping[str, Completion],
@@ -44,6 +62,8 @@ class Training:
         self.tb_logdir = tb_logdir
         self.evaluators = evaluators
         self.dev_examples = dev_examples
+        self.sets = sets
+        self.retention = retention or RetentionOptions()
         self.inputs = inputs
         self.backend = backend
         self.fed = fed
@@ -71,8 +91,9 @@ class Training:
             if any(name.startswith("eval/") for name in row)
         }
         judged = [
-            self.folder / folder / f"sft-{step}.jsonl"
+            self.folder / folder / place / f"sft-{step}.jsonl"
             for step in steps
+            for place in ("", *(each.name for each in self.sets))
             for folder in ("completions", "verdicts")
         ]
         return [path for path in (self.metrics, *judged) if path.is_file()]
@@ -100,7 +121,7 @@ class Training:
         max_new_tokens: int,
         batch_size: int,
     ) -> dict[str, Metric]:
-        """Judge the current model on the first dev Examples.
+        """Judge the current model on the first dev Examples, and on the dev half of each set.
 
         Each process completes its share of the prompts, or all of them if the model is sharded.
         """
@@ -108,33 +129,96 @@ class Training:
 
         loaded.model.eval()
         examples = self.dev_examples[:n_prompts]
+        made = self._answers(loaded, examples, max_new_tokens, batch_size)
+        metrics: dict[str, Metric] = {}
+        if self.leads:
+            metrics = self._judge(f"sft-{step}", examples, made, self.evaluators)
+        for each in self.sets:
+            most = each.max_new_tokens or max_new_tokens
+            made = self._answers(loaded, each.examples, most, batch_size)
+            if self.leads:
+                name = f"{each.name}/sft-{step}"
+                found = self._judge(name, each.examples, made, each.evaluators)
+                metrics |= {f"{each.name}/{rate}": metric for rate, metric in found.items()}
+        values: dict[str, float] = {}
+        for name, metric in metrics.items():
+            if metric.value is not None and metric.low is not None and metric.high is not None:
+                if name.startswith(f"{RETENTION}/"):
+                    values[name] = metric.value
+                    continue
+                values[f"eval/{name}"] = metric.value
+                values[f"eval_low/{name}"] = metric.low
+                values[f"eval_high/{name}"] = metric.high
+        kept = [each for each in self.sets if each.name == RETENTION]
+        if kept:
+            measured, over = self._retained(loaded, step, kept[0].examples, values)
+            values |= measured
+            metrics[OVER_BUDGET] = Metric(
+                name=OVER_BUDGET, value=over, numerator=0, denominator=0, low=None, high=None
+            )
+        self.log(step, values)
+        return collectives.broadcast_object(metrics)
+
+    def _answers(
+        self, loaded: Loaded, examples: Sequence[Example], most: int, batch_size: int
+    ) -> list[Completion]:
+        """The answers of the model in training, gathered from all processes."""
+        from fmtharness.harness.engine import collectives
+
         together = processes.sharded()
         share = self._complete(
             loaded,
             examples if together else examples[processes.rank() :: processes.count()],
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=most,
             batch_size=batch_size,
             in_step=together,
         )
         made = {each.example_id: each for each in collectives.gather_objects(list(share))}
-        completions = [structs.replace(made[example.id], arm="sft") for example in examples]
-        metrics = self._judge(f"sft-{step}", examples, completions) if self.leads else {}
-        values: dict[str, float] = {}
-        for name, metric in metrics.items():
-            if metric.value is not None and metric.low is not None and metric.high is not None:
-                values[f"eval/{name}"] = metric.value
-                values[f"eval_low/{name}"] = metric.low
-                values[f"eval_high/{name}"] = metric.high
-        self.log(step, values)
-        return collectives.broadcast_object(metrics)
+        return [structs.replace(made[example.id], arm="sft") for example in examples]
+
+    def _retained(
+        self, loaded: Loaded, step: int, examples: Sequence[Example], rates: Mapping[str, float]
+    ) -> tuple[dict[str, float], float]:
+        """Retention's numbers that are no rates, and by how much all are over the budget.
+
+        What they are compared with is the model at step 0, where the adapter does nothing.
+        """
+        from fmtharness.harness.backends.transformers import measure_with
+
+        if not self.leads and not processes.sharded():
+            return {}, 0.0
+        base: dict[str, float] = {}
+        answers: list[tuple[Example, Completion]] = []
+        at_first = self.folder / "completions" / RETENTION / "sft-0.jsonl"
+        if step and self.leads and at_first.is_file():
+            rows = (row for row in read_metrics(self.metrics) if row["step"] == 0)
+            base = {name: value for row in rows for name, value in row.items()}
+            if not processes.sharded():  # all ranks would have to read the same answers
+                known = {each.example_id: each for each in read_records(at_first, Completion)}
+                answers = [(each, known[each.id]) for each in examples if each.id in known]
+        found = measure_with(loaded, plain_texts("dev"), answers)
+        perplexity = found.perplexity
+        own = base.get(f"{RETENTION}/perplexity", perplexity if step == 0 else None)
+        measured = {
+            "perplexity": perplexity,
+            "perplexity_ratio": perplexity / own if perplexity and own else None,
+            "divergence": found.divergence,
+        }
+        found_now = {name: value for name, value in measured.items() if value is not None}
+        over = over_budget(self.retention, _of_retention(rates) | found_now, _of_retention(base))
+        return {f"{RETENTION}/{name}": value for name, value in found_now.items()}, over
 
     def _judge(
-        self, name: str, examples: Sequence[Example], completions: Sequence[Completion]
+        self,
+        name: str,
+        examples: Sequence[Example],
+        completions: Sequence[Completion],
+        evaluators: Sequence[Evaluator],
     ) -> dict[str, Metric]:
-        verdicts = list(judge(self.evaluators, {e.id: e for e in examples}, completions))
+        verdicts = list(judge(evaluators, {e.id: e for e in examples}, completions))
         write_records(self.folder / "completions" / f"{name}.jsonl", completions)
         write_records(self.folder / "verdicts" / f"{name}.jsonl", verdicts)
-        return tally(self.evaluators, verdicts, None, completions).named()
+        return tally(evaluators, verdicts, None, completions).named()
 
     def close(self) -> None:
         """Close the scalars' files."""

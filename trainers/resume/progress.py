@@ -6,13 +6,15 @@ restore(run, model, weights, update)  ->  Progressed(step=25, evaluated=25, best
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import msgspec
 
-from fmtharness.harness.contracts import CHOOSE_BY, TrainingRun
+from fmtharness.harness.contracts import CHOOSE_BY, OVER_BUDGET, TrainingRun
 from fmtharness.harness.engine import collectives
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.files import file_digest
@@ -36,8 +38,9 @@ class Progressed(msgspec.Struct):
     evaluated: int = -1
     """The last step that was evaluated."""
     best_step: int | None = None
-    best: tuple[float, float] = (-1.0, -1.0)
-    """The best step's lower bound of format_success_rate, and its exact_match_rate."""
+    best: tuple[float, float, float] = (-math.inf, -1.0, -1.0)
+    """Of the best step: minus what it is over the retention budget, the mean lower bound of
+    format_success_rate, and its exact_match_rate."""
     worse: int = 0
     """The number of evaluations since the best."""
     first_loss: float = 0.0
@@ -55,13 +58,21 @@ class Progressed(msgspec.Struct):
     def judged(self, metrics: Mapping[str, Metric]) -> dict[str, float]:
         """Record an evaluation of this step; returns its two rates, for the progress bar.
 
-        Of two equal steps the later is the better one, since it was trained for longer.
+        Within the retention budget the mean of the lower bounds decides: that of the dev Examples
+        and those of the evaluation sets. If no step is within, the least over it is the best. Of
+        two equal steps the later is the better one, since it was trained for longer.
         """
         self.evaluated = self.step
         format_rate, content = (metrics.get(name) for name in CHOOSE_BY)
         shown = {m.name: m.value for m in (format_rate, content) if m and m.value is not None}
         if self.step and format_rate and format_rate.low is not None:
-            score = format_rate.low, content.value if content and content.value else 0.0
+            lows = [m.low for name, m in metrics.items() if name.rpartition("/")[2] == CHOOSE_BY[0]]
+            over = metrics.get(OVER_BUDGET)
+            score = (
+                -(over.value or 0.0) if over else 0.0,
+                fmean(low for low in lows if low is not None),
+                content.value if content and content.value else 0.0,
+            )
             if score >= self.best:
                 self.best_step, self.best, self.worse = self.step, score, 0
             else:
@@ -136,6 +147,11 @@ def finish(run: TrainingRun, model: Any, at: Progressed) -> Path:
     """Write the adapter from the best checkpoint, or from the last step if none was evaluated."""
     adapter = run.folder / "adapter"
     if run.leads:
+        if at.best_step is not None and -at.best[0] > 0:
+            say(
+                f"train: no evaluated step is within the retention budget; took step "
+                f"{at.best_step}, which is least over it, by {-at.best[0]:.3g} in all"
+            )
         if at.best_step not in (None, at.step):
             best = checkpoints.at(run.folder / "checkpoints", at.best_step or 0, run.inputs)
             if best:
