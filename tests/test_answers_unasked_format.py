@@ -16,6 +16,7 @@ from fmtharness.evaluators.answers.unasked_format import UnaskedFormat
 from fmtharness.harness.cli import main
 from fmtharness.harness.contracts import applies
 from fmtharness.harness.errors import UserError
+from fmtharness.harness.options import build
 from fmtharness.harness.records import Completion, Example, Message, Verdict
 from tests.fakes import ROOT
 
@@ -188,6 +189,13 @@ def test_only_the_named_formats_are_looked_for() -> None:
     assert not judged('{"a": 1}', None, "regex").passed, "none can be told, so all are looked for"
     with pytest.raises(UserError, match="no format is called 'jsno', did you mean 'json'"):
         UnaskedFormat(unasked=("jsno",))
+
+
+def test_one_format_or_several_from_the_command_line() -> None:
+    for spec in ("unasked=csv", 'unasked=["csv","xml"]'):
+        judge = build("evaluators", f"unasked_format:{spec}")
+        assert judge.evaluate(None, Completion(example_id="x", text='{"a": 1}')).passed
+        assert not judge.evaluate(None, Completion(example_id="x", text="a,b\nc,d")).passed
 
 
 def test_only_answers_to_what_asks_for_no_format_are_judged() -> None:

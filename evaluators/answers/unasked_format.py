@@ -35,16 +35,17 @@ class UnaskedFormat(Options):
     formats: ClassVar[frozenset[str]] = frozenset({NO_FORMAT})
     rates: ClassVar[tuple[Rate, ...]] = (Rate("unasked_format_rate", "failed"),)
 
-    unasked: tuple[str, ...] = ()
-    """The formats that are looked for; all that can be told from prose if it names none of them:
-    json (with json_array, jsonl and tool_call), yaml, toml, xml, csv and markdown_table."""
+    unasked: str | tuple[str, ...] = ()
+    """The format, or formats, that are looked for; all that can be told from prose if it names
+    none of them: json (with json_array, jsonl and tool_call), yaml, toml, xml, csv and
+    markdown_table."""
 
     @field_validator("unasked")
     @classmethod
-    def _exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
+    def _exist(cls, named: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for name in [named] if isinstance(named, str) else named:
             component("formats", name)
-        return names
+        return named
 
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one completion; an Example is needed only for its tag."""
