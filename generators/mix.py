@@ -106,14 +106,18 @@ class Mix(Options):
         each = [getattr(generator, "evaluators", ()) for generator in self.parts.values()]
         return tuple(dict.fromkeys(itertools.chain.from_iterable(each)))
 
+    def focused(self, labels: Mapping[str, int]) -> Self:
+        """The mix with each source focused on these labels, where it can be."""
+        return self._each(lambda part: getattr(part, "focused", lambda _: part)(labels))
+
     def with_completions(self, complete: Complete) -> Self:
         """The mix with a run's model for the sources that ask one."""
-        bound = self.model_copy()
-        bound._parts = {
-            name: (part, bind(complete) if (bind := getattr(each, BIND, None)) else each)
-            for name, (part, each) in self._parts.items()
-        }
-        return bound
+        return self._each(lambda part: getattr(part, BIND, lambda _: part)(complete))
+
+    def _each(self, change: Callable[[Any], Any]) -> Self:
+        changed = self.model_copy()
+        changed._parts = {name: (part, change(each)) for name, (part, each) in self._parts.items()}
+        return changed
 
     def generate(self, split: Split, n: int, rng: Random) -> Iterator[Example]:
         """Yield n Examples, or, for `ALL`, until each row of each source has come once."""

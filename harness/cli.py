@@ -98,11 +98,11 @@ def _resolved(
 def _followed(config: Path | None, overrides: tuple[str, ...], out: Path | None) -> bool:
     """Whether another process leads; this one has then taken part in its training."""
     from fmtharness.harness import processes
-    from fmtharness.harness.run import stages
+    from fmtharness.harness.run import fitting
 
     if processes.leads():
         return False
-    stages.follow(*_resolved(config, overrides, out))
+    fitting.follow(*_resolved(config, overrides, out))
     return True
 
 

@@ -9,8 +9,11 @@ created on first use.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fmtharness.harness.errors import StoppedError
 from fmtharness.harness.processes import count
 
 if TYPE_CHECKING:
@@ -86,6 +89,20 @@ def destroy(*, failed: bool = False) -> None:
         return
     if not (failed and "nccl" in torch.distributed.get_backend()):
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def group() -> Iterator[None]:
+    """Inside, the processes of a run work together; afterwards the process group is destroyed."""
+    failed = True
+    try:
+        yield
+        failed = False
+    except StoppedError:
+        failed = False
+        raise
+    finally:
+        destroy(failed=failed)
 
 
 def _join() -> None:

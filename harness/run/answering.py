@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from fmtharness.harness.config import Config
+from fmtharness.harness.contracts import Generator
 from fmtharness.harness.files import cache_folder, digest
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example
@@ -86,6 +87,14 @@ def _asked(config: Config, limit: int) -> Ask:
     if LIMIT in type(backend).model_fields:
         backend = backend.model_copy(update={LIMIT: limit})
     return lambda examples: iter(backend.complete(examples, config.model, None))
+
+
+@contextmanager
+def bound_generator(config: Config) -> Iterator[Generator]:
+    """The config's generator, with its model's completions if it wants them."""
+    with answering(config) as complete:
+        bind = getattr(config.generator, "with_completions", None)
+        yield bind(complete) if bind else config.generator
 
 
 class _Row(msgspec.Struct, frozen=True):

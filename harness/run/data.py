@@ -22,7 +22,7 @@ from fmtharness.harness.records import (
     read_records,
     write_records,
 )
-from fmtharness.harness.run.answering import answer_inputs, answering
+from fmtharness.harness.run.answering import answer_inputs, bound_generator
 from fmtharness.harness.run.data_stats import SPLITS, collect_stats, stats_markdown
 from fmtharness.harness.run.provenance import Maker, made_by
 
@@ -35,9 +35,7 @@ def write_data(config: Config, folder: Path) -> list[Path]:
     Raises PluginError where the generator fails for a split, or has no Example for it.
     """
     train, dev, held_out, stats_json, stats_md = files = [folder / name for name in DATA_FILES]
-    with answering(config) as complete:
-        bind = getattr(config.generator, "with_completions", None)
-        generator = bind(complete) if bind else config.generator
+    with bound_generator(config) as generator:
         for split, path in zip(SPLITS, (train, dev, held_out), strict=True):
             n = getattr(config.data, f"n_{split}") or ALL
             write_split(generator, config.seed, split, n, path)

@@ -51,6 +51,8 @@ def next_rows(
         failed = _failed(example, completion, evaluators)
         if failed is None:
             left_out += 1
+        elif not failed and completion.finish_reason == "length":
+            left_out += 1  # it was cut off, and must not teach where to stop
         elif not failed:
             passed.append(structs.replace(example, completion=completion.text))
         else:
@@ -59,7 +61,10 @@ def next_rows(
             if chosen is None or chosen.completion == completion.text:
                 left_out += 1
             else:
-                pairs.append(structs.replace(chosen, rejected=completion.text))
+                tags = chosen.tags
+                if completion.finish_reason == "length":  # no stop token follows it
+                    tags = {**tags, "rejected_finish_reason": "length"}
+                pairs.append(structs.replace(chosen, rejected=completion.text, tags=tags))
     return NextRows(passed, pairs, left_out, dict(labels.most_common()))
 
 

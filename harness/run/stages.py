@@ -11,15 +11,12 @@ import dataclasses
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from fmtharness.harness.config import Config
-from fmtharness.harness.contracts import ModelOptions
-from fmtharness.harness.errors import DataError, StoppedError
+from fmtharness.harness.errors import DataError
 from fmtharness.harness.files import digest
 from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.progress import say
@@ -32,13 +29,15 @@ from fmtharness.harness.run.completions import UNTOLD, Asked, answer, free_memor
 from fmtharness.harness.run.data import DATA_FILES, data_inputs, write_data
 from fmtharness.harness.run.data_stats import SPLITS
 from fmtharness.harness.run.faulty_rows import refuse_faulty
+from fmtharness.harness.run.fitting import Fit, fit
 from fmtharness.harness.run.folder import RunFolder
 from fmtharness.harness.run.judged import judge_stage
 from fmtharness.harness.run.provenance import model_inputs
 from fmtharness.harness.run.retention import measure
-from fmtharness.harness.run.sets import RETENTION, DevSet, dev_sets, set_examples, write_sets
+from fmtharness.harness.run.rounds import next_round, round_folder
+from fmtharness.harness.run.sets import RETENTION, dev_sets, set_examples, write_sets
 from fmtharness.harness.run.train_inputs import begin_training, resumed_by, train_inputs
-from fmtharness.harness.run.training import Training, dev_retention
+from fmtharness.harness.run.training import dev_retention
 
 PARITY = 4
 """Train Examples whose prompts are fed by the backend and compared with training's."""
@@ -107,7 +106,7 @@ def train(run: RunFolder) -> Path:
     """Fine-tune on data/train.jsonl, choose the checkpoint on data/dev.jsonl; return adapter/.
 
     Nothing here reads data/eval.jsonl. Of several processes only the leading one calls this; the
-    others are in `follow`.
+    others are in `fitting.follow`. The rounds before the last one have folders of their own.
     """
     from fmtharness.harness.engine import collectives
 
@@ -123,16 +122,31 @@ def train(run: RunFolder) -> Path:
     free_memory()
     fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
-    examples = list(read_records(run.data("train"), Example))
-    dev = list(read_records(run.data("dev"), Example))
-    went_on_from = begin_training(run, inputs)
-    config = dataclasses.replace(config, model=run.model)
-    given = digest(resumed_by(config, inputs)), config.model, examples, dev, dev_sets(run), fed
-    collectives.broadcast_object(given)
-    adapter, training = _train(run.path, run.tb_logdir, config, *given)
+    asked = Fit(
+        folder=run.path,
+        inputs=digest(resumed_by(config, inputs)),
+        model=run.model,
+        examples=list(read_records(run.data("train"), Example)),
+        dev=list(read_records(run.data("dev"), Example)),
+        sets=dev_sets(run),
+        fed=fed,
+        first=run.path if config.train.rounds == 1 else round_folder(run, 1),
+    )
+    with collectives.group():
+        for number in range(1, config.train.rounds):
+            asked = next_round(run, number, asked)
+        went_on_from = begin_training(run, inputs)
+        collectives.broadcast_object(asked)
+        adapter, training = fit(config, asked, run.tb_logdir)
+        collectives.broadcast_object(None)
     if kept := dev_retention(run.path, training.facts.get("best_step")):
         training.facts["retention"] = kept
-    describe(adapter, config, training.certificate, training.facts)
+    describe(
+        adapter,
+        dataclasses.replace(config, model=run.model),
+        training.certificate,
+        training.facts,
+    )
     run.record(
         "train",
         inputs,
@@ -144,56 +158,6 @@ def train(run: RunFolder) -> Path:
     )
     free_memory()
     return adapter
-
-
-def follow(path: Path, config: Config) -> None:
-    """Take part in the training that another process leads, if it trains at all."""
-    from fmtharness.harness.engine import collectives
-
-    given: Any = collectives.broadcast_object(None)
-    if given is not None:
-        _train(path, path, config, *given)
-
-
-def _train(
-    path: Path,
-    tb_logdir: Path,
-    config: Config,
-    inputs: str,
-    model: ModelOptions,
-    examples: Sequence[Example],
-    dev: Sequence[Example],
-    sets: Sequence[DevSet],
-    fed: Mapping[str, Completion],
-) -> tuple[Path, Training]:
-    from fmtharness.harness.backends.transformers import complete_with
-    from fmtharness.harness.engine import collectives
-
-    training = Training(
-        path,
-        seed=config.seed,
-        model=model,
-        tb_logdir=tb_logdir,
-        evaluators=config.evaluators,
-        dev_examples=dev,
-        sets=sets,
-        retention=config.retention,
-        inputs=inputs,
-        backend=config.backend.name,
-        fed=fed,
-        complete=complete_with,
-    )
-    failed = True
-    try:
-        adapter = config.trainer.train(examples, training)
-        failed = False
-    except StoppedError:
-        failed = False
-        raise
-    finally:
-        training.close()
-        collectives.destroy(failed=failed)
-    return adapter, training
 
 
 def evaluate(run: RunFolder, arm: str) -> dict[str, Tally]:

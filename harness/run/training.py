@@ -55,6 +55,7 @@ class Training:
         fed: Mapping[str, Completion],
         complete: Callable[..., Iterable[Completion]],
         initial_adapter: Path | None = None,
+        first: Path | None = None,
     ) -> None:
         self.folder = folder
         self.seed = seed
@@ -68,6 +69,8 @@ class Training:
         self.backend = backend
         self.fed = fed
         self.initial_adapter = initial_adapter
+        self.first = first or folder
+        """The folder of the run's first training, whose step 0 is the base."""
         self.certificate: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
         self._complete = complete
@@ -181,7 +184,8 @@ class Training:
     ) -> tuple[dict[str, float], float]:
         """Retention's numbers that are no rates, and by how much all are over the budget.
 
-        What they are compared with is the model at step 0, where the adapter does nothing.
+        What they are compared with is the first training's model at step 0, where the adapter does
+        nothing.
         """
         from fmtharness.harness.backends.transformers import measure_with
 
@@ -189,16 +193,18 @@ class Training:
             return {}, 0.0
         base: dict[str, float] = {}
         answers: list[tuple[Example, Completion]] = []
-        at_first = self.folder / "completions" / RETENTION / "sft-0.jsonl"
-        if step and self.leads and at_first.is_file():
-            rows = (row for row in read_metrics(self.metrics) if row["step"] == 0)
+        is_base = step == 0 and self.first == self.folder
+        at_first = self.first / "completions" / RETENTION / "sft-0.jsonl"
+        if not is_base and self.leads and at_first.is_file():
+            metrics = read_metrics(self.first / self.metrics.name)
+            rows = (row for row in metrics if row["step"] == 0)
             base = {name: value for row in rows for name, value in row.items()}
             if not processes.sharded():  # all ranks would have to read the same answers
                 known = {each.example_id: each for each in read_records(at_first, Completion)}
                 answers = [(each, known[each.id]) for each in examples if each.id in known]
         found = measure_with(loaded, plain_texts("dev"), answers)
         perplexity = found.perplexity
-        own = base.get(f"{RETENTION}/perplexity", perplexity if step == 0 else None)
+        own = base.get(f"{RETENTION}/perplexity", perplexity if is_base else None)
         measured = {
             "perplexity": perplexity,
             "perplexity_ratio": perplexity / own if perplexity and own else None,
