@@ -62,6 +62,8 @@ n_train = 3
 n_eval = 3
 [train]
 trainer = "copier"
+[retention]
+num_prompts = 0
 [eval]
 backend = "parrot"
 evaluators = ["json_strict", "short"]

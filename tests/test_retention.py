@@ -139,6 +139,8 @@ def test_a_run_answers_judges_and_measures_all_sets(
     }
     assert [rows[step]["retention/unasked_format_rate"] for step in (0, 4, 8, 12)] == [0, 1, 0, 0]
     assert rows[0]["retention/perplexity_ratio"] == 1.0
+    assert rows[4][OVER_BUDGET] >= 0.95
+    assert rows[8][OVER_BUDGET] == 0.0
     assert rows[8]["retention/divergence"] > 0
     assert rows[4]["eval/open/format_success_rate"] == 1.0
     assert kept["perplexity_ratio"] == rows[8]["retention/perplexity_ratio"]

@@ -155,7 +155,7 @@ class Training:
         kept = [each for each in self.sets if each.name == RETENTION]
         if kept:
             measured, over = self._retained(loaded, step, kept[0].examples, values)
-            values |= measured
+            values |= {**measured, OVER_BUDGET: over}
             metrics[OVER_BUDGET] = Metric(
                 name=OVER_BUDGET, value=over, numerator=0, denominator=0, low=None, high=None
             )
