@@ -10,7 +10,7 @@ next_round(run, 1, asked)
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,12 +29,15 @@ from fmtharness.harness.report.tables import metrics_table, table
 from fmtharness.harness.run.answering import bound_generator
 from fmtharness.harness.run.completions import free_memory, limited
 from fmtharness.harness.run.fitting import Fit, fit
-from fmtharness.harness.run.folder import RunFolder
+from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.next_rows import NextRows, next_rows
 from fmtharness.harness.run.sources import completions_by
 
 OPEN = "open_request"
 """The evaluator of answers whose content is the model's own."""
+
+OF_LATER = ("[train] next_round", "[train] rounds")
+"""The inputs of a training that do not shape its first round; the first of them shapes others."""
 
 
 def round_folder(run: RunFolder, number: int) -> Path:
@@ -42,10 +45,17 @@ def round_folder(run: RunFolder, number: int) -> Path:
     return run.path / "rounds" / str(number)
 
 
-def next_round(run: RunFolder, number: int, asked: Fit) -> Fit:
-    """Carry out a round, and return the training of the next one."""
+def next_round(run: RunFolder, number: int, asked: Fit, shared: Mapping[str, str]) -> Fit:
+    """Carry out a round, and return the training of the next one.
+
+    `shared` are the inputs of the whole training.
+    """
     folder = round_folder(run, number)
-    inputs = {"shared": asked.inputs, "rows": digest([repr(each) for each in asked.examples])}
+    inputs = {name: known for name, known in shared.items() if name not in OF_LATER}
+    if asked.initial_adapter is not None:
+        inputs |= {name: known for name, known in shared.items() if name == OF_LATER[0]}
+        inputs["adapter"] = _weights(asked.initial_adapter)
+        inputs["rows"] = file_digest(round_folder(run, number - 1) / "rows.jsonl")
     _train(run, number, asked._replace(folder=folder, inputs=digest(inputs)), inputs)
     _answer(run, number)
     rows = list(read_records(folder / "rows.jsonl", Example))
@@ -79,7 +89,7 @@ def _answer(run: RunFolder, number: int) -> None:
     options, judges = config.next_round, _judges(config)
     stage = f"rounds/{number}/answers"
     inputs = {
-        "adapter": file_digest(folder / "adapter" / "adapter_model.safetensors"),
+        "adapter": _weights(folder / "adapter"),
         "[train.next_round]": digest([options.prompts, options.max_new_tokens, options.replay]),
         "evaluators": digest([repr(each) for each in judges]),
     }
@@ -109,6 +119,10 @@ def _answer(run: RunFolder, number: int) -> None:
         text = _table(number, prompts, answered, judges, made, len(replayed))
         temporary.write_text(text, encoding="utf-8")
     run.record(stage, inputs, files.values(), seconds=round(time.perf_counter() - began, 2))
+
+
+def _weights(adapter: Path) -> str:
+    return digest(held(adapter))
 
 
 def _judges(config: Config) -> list[Evaluator]:

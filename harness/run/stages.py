@@ -134,7 +134,7 @@ def train(run: RunFolder) -> Path:
     )
     with collectives.group():
         for number in range(1, config.train.rounds):
-            asked = next_round(run, number, asked)
+            asked = next_round(run, number, asked, inputs)
         went_on_from = begin_training(run, inputs)
         collectives.broadcast_object(asked)
         adapter, training = fit(config, asked, run.tb_logdir)

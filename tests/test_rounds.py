@@ -1,0 +1,139 @@
+"""A training in rounds: the answers of one are what the next one trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from fmtharness.harness import plugins
+from fmtharness.harness.config import Config, load_config
+from fmtharness.harness.contracts import ModelOptions, Options, TrainingRun
+from fmtharness.harness.errors import ConfigError
+from fmtharness.harness.plugins import Kind, Registered
+from fmtharness.harness.records import Completion, Example, read_records
+from fmtharness.harness.run import stages
+from fmtharness.harness.run.folder import RunFolder
+from tests.fakes import FAKE_CONFIG
+
+SEEN: list[tuple[str, Path | None, list[Example]]] = []
+"""What each training saw: its trainer's name, the adapter that it began with, its rows."""
+
+
+class Learner(Options):
+    """A trainer that writes down what it got."""
+
+    name: ClassVar[str] = "learner"
+    rate: float = 1.0
+    num_train_epochs: float = 1.0
+
+    def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
+        SEEN.append((f"{self.name} {self.rate}", run.initial_adapter, list(examples)))
+        run.start(0, {})
+        adapter = run.folder / "adapter"
+        adapter.mkdir(parents=True, exist_ok=True)
+        (adapter / "adapter_model.safetensors").write_text(f"{len(SEEN)}")
+        return adapter
+
+
+class Tuner(Learner):
+    """Another one."""
+
+    name: ClassVar[str] = "tuner"
+    strength: float = 1.0
+
+
+class Faulty(Options):
+    """A backend whose every second answer repeats the target."""
+
+    name: ClassVar[str] = "faulty"
+    max_new_tokens: int = 128
+
+    def complete(
+        self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
+    ) -> Iterator[Completion]:
+        for index, asked in enumerate(examples):
+            text = asked.target * (1 + index % 2)
+            yield Completion(example_id=asked.id, text=text, finish_reason="stop")
+
+
+@pytest.fixture
+def config(tmp_path: Path, fakes: list[str]) -> Path:
+    SEEN.clear()
+    more: tuple[tuple[Kind, Any], ...] = (
+        ("trainers", Learner),
+        ("trainers", Tuner),
+        ("backends", Faulty),
+    )
+    for kind, each in more:
+        plugins.registry()[kind][each.name] = Registered(kind, each.name, "fmtharness", each)
+    path = tmp_path / "rounds.toml"
+    table = FAKE_CONFIG.replace('trainer = "copier"', 'trainer = "learner"\nrounds = 2\nrate = 0.5')
+    table = table.replace('backend = "echo"', 'backend = "faulty"')
+    table += '[train.next_round]\ntrainer = "tuner"\nprompts = 5\nreplay = 0.5\n'
+    path.write_text(table, encoding="utf-8")
+    return path
+
+
+def run_of(config: Path, folder: Path, *settings: str) -> Config:
+    loaded = load_config(config, overrides=settings)
+    with RunFolder.open(folder, loaded) as run:
+        stages.generate(run)
+        stages.train(run)
+    return loaded
+
+
+def test_the_second_round_begins_with_the_first_adapter_and_its_answers(
+    config: Path, tmp_path: Path
+) -> None:
+    run_of(config, tmp_path / "run")
+    (first, start, rows), (second, initial, later) = SEEN
+    assert (first, start, len(rows)) == ("learner 0.5", None, 6)
+    assert (second, initial) == ("tuner 0.5", tmp_path / "run/rounds/1/adapter")
+    passed = [each for each in later if each.id.startswith("round-1/") and each.rejected is None]
+    pairs = [each for each in later if each.rejected is not None]
+    again = [each for each in later if not each.id.startswith("round-1/")]
+    assert (len(passed), len(pairs), len(again)) == (3, 2, 2)
+    assert [each.rejected for each in pairs] == [each.target * 2 for each in pairs]
+    assert {each.prompt for each in rows}.isdisjoint({each.prompt for each in passed + pairs})
+    written = read_records(tmp_path / "run/rounds/1/rows.jsonl", Example)
+    assert list(written) == later
+
+
+def test_each_round_has_a_table(config: Path, tmp_path: Path) -> None:
+    run_of(config, tmp_path / "run")
+    table = (tmp_path / "run/rounds/1/table.md").read_text(encoding="utf-8")
+    assert "0.600" in table
+    assert "| multiple_roots" in table or "| second_root" in table or "| text_after" in table
+
+
+def test_a_finished_round_is_not_repeated(config: Path, tmp_path: Path) -> None:
+    run_of(config, tmp_path / "run")
+    run_of(config, tmp_path / "run")
+    assert len(SEEN) == 2
+
+
+def test_a_later_round_that_changes_keeps_the_first(config: Path, tmp_path: Path) -> None:
+    run_of(config, tmp_path / "run")
+    run_of(config, tmp_path / "run", "train.next_round.strength=2.0")
+    assert [name for name, _, _ in SEEN] == ["learner 0.5", "tuner 0.5", "tuner 0.5"]
+
+
+def test_three_rounds(config: Path, tmp_path: Path) -> None:
+    run_of(config, tmp_path / "run", "train.rounds=3")
+    assert [name for name, _, _ in SEEN] == ["learner 0.5", "tuner 0.5", "tuner 0.5"]
+    assert SEEN[2][1] == tmp_path / "run/rounds/2/adapter"
+    assert {each.id.split("/")[0] for each in SEEN[2][2]} >= {"round-2"}
+
+
+def test_faults_of_the_table(config: Path) -> None:
+    for setting, why in {
+        "train.next_round.promts=3": "has no key 'promts', did you mean 'prompts'?",
+        "train.next_round.trainer=tunr": "no trainer is called 'tunr', did you mean 'tuner'?",
+        "train.rounds=1": "[train.next_round]: [train] rounds is 1; set it to 2 or more",
+    }.items():
+        with pytest.raises(ConfigError, match=r"next_round") as error:
+            load_config(config, overrides=[setting])
+        assert why in str(error.value)
