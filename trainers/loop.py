@@ -4,8 +4,9 @@
         train(options, examples, run, patches)   ->   outputs/quick/adapter
 
 Each step computes the gradient of an effective batch's mean loss per label token and takes one
-AdamW step. Between steps it logs scalars, evaluates and saves checkpoints. The checkpoint whose
-format_success_rate has the highest lower bound becomes the adapter.
+AdamW step. Between steps it logs scalars, evaluates and saves checkpoints. Of the checkpoints
+within the retention budget, the one whose format_success_rate has the highest lower bound becomes
+the adapter.
 """
 
 from __future__ import annotations
