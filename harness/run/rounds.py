@@ -9,6 +9,7 @@ next_round(run, 1, asked)
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example, read_records, write_records
 from fmtharness.harness.report.tables import metrics_table, table
+from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.answering import bound_generator
 from fmtharness.harness.run.completions import free_memory, limited
 from fmtharness.harness.run.fitting import Fit, fit
@@ -78,6 +80,8 @@ def _train(run: RunFolder, number: int, asked: Fit, inputs: dict[str, str]) -> N
     began = time.perf_counter()
     collectives.broadcast_object(asked)
     adapter, training = fit(run.config, asked, folder / "tb")
+    config = dataclasses.replace(run.config, model=run.model)
+    describe(adapter, config, training.certificate, training.facts)
     seconds = round(time.perf_counter() - began, 2)
     run.record(stage, inputs, [adapter, *training.files()], seconds=seconds, **training.facts)
     free_memory()
