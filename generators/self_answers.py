@@ -45,6 +45,8 @@ NARROW, WIDE = 64, 256
 LEAST_CUT = 40
 """How many characters of an answer that was cut off must be whole sentences."""
 USER = "user's own"
+KEEPS = "keeps"
+"""The tag of an Example at which a trainer keeps what the base predicts."""
 
 
 class _Target(NamedTuple):
@@ -57,7 +59,8 @@ class _Target(NamedTuple):
 class _Asked(NamedTuple):
     """A prompt that was drawn for an Example, and what shall be made of its answer."""
 
-    open: bool
+    kind: str
+    """`open`, `retention` or `plain`."""
     prompt: Prompt
     dice: Dice
 
@@ -77,6 +80,8 @@ class SelfAnswers(Options):
     """How often an Example is an ordinary prompt with the model's answer, which has no format."""
     open: Weight = 1.0
     """How often an Example asks for an answer in the format."""
+    plain: Weight = 0.0
+    """How often an Example is an answer as plain text, without a prompt and a chat template."""
     max_new_tokens: int = Field(default=96, ge=8)
     """The most tokens of an answer; what is longer is dropped, or for an open Example shortened to
     its whole sentences."""
@@ -105,8 +110,8 @@ class SelfAnswers(Options):
 
     @model_validator(mode="after")
     def _makes_something(self) -> Self:
-        if not (self.retention or self.open):
-            raise ValueError("one of retention and open needs a weight above 0")
+        if not (self.retention or self.open or self.plain):
+            raise ValueError("one of retention, open and plain needs a weight above 0")
         return self
 
     @property
@@ -186,21 +191,25 @@ class SelfAnswers(Options):
     def _draw(self, split: Split, root: str, i: int, attempt: int) -> _Asked:
         """The prompt of an attempt at Example i."""
         dice = Dice(f"{root}/{i}/{attempt}")
-        opens = dice.weighted({"open": self.open, "none": self.retention}) == "open"
+        weights = {"open": self.open, "retention": self.retention, "plain": self.plain}
+        kind = dice.weighted(weights)
+        opens = kind == "open"
         number = f"{i}/{attempt}" if self.n_prompts is None else str(dice.below(self.n_prompts))
         if self.prompts is not None:
             own = self._own[split][: self.n_prompts]
             if not own:
                 raise DataError(f"{self.prompts}: none of its prompts falls into {split}; add more")
             messages = dice.choice(own)
-            return _Asked(opens, Prompt(messages, USER, messages[-1].content, USER), dice)
+            return _Asked(kind, Prompt(messages, USER, messages[-1].content, USER), dice)
         kinds = WRITABLE if opens else KINDS
         drawn = Dice(f"{root}/prompt/{opens}/{number}")
-        return _Asked(opens, ordinary(split, drawn, kinds, turns=not opens), dice)
+        return _Asked(kind, ordinary(split, drawn, kinds, turns=kind == "retention"), dice)
 
     def _answers(self, asked: Sequence[_Asked]) -> Iterator[tuple[tuple[Message, ...], str]]:
         """The messages that were answered last, and the answer; empty if it cannot be used."""
-        texts = self._texts([each.prompt.messages for each in asked], [a.open for a in asked])
+        texts = self._texts(
+            [each.prompt.messages for each in asked], [each.kind != "retention" for each in asked]
+        )
         again = {
             at: (
                 *each.prompt.messages,
@@ -245,7 +254,9 @@ class SelfAnswers(Options):
             return ""
         if may_be_cut and repeats(text):
             return ""
-        if not text or "<|" in text:  # a special token that is no end would be one in training, too
+        if (
+            not text or "<|" in text or "\ufffd" in text
+        ):  # a special token that is no end would be one in training, too
             return ""
         return text if self._judge.evaluate(example, answer).passed else ""
 
@@ -255,13 +266,17 @@ class SelfAnswers(Options):
         """The Example of an answer; None if the Format cannot hold it."""
         prompt, dice = asked.prompt, asked.dice
         tags: dict[str, Any] = {
-            "family": f"self_{'open' if asked.open else 'retention'}",
+            "family": f"self_{asked.kind}",
             "kind": prompt.kind,
             "templates": [prompt.wording],
         }
-        if not asked.open:
+        if asked.kind != "open":
             return Example(
-                id=f"{split}-{i}", prompt=messages, completion=text, format=NO_FORMAT, tags=tags
+                id=f"{split}-{i}",
+                prompt=messages if asked.kind == "retention" else (),
+                completion=text,
+                format=NO_FORMAT,
+                tags={**tags, KEEPS: True},
             )
         weights = self._weights
         target = self._targets[dice.weighted(weights) if len(weights) > 1 else next(iter(weights))]
@@ -286,10 +301,10 @@ class SelfAnswers(Options):
             prompt=draft.messages(),
             completion=completion,
             format=form.name,
-            value=parsed.value,
             format_options=options_of(form),
             tags={
                 **tags,
+                "required_keys": [],
                 "shape": made.shape,
                 "strictness": strictness,
                 "hard_negatives": [],

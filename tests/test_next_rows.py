@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from fmtharness.harness.options import build
-from fmtharness.harness.records import NO_FORMAT, Completion, Example, Message
-from fmtharness.harness.run.next_rows import next_rows
+from fmtharness.harness.records import NO_FORMAT, Completion, Example, Message, Problem
+from fmtharness.harness.run.next_rows import next_rows, unlooped
 
 JUDGES = [build("evaluators", name) for name in ("json_strict", "json_match")]
 
@@ -35,12 +35,13 @@ def test_an_answer_that_passes_becomes_a_row_of_its_own() -> None:
     assert (rows.pairs, rows.left_out, rows.labels) == ([], 0, {})
 
 
-def test_a_wrong_value_is_rejected_for_the_target_unless_the_content_is_free() -> None:
+def test_a_wrong_value_gives_a_row_with_the_target_unless_the_content_is_free() -> None:
     rows = next_rows(*answered('{"a": 2}'), JUDGES)
-    (pair,) = rows.pairs
-    assert (pair.completion, pair.rejected) == ('{"a": 1}', '{"a": 2}')
+    (row,) = rows.passed
+    assert (row.completion, row.rejected, rows.pairs) == ('{"a": 1}', None, [])
     assert rows.labels == {"wrong_value": 1}
-    assert next_rows(*answered('{"a": 2}', free=True), JUDGES).pairs == []
+    (row,) = next_rows(*answered('{"a": 2}', free=True), JUDGES).passed
+    assert row.completion == '{"a": 2}'
 
 
 def test_a_broken_free_answer_is_rejected_for_itself_mended() -> None:
@@ -70,3 +71,25 @@ def test_an_answer_that_no_evaluator_judges_is_left_out() -> None:
 def test_an_answer_that_is_an_error_is_left_out() -> None:
     made = Completion(example_id="one", text="", finish_reason="error", error="too long")
     assert next_rows([example("one")], [made], JUDGES).left_out == 1
+
+
+def test_a_free_answer_that_loops_is_rejected_for_itself_without_the_loop() -> None:
+    judges = [*JUDGES, build("evaluators", "loops")]
+    looped = '{"notes": [' + ", ".join(['"It rains in the old town"'] * 20) + '], "b": 1}'
+    (pair,) = next_rows(*answered(looped, free=True), judges).pairs
+    assert pair.completion == '{"notes": ["It rains in the old town"], "b": 1}'
+    cut = looped[:400]
+    (pair,) = next_rows(*answered(cut, free=True, reason="length"), judges).pairs
+    assert pair.completion == '{"notes": ["It rains in the old town"]}'
+    assert pair.tags["rejected_finish_reason"] == "length"
+
+
+def test_one_period_of_a_loop_stays() -> None:
+    text = "say ho ho ho ho now"
+    assert unlooped(text, Problem("loop", "", 4, 16)) == ["say now", "say ho now", "say ho "]
+    assert unlooped("abc", Problem("loop", "", 0, 3)) == []
+
+
+def test_an_answer_that_is_cut_off_and_passes_is_left_out() -> None:
+    made = answered('{"a": 1}', reason="length")
+    assert next_rows(*made, JUDGES).left_out == 1

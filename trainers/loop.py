@@ -43,6 +43,7 @@ from fmtharness.trainers.resume.progress import finish, restore, save
 from fmtharness.trainers.step.adapter import AdapterWeights, adapted
 from fmtharness.trainers.step.coverage import coverage
 from fmtharness.trainers.step.forward import fast_forward
+from fmtharness.trainers.step.keeping import with_base_labels
 from fmtharness.trainers.step.loss_log import LossLog
 from fmtharness.trainers.step.objective import CROSS_ENTROPY, Objective
 from fmtharness.trainers.step.passes import Passes
@@ -88,6 +89,7 @@ def train(
     passes = Passes(model, weights, options, scaler, forward, objective)
     if prepare is not None:
         rows = prepare(rows, passes)
+    rows = with_base_labels(rows, passes, run.seed)
     at = restore(run, model, weights, update)
     order = Order(rows, options.effective_batch, run.seed)
     steps = max(1, math.ceil(options.num_train_epochs * order.steps_per_epoch))
@@ -203,7 +205,11 @@ def _encoded(
     )
     run.facts["left_out"] = too_long + len(refused)
     certificate = certify_parity(
-        loaded.tokenizer, [e for e, _ in kept], rows, run.fed, backend=run.backend
+        loaded.tokenizer,
+        [example for example, _ in kept if example.prompt],
+        [row for (example, _), row in zip(kept, rows, strict=True) if example.prompt],
+        run.fed,
+        backend=run.backend,
     )
     if lossy := certificate.get("lossy_prompts"):
         say(f"train: {lossy} prompts hold characters that the tokenizer lacks")
@@ -217,7 +223,9 @@ def _paired(loaded: Loaded, example: Example, row: Encoded, stop_id: int, most: 
     if example.rejected is None:
         return row
     rejected = encode_rejected(loaded.tokenizer, example, stop_id, most)
-    return row._replace(rejected=rejected) if len(rejected) > row.prompt_length else row
+    return (
+        row._replace(rejected=rejected, keeps=False) if len(rejected) > row.prompt_length else row
+    )
 
 
 def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:

@@ -56,6 +56,8 @@ HAS_TARGET, TIGHT, SPACED, INDENTED, CRLF, LF, ESCAPED, WRITTEN, NFD, NFC = (
 LAYOUTS: Final = (TIGHT, SPACED, INDENTED)
 FENCE: Final = re.compile(r"\s*(?:```|~~~)[\w+-]*[ \t]*\r?\n(.*?)\r?\n?(?:```|~~~)\s*", re.DOTALL)
 """A fence around all of a text, and what it holds."""
+OPEN: Final = "required_keys"
+"""The tag of an Example that leaves its content to the model."""
 SHORT_QUESTION: Final = 32
 """Below this many characters a question is compared together with its system prompt."""
 _KEYED: Final = frozenset({"json", "tool_call", "json_array", "yaml", "toml"})
@@ -203,7 +205,9 @@ class Looked:
         target, form = example.completion, example.format
         if form not in self.formats:
             self.formats.append(form)
-        exact = hashed(encode((example.prompt, example.tools, example.tags.get("json_schema"))))
+        exact = 0  # plain text answers nothing, and what is left to the model has many answers
+        if example.prompt and OPEN not in example.tags:
+            exact = hashed(encode((example.prompt, example.tools, example.tags.get("json_schema"))))
         flags = kinds = answer = meaning = keys = order = types = 0
         if target is not None:
             flags, kinds = HAS_TARGET | _flags(target), scripts(target)

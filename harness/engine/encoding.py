@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+KEEPS = "keeps"
+"""The tag of an Example at which the model shall predict what its base does."""
+
+
 class Generated(NamedTuple):
     """The generated token ids of the prompt at index `place`, without the stop token."""
 
@@ -41,11 +45,20 @@ class Encoded(NamedTuple):
     """The ids of the same prompt with a worse answer, where both are trained on."""
     reference: tuple[float, float] = (0.0, 0.0)
     """The log-probabilities of the two answers by the reference model, in nats."""
+    keeps: bool = False
+    """Whether the base's predictions are to be kept at its labels, instead of learning them."""
+    drawn: list[int] | None = None
+    """The labels, where they are not the ids themselves but drawn from the base's predictions."""
+
+    @property
+    def labels(self) -> list[int]:
+        """What the positions from `prompt_length` - 1 on are to predict."""
+        return self.ids[self.prompt_length :] if self.drawn is None else self.drawn
 
     @property
     def answers(self) -> list[Encoded]:
         """The row without its pair, and the rejected answer as a row of its own."""
-        own = Encoded(self.ids, self.prompt_length)
+        own = Encoded(self.ids, self.prompt_length, drawn=self.drawn)
         return [own] if self.rejected is None else [own, Encoded(self.rejected, own.prompt_length)]
 
     @property
@@ -69,12 +82,18 @@ def encode_prompt(
 def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id: int) -> Encoded:
     """The ids of the prompt and the completion, each tokenized separately, and the stop token.
 
-    Raises DataError for an Example without a completion.
+    Of an Example without a prompt, which is plain text, they are those of the text alone, behind
+    what the tokenizer begins a text with. Raises DataError for an Example without a completion.
     """
+    keeps = bool(example.tags.get(KEEPS))
+    if not example.prompt:
+        start = list(tokenizer("")["input_ids"])
+        ids = [*start, *token_ids(tokenizer, example.target)]
+        return Encoded(ids, max(1, len(start)), keeps=keeps)
     prompt = encode_prompt(tokenizer, example.prompt, example.tools)
     closed, target = labelled(tokenizer, example, prompt)
     labels = [*token_ids(tokenizer, closed), *token_ids(tokenizer, target)]
-    return Encoded([*prompt, *labels, stop_id], len(prompt))
+    return Encoded([*prompt, *labels, stop_id], len(prompt), keeps=keeps)
 
 
 def encode_rejected(

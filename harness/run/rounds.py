@@ -142,7 +142,7 @@ def _fresh(generator: Generator, config: Config, number: int) -> list[Example]:
     """
     seed = f"{config.seed}/round-{number}"
     drawn = generator.generate("train", config.next_round.prompts, Random(seed))
-    return [structs.replace(each, id=f"round-{number}/{each.id}") for each in drawn]
+    return [structs.replace(each, id=f"round-{number}/{each.id}") for each in drawn if each.prompt]
 
 
 def _replayed(generator: Any, config: Config, made: NextRows) -> list[Example]:

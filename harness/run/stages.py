@@ -226,7 +226,8 @@ def eval_examples(run: RunFolder) -> Iterator[Example]:
 
 def parity_examples(run: RunFolder) -> list[Example]:
     """The train Examples that the untuned model answers, so that the ids fed can be compared."""
-    return list(itertools.islice(read_records(run.data("train"), Example), PARITY))
+    asked = (each for each in read_records(run.data("train"), Example) if each.prompt)
+    return list(itertools.islice(asked, PARITY))
 
 
 def _since(began: float) -> float:

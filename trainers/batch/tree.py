@@ -50,7 +50,7 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
             path.append(known)
         paths.append((path, len(ids) - start))
         before += path[row.prompt_length - 1 : -1]
-        targets += row.ids[row.prompt_length :]
+        targets += row.labels
     tokens: list[int] = []
     blocks: list[Block] = []
     slots = [0] * len(ids)

@@ -37,7 +37,8 @@ class Accumulator:
         forward: Forward = FUSED,
         objective: Objective = CROSS_ENTROPY,
     ) -> None:
-        self._losses_of, self._objective = forward.losses, objective
+        self._losses_of, self._logits_of = forward.losses, forward.logits
+        self._objective = objective
         self.model, self.weights, self.device = model, weights, weights.device
         self.loss = torch.zeros((), device=self.device)
         self.measured = torch.zeros(len(objective.scalars) + 1, device=self.device)
@@ -110,6 +111,12 @@ class Accumulator:
             losses = self._losses_of(self.model, part, self._logits_bytes)
         pairs = pairs_of_row(part, self.device) if isinstance(part, Encoded) else part
         return answers_of(losses, pairs)[0]
+
+    def drawn_labels(self, part: Packed | Encoded, generator: torch.Generator) -> torch.Tensor:
+        """One token (N,) for each label, drawn from what the model predicts there."""
+        with torch.no_grad():
+            logits = self._logits_of(self.model, part)
+            return torch.multinomial(logits.float().softmax(1), 1, generator=generator)[:, 0]
 
     @property
     def _logits_bytes(self) -> int:

@@ -116,7 +116,7 @@ def _packed(rows: Sequence[Encoded], device: torch.device) -> Packed:
 def _own(model: Any, rows: Sequence[Encoded]) -> list[torch.Tensor]:
     """The logits of all labels (N, V) and the gradient of each weight, by the model itself."""
     logits = torch.cat([row_logits(model, row) for row in rows])
-    labels = [token for row in rows for token in row.ids[row.prompt_length :]]
+    labels = [token for row in rows for token in row.labels]
     targets = torch.tensor(labels, device=logits.device)
     loss = cross_entropy(logits.float(), targets, reduction="sum")
     return [logits.detach(), *_gradients(model, loss)]

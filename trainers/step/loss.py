@@ -51,7 +51,7 @@ def row_losses(model: Any, row: Encoded, logits_bytes: int = 0) -> torch.Tensor:
     """The same losses of one row, by the model's own forward pass; all its logits exist at once."""
     losses = []
     for answer in row.answers:
-        labels = torch.tensor(answer.ids[answer.prompt_length :], device=model.device)
+        labels = torch.tensor(answer.labels, device=model.device)
         losses.append(cross_entropy(row_logits(model, answer).float(), labels, reduction="none"))
     return torch.cat(losses)
 

@@ -20,7 +20,7 @@ from fmtharness.harness.engine import collectives
 from fmtharness.harness.engine.encoding import Encoded
 from fmtharness.harness.progress import progress
 from fmtharness.trainers.batch.order import micro_batches
-from fmtharness.trainers.batch.packed import pack, shape_of
+from fmtharness.trainers.batch.packed import Packed, pack, shape_of
 from fmtharness.trainers.batch.tree import pack_tree
 from fmtharness.trainers.options import LowRankOptions
 from fmtharness.trainers.step.accumulator import Accumulator
@@ -33,6 +33,8 @@ from fmtharness.trainers.step.row_passes import RowPasses
 
 MOST = 4096
 """Tokens in a pass that computes log-probabilities alone."""
+ROWS_OF_LOGITS = 8
+"""Rows whose logits exist at once while labels are drawn."""
 TOGETHER = 128
 """Pairs that are packed together for that."""
 
@@ -111,11 +113,33 @@ class Passes:
         return [pair for _, pair in sorted(found.items())]
 
     def _log_probabilities(self, part: Sequence[Encoded]) -> torch.Tensor:
+        return self._accumulator.log_probabilities(self._part(part))
+
+    def drawn_labels(self, rows: Sequence[Encoded], seed: int) -> list[list[int]]:
+        """Labels of each row, drawn from what the model as it is predicts at their positions.
+
+        All processes of a run draw the same ones.
+        """
+        self.model.eval()
+        generator = torch.Generator(self.weights.device).manual_seed(seed)
+        found: dict[int, list[int]] = {}
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
+        size = ROWS_OF_LOGITS if self._packs else 1
+        with progress(len(rows), "base", unit="row") as bar:
+            for at in range(0, len(order), size):
+                places = order[at : at + size]
+                part = [rows[place] for place in places]
+                drawn = self._accumulator.drawn_labels(self._part(part), generator).tolist()
+                for place, row in zip(places, part, strict=True):
+                    found[place], drawn = drawn[: len(row.labels)], drawn[len(row.labels) :]
+                bar.advance(len(part))
+        return [found[place] for place in range(len(rows))]
+
+    def _part(self, rows: Sequence[Encoded]) -> Packed | Encoded:
+        """The rows as one pass on the device, or the one row as it is."""
         if not self._packs:
-            return self._accumulator.log_probabilities(part[0])
-        device = self.weights.device
-        packed = pack(part, shape_of(part)).to(device) if self.gpu else pack_tree(part)
-        return self._accumulator.log_probabilities(packed)
+            return rows[0]
+        return pack(rows, shape_of(rows)).to(self.weights.device) if self.gpu else pack_tree(rows)
 
     def look_ahead(self, batch: Sequence[Encoded]) -> None:
         """Prepare the next batch while a GPU works on this one."""
