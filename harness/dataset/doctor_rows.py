@@ -33,7 +33,14 @@ from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.verdicts import verdicts_on
 from fmtharness.harness.options import build
 from fmtharness.harness.plugins import component, registry
-from fmtharness.harness.records import Completion, Example, Problem, Verdict, encode
+from fmtharness.harness.records import (
+    NO_FORMAT,
+    Completion,
+    Example,
+    Problem,
+    Verdict,
+    encode,
+)
 from fmtharness.harness.text import LONE_SURROGATE
 
 FIRST: Final = 3
@@ -139,6 +146,8 @@ class Looked:
             kept.append(place or Place(self.file, row.line, row.example.id))
 
     def _prompt(self, row: Row, prompt: str, asked: str) -> None:
+        if not row.example.prompt and row.example.format == NO_FORMAT:
+            return  # plain text
         if not asked:
             self.found("empty_prompt", row)
             return
