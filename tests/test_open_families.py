@@ -26,6 +26,7 @@ from fmtharness.generators.writing.topical import TOPICAL
 from fmtharness.generators.writing.words import WORDS
 from fmtharness.harness.contracts import Split
 from fmtharness.harness.formats import for_example
+from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.options import build
 from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.run.data_stats import collect_stats
@@ -254,3 +255,17 @@ def test_a_writer_does_not_repeat_itself() -> None:
         writer = Writer("eval", Dice(kind))
         written = [writer.one(LINES[kind]) for _ in range(40)]
         assert len(set(written)) == 40
+
+
+def test_a_target_that_mends_a_broken_answer_is_no_echo() -> None:
+    judges = [build("evaluators", name) for name in ("json_strict", "json_match", "open_request")]
+    asked = list(generated("train", 300, fix_bad_output_prob_train=1.0))
+    is_open = [FAMILIES[each.tags["family"]].open for each in asked]
+    repairs = [
+        each for each, free in zip(asked, is_open, strict=True) if free and each.value is not UNSET
+    ]
+    assert 60 < len(repairs) < 250
+    for each in asked:
+        answer = Completion(example_id=each.id, text=each.target)
+        verdicts = list(judge(judges, {each.id: each}, [answer]))
+        assert all(verdict.passed for verdict in verdicts), (each, verdicts)

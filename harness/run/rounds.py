@@ -20,6 +20,7 @@ from msgspec import structs
 
 from fmtharness.harness.config import Config
 from fmtharness.harness.contracts import Evaluator, Generator
+from fmtharness.harness.errors import UserError
 from fmtharness.harness.files import atomic_file, digest, file_digest
 from fmtharness.harness.judging.tally import tally
 from fmtharness.harness.judging.verdicts import judge
@@ -117,11 +118,17 @@ def _answer(run: RunFolder, number: int) -> None:
     made = next_rows(prompts, read_records(files["answers.jsonl"], Completion), judges)
     with bound_generator(config) as generator:
         replayed = _replayed(generator, config, made)
-    write_records(files["rows.jsonl"], [*made.passed, *made.pairs, *replayed])
+    rows = [*made.passed, *made.pairs, *replayed]
+    write_records(files["rows.jsonl"], rows)
     with atomic_file(files["table.md"]) as temporary:
         answered = list(read_records(files["answers.jsonl"], Completion))
         text = _table(number, prompts, answered, judges, made, len(replayed))
         temporary.write_text(text, encoding="utf-8")
+    if not rows:
+        raise UserError(
+            f"{files['table.md']}: none of the {len(prompts)} answers is a row or a pair that "
+            f"round {number + 1} could train on; ask for more with [train.next_round] prompts"
+        )
     run.record(stage, inputs, files.values(), seconds=round(time.perf_counter() - began, 2))
 
 
