@@ -24,6 +24,8 @@ from fmtharness.harness.files import atomic_file, near_miss
 type_record = TypeVar("type_record")
 NO_FORMAT = "none"
 """The format of an Example that asks for none; an evaluator judges answers only if it says so."""
+OPEN = "open"
+"""The tag of an Example whose target is one of many right answers, and so no value."""
 FinishReason = Literal["stop", "length", "error"]
 
 
