@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
@@ -28,8 +29,9 @@ from fmtharness.harness.contracts import Split
 from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.options import build
-from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.records import Completion, Example, encode
 from fmtharness.harness.run.data_stats import collect_stats
+from fmtharness.harness.run.sources import known_examples
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 NEW = (
@@ -255,6 +257,19 @@ def test_a_writer_does_not_repeat_itself() -> None:
         writer = Writer("eval", Dice(kind))
         written = [writer.one(LINES[kind]) for _ in range(40)]
         assert len(set(written)) == 40
+
+
+def test_who_reads_open_rows_takes_no_target_for_the_value(tmp_path: Path) -> None:
+    made = list(generated("eval", 30, families={"open_writing": 1.0, "extract": 1.0}))
+    path = tmp_path / "eval.jsonl"
+    path.write_bytes(b"".join(map(encode, made)))
+    assert list(known_examples(path).values()) == made
+    free = [each for each in made if each.value is UNSET]
+    assert free == [each for each in made if each.tags.get("open")]
+    assert 0 < len(free) < 30
+    untagged = [msgspec.structs.replace(each, tags={}) for each in free]
+    path.write_bytes(b"".join(map(encode, untagged)))
+    assert not any(each.value is UNSET for each in known_examples(path).values())
 
 
 def test_a_target_that_mends_a_broken_answer_is_no_echo() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -144,7 +146,8 @@ def test_three_rounds(config: Path, tmp_path: Path) -> None:
 def test_several_formats_are_judged_each_by_its_own(config: Path, tmp_path: Path) -> None:
     text = config.read_text(encoding="utf-8")
     asked = "[data]\nformat = { json = 1, yaml = 1, csv = 1 }\nfix_bad_output_prob_train = 1.0"
-    text = text.replace("[data]", asked).replace("prompts = 5", "prompts = 12")
+    text = text.replace("key_values", "table").replace("[data]", asked)
+    text = text.replace("prompts = 5", "prompts = 12")
     config.write_text(text.replace('evaluators = ["json_strict", "json_match"]', ""), "utf-8")
     run_of(config, tmp_path / "run")
     _, _, later = SEEN[1]
@@ -154,7 +157,7 @@ def test_several_formats_are_judged_each_by_its_own(config: Path, tmp_path: Path
         twice = each.rejected is not None
         assert each.rejected == (each.target * 2 if twice else None)
     table = (tmp_path / "run/rounds/1/table.md").read_text(encoding="utf-8")
-    assert all(f"| {name}_strict" in table or f"{name}_" in table for name in ("json", "yaml"))
+    assert all(f"| {name}_strict" in table for name in ("json", "yaml", "csv"))
 
 
 def test_first_rows_come_again_broken_as_the_answers_were(config: Path, tmp_path: Path) -> None:
@@ -170,6 +173,34 @@ def test_first_rows_come_again_broken_as_the_answers_were(config: Path, tmp_path
     table = (tmp_path / "run/rounds/1/table.md").read_text(encoding="utf-8")
     assert len(first) > 8 > len(second) > 0
     assert all(f"| {label} " in table for label in second)
+
+
+def test_no_row_of_dev_or_eval_is_a_fresh_prompt(config: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    asked = ({"prompt": f"Number {n}?", "completion": json.dumps({"n": n})} for n in range(60))
+    rows.write_text("".join(json.dumps(each) + "\n" for each in asked), encoding="utf-8")
+    own = f'generator = "jsonl"\nfile = "{rows}"\ndev_share = 0.2\neval_share = 0.3\n'
+    text = re.sub(
+        r"\[data\].*?(?=\[train\])", f"[data]\n{own}", config.read_text("utf-8"), flags=re.S
+    )
+    config.write_text(text, encoding="utf-8")
+    run_of(config, tmp_path / "run", "train.next_round.prompts=50")
+    run_of(config, tmp_path / "less", "train.next_round.prompts=12", "data.n_train=20")
+    train, dev, held_out, fresh, first, later = (
+        [each.prompt for each in read_records(tmp_path / name, Example)]
+        for name in (
+            "run/data/train.jsonl",
+            "run/data/dev.jsonl",
+            "run/data/eval.jsonl",
+            "run/rounds/1/prompts.jsonl",
+            "less/data/train.jsonl",
+            "less/rounds/1/prompts.jsonl",
+        )
+    )
+    assert min(len(dev), len(held_out)) > 5
+    assert fresh == train[:50]
+    assert first == train[:20]
+    assert later == [*train[20:32], *train[: max(0, 32 - len(train))]]
 
 
 def test_answers_that_give_no_row_end_the_training(config: Path, tmp_path: Path) -> None:
