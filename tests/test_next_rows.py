@@ -35,6 +35,13 @@ def test_an_answer_that_passes_becomes_a_row_of_its_own() -> None:
     assert (rows.pairs, rows.left_out, rows.labels) == ([], 0, {})
 
 
+def test_an_answer_that_passes_is_not_preferred_to_itself() -> None:
+    made, answers = answered('{"b": "free"}', free=True)
+    for rejected, kept in (('{"b": "free"}', None), ('{"b"}', '{"b"}')):
+        (row,) = next_rows([structs.replace(made[0], rejected=rejected)], answers, JUDGES).passed
+        assert (row.completion, row.rejected) == ('{"b": "free"}', kept)
+
+
 def test_a_wrong_value_is_rejected_for_the_target_unless_the_content_is_free() -> None:
     rows = next_rows(*answered('{"a": 2}'), JUDGES)
     (pair,) = rows.pairs

@@ -54,7 +54,8 @@ def next_rows(
         elif not failed and completion.finish_reason == "length":
             left_out += 1  # it was cut off, and must not teach where to stop
         elif not failed:
-            passed.append(structs.replace(example, completion=completion.text))
+            worse = example.rejected if example.rejected != completion.text else None
+            passed.append(structs.replace(example, completion=completion.text, rejected=worse))
         else:
             labels.update({label for verdict in failed for label in verdict.labels})
             chosen = _chosen(example, completion, evaluators)
