@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import msgspec
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from fmtharness.harness import records
 from fmtharness.harness.records import NO_FORMAT, Completion, Example, Metric, Problem, Verdict
 from fmtharness.harness.text import bytes_of
 
@@ -359,14 +360,11 @@ def judges(evaluator: Evaluator, name: str) -> bool:
     return name != NO_FORMAT or not _flag(type(evaluator), "needs_format", True)
 
 
-UNREAD = "target that its format can read"
-
-
 def lacks(evaluator: Evaluator, example: Example | None) -> str:
     """What the Example has not and a Verdict of the evaluator needs: `target`; empty if nothing."""
     kind = type(evaluator)
     if example is not None and example.value is msgspec.UNSET and _flag(kind, "needs_value"):
-        return "target" if example.completion is None else UNREAD
+        return records.wanted(example)
     own = _lacks(kind)
     return own(evaluator, example) if own else ""
 

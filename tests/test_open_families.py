@@ -25,7 +25,7 @@ from fmtharness.generators.writing.lines import LINES
 from fmtharness.generators.writing.texts import TEXTS
 from fmtharness.generators.writing.topical import TOPICAL
 from fmtharness.generators.writing.words import WORDS
-from fmtharness.harness.contracts import Split
+from fmtharness.harness.contracts import Split, lacks
 from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.options import build
@@ -267,6 +267,9 @@ def test_who_reads_open_rows_takes_no_target_for_the_value(tmp_path: Path) -> No
     free = [each for each in made if each.value is UNSET]
     assert free == [each for each in made if each.tags.get("open")]
     assert 0 < len(free) < 30
+    assert {lacks(build("evaluators", "json_match"), each) for each in free} == {
+        "single right answer"
+    }
     untagged = [msgspec.structs.replace(each, tags={}) for each in free]
     path.write_bytes(b"".join(map(encode, untagged)))
     assert not any(each.value is UNSET for each in known_examples(path).values())
