@@ -22,7 +22,7 @@ from typing import Literal
 import msgspec
 
 from fmtharness.evaluators.json.format import JsonFormat
-from fmtharness.evaluators.json.objects import find_objects
+from fmtharness.evaluators.json.side_by_side import find_objects
 
 JUDGE = JsonFormat(root="any")
 OWN_LABELS = {"duplicate_key"}

@@ -362,9 +362,9 @@ def _trl(spec: dict[str, Any]) -> dict[str, Any]:
     from peft import LoraConfig, get_peft_model
     from trl import SFTConfig, SFTTrainer
 
-    from fmtharness.harness.contracts import bytes_of
     from fmtharness.harness.engine.models import memory_peaks
     from fmtharness.harness.engine.torch_private import cpu_has_bf16
+    from fmtharness.harness.text import bytes_of
 
     on_gpu = torch.cuda.is_available()
     if spec["limit"] and on_gpu:

@@ -153,6 +153,13 @@ def config_page() -> str:
         parts += [f"## [{name}]", fields(core)]
         for each in found[kind].values():
             parts += [f'### [{name}] with {selector} = "{each.name}"', own_fields(each)]
+        if core is config.TrainOptions:
+            parts += [
+                "### [train.next_round]",
+                "How each [round](training.md#rounds) but the first trains. The table takes the "
+                "keys of its trainer, too; those that are not set are as in [train].",
+                fields(config.RoundOptions),
+            ]
     parts += [
         "## [eval.sets.NAME]",
         "Examples that the arms answer besides those of [data], in as many tables as you like. "

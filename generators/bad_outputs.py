@@ -10,6 +10,7 @@ by itself; else it stands as the answer to the task, so the target can always be
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -75,11 +76,12 @@ def break_answer(
         if broken is None or broken == completion or LONE_SURROGATE.search(broken):
             continue  # no tokenizer takes half of a surrogate pair
         texts = [surface(leaf) for leaf in leaves(draft.value)]
-        holds_all = all(broken.count(text) >= completion.count(text) for text in texts)
+        holds_all = all(_count(text, broken) >= max(1, _count(text, completion)) for text in texts)
         if holds_all and context.dice.chance(0.7):
             draft.ask = context.say(ALONE, format=context.format_name)
             draft.source = broken
             draft.tail.append(context.say(KEEP))
+            draft.open, draft.tags = False, {}  # what is right now stands in the prompt
         else:
             draft.retry = broken, context.say(AGAIN)
         return kind
@@ -97,6 +99,12 @@ def _drawn(context: Context, kinds: Sequence[str], weights: Mapping[str, float])
         kind = context.dice.weighted(left)
         del left[kind]
         yield kind
+
+
+def _count(text: str, whole: str) -> int:
+    """How often the text stands there, as it is or with the escapes of JSON."""
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+    return sum(whole.count(each) for each in {text, escaped})
 
 
 def leaves(value: Any) -> Iterator[Any]:

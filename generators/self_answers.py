@@ -31,7 +31,7 @@ from fmtharness.harness.dataset import Source, rows
 from fmtharness.harness.errors import DataError, PluginError, UserError
 from fmtharness.harness.formats import DEFAULT_FORMAT, for_value, options_of
 from fmtharness.harness.options import build, parse_spec
-from fmtharness.harness.records import NO_FORMAT, Completion, Example, Message
+from fmtharness.harness.records import NO_FORMAT, OPEN, Completion, Example, Message
 
 Weight = Annotated[float, Field(ge=0)]
 Complete = Callable[[Sequence[Example], int], Iterator[Completion]]
@@ -304,6 +304,7 @@ class SelfAnswers(Options):
             format_options=options_of(form),
             tags={
                 **tags,
+                OPEN: True,
                 "required_keys": [],
                 "shape": made.shape,
                 "strictness": strictness,

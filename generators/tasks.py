@@ -27,7 +27,7 @@ from fmtharness.harness.contracts import Format, Options, Split
 from fmtharness.harness.errors import PluginError, UserError
 from fmtharness.harness.formats import DEFAULT_FORMAT, for_value, options_of
 from fmtharness.harness.options import build, parse_spec
-from fmtharness.harness.records import Example
+from fmtharness.harness.records import OPEN, Example
 from fmtharness.harness.text import did_you_mean
 
 Weight = Annotated[float, Field(ge=0)]
@@ -237,6 +237,7 @@ class Tasks(Options):
                 "hard_negatives": kinds,
                 "bad_outputs": [kind] if kind else [],
                 "templates": context.templates,
+                **({OPEN: True} if draft.open else {}),
                 **draft.tags,
             },
         )

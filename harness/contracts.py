@@ -24,7 +24,9 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import msgspec
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from fmtharness.harness import records
 from fmtharness.harness.records import NO_FORMAT, Completion, Example, Metric, Problem, Verdict
+from fmtharness.harness.text import bytes_of
 
 BUILTIN_MODEL = "smollm2-135m-instruct"
 HUB_ID_OF_BUILTIN = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -56,16 +58,6 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
-
-
-def bytes_of(size: str) -> int:
-    """A size as bytes: `bytes_of("4GiB")` -> 4294967296; 0 if it is not a size."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]i?)?B?\s*", size, re.ASCII)
-    if not found:
-        return 0
-    number, unit = found.groups()
-    base = 1024 if unit and unit.endswith("i") else 1000
-    return int(float(number) * base ** (" KMG".index(unit[0]) if unit else 0))
 
 
 class ModelOptions(Options):
@@ -166,6 +158,8 @@ class Format(Protocol):
                                              one path, where the order is free
         def consumers(self) -> Sequence[formats.Consumer]
                                              the real readers that `eval --consumers` asks
+        def mend(self, text) -> str | None   what a failing text means, as a text that passes; in
+                                             rounds it is preferred to the model's own
     """
 
     name: ClassVar[str]
@@ -206,6 +200,8 @@ class Generator(Protocol):
         parts: Mapping[str, Generator]       the generators that it draws from
         def with_completions(self, complete) -> Self     the generator with a run's model, which
                                  `complete(examples, max_new_tokens)` asks for Completions
+        def focused(self, labels) -> Self        the generator whose broken answers are broken in
+                                 the ways of these labels, by how often each came
     """
 
     name: ClassVar[str]
@@ -364,14 +360,11 @@ def judges(evaluator: Evaluator, name: str) -> bool:
     return name != NO_FORMAT or not _flag(type(evaluator), "needs_format", True)
 
 
-UNREAD = "target that its format can read"
-
-
 def lacks(evaluator: Evaluator, example: Example | None) -> str:
     """What the Example has not and a Verdict of the evaluator needs: `target`; empty if nothing."""
     kind = type(evaluator)
     if example is not None and example.value is msgspec.UNSET and _flag(kind, "needs_value"):
-        return "target" if example.completion is None else UNREAD
+        return records.wanted(example)
     own = _lacks(kind)
     return own(evaluator, example) if own else ""
 

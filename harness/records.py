@@ -24,6 +24,9 @@ from fmtharness.harness.files import atomic_file, near_miss
 type_record = TypeVar("type_record")
 NO_FORMAT = "none"
 """The format of an Example that asks for none; an evaluator judges answers only if it says so."""
+OPEN = "open"
+"""The tag of an Example whose target is one of many right answers, and so no value."""
+UNREAD = "target that its format can read"
 FinishReason = Literal["stop", "length", "error"]
 
 
@@ -174,6 +177,13 @@ def _decode_slowly(decoder: msgspec.json.Decoder[type_record], line: bytes) -> t
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
         raise ValueError("its JSON is nested too deeply") from error
+
+
+def wanted(example: Example) -> str:
+    """What an Example without a value lacks, in a few words."""
+    if example.completion is None:
+        return "target"
+    return "single right answer" if example.tags.get(OPEN) else UNREAD
 
 
 def encode(value: Any) -> bytes:

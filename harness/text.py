@@ -1,10 +1,11 @@
-r"""Text for people: characters made visible, and the near miss of a misspelled word.
+r"""Text for and from people: characters made visible, near misses of words, sizes in bytes.
 
 visible("a\tb")                              -> "a␉b"
 one_line("a\n  b\x1b[2J")                    -> "a b␛[2J"
 printable("a\n::error::b")                   -> "a\n<U+003A>:error::b"
 markdown("<b>|`")                            -> "&lt;b>\|\`"
 did_you_mean("json_strct", ["json_strict"])  -> ", did you mean 'json_strict'?"
+bytes_of("4GiB")                             -> 4294967296
 
 Whatever is printed goes through `printable`, so nothing in it can steer a terminal or a CI service;
 a text from elsewhere that belongs on one line goes through `one_line` or `markdown` first.
@@ -138,3 +139,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def first_line(error: BaseException) -> str:
     """The first line of what an error says; the name of its type if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def bytes_of(size: str) -> int:
+    """A size as bytes; 0 if it is not a size."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]i?)?B?\s*", size, re.ASCII)
+    if not found:
+        return 0
+    number, unit = found.groups()
+    base = 1024 if unit and unit.endswith("i") else 1000
+    return int(float(number) * base ** (" KMG".index(unit[0]) if unit else 0))

@@ -25,6 +25,7 @@ name = "fake"
 [retention]
 num_prompts = 0
 [data]
+families = { extract = 1.0, key_values = 1.0 }
 n_train = 6
 n_dev = 3
 n_eval = 4

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.labels import LABELS, Problems
-from fmtharness.evaluators.json.objects import find_objects
 from fmtharness.evaluators.json.recovery import walk
+from fmtharness.evaluators.json.side_by_side import find_objects
 
 _SPACED: Final = ("members?", "key", "colon", "value", "object-more", "elements?", "array-more")
 _SHORTEST: Final = {

@@ -23,6 +23,7 @@ from fmtharness.harness.plugins import load
 from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.run.data_stats import collect_stats
 from fmtharness.harness.testing import plain_values
+from tests.test_generators import WORKED_OUT
 
 FORMATS = sorted(load(())["formats"])
 SPLITS: tuple[Split, ...] = ("train", "dev", "eval")
@@ -70,7 +71,7 @@ def test_data(name: str) -> None:
             assert {verdict.passed for verdict in verdicts} == {right}, (name, text)
         for row in rows:
             prompt = html.unescape("\n".join(message.content for message in row.prompt))
-            for text in texts(row.value):
+            for text in texts(None if row.tags["family"] in WORKED_OUT else row.value):
                 assert text in prompt or json.dumps(text, ensure_ascii=False)[1:-1] in prompt, row
             assert title(build("formats", name)) in prompt or row.tags["strictness"] != "easy"
 
@@ -97,7 +98,10 @@ def test_families_that_fit(name: str) -> None:
     rows = examples(name, train_strictness="mixed", n=400)
     assert {row.tags["shape"] for row in rows} == set(target.shapes)
     families = {row.tags["family"] for row in rows}
-    assert families == {n for n, family in FAMILIES.items() if family.shapes & target.shapes}
+    fitting = {n for n, family in FAMILIES.items() if family.shapes & target.shapes}
+    if name == "regex":
+        fitting.remove("quotes_and_escapes")  # its values do not fit one line
+    assert families == fitting
 
 
 @pytest.mark.parametrize("name", FORMATS)

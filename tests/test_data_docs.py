@@ -14,7 +14,7 @@ from fmtharness.generators.tasks import Tasks
 from fmtharness.harness.records import Example
 
 PAGE = Path(__file__).parent.parent / "docs" / "data.md"
-SEED = 350
+SEED = 748
 OPTIONS = Tasks(
     hard_negative_prob_train=0.5,
     hard_negative_prob_eval=0.5,
@@ -23,12 +23,12 @@ OPTIONS = Tasks(
     train_strictness="mixed",
     eval_strictness="mixed",
 )
-"""What configs/examples.toml holds: 16 train, 32 dev and 32 eval rows."""
+"""What configs/examples.toml holds: 32 train, 32 dev and 48 eval rows."""
 
 
 def rows() -> list[Example]:
-    train = OPTIONS.generate("train", 16, Random(SEED))
-    return [*train, *OPTIONS.generate("eval", 32, Random(SEED))]
+    train = OPTIONS.generate("train", 32, Random(SEED))
+    return [*train, *OPTIONS.generate("eval", 48, Random(SEED))]
 
 
 def transcript(example: Example) -> str:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fmtharness.evaluators.json.objects import DuplicateJsonObjects, find_objects
+from fmtharness.evaluators.json.objects import DuplicateJsonObjects
+from fmtharness.evaluators.json.side_by_side import find_objects
 from fmtharness.harness.records import Completion, Example, Message
 from tests.references import objects
 from tests.strategies import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fmtharness.evaluators.json.format import JsonFormat
-from fmtharness.evaluators.json.objects import find_objects
 from fmtharness.evaluators.json.reader import build, read
 from fmtharness.evaluators.json.scanner import BROKEN, END, Scanner
+from fmtharness.evaluators.json.side_by_side import find_objects
 from fmtharness.harness.testing.promises import is_linear
 
 STRICT = JsonFormat()

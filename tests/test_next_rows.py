@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from fmtharness.harness.options import build
 from fmtharness.harness.records import NO_FORMAT, Completion, Example, Message, Problem
@@ -35,6 +35,13 @@ def test_an_answer_that_passes_becomes_a_row_of_its_own() -> None:
     assert (rows.pairs, rows.left_out, rows.labels) == ([], 0, {})
 
 
+def test_an_answer_that_passes_is_not_preferred_to_itself() -> None:
+    made, answers = answered('{"b": "free"}', free=True)
+    for rejected, kept in (('{"b": "free"}', None), ('{"b"}', '{"b"}')):
+        (row,) = next_rows([structs.replace(made[0], rejected=rejected)], answers, JUDGES).passed
+        assert (row.completion, row.rejected) == ('{"b": "free"}', kept)
+
+
 def test_a_wrong_value_gives_a_row_with_the_target_unless_the_content_is_free() -> None:
     rows = next_rows(*answered('{"a": 2}'), JUDGES)
     (row,) = rows.passed
@@ -55,6 +62,30 @@ def test_a_cut_answer_is_rejected_for_the_target() -> None:
     rows = next_rows(*answered('{"b": "x', free=True, reason="length"), JUDGES)
     assert [pair.completion for pair in rows.pairs] == ['{"a": 1}']
     assert rows.labels == {"truncated": 1}
+    assert rows.pairs[0].tags["rejected_finish_reason"] == "length"
+
+
+def test_a_cut_answer_that_passes_is_left_out() -> None:
+    rows = next_rows(*answered('{"b": 1}', free=True, reason="length"), JUDGES)
+    assert (rows.passed, rows.pairs, rows.left_out) == ([], [], 1)
+
+
+def test_a_mended_answer_that_an_evaluator_fails_is_not_chosen() -> None:
+    judges = [*JUDGES, build("evaluators", "open_request")]
+    made, answers = answered('{"b": "x"}}', free=True)
+    asked = structs.replace(made[0], tags={"required_keys": ["a"]})
+    (pair,) = next_rows([asked], answers, judges).pairs
+    assert (pair.completion, pair.rejected) == ('{"a": 1}', '{"b": "x"}}')
+
+
+def test_chat_in_a_format_is_rejected_for_the_target() -> None:
+    chat = Example(
+        id="chat", prompt=(Message("user", "Hi"),), completion="Hello!", format=NO_FORMAT
+    )
+    judges = [*JUDGES, build("evaluators", "unasked_format")]
+    made = [Completion(example_id="chat", text='{"greeting": "Hi"}', finish_reason="stop")]
+    (pair,) = next_rows([chat], made, judges).pairs
+    assert (pair.completion, pair.rejected) == ("Hello!", '{"greeting": "Hi"}')
 
 
 def test_what_nothing_can_be_preferred_to_is_left_out() -> None:

@@ -295,7 +295,10 @@ BUILT_IN = "the built-in model is smollm2-135m-instruct"
             "plugins` lists them",
         ),
         (["--set", "eval.max_new_tokns=3"], "has no key 'max_new_tokns', did you mean"),
-        (["--verdicts", "rows.jsonl/v.jsonl"], "rows.jsonl/v.jsonl: cannot be written"),
+        (
+            ["--verdicts", "rows.jsonl/v.jsonl", "--evaluator", "json_strict"],
+            "rows.jsonl/v.jsonl: cannot be written",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

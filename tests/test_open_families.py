@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
@@ -24,11 +25,13 @@ from fmtharness.generators.writing.lines import LINES
 from fmtharness.generators.writing.texts import TEXTS
 from fmtharness.generators.writing.topical import TOPICAL
 from fmtharness.generators.writing.words import WORDS
-from fmtharness.harness.contracts import Split
+from fmtharness.harness.contracts import Split, lacks
 from fmtharness.harness.formats import for_example
+from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.options import build
-from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.records import Completion, Example, encode
 from fmtharness.harness.run.data_stats import collect_stats
+from fmtharness.harness.run.sources import known_examples
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 NEW = (
@@ -254,3 +257,33 @@ def test_a_writer_does_not_repeat_itself() -> None:
         writer = Writer("eval", Dice(kind))
         written = [writer.one(LINES[kind]) for _ in range(40)]
         assert len(set(written)) == 40
+
+
+def test_who_reads_open_rows_takes_no_target_for_the_value(tmp_path: Path) -> None:
+    made = list(generated("eval", 30, families={"open_writing": 1.0, "extract": 1.0}))
+    path = tmp_path / "eval.jsonl"
+    path.write_bytes(b"".join(map(encode, made)))
+    assert list(known_examples(path).values()) == made
+    free = [each for each in made if each.value is UNSET]
+    assert free == [each for each in made if each.tags.get("open")]
+    assert 0 < len(free) < 30
+    assert {lacks(build("evaluators", "json_match"), each) for each in free} == {
+        "single right answer"
+    }
+    untagged = [msgspec.structs.replace(each, tags={}) for each in free]
+    path.write_bytes(b"".join(map(encode, untagged)))
+    assert not any(each.value is UNSET for each in known_examples(path).values())
+
+
+def test_a_target_that_mends_a_broken_answer_is_no_echo() -> None:
+    judges = [build("evaluators", name) for name in ("json_strict", "json_match", "open_request")]
+    asked = list(generated("train", 300, fix_bad_output_prob_train=1.0))
+    is_open = [FAMILIES[each.tags["family"]].open for each in asked]
+    repairs = [
+        each for each, free in zip(asked, is_open, strict=True) if free and each.value is not UNSET
+    ]
+    assert 60 < len(repairs) < 250
+    for each in asked:
+        answer = Completion(example_id=each.id, text=each.target)
+        verdicts = list(judge(judges, {each.id: each}, [answer]))
+        assert all(verdict.passed for verdict in verdicts), (each, verdicts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +13,7 @@ import pytest
 from fmtharness.harness import plugins
 from fmtharness.harness.config import Config, load_config
 from fmtharness.harness.contracts import ModelOptions, Options, TrainingRun
-from fmtharness.harness.errors import ConfigError
+from fmtharness.harness.errors import ConfigError, UserError
 from fmtharness.harness.plugins import Kind, Registered
 from fmtharness.harness.records import Completion, Example, read_records
 from fmtharness.harness.run import stages
@@ -59,6 +61,18 @@ class Faulty(Options):
             yield Completion(example_id=asked.id, text=text, finish_reason="stop")
 
 
+class Silent(Faulty):
+    """A backend that answers nothing that can be judged."""
+
+    name: ClassVar[str] = "silent"
+
+    def complete(
+        self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
+    ) -> Iterator[Completion]:
+        for asked in examples:
+            yield Completion(example_id=asked.id, text="", finish_reason="error", error="no")
+
+
 @pytest.fixture
 def config(tmp_path: Path, fakes: list[str]) -> Path:
     SEEN.clear()
@@ -66,6 +80,7 @@ def config(tmp_path: Path, fakes: list[str]) -> Path:
         ("trainers", Learner),
         ("trainers", Tuner),
         ("backends", Faulty),
+        ("backends", Silent),
     )
     for kind, each in more:
         plugins.registry()[kind][each.name] = Registered(kind, each.name, "fmtharness", each)
@@ -126,6 +141,79 @@ def test_three_rounds(config: Path, tmp_path: Path) -> None:
     assert [name for name, _, _ in SEEN] == ["learner 0.5", "tuner 0.5", "tuner 0.5"]
     assert SEEN[2][1] == tmp_path / "run/rounds/2/adapter"
     assert {each.id.split("/")[0] for each in SEEN[2][2]} >= {"round-2"}
+
+
+def test_several_formats_are_judged_each_by_its_own(config: Path, tmp_path: Path) -> None:
+    text = config.read_text(encoding="utf-8")
+    asked = "[data]\nformat = { json = 1, yaml = 1, csv = 1 }\nfix_bad_output_prob_train = 1.0"
+    text = text.replace("key_values", "table").replace("[data]", asked)
+    text = text.replace("prompts = 5", "prompts = 12")
+    config.write_text(text.replace('evaluators = ["json_strict", "json_match"]', ""), "utf-8")
+    run_of(config, tmp_path / "run")
+    _, _, later = SEEN[1]
+    answers = [each for each in later if each.id.startswith("round-1/")]
+    assert {each.format for each in answers} == {"json", "yaml", "csv"}
+    for each in answers:
+        twice = each.rejected is not None
+        assert each.rejected == (each.target * 2 if twice else None)
+    table = (tmp_path / "run/rounds/1/table.md").read_text(encoding="utf-8")
+    assert all(f"| {name}_strict" in table for name in ("json", "yaml", "csv"))
+
+
+def test_first_rows_come_again_broken_as_the_answers_were(config: Path, tmp_path: Path) -> None:
+    whole = ("data.n_train=30", "data.fix_bad_output_prob_train=1.0", "train.next_round.replay=6.0")
+    run_of(config, tmp_path / "run", *whole)
+    (_, _, rows), (_, _, later) = SEEN
+    again = [each for each in later if not each.id.startswith("round-1/")]
+    assert len(again) > 15
+    assert [each.id for each in again] == [each.id for each in rows[: len(again)]]
+    first, second = (
+        {label for each in those for label in each.tags["bad_outputs"]} for those in (rows, again)
+    )
+    table = (tmp_path / "run/rounds/1/table.md").read_text(encoding="utf-8")
+    assert len(first) > 8 > len(second) > 0
+    assert all(f"| {label} " in table for label in second)
+
+
+def test_no_row_of_dev_or_eval_is_a_fresh_prompt(config: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    asked = ({"prompt": f"Number {n}?", "completion": json.dumps({"n": n})} for n in range(60))
+    rows.write_text("".join(json.dumps(each) + "\n" for each in asked), encoding="utf-8")
+    own = f'generator = "jsonl"\nfile = "{rows}"\ndev_share = 0.2\neval_share = 0.3\n'
+    text = re.sub(
+        r"\[data\].*?(?=\[train\])", f"[data]\n{own}", config.read_text("utf-8"), flags=re.S
+    )
+    config.write_text(text, encoding="utf-8")
+    run_of(config, tmp_path / "run", "train.next_round.prompts=50")
+    run_of(config, tmp_path / "less", "train.next_round.prompts=12", "data.n_train=20")
+    train, dev, held_out, fresh, first, later = (
+        [each.prompt for each in read_records(tmp_path / name, Example)]
+        for name in (
+            "run/data/train.jsonl",
+            "run/data/dev.jsonl",
+            "run/data/eval.jsonl",
+            "run/rounds/1/prompts.jsonl",
+            "less/data/train.jsonl",
+            "less/rounds/1/prompts.jsonl",
+        )
+    )
+    assert min(len(dev), len(held_out)) > 5
+    assert fresh == train[:50]
+    assert first == train[:20]
+    assert later == [*train[20:32], *train[: max(0, 32 - len(train))]]
+
+
+def test_answers_that_give_no_row_end_the_training(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"table\.md: none of the 5 answers is a row or a pair"):
+        run_of(config, tmp_path / "run", "eval.backend=silent")
+    assert (tmp_path / "run/rounds/1/adapter").is_dir()
+    run_of(config, tmp_path / "run")
+    assert [name for name, _, _ in SEEN] == ["learner 0.5", "tuner 0.5"]
+
+
+def test_a_dump_into_the_folder_of_rounds_is_refused(config: Path) -> None:
+    with pytest.raises(ConfigError, match="'rounds' in a run's folder is the run's own"):
+        load_config(config, overrides=["eval.dump_jsonl=rounds/rows.jsonl"])
 
 
 def test_faults_of_the_table(config: Path) -> None:

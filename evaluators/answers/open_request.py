@@ -186,7 +186,8 @@ def _echo(texts: Sequence[tuple[Sequence[str | int], str]], value: Any, example:
         given += words
     if echoes > _MOST_ECHOES * len(texts):
         return f"{echoes} of {len(texts)} texts say no more than their key"
-    known = {word for message in example.prompt for word in _words(message.content)}
+    asked = [each.content for each in example.prompt if each.role != "assistant"]
+    known = {word for text in asked for word in _words(text)}
     for path in leaves(value):
         known.update(word for step in path if isinstance(step, str) for word in _words(step))
     if len(given) < _FEW_WORDS and known.issuperset(given):

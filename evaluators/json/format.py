@@ -19,6 +19,7 @@ from fmtharness.evaluators.json.corruptions import CORRUPTIONS, too_deep
 from fmtharness.evaluators.json.diagnosis import Diagnosis, diagnose
 from fmtharness.evaluators.json.labels import LABELS
 from fmtharness.evaluators.json.reader import REPEATED, UNREAD, build, whole
+from fmtharness.evaluators.json.rungs import Ladder
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
@@ -91,10 +92,7 @@ class JsonFormat(Options):
 
     def mend(self, text: str) -> str | None:
         """The value that a lenient checker finds in the text, rendered; None if it finds none."""
-        from fmtharness.evaluators.json.leniency import JsonLeniency
-
-        options = self.model_dump(include=set(JsonFormat.model_fields))
-        found = JsonLeniency(**options).taken(text)
+        found = Ladder(lambda tried: self.parse(tried).ok, self.root).taken(text)
         if found is None:
             return None
         try:

@@ -26,9 +26,9 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import RootModel
 
-from fmtharness.evaluators.json.objects import find_objects
 from fmtharness.evaluators.json.reader import read
 from fmtharness.evaluators.json.scanner import CHARS, DONE, FLAT_ARRAY, SCALAR, SPACE, WS, Scanner
+from fmtharness.evaluators.json.side_by_side import find_objects
 from fmtharness.evaluators.yaml.flow import reads
 
 type_value = TypeVar("type_value")

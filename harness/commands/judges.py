@@ -14,7 +14,6 @@ from typing import Any
 
 from fmtharness.harness.config import Config, implied
 from fmtharness.harness.contracts import (
-    UNREAD,
     Evaluator,
     applies,
     formats_of,
@@ -28,7 +27,7 @@ from fmtharness.harness.formats import DEFAULT_FORMAT
 from fmtharness.harness.options import build, check
 from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import NO_FORMAT, Example
+from fmtharness.harness.records import NO_FORMAT, UNREAD, Example
 from fmtharness.harness.schemas import ANY_JSON
 from fmtharness.harness.schemas import SCHEMA_EVALUATOR as SCHEMA
 

@@ -25,7 +25,9 @@ from fmtharness.harness.contracts import (
 )
 
 OUTPUTS = Path("outputs")
-OWN = frozenset({"adapter", "checkpoints", "completions", "data", "retention", "tb", "verdicts"})
+OWN = frozenset(
+    ("adapter", "checkpoints", "completions", "data", "retention", "rounds", "tb", "verdicts")
+)
 """The folders that a run writes in its own."""
 ALL = sys.maxsize
 """How many Examples a generator that ends is asked for if [data] sets no number."""
@@ -72,7 +74,7 @@ class TrainOptions(Options):
     rounds: int = Field(default=1, ge=1)
     """Trainings in a row; each but the first also learns from the answers of the one before."""
     next_round: dict[str, Any] = Field(default_factory=dict)
-    """How the rounds after the first train, a table of its own."""
+    """How the rounds after the first train; [train.next_round](#trainnext_round) has its keys."""
 
 
 class RoundOptions(Options):

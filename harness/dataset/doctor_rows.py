@@ -35,6 +35,7 @@ from fmtharness.harness.options import build
 from fmtharness.harness.plugins import component, registry
 from fmtharness.harness.records import (
     NO_FORMAT,
+    OPEN,
     Completion,
     Example,
     Problem,
@@ -63,8 +64,6 @@ HAS_TARGET, TIGHT, SPACED, INDENTED, CRLF, LF, ESCAPED, WRITTEN, NFD, NFC = (
 LAYOUTS: Final = (TIGHT, SPACED, INDENTED)
 FENCE: Final = re.compile(r"\s*(?:```|~~~)[\w+-]*[ \t]*\r?\n(.*?)\r?\n?(?:```|~~~)\s*", re.DOTALL)
 """A fence around all of a text, and what it holds."""
-OPEN: Final = "required_keys"
-"""The tag of an Example that leaves its content to the model."""
 SHORT_QUESTION: Final = 32
 """Below this many characters a question is compared together with its system prompt."""
 _KEYED: Final = frozenset({"json", "tool_call", "json_array", "yaml", "toml"})

@@ -25,7 +25,7 @@ from fmtharness.harness.formats import DEFAULT_FORMAT, options_of
 from fmtharness.harness.options import build
 from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import NO_FORMAT, Example, Message, read_records
+from fmtharness.harness.records import NO_FORMAT, OPEN, Example, Message, read_records
 from fmtharness.harness.schemas import Schema
 from fmtharness.harness.text import one_line
 
@@ -213,6 +213,8 @@ class _Reader:
     def checked(self, example: Example) -> Example:
         """An own Example with what the source sets, and its target read if its value is not there.
 
+        The target of one with the tag `open` is one of many right answers and no value.
+
         Raises DataError for an id that stands there twice.
         """
         if example.id in self.ids:
@@ -229,6 +231,8 @@ class _Reader:
         if changed:
             example = msgspec.structs.replace(example, value=msgspec.UNSET, **changed)
         if example.value is not msgspec.UNSET or example.completion is None or not self.parse:
+            return example
+        if example.tags.get(OPEN):
             return example
         options = json.dumps(example.format_options, sort_keys=True)
         read = self._format(example.format, options)

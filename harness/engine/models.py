@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmtharness.harness.contracts import Loaded, ModelOptions, bytes_of
+from fmtharness.harness.contracts import Loaded, ModelOptions
 from fmtharness.harness.engine.adapters import refuse_changed, state_of, with_adapter
 from fmtharness.harness.engine.gguf import resolve
 from fmtharness.harness.engine.patching import Patches
@@ -27,6 +27,7 @@ from fmtharness.harness.engine.torch_private import cpu_has_bf16
 from fmtharness.harness.engine.weights import refuse_unfinite, refuse_unmatched, unloadable
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.progress import say
+from fmtharness.harness.text import bytes_of
 from fmtharness.harness.trained_on import TrainedOn
 
 if TYPE_CHECKING:

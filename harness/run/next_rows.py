@@ -63,7 +63,8 @@ def next_rows(
             labels.update({label for verdict in failed for label in verdict.labels})
             passed.append(example)
         elif not failed:
-            passed.append(structs.replace(example, completion=completion.text))
+            worse = example.rejected if example.rejected != completion.text else None
+            passed.append(structs.replace(example, completion=completion.text, rejected=worse))
         else:
             labels.update({label for verdict in failed for label in verdict.labels})
             chosen = _chosen(example, completion, failed, evaluators)

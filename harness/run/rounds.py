@@ -10,6 +10,7 @@ next_round(run, 1, asked)
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,14 +19,21 @@ from typing import Any
 
 from msgspec import structs
 
-from fmtharness.harness.config import Config
+from fmtharness.harness.config import ALL, Config
 from fmtharness.harness.contracts import Evaluator, Generator
+from fmtharness.harness.errors import UserError
 from fmtharness.harness.files import atomic_file, digest, file_digest
 from fmtharness.harness.judging.tally import tally
 from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import Completion, Example, read_records, write_records
+from fmtharness.harness.records import (
+    Completion,
+    Example,
+    numbered_lines,
+    read_records,
+    write_records,
+)
 from fmtharness.harness.report.tables import metrics_table, table
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.answering import bound_generator
@@ -106,7 +114,7 @@ def _answer(run: RunFolder, number: int) -> None:
     run.begin(stage, inputs, files.values())
     began = time.perf_counter()
     with bound_generator(config) as generator:
-        prompts = _fresh(generator, config, number)
+        prompts = _fresh(generator, run, number)
     write_records(files["prompts.jsonl"], prompts)
     say(f"completions: {len(prompts)} fresh training prompts, round {number}")
     backend = limited(config.backend, options.max_new_tokens)
@@ -117,11 +125,17 @@ def _answer(run: RunFolder, number: int) -> None:
     made = next_rows(prompts, read_records(files["answers.jsonl"], Completion), judges)
     with bound_generator(config) as generator:
         replayed = _replayed(generator, config, made)
-    write_records(files["rows.jsonl"], [*made.passed, *made.pairs, *replayed])
+    rows = [*made.passed, *made.pairs, *replayed]
+    write_records(files["rows.jsonl"], rows)
     with atomic_file(files["table.md"]) as temporary:
         answered = list(read_records(files["answers.jsonl"], Completion))
         text = _table(number, prompts, answered, judges, made, len(replayed))
         temporary.write_text(text, encoding="utf-8")
+    if not rows:
+        raise UserError(
+            f"{files['table.md']}: none of the {len(prompts)} answers is a row or a pair that "
+            f"round {number + 1} could train on; ask for more with [train.next_round] prompts"
+        )
     run.record(stage, inputs, files.values(), seconds=round(time.perf_counter() - began, 2))
 
 
@@ -135,14 +149,24 @@ def _judges(config: Config) -> list[Evaluator]:
     return list({each.name: each for each in every}.values())
 
 
-def _fresh(generator: Generator, config: Config, number: int) -> list[Example]:
-    """Prompts of the training split that the first round did not train on.
+def _fresh(generator: Generator, run: RunFolder, number: int) -> list[Example]:
+    """The training Examples behind those that were trained on and asked before.
 
-    Rows of a user's own have no others, so they come again.
+    They are drawn with the run's own seed, since it may say which rows are dev and eval. Where
+    there are no more, as of a user's own rows, the first come again.
     """
-    seed = f"{config.seed}/round-{number}"
-    drawn = generator.generate("train", config.next_round.prompts, Random(seed))
-    return [structs.replace(each, id=f"round-{number}/{each.id}") for each in drawn if each.prompt]
+    n = run.config.next_round.prompts
+    begin = sum(1 for _ in numbered_lines(run.data("train"))) + (number - 1) * n
+    ends = getattr(generator, "sized", False) and not getattr(generator, "parts", None)
+
+    def drawn(start: int, stop: int) -> list[Example]:
+        rng = Random(run.config.seed)
+        every = generator.generate("train", ALL if ends else stop, rng)
+        return list(itertools.islice(every, start, stop))
+
+    found = [each for each in drawn(begin, begin + n) if each.prompt]
+    found += drawn(0, min(begin, n - len(found))) if len(found) < n else []
+    return [structs.replace(each, id=f"round-{number}/{each.id}") for each in found]
 
 
 def _replayed(generator: Any, config: Config, made: NextRows) -> list[Example]:

@@ -63,7 +63,8 @@ class Tokens:
         if example.completion is None:
             ids = encode_prompt(tokenizer, example.prompt)
             return f"{text_of(tokenizer, ids)}\n{len(ids)} tokens, no target, so no loss"
-        ids, begins, *_ = self._encoded(example)
+        encoded = self._encoded(example)
+        ids, begins = encoded.ids, encoded.prompt_length
         opens, closes = (_GREEN, _PLAIN) if color else _brackets(encoding)
         before, after = text_of(tokenizer, ids[:begins]), text_of(tokenizer, ids[begins:])
         return (
