@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -42,6 +42,8 @@ MOST_ATTEMPTS = 40
 """How many prompts in a row may have no answer that can be used."""
 NARROW, WIDE = 64, 256
 """How many prompts are asked at once, at first and later."""
+PLAIN = 4
+"""How many more prompts a plain text consists of."""
 LEAST_CUT = 40
 """How many characters of an answer that was cut off must be whole sentences."""
 USER = "user's own"
@@ -63,6 +65,8 @@ class _Asked(NamedTuple):
     """`open`, `retention` or `plain`."""
     prompt: Prompt
     dice: Dice
+    text: str = ""
+    """What needs no answer."""
 
 
 class SelfAnswers(Options):
@@ -81,7 +85,10 @@ class SelfAnswers(Options):
     open: Weight = 1.0
     """How often an Example asks for an answer in the format."""
     plain: Weight = 0.0
-    """How often an Example is an answer as plain text, without a prompt and a chat template."""
+    """How often an Example is plain text, without a prompt and a chat template."""
+    plain_text: Literal["answers", "prompts"] = "answers"
+    """What plain text consists of: an answer of the model's, or a few ordinary prompts, which costs
+    no answer."""
     max_new_tokens: int = Field(default=96, ge=8)
     """The most tokens of an answer; what is longer is dropped, or for an open Example shortened to
     its whole sentences."""
@@ -203,13 +210,23 @@ class SelfAnswers(Options):
             return _Asked(kind, Prompt(messages, USER, messages[-1].content, USER), dice)
         kinds = WRITABLE if opens else KINDS
         drawn = Dice(f"{root}/prompt/{opens}/{number}")
-        return _Asked(kind, ordinary(split, drawn, kinds, turns=kind == "retention"), dice)
+        prompt = ordinary(split, drawn, kinds, turns=kind == "retention")
+        if kind == "plain" and self.plain_text == "prompts":
+            more = [ordinary(split, drawn, KINDS, turns=False) for _ in range(PLAIN)]
+            text = "\n\n".join(each.messages[-1].content for each in (prompt, *more))
+            return _Asked(kind, prompt, dice, text)
+        return _Asked(kind, prompt, dice)
 
     def _answers(self, asked: Sequence[_Asked]) -> Iterator[tuple[tuple[Message, ...], str]]:
         """The messages that were answered last, and the answer; empty if it cannot be used."""
-        texts = self._texts(
-            [each.prompt.messages for each in asked], [each.kind != "retention" for each in asked]
+        asking = [each for each in asked if not each.text]
+        answers = iter(
+            self._texts(
+                [each.prompt.messages for each in asking],
+                [each.kind != "retention" for each in asking],
+            )
         )
+        texts = [each.text or next(answers) for each in asked]
         again = {
             at: (
                 *each.prompt.messages,

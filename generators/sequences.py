@@ -1,4 +1,4 @@
-"""Lists that follow a rule: counting, steps, squares, letters, days, patterns, numbered labels.
+"""Lists that follow a rule: counting, steps, squares, letters, days, numbered labels.
 
     SCALARS["multiples"](context, 24)  ->  ([7, 14, ..., 168], {"step": 7})
 
@@ -76,12 +76,6 @@ def _round(names: list[str]) -> Callable[[Context, int], tuple[list[Any], dict[s
     return run
 
 
-def _cycle(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
-    pool = context.dice.choice((pools.ITEM, pools.QUALITY, pools.CITY, pools.FIRST))
-    words = context.dice.sample(pool[context.split], context.dice.between(2, 5))
-    return [words[i % len(words)] for i in range(n)], {"words": ", ".join(words)}
-
-
 def _buzz(context: Context, n: int) -> tuple[list[Any], dict[str, Any]]:
     word = context.dice.choice(pools.ITEM[context.split])
     step = context.dice.between(3, 7)
@@ -107,7 +101,6 @@ SCALARS: dict[str, Callable[[Context, int], tuple[list[Any], dict[str, Any]]]] =
     "letters": _letters,
     "weekdays": _round(WEEKDAYS),
     "months": _round(MONTHS),
-    "cycle": _cycle,
     "buzz": _buzz,
     "labels": _labels,
 }

@@ -33,9 +33,9 @@ class Dpo(LowRankOptions):
 
     learning_rate: float = Field(default=1e-4, gt=0)
     """The highest learning rate, reached after the warm-up."""
-    reference: Literal["base", "start", "none"] = "base"
-    """What a likelihood is compared with: that of the frozen base, or of the adapter that training
-    starts from, which answers may not drift from; with none it is divided by the answer's tokens
+    reference: Literal["base", "start", "none"] = "start"
+    """What a likelihood is compared with: that of the adapter that training starts from (of a fresh
+    one, that is the base), or of the frozen base, or with none it is divided by the answer's tokens
     (SimPO)."""
     beta: float | None = Field(default=None, gt=0)
     """Factor of the margin in the sigmoid: the larger, the nearer to the reference it stays; if

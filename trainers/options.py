@@ -29,7 +29,7 @@ class LowRankOptions(Options):
     )
     length: ClassVar[str] = "num_train_epochs"
 
-    max_seq_length: int = Field(default=512, ge=8)
+    max_seq_length: int = Field(default=1024, ge=8)
     """Most tokens of prompt, completion and stop token together; longer Examples are left out."""
     per_device_train_batch_size: int = Field(default=1, ge=1)
     """Multiplied by gradient_accumulation_steps: the number of Examples in one optimizer step."""

@@ -3,7 +3,7 @@
     Write the whole numbers from 8 to 31, all 24 of them. Put them into `numbers`.
         ->  {"numbers": [8, 9, 10, ..., 31]}
 
-Most lists follow a rule (numbers, letters, weekdays, a pattern), some are made up (products,
+Most lists follow a rule (numbers, letters, weekdays), some are made up (products,
 names), some are rows (a timetable, a roster). At times a field comes after the list.
 """
 
@@ -142,14 +142,6 @@ WHAT: dict[str, Wording] = {
         "train": ("the next {n} months starting with {first}", "{n} months on end from {first}"),
         "dev": ("the names of {n} successive months, {first} being the first",),
         "eval": ("the month for each of {n} rents, the first due in {first}",),
-    },
-    "cycle": {
-        "train": (
-            "{words} over and over until there are {n} words",
-            "the pattern {words} repeated up to {n} words",
-        ),
-        "dev": ("{n} words that go round and round: {words}",),
-        "eval": ("{n} seats, labelled {words} in turn",),
     },
     "buzz": {
         "train": ('1 to {n} with "{word}" in place of every multiple of {step}',),
