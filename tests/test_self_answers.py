@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import UNSET
 
 from fmtharness.generators.answer_objects import content, repeats, whole_part
 from fmtharness.generators.mix import Mix
@@ -91,14 +93,32 @@ def test_an_answer_is_put_into_varied_objects_that_hold_all_of_it() -> None:
     strict = build("formats", "json")
     shapes = set()
     for each in rows:
-        assert strict.parse(each.target).value == each.value
-        shapes.add(str(sorted(each.value)) + each.tags["shape"])
+        value = strict.parse(each.target).value
+        assert (each.value, each.tags["open"]) == (UNSET, True)  # another answer is as right
+        shapes.add(str(sorted(value)) + each.tags["shape"])
         text = each.target.replace('\\"', '"').replace("\\\\", "\\")
         assert "It's about \"" in text
         assert "That's all \\ there is." in text
         assert "json" in "\n".join(turn.content for turn in each.prompt).lower()
     assert len(shapes) > 15
     assert len({each.prompt[-1].content for each in rows}) == 60
+
+
+def test_retention_rows_and_plain_text_keep_what_the_base_predicts() -> None:
+    rows = made(60, plain=1.0)
+    for each in rows:
+        assert each.tags.get("keeps", False) == (each.format == "none")
+    plain = [each for each in rows if not each.prompt]
+    assert len(plain) > 10
+    assert all(each.target.startswith("It's about") for each in plain)
+
+
+def test_plain_text_of_prompts_asks_nothing() -> None:
+    model = Model(said)
+    generator = SelfAnswers(retention=0.0, open=0.0, plain=1.0, plain_text="prompts")
+    rows = list(generator.with_completions(model).generate("train", 20, Random(3)))
+    assert (len({each.target for each in rows}), model.asked) == (20, [])
+    assert all(not each.prompt and len(each.target.split()) > 20 for each in rows)
 
 
 def test_named_keys_are_those_of_the_answer() -> None:
@@ -111,7 +131,7 @@ def test_named_keys_are_those_of_the_answer() -> None:
     assert len(named) > 10
     for each, text in named:
         if "Use the keys" in text or "Keys: " in text:
-            assert all(key in text for key in each.value)
+            assert all(key in text for key in json.loads(each.target))
 
 
 def test_what_loops_or_is_cut_is_dropped_and_the_next_prompt_is_asked() -> None:
@@ -138,7 +158,7 @@ def test_the_splits_share_no_prompt_and_no_key() -> None:
     asked = [{each.prompt[-1].content for each in rows} for rows in (train, held)]
     assert not asked[0] & asked[1]
     keys = [
-        {key for each in rows if each.format == "json" for key in each.value}
+        {key for each in rows if each.format == "json" for key in json.loads(each.target)}
         for rows in (train, held)
     ]
     assert keys[0]
