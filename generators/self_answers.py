@@ -31,7 +31,7 @@ from fmtharness.harness.dataset import Source, rows
 from fmtharness.harness.errors import DataError, PluginError, UserError
 from fmtharness.harness.formats import DEFAULT_FORMAT, for_value, options_of
 from fmtharness.harness.options import build, parse_spec
-from fmtharness.harness.records import NO_FORMAT, OPEN, Completion, Example, Message
+from fmtharness.harness.records import KEEPS, NO_FORMAT, OPEN, Completion, Example, Message
 
 Weight = Annotated[float, Field(ge=0)]
 Complete = Callable[[Sequence[Example], int], Iterator[Completion]]
@@ -47,8 +47,10 @@ PLAIN = 4
 LEAST_CUT = 40
 """How many characters of an answer that was cut off must be whole sentences."""
 USER = "user's own"
-KEEPS = "keeps"
-"""The tag of an Example at which a trainer keeps what the base predicts."""
+
+
+DROP, SHORTEN, KEEP = "drop", "shorten", "keep"
+"""What is done with an answer that was cut off."""
 
 
 class _Target(NamedTuple):
@@ -69,11 +71,18 @@ class _Asked(NamedTuple):
     """What needs no answer."""
 
 
+def _cut(asked: _Asked) -> str:
+    """What may be cut off: what the base is kept on; content is whole, and so are earlier turns."""
+    if asked.kind == "open":
+        return SHORTEN
+    return DROP if asked.prompt.follow_up else KEEP
+
+
 class SelfAnswers(Options):
     """The model's own free answers: as they are, and put into objects of a format.
 
-    The run's model answers without an adapter, by the backend of [eval]. Answers that are cut off
-    or loop are dropped. They are kept in the cache, where later runs find them.
+    The run's model answers without an adapter, by the backend of [eval]. Answers that loop are
+    dropped. They are kept in the cache, where later runs find them.
     """
 
     name: ClassVar[str] = "self_answers"
@@ -90,7 +99,7 @@ class SelfAnswers(Options):
     """What plain text consists of: an answer of the model's, or a few ordinary prompts, which costs
     no answer."""
     max_new_tokens: int = Field(default=96, ge=8)
-    """The most tokens of an answer; what is longer is dropped, or for an open Example shortened to
+    """The most tokens of an answer. A longer one is cut off, and for an open Example shortened to
     its whole sentences."""
     n_prompts: int | None = Field(default=None, ge=1)
     """The most prompts that are asked in a split; Examples then share answers. If not set, each
@@ -221,10 +230,7 @@ class SelfAnswers(Options):
         """The messages that were answered last, and the answer; empty if it cannot be used."""
         asking = [each for each in asked if not each.text]
         answers = iter(
-            self._texts(
-                [each.prompt.messages for each in asking],
-                [each.kind != "retention" for each in asking],
-            )
+            self._texts([each.prompt.messages for each in asking], [_cut(each) for each in asking])
         )
         texts = [each.text or next(answers) for each in asked]
         again = {
@@ -236,14 +242,12 @@ class SelfAnswers(Options):
             for at, (each, text) in enumerate(zip(asked, texts, strict=True))
             if text and each.prompt.follow_up
         }
-        later = self._texts([*again.values()], [False] * len(again))
+        later = self._texts([*again.values()], [KEEP] * len(again))
         second = dict(zip(again, later, strict=True))
         for at, each in enumerate(asked):
             yield again.get(at, each.prompt.messages), second.get(at, texts[at])
 
-    def _texts(
-        self, prompts: Sequence[tuple[Message, ...]], may_be_cut: Sequence[bool]
-    ) -> list[str]:
+    def _texts(self, prompts: Sequence[tuple[Message, ...]], cuts: Sequence[str]) -> list[str]:
         """The answers, in order, each empty if it cannot be used."""
         if self._complete is None:
             raise UserError(
@@ -257,23 +261,24 @@ class SelfAnswers(Options):
         answers = self._complete(examples, self.max_new_tokens) if examples else ()
         return [
             self._usable(example, answer, cut)
-            for example, answer, cut in zip(examples, answers, may_be_cut, strict=True)
+            for example, answer, cut in zip(examples, answers, cuts, strict=True)
         ]
 
-    def _usable(self, example: Example, answer: Completion, may_be_cut: bool) -> str:
-        """The answer's text if it ended, or can be shortened, and does not loop; else nothing."""
+    def _usable(self, example: Example, answer: Completion, cut: str) -> str:
+        """The answer's text if it does not loop, and may be used as it ends; else nothing."""
         text = answer.text.strip()
-        if answer.finish_reason == "length" and may_be_cut:
+        if answer.unclosed or answer.finish_reason == "error":
+            return ""
+        if answer.finish_reason == "length" and cut == SHORTEN:
             text = whole_part(text)
             if len(text) < LEAST_CUT:
                 return ""
-        elif answer.finish_reason != "stop" or answer.unclosed:
+        elif answer.finish_reason == "length" and cut == DROP:
             return ""
-        if may_be_cut and repeats(text):
+        if cut == SHORTEN and repeats(text):
             return ""
-        if (
-            not text or "<|" in text or "\ufffd" in text
-        ):  # a special token that is no end would be one in training, too
+        # A special token that is no end would be one in training, too.
+        if not text or "<|" in text or "\ufffd" in text:
             return ""
         return text if self._judge.evaluate(example, answer).passed else ""
 

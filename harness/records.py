@@ -24,6 +24,8 @@ from fmtharness.harness.files import atomic_file, near_miss
 type_record = TypeVar("type_record")
 NO_FORMAT = "none"
 """The format of an Example that asks for none; an evaluator judges answers only if it says so."""
+KEEPS = "keeps"
+"""The tag of an Example at which a trainer keeps what the base predicts."""
 OPEN = "open"
 """The tag of an Example whose target is one of many right answers, and so no value."""
 UNREAD = "target that its format can read"

@@ -13,6 +13,7 @@ from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.errors import UserError
 from fmtharness.trainers.lora import Lora
 from fmtharness.trainers.resume import checkpoints
+from fmtharness.trainers.resume.progress import Progressed, finish
 from fmtharness.trainers.step.adapter import AdapterWeights, adapted
 from fmtharness.trainers.step.update import Update
 
@@ -271,3 +272,25 @@ def test_the_adapter_takes_the_old_one_s_place(tmp_path: Path, training: Trainin
     found, kept = dict(loaded.named_parameters()), dict(training.model.named_parameters())
     assert found.keys() == kept.keys()
     assert all(same(found[name], kept[name]) for name in kept if "lora_" in name)
+
+
+def test_the_adapter_that_training_began_with_stays_if_no_step_surpasses_it(
+    tmp_path: Path, training: Training
+) -> None:
+    class Run(NamedTuple):
+        folder: Path
+        leads: bool = True
+        inputs: str = "same"
+
+    training.step(1)
+    checkpoints.write_adapter(tmp_path / "first", training.model)
+    first = training.state()
+    training.step(2)
+    run: Any = Run(tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    for best, kept in ((3, False), (0, True)):
+        at = Progressed(step=3, best_step=best)
+        adapter = finish(run, training.model, at, tmp_path / "first")
+        again = start(0)
+        checkpoints.load_adapter(adapter, again.model)
+        assert same(again.weights.vector, first) == kept

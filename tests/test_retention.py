@@ -215,7 +215,8 @@ def best(*steps: tuple[float, float, float]) -> int | None:
                 "format_success_rate": metric("format_success_rate", low, low),
                 "open/format_success_rate": metric("format_success_rate", in_set, in_set),
                 OVER_BUDGET: metric(OVER_BUDGET, over),
-            }
+            },
+            trained=True,
         )
     return at.best_step
 
@@ -226,8 +227,17 @@ def test_the_best_step() -> None:
     assert best((0.3, 0.9, 0.9), (0.1, 0.2, 0.2), (0.2, 0.9, 0.9)) == 2
     assert best((0, 0.5, 0.5), (0, 0.5, 0.5)) == 2
     at = Progressed(step=1)
-    at.judged({"format_success_rate": metric("format_success_rate", 0.4, 0.2)})
+    found = {"format_success_rate": metric("format_success_rate", 0.4, 0.2)}
+    at.judged(found, trained=True)
     assert (at.best_step, at.best) == (1, (0.0, 0.2, 0.0))
+
+
+def test_step_0_may_be_the_best_if_training_began_with_an_adapter() -> None:
+    found = {"format_success_rate": metric("format_success_rate", 0.4, 0.2)}
+    for trained, best_step in ((False, None), (True, 0)):
+        at = Progressed()
+        at.judged(found, trained=trained)
+        assert at.best_step == best_step
 
 
 @pytest.mark.parametrize("length", ["any", "short", "long"])

@@ -134,11 +134,19 @@ def test_named_keys_are_those_of_the_answer() -> None:
             assert all(key in text for key in json.loads(each.target))
 
 
-def test_what_loops_or_is_cut_is_dropped_and_the_next_prompt_is_asked() -> None:
-    rows = made(30, fickle, open=0.0)
-    assert [each.id for each in rows] == [f"train-{i}" for i in range(30)]
+def test_what_loops_is_dropped_and_the_next_prompt_is_asked() -> None:
+    rows = made(60, fickle, open=0.0)
+    assert [each.id for each in rows] == [f"train-{i}" for i in range(60)]
     assert all(fickle(each.prompt[-1].content)[0] == each.completion for each in rows)
-    assert not any(LOOP in each.target or each.target.endswith("cu") for each in rows)
+    assert not any(LOOP in each.target for each in rows)
+
+
+def test_a_retention_row_may_be_cut_off_and_an_earlier_turn_may_not() -> None:
+    rows = made(80, fickle, open=0.0)
+    assert any(each.target.endswith("that is cu") for each in rows)
+    earlier = [turn for each in rows for turn in each.prompt if turn.role == "assistant"]
+    assert earlier
+    assert not any(turn.content.endswith("cu") for turn in earlier)
 
 
 def test_an_open_example_may_hold_the_whole_sentences_of_a_cut_answer() -> None:

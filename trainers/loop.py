@@ -81,7 +81,8 @@ def train(
         shard(model, device_of(run.model))
     loaded = Loaded(model, loaded.tokenizer)
     weights = AdapterWeights(model)
-    if initial := run.initial_adapter or options.initial_adapter:
+    initial = run.initial_adapter or options.initial_adapter
+    if initial:
         load_adapter(initial, model)
         weights.refresh()
     scaler = torch.amp.GradScaler(weights.device.type) if model.dtype == torch.float16 else None
@@ -110,7 +111,7 @@ def train(
                 try:
                     with passes.idle(), stop.at_once():
                         metrics = _evaluate(options, run, loaded, at.step)
-                    bar.note(**at.judged(metrics))
+                    bar.note(**at.judged(metrics, trained=bool(at.step or initial)))
                 except StoppedError:
                     stopping = True  # the checkpoint records that this evaluation is missing
                 began = time.perf_counter()
@@ -153,7 +154,7 @@ def train(
 
     run.facts |= {"steps": at.step, "best_step": at.best_step, "train_tokens": at.tokens}
     run.facts |= {"train_seconds": round(at.seconds, 2), "peak_memory_bytes": memory_peaks()}
-    return finish(run, model, at)
+    return finish(run, model, at, initial)
 
 
 def _encoded(

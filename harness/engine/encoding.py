@@ -18,14 +18,10 @@ from fmtharness.harness.contracts import Loaded
 from fmtharness.harness.engine.reasoning import LONGEST, closing, opened, think_tags
 from fmtharness.harness.engine.templates import chat_text
 from fmtharness.harness.errors import ModelError
-from fmtharness.harness.records import Example, FinishReason, Message
+from fmtharness.harness.records import KEEPS, Example, FinishReason, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-KEEPS = "keeps"
-"""The tag of an Example at which the model shall predict what its base does."""
 
 
 class Generated(NamedTuple):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,9 +29,9 @@ from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import (
+    KEEPS,
     Completion,
     Example,
-    numbered_lines,
     read_records,
     write_records,
 )
@@ -156,17 +157,26 @@ def _fresh(generator: Generator, run: RunFolder, number: int) -> list[Example]:
     there are no more, as of a user's own rows, the first come again.
     """
     n = run.config.next_round.prompts
-    begin = sum(1 for _ in numbered_lines(run.data("train"))) + (number - 1) * n
+    trained = list(read_records(run.data("train"), Example))
+    if not any(map(_is_asked, trained)):
+        return []
+    most = math.ceil(n * len(trained) / sum(map(_is_asked, trained)))
+    begin = len(trained) + (number - 1) * most
     ends = getattr(generator, "sized", False) and not getattr(generator, "parts", None)
 
     def drawn(start: int, stop: int) -> list[Example]:
         rng = Random(run.config.seed)
         every = generator.generate("train", ALL if ends else stop, rng)
-        return list(itertools.islice(every, start, stop))
+        return [each for each in itertools.islice(every, start, stop) if _is_asked(each)]
 
-    found = [each for each in drawn(begin, begin + n) if each.prompt]
-    found += drawn(0, min(begin, n - len(found))) if len(found) < n else []
+    found = drawn(begin, begin + most)[:n]
+    found += drawn(0, begin)[: n - len(found)] if len(found) < n and ends else []
     return [structs.replace(each, id=f"round-{number}/{each.id}") for each in found]
+
+
+def _is_asked(example: Example) -> bool:
+    """Whether the answer to it can teach anything: where the base is kept, it cannot."""
+    return bool(example.prompt) and not example.tags.get(KEEPS)
 
 
 def _replayed(generator: Any, config: Config, made: NextRows) -> list[Example]:

@@ -55,8 +55,10 @@ class Progressed(msgspec.Struct):
     seconds: float = 0.0
     """Training time so far, without evaluations and saves."""
 
-    def judged(self, metrics: Mapping[str, Metric]) -> dict[str, float]:
+    def judged(self, metrics: Mapping[str, Metric], *, trained: bool) -> dict[str, float]:
         """Record an evaluation of this step; returns its two rates, for the progress bar.
+
+        It may be the best if the model is `trained`: at step 0 only if it began with an adapter.
 
         Within the retention budget the mean of the lower bounds decides: that of the dev Examples
         and those of the evaluation sets. If no step is within, the least over it is the best. Of
@@ -65,7 +67,7 @@ class Progressed(msgspec.Struct):
         self.evaluated = self.step
         format_rate, content = (metrics.get(name) for name in CHOOSE_BY)
         shown = {m.name: m.value for m in (format_rate, content) if m and m.value is not None}
-        if self.step and format_rate and format_rate.low is not None:
+        if trained and format_rate and format_rate.low is not None:
             lows = [m.low for name, m in metrics.items() if name.rpartition("/")[2] == CHOOSE_BY[0]]
             over = metrics.get(OVER_BUDGET)
             score = (
@@ -143,8 +145,11 @@ def _refuse_changed(metrics: Path, found: checkpoints.Checkpoint) -> None:
         )
 
 
-def finish(run: TrainingRun, model: Any, at: Progressed) -> Path:
-    """Write the adapter from the best checkpoint, or from the last step if none was evaluated."""
+def finish(run: TrainingRun, model: Any, at: Progressed, initial: Path | None = None) -> Path:
+    """Write the adapter from the best checkpoint, or from the last step if none was evaluated.
+
+    `initial` is the adapter that training began with, which no later step may have surpassed.
+    """
     adapter = run.folder / "adapter"
     if run.leads:
         if at.best_step is not None and -at.best[0] > 0:
@@ -152,7 +157,10 @@ def finish(run: TrainingRun, model: Any, at: Progressed) -> Path:
                 f"train: no evaluated step is within the retention budget; took step "
                 f"{at.best_step}, which is least over it, by {-at.best[0]:.3g} in all"
             )
-        if at.best_step not in (None, at.step):
+        if at.best_step == 0 and initial and at.step:
+            say(f"train: no step surpasses the adapter that training began with, {initial}")
+            checkpoints.load_adapter(initial, model)
+        elif at.best_step not in (None, at.step):
             best = checkpoints.at(run.folder / "checkpoints", at.best_step or 0, run.inputs)
             if best:
                 checkpoints.load_weights(best, model)
