@@ -344,7 +344,12 @@ def test_a_resumed_training_ends_in_the_same_adapter(
 
 def test_a_later_training_starts_from_an_adapter(config: Path, whole: Path, tmp_path: Path) -> None:
     begin = f'train.initial_adapter="{whole / "adapter"}"'
-    settings = (begin, "train.num_train_epochs=0.1", "train.learning_rate=1e-9")
+    settings = (
+        begin,
+        "train.num_train_epochs=0.1",
+        "train.learning_rate=1e-9",
+        'train.reference="base"',
+    )
     drift = trained(config, tmp_path / "base", *settings)
     before = scalars(whole, "train/rewards/margins")
     assert scalars(drift, "train/rewards/margins")[0] > before[0] + 0.02
