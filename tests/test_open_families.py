@@ -30,7 +30,7 @@ from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.verdicts import judge
 from fmtharness.harness.options import build
 from fmtharness.harness.records import Completion, Example, encode
-from fmtharness.harness.run.data_stats import collect_stats
+from fmtharness.harness.run.data_stats import collect_stats, leaves
 from fmtharness.harness.run.sources import known_examples
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -64,15 +64,8 @@ def of(name: str) -> list[tuple[Example, Any]]:
     return [(row, json.loads(row.target)) for row in rows("train") if row.tags["family"] == name]
 
 
-def texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from texts(inner)
-    elif isinstance(value, str):
-        yield value
+def texts(value: Any) -> list[str]:
+    return [leaf for leaf in leaves(value) if isinstance(leaf, str)]
 
 
 def found(value: Any, path: list[str]) -> bool:

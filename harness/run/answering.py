@@ -24,6 +24,7 @@ from fmtharness.harness.files import cache_folder, digest
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.requirements import needs_for_backend, needs_for_run
+from fmtharness.harness.run.completions import limited
 from fmtharness.harness.run.provenance import made_by, model_inputs
 
 Ask = Callable[[Sequence[Example]], Iterator[Completion]]
@@ -84,9 +85,8 @@ def _asked(config: Config, limit: int) -> Ask:
     backend: Any = config.backend
     needs_for_run("the generator's model", config)
     needs_for_backend(backend, config.model.name, None)
-    if LIMIT in type(backend).model_fields:
-        backend = backend.model_copy(update={LIMIT: limit})
-    return lambda examples: iter(backend.complete(examples, config.model, None))
+    asked = limited(backend, limit)
+    return lambda examples: iter(asked.complete(examples, config.model, None))
 
 
 @contextmanager
