@@ -114,6 +114,10 @@ class Mix(Options):
         """The mix with a run's model for the sources that ask one."""
         return self._each(lambda part: getattr(part, BIND, lambda _: part)(complete))
 
+    def to_be_asked(self) -> Self:
+        """The mix with each source as it is where its Examples will be answered."""
+        return self._each(lambda part: getattr(part, "to_be_asked", lambda: part)())
+
     def _each(self, change: Callable[[Any], Any]) -> Self:
         changed = self.model_copy()
         changed._parts = {name: (part, change(each)) for name, (part, each) in self._parts.items()}

@@ -78,6 +78,11 @@ def _cut(asked: _Asked) -> str:
     return DROP if asked.prompt.follow_up else KEEP
 
 
+def _blank(split: Split, i: int) -> Example:
+    """An Example that keeps the base, without its text."""
+    return Example(id=f"{split}-{i}", prompt=(), format=NO_FORMAT, tags={KEEPS: True})
+
+
 class SelfAnswers(Options):
     """The model's own free answers: as they are, and put into objects of a format.
 
@@ -108,6 +113,8 @@ class SelfAnswers(Options):
     """Your own prompts, in a file of any form that `jsonl` reads; a hash divides them between the
     splits."""
     _complete: Complete | None = PrivateAttr(default=None)
+    _keeps: bool = PrivateAttr(default=True)
+    """Whether the Examples that keep the base have texts."""
 
     @field_validator("format")
     @classmethod
@@ -142,6 +149,12 @@ class SelfAnswers(Options):
         bound._complete = complete
         return bound
 
+    def to_be_asked(self) -> Self:
+        """This generator for prompts that will be answered: what keeps the base has no text."""
+        bound = self.model_copy()
+        bound._keeps = False
+        return bound
+
     def generate(self, split: Split, n: int, rng: Random) -> Iterator[Example]:
         """Yield n Examples of a split; asks the model for some in advance.
 
@@ -154,10 +167,13 @@ class SelfAnswers(Options):
         done, begun, width = 0, 0, min(n, NARROW)
         while done < n:
             while begun < n and len(waiting) < width:
-                waiting[begun] = 0
+                if self._keeps or self._kind(f"{root}/{split}", begun) == "open":
+                    waiting[begun] = 0
+                else:
+                    ready[begun] = _blank(split, begun)
                 begun += 1
             # Few prompts take as long as many, so the last Examples have several asked at once.
-            ahead = max(1, min(4, NARROW // 4 // len(waiting)))
+            ahead = max(1, min(4, NARROW // 4 // max(1, len(waiting))))
             drawn = [(i, made + k) for i, made in waiting.items() for k in range(ahead)]
             asked = [self._draw(split, f"{root}/{split}", i, attempt) for i, attempt in drawn]
             for (i, attempt), each, (messages, text) in zip(
@@ -204,11 +220,14 @@ class SelfAnswers(Options):
             found[owner(row.example.prompt[-1].content)].append(row.example.prompt)
         return found
 
+    def _kind(self, root: str, i: int) -> str:
+        """What Example i is, whatever the attempt, so that each kind has its weight."""
+        weights = {"open": self.open, "retention": self.retention, "plain": self.plain}
+        return Dice(f"{root}/{i}").weighted(weights)
+
     def _draw(self, split: Split, root: str, i: int, attempt: int) -> _Asked:
         """The prompt of an attempt at Example i."""
-        dice = Dice(f"{root}/{i}/{attempt}")
-        weights = {"open": self.open, "retention": self.retention, "plain": self.plain}
-        kind = dice.weighted(weights)
+        dice, kind = Dice(f"{root}/{i}/{attempt}"), self._kind(root, i)
         opens = kind == "open"
         number = f"{i}/{attempt}" if self.n_prompts is None else str(dice.below(self.n_prompts))
         if self.prompts is not None:

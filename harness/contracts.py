@@ -202,6 +202,8 @@ class Generator(Protocol):
                                  `complete(examples, max_new_tokens)` asks for Completions
         def focused(self, labels) -> Self        the generator whose broken answers are broken in
                                  the ways of these labels, by how often each came
+        def to_be_asked(self) -> Self    the generator for a round's prompts: an Example that would
+                                 only keep the base may be without its text
     """
 
     name: ClassVar[str]

@@ -19,7 +19,7 @@ from fmtharness.harness.contracts import Options
 from fmtharness.harness.errors import ConfigError, DataError, UserError
 from fmtharness.harness.options import build
 from fmtharness.harness.plugins import Registered
-from fmtharness.harness.records import Completion, Example, Verdict
+from fmtharness.harness.records import OPEN, Completion, Example, Verdict
 
 LOOP = "again and again and again"
 
@@ -257,3 +257,21 @@ def test_what_an_answer_consists_of() -> None:
     assert whole_part("nothing whole") == ""
     assert repeats("It is so. Yes. It is so.")
     assert not repeats("It is so. Yes.")
+
+
+def test_a_kind_whose_answers_often_fail_keeps_its_share() -> None:
+    weights = {"retention": 2, "plain": 2, "plain_text": "prompts", "open": 1}
+    families = [each.tags["family"] for each in made(400, fickle, **weights)]
+    assert abs(families.count("self_retention") / 400 - 0.4) < 0.07
+    assert abs(families.count("self_open") / 400 - 0.2) < 0.06
+
+
+def test_a_round_asks_nothing_of_what_only_keeps_the_base() -> None:
+    weights: dict[str, Any] = {"retention": 2, "plain": 1, "open": 1}
+    model, asked = Model(fickle), Model(fickle)
+    every = SelfAnswers(**weights).with_completions(model)
+    blank = SelfAnswers(**weights).with_completions(asked).to_be_asked()
+    whole = [*every.generate("train", 60, Random(7))]
+    drawn = [*blank.generate("train", 60, Random(7))]
+    assert [each for each in drawn if each.prompt] == [each for each in whole if OPEN in each.tags]
+    assert len(asked.asked) < len(model.asked) / 2

@@ -162,6 +162,7 @@ def _fresh(generator: Generator, run: RunFolder, number: int) -> list[Example]:
         return []
     most = math.ceil(n * len(trained) / sum(map(_is_asked, trained)))
     begin = len(trained) + (number - 1) * most
+    generator = getattr(generator, "to_be_asked", lambda: generator)()
     ends = getattr(generator, "sized", False) and not getattr(generator, "parts", None)
 
     def drawn(start: int, stop: int) -> list[Example]:
