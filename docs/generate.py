@@ -161,6 +161,10 @@ def config_page() -> str:
                 fields(config.RoundOptions),
             ]
     parts += [
+        "## [eval.servers.NAME]",
+        "A server that answers as the arm `server:NAME`, in as many tables as you like. The table "
+        "takes the keys of its backend, too.",
+        fields(config.ServerOptions),
         "## [eval.sets.NAME]",
         "Examples that the arms answer besides those of [data], in as many tables as you like. "
         "The name is yours: their files are `completions/NAME/sft.jsonl` and so on, their scalars "

@@ -153,19 +153,15 @@ def run(
     ctx: click.Context, config: Path | None, overrides: tuple[str, ...], out: Path | None
 ) -> None:
     """The whole job: data, the untuned model judged, training, the tuned model judged."""
-    from fmtharness.harness.commands.blocks import blocks
-    from fmtharness.harness.report.comparison import formats_side_by_side, rates_side_by_side
+    from fmtharness.harness.commands.blocks import blocks, rates
     from fmtharness.harness.run import stages
 
     if _followed(config, overrides, out):
         return
     with _opened(config, overrides, out) as opened:
         tallies = stages.run_all(opened)
-        evaluators = opened.config.evaluators
-        base, tuned = stages.arm(opened, "base"), stages.arm(opened, "sft")
-        by_format = formats_side_by_side(evaluators, base, tuned)
-        echo(stages.made_with(opened, "sft"))
-        echo(by_format or rates_side_by_side(evaluators, base, tuned))
+        echo(stages.made_with(opened))
+        echo(rates(opened))
         for block in blocks(opened):
             echo(f"\n{block}")
         _tell_unscored(tallies)
@@ -182,6 +178,7 @@ main.add_command(judge.data)
 @run_options
 @click.option("--num-prompts", type=click.IntRange(0), default=5, show_default=True)
 @click.option("--out-md", type=file, help="The Markdown file.  [default: compare.md in the folder]")
+@click.option("--plan", is_flag=True, help="Also say how many prompts would tell the arms apart.")
 @click.pass_context
 def compare(
     ctx: click.Context,
@@ -190,8 +187,9 @@ def compare(
     out: Path | None,
     num_prompts: int,
     out_md: Path | None,
+    plan: bool,
 ) -> None:
-    """Base against adapter on the same Examples: rates, finish reasons, slices, a few texts.
+    """The arms on the same Examples: rates, finish reasons, slices, a few texts.
 
     Stages of the run that are missing are run first, but a finished training is never replaced.
     Without CONFIG, --out is the folder of a run that has begun.
@@ -206,6 +204,8 @@ def compare(
         target = out_md or run.path / "compare.md"
         shown, tallies = comparing.compare(run, num_prompts, target)
         echo(shown)
+        if plan:
+            echo(f"\nprompts for a test at p < 0.05 with power 0.8\n{comparing.planned(run)}")
         _tell_unscored(tallies)
         echo(f"\nwrote {target}")
     ctx.exit(UNSCORED if any(tally.unscored for tally in tallies.values()) else 0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,7 +49,9 @@ class Needing(Protocol):
     @property
     def trainer(self) -> Trainer: ...
     @property
-    def backend(self) -> Backend: ...
+    def trains(self) -> bool: ...
+    @property
+    def backends(self) -> Sequence[Backend]: ...
 
 
 def needs(command: str | None, *modules: str) -> None:
@@ -63,14 +66,19 @@ def needs_for_run(command: str | None, config: Needing) -> None:
 
     Those of a plugin may need none of them.
     """
-    if loads_models(config.trainer) or loads_models(config.backend):
+    if _loads(config):
         needs(command, "torch", "transformers", "peft")
 
 
 def needs_model_for_run(config: Needing) -> None:
     """Raise ModelError if the built-in trainers or backend would not find the config's model."""
-    if loads_models(config.trainer) or loads_models(config.backend):
+    if _loads(config):
         needs_model(config.model.name)
+
+
+def _loads(config: Needing) -> bool:
+    trainers = [config.trainer] if config.trains else []
+    return any(map(loads_models, [*trainers, *config.backends]))
 
 
 def needs_for_backend(backend: Backend, model: str, adapter: Path | None) -> None:

@@ -12,7 +12,7 @@ import pytest
 from fmtharness.harness.contracts import Rate
 from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.report.comparison import (
-    Arm,
+    Answered,
     diffs,
     formats_side_by_side,
     rates_side_by_side,
@@ -24,8 +24,8 @@ from tests.fakes import Picky, example, verdict
 FENCED = "`````\nx\n`````"
 
 
-def arm(name: str, *passed: bool | None, text: str = "text of") -> Arm:
-    return Arm(
+def arm(name: str, *passed: bool | None, text: str = "text of") -> Answered:
+    return Answered(
         [
             Completion(example_id=f"e{i}", text=f"{text} {name} {i}", finish_reason="stop")
             for i in range(len(passed))
@@ -73,13 +73,13 @@ class YamlPicky(Picky):
 
 
 def test_formats_side_by_side() -> None:
-    def both(*passed: tuple[bool, bool]) -> Arm:
+    def both(*passed: tuple[bool, bool]) -> Answered:
         verdicts = [
             verdict(f"e{i}{name}", name, each)
             for i, pair in enumerate(passed)
             for name, each in zip(("picky", "picky2"), pair, strict=True)
         ]
-        return Arm([], verdicts)
+        return Answered([], verdicts)
 
     base, tuned = both((False, False), (False, True)), both((True, False), (True, True))
     rows = formats_side_by_side([JsonPicky(), YamlPicky()], base, tuned).splitlines()[2:]
@@ -89,7 +89,7 @@ def test_formats_side_by_side() -> None:
     assert counts == [["0/2", "2/2"], ["1/2", "1/2"], ["1/4", "3/4"]]
     assert [row[-3:] for row in cells] == [["2", "0", "0.5"], ["0", "0", "1"], ["2", "0", "0.5"]]
     assert "evaluator" in rates_side_by_side([JsonPicky(), YamlPicky()], base, tuned)
-    assert formats_side_by_side([JsonPicky()], Arm([], []), Arm([], [])) == ""
+    assert formats_side_by_side([JsonPicky()], Answered([], []), Answered([], [])) == ""
 
 
 class Failing(Picky):
@@ -203,7 +203,7 @@ def test_diffs_show_what_changed_first() -> None:
 
 
 def test_an_unscored_side_says_so() -> None:
-    base = Arm(arm("base", True).completions, [verdict("e0", "picky", None)])
+    base = Answered(arm("base", True).completions, [verdict("e0", "picky", None)])
     assert "base (stop; picky: unscored)" in diffs(examples(1), base, arm("tuned", True), 1)
 
 
@@ -219,7 +219,7 @@ def test_markdown_keeps_fences_inside() -> None:
 def test_a_finish_reason_of_one_side_only() -> None:
     base, tuned = arm("base", False, False), arm("tuned", True, None)
     cut = [msgspec.structs.replace(each, finish_reason="length") for each in base.completions]
-    shown = stops_side_by_side([Picky()], Arm(cut, base.verdicts), tuned)
+    shown = stops_side_by_side([Picky()], Answered(cut, base.verdicts), tuned)
     rows = [line.split() for line in shown.splitlines()[2:]]
     assert rows == [
         ["picky", "length", "0", "2", "0", "0", "0", "0"],

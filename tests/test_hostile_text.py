@@ -27,7 +27,7 @@ from fmtharness.harness.judging.tally import tally
 from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example, Message, Problem, Verdict, write_records
-from fmtharness.harness.report.comparison import Arm, diffs, slices_side_by_side
+from fmtharness.harness.report.comparison import Answered, diffs, slices_side_by_side
 from fmtharness.harness.report.tables import metrics_table, table
 from fmtharness.harness.run.adapter_folder import _card
 from fmtharness.harness.run.data_stats import collect_stats, stats_markdown
@@ -78,7 +78,7 @@ def verdict(name: str, passed: bool | None, problem: Problem) -> Verdict:
     )
 
 
-def judged(hostile: str) -> tuple[list[Example], Arm]:
+def judged(hostile: str) -> tuple[list[Example], Answered]:
     """Two Examples whose every field is hostile, and their Completions and Verdicts."""
     examples, completions, verdicts = [], [], []
     for name in (hostile, hostile + "2"):
@@ -91,7 +91,7 @@ def judged(hostile: str) -> tuple[list[Example], Arm]:
         problem = Problem(name, name, 0, len(name))
         verdicts.append(verdict(name, False, problem))
     verdicts[1] = verdict(hostile + "2", None, problem)
-    return examples, Arm(completions, verdicts)
+    return examples, Answered(completions, verdicts)
 
 
 def test_printable_itself(hostile: str) -> None:

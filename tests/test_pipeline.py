@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from fmtharness.harness.config import Config, load_config
 from fmtharness.harness.contracts import Options, Split
 from fmtharness.harness.errors import DataError, PluginError, UserError
 from fmtharness.harness.plugins import Registered
-from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.records import Completion, Example, read_records
 from fmtharness.harness.run import data, judged, stages
 from fmtharness.harness.run.folder import RunFolder
 from tests.fakes import CALLS, FAKE_CONFIG, example
@@ -82,7 +83,7 @@ def test_the_sums(tmp_path: Path) -> None:
             for metrics in tally.metrics().values()
             for metric in metrics[:1]
         }
-        base = stages.arm(run, "base")
+        base = stages.answered(run, "base")
         families = {example.tags["family"] for example in stages.eval_examples(run)}
     assert tallies["sft"].stops["json_match"] == {("stop", "passed"): 4}
     assert set(tallies["base"].sliced("json_strict")["family"]) == families
@@ -199,9 +200,37 @@ def test_a_failure_in_the_middle_keeps_what_is_done(
         patch.setattr(Echo, "complete", stumble)
         with pytest.raises(KeyboardInterrupt):
             run_all(tmp_path)
-    assert list((tmp_path / "completions").iterdir()) == []
+    [left] = (tmp_path / "completions").iterdir()
+    assert left.suffix == ".part"
+    assert left.read_bytes().count(b"Sure: ") == 1
     assert (tmp_path / "data" / "stats.md").is_file()
     assert run_all(tmp_path) == EVERYTHING
+    assert not left.exists()
+
+
+def test_a_killed_run_asks_for_no_completion_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.fakes import Echo
+
+    asked: list[str] = []
+    complete = Echo.complete
+
+    def two_more(self: Echo, examples: Sequence[Example], *rest: Any) -> Iterator[Completion]:
+        for row in itertools.islice(complete(self, examples, *rest), 2):
+            asked.append(row.example_id)
+            yield row
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Echo, "complete", two_more)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                run_all(tmp_path)
+    assert len({*asked}) == len(asked) == 6
+    run_all(tmp_path)
+    texts = [c.text for c in read_records(tmp_path / "completions/base.jsonl", Completion)]
+    assert len(texts) == 4
 
 
 def test_data_that_does_not_depend_on_how_much(tmp_path: Path) -> None:
@@ -288,4 +317,4 @@ def test_training_without_data_is_a_user_error(tmp_path: Path) -> None:
         RunFolder.open(tmp_path, config()) as run,
         pytest.raises(DataError, match=r"eval\.jsonl: cannot be read"),
     ):
-        stages.evaluate(run, "base")
+        stages.evaluate(run, run.config.arm("base"))

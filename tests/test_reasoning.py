@@ -43,7 +43,7 @@ from fmtharness.harness.records import (
     read_records,
     write_records,
 )
-from fmtharness.harness.report.comparison import Arm, rates_side_by_side
+from fmtharness.harness.report.comparison import Answered, rates_side_by_side
 from fmtharness.harness.report.tables import metrics_json, metrics_table
 from fmtharness.harness.testing.sample_values import plain_values
 from tests.fakes import example
@@ -338,7 +338,7 @@ def test_the_rate_of_reasoning() -> None:
     halves = [counted(ROWS[:1])[2], counted(ROWS[1:])[2]]
     halves[0].merge(halves[1])
     assert halves[0].reasoning() == rate
-    base = Arm(ROWS, verdicts)
+    base = Answered(ROWS, verdicts)
     plain = [structs.replace(each, reasoning=None, unclosed=False) for each in ROWS]
     assert "reasoning_rate" in rates_side_by_side(evaluators, base, base)
     _, verdicts, sums = counted(plain)
@@ -346,7 +346,7 @@ def test_the_rate_of_reasoning() -> None:
     assert "reasoning" not in metrics_table(sums)
     assert "completions" not in metrics_json(sums)
     assert "reasoning" not in rates_side_by_side(
-        evaluators, Arm(plain, verdicts), Arm(plain, verdicts)
+        evaluators, Answered(plain, verdicts), Answered(plain, verdicts)
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fmtharness.harness.commands.blocks import blocks
+from fmtharness.harness.commands.blocks import blocks, cures_of, is_before_and_after, rates
 from fmtharness.harness.config import Config
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.files import atomic_file
@@ -22,6 +22,7 @@ from fmtharness.harness.report.comparison import (
     slices_side_by_side,
     stops_side_by_side,
 )
+from fmtharness.harness.report.cures import plan
 from fmtharness.harness.run import stages
 from fmtharness.harness.run.folder import RunFolder
 
@@ -45,9 +46,12 @@ def compare(run: RunFolder, num_prompts: int, target: Path) -> tuple[str, Mappin
     """
     with atomic_file(target) as temporary:
         tallies = stages.run_all(run)
-        base, tuned = stages.arm(run, "base"), stages.arm(run, "sft")
+        if not is_before_and_after(run):
+            temporary.write_text(_of_arms(run, markdown=True) + "\n", encoding="utf-8")
+            return _of_arms(run), tallies
+        base, tuned = stages.answered(run, "base"), stages.answered(run, "sft")
         examples, evaluators = list(stages.eval_examples(run)), run.config.evaluators
-        made_with = stages.made_with(run, "sft")
+        made_with = stages.made_with(run)
         written = [
             f"# {run.config.name}: base against tuned",
             made_with,
@@ -75,3 +79,15 @@ def compare(run: RunFolder, num_prompts: int, target: Path) -> tuple[str, Mappin
         diffs(examples, base, tuned, num_prompts),
     ]
     return "\n\n".join(filter(None, shown)), tallies
+
+
+def planned(run: RunFolder) -> str:
+    """How many prompts would show a difference between the first arm and each other."""
+    return plan(cures_of(run))
+
+
+def _of_arms(run: RunFolder, *, markdown: bool = False) -> str:
+    """Every table of a run with other arms than base and sft."""
+    title = [f"# {run.config.name}: {', '.join(arm.name for arm in run.config.arms)}"]
+    parts = [stages.made_with(run), rates(run, markdown=markdown), *blocks(run, markdown=markdown)]
+    return "\n\n".join([*(title if markdown else []), *parts])

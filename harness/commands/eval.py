@@ -41,6 +41,7 @@ from fmtharness.harness.run.sources import (
     check_answers,
     completions_by,
     conditions,
+    in_order,
     known_examples,
 )
 from fmtharness.harness.schemas import load_schema
@@ -176,7 +177,7 @@ def _asked(arm: Arm, config: Config, work: Work) -> Iterator[Judged]:
     examples = [*work.examples.values()]
     name = "sft" if arm.adapter else "base"
     asked = completions_by(config.backend, config.model, arm.adapter, examples, arm=name)
-    return (work.judge([completion]) for completion in asked)
+    return (work.judge([completion]) for completion in in_order(examples, asked))
 
 
 def _in_file(path: Path, work: Work, most: int | None, processes: int | None) -> Iterator[Judged]:

@@ -6,6 +6,7 @@ from fmtharness.harness.config.tables import (
     ALL,
     OUTPUTS,
     SIZES,
+    Arm,
     Config,
     DataOptions,
     EvalOptions,
@@ -14,8 +15,10 @@ from fmtharness.harness.config.tables import (
     RetentionOptions,
     RoundOptions,
     RunOptions,
+    ServerOptions,
     SetOptions,
     TrainOptions,
+    file_of,
 )
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "OUTPUTS",
     "QUICK",
     "SIZES",
+    "Arm",
     "Config",
     "DataOptions",
     "EvalOptions",
@@ -31,8 +35,10 @@ __all__ = [
     "RetentionOptions",
     "RoundOptions",
     "RunOptions",
+    "ServerOptions",
     "SetOptions",
     "TrainOptions",
+    "file_of",
     "implied",
     "load_config",
 ]

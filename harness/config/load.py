@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fmtharness.harness.config.arms import arms_of
 from fmtharness.harness.config.judges import Judges, judges_of, keepers
 from fmtharness.harness.config.sections import section
 from fmtharness.harness.config.sets import sets_of
@@ -94,6 +95,7 @@ def load_config(
     retention, wrong = check(RetentionOptions, tables["retention"], f"{source}: [retention]")
     faults += wrong
     extra = tables["eval"].pop("sets", {})
+    servers = tables["eval"].pop("servers", {})
     built: dict[str, Any] = {}
     for table, core, selector, kind in _SECTIONS:
         built[table], built[selector], wrong = section(
@@ -107,6 +109,12 @@ def load_config(
         built["data"] = built["data"].model_copy(update=unset)
     sets, wrong = sets_of(extra, source, asked=asked)
     faults += wrong
+    if built["eval"] and built["backend"]:
+        names = built["eval"].arms
+        built["arms"], built["servers"], wrong = arms_of(
+            names, built["backend"], servers, source, asked=asked
+        )
+        faults += wrong
     named = bool(built["eval"] and built["eval"].evaluators is not None)
     judges = Judges()
     if built["eval"]:

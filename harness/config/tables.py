@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import Field, field_validator
@@ -98,6 +98,10 @@ class EvalOptions(Options):
 
     backend: str = "transformers"
     """The completion backend; `fmtharness plugins` lists them."""
+    arms: tuple[str, ...] = Field(default=("base", "sft"), min_length=1)
+    """What is compared: `base`, `sft`, `instructed`, `few_shot`, `constrained`, `sft_constrained`,
+    `repaired`, `sft_repaired`, and `server:NAME` for each [eval.servers.NAME]. The others are
+    compared with the first. The run trains where an arm with `sft` is among them."""
     evaluators: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Component specs, such as `json_strict:root=any,max_depth=8`; if not set, those that the
     formats of the data imply."""
@@ -136,6 +140,13 @@ class SetOptions(Options):
     """Most tokens of an answer; those of [eval] if not set, and in training the trainer's."""
     evaluators: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Component specs; if not set, those that the generator implies."""
+
+
+class ServerOptions(Options):
+    """[eval.servers.NAME]: a backend beside that of [eval]; the rest are the backend's own keys."""
+
+    backend: str = "openai"
+    """The completion backend; `fmtharness plugins` lists them."""
 
 
 class RetentionOptions(Options):
@@ -190,6 +201,32 @@ class EvalSet:
 
 
 @dataclasses.dataclass(frozen=True)
+class Arm:
+    """One way of producing completions, built."""
+
+    name: str
+    backend: Backend
+    tuned: bool = False
+    """Whether it answers with the run's adapter."""
+    prompting: Literal["", "instructed", "few_shot"] = ""
+    """What its prompts have beside the Example's."""
+    repairs: str = ""
+    """The arm whose answers it repairs instead of asking a model."""
+    server: bool = False
+    """Whether its model is another than that of [model]."""
+
+    @property
+    def file(self) -> str:
+        """The name of its files in a run's folder."""
+        return file_of(self.name)
+
+
+def file_of(arm: str) -> str:
+    """The name of an arm's files in a run's folder: `server-ollama` for `server:ollama`."""
+    return arm.replace(":", "-")
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """A whole config, every component built and checked."""
 
@@ -209,6 +246,10 @@ class Config:
     report: ReportOptions
     names_evaluators: bool = dataclasses.field(compare=False)
     """Whether [eval] names them; else they are those that the formats of the data imply."""
+    arms: tuple[Arm, ...]
+    """What the run compares; the others with the first."""
+    servers: dict[str, dict[str, Any]]
+    """The resolved tables [eval.servers.NAME]."""
     sets: tuple[EvalSet, ...]
     """The evaluation sets besides the Examples of [data]."""
     retention: RetentionOptions
@@ -221,11 +262,28 @@ class Config:
         tables["data"] = _dump(self.data) | _dump(self.generator)
         tables["train"] = _dump(self.train) | _dump(self.trainer)
         tables["eval"] = _dump(self.eval) | _dump(self.backend)
+        if self.servers:
+            tables["eval"]["servers"] = self.servers
         if self.sets:
             tables["eval"]["sets"] = {each.name: each.table() for each in self.sets}
         tables["retention"] = _dump(self.retention)
         tables["report"] = _dump(self.report)
         return tables
+
+    @property
+    def trains(self) -> bool:
+        """Whether an arm needs an adapter."""
+        return any(arm.tuned for arm in self.arms)
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """Those of the arms that are asked."""
+        return tuple(arm.backend for arm in self.arms if not arm.repairs)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of this name; one of `base` and `sft` also where it is not compared."""
+        named = {each.name: each for each in self.arms}
+        return named.get(name) or Arm(name, self.backend, tuned=name == "sft")
 
     def toml(self) -> str:
         """The resolved config as TOML text; loading it gives this config again."""

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from fmtharness.harness.config import file_of
 from fmtharness.harness.errors import DataError, HarnessError
 from fmtharness.harness.gates.gate_file import (
     ANSWERED,
@@ -127,7 +128,7 @@ def _source(gate: Gate) -> Source:
 def _run(run: Path, arm: str | None) -> Source:
     """The Examples that an arm was asked, and its answers, both as the manifest knows them."""
     made, arm = Made(run), arm or "sft"
-    completions = made.file(f"completions/{arm}.jsonl")
+    completions = made.file(f"completions/{file_of(arm)}.jsonl")
     examples = made.asked(arm)
     return examples, _answers(completions, examples, run / "data" / "eval.jsonl")
 
@@ -141,9 +142,8 @@ def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
     needs_for_backend(config.backend, config.model.name, adapter)
     examples = known_examples(data, model.num_prompts or config.eval.num_prompts)
     arm = "sft" if adapter else "base"
-    return examples, completions_by(
-        config.backend, config.model, adapter, [*examples.values()], arm=arm
-    )
+    asked = [*examples.values()]
+    return examples, completions_by(config.backend, config.model, adapter, asked, arm=arm)
 
 
 def _answers(

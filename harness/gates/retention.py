@@ -7,6 +7,7 @@ retention_outcomes(gate)
 
 from __future__ import annotations
 
+from fmtharness.harness.config import file_of
 from fmtharness.harness.errors import DataError
 from fmtharness.harness.gates.gate_file import OF_RETENTION, Gate, Threshold
 from fmtharness.harness.gates.outcome import Outcome
@@ -25,7 +26,7 @@ def retention_outcomes(gate: Gate) -> dict[str, Outcome]:
         return {}
     assert gate.options.run is not None, "read_gate reads retention's numbers only with a run"
     run = gate.path.parent / gate.options.run
-    path = Made(run).file(f"retention/{gate.options.arm or 'sft'}.json")
+    path = Made(run).file(f"retention/{file_of(gate.options.arm or 'sft')}.json")
     if not path.is_file():
         raise DataError(
             f"{path}: the run has not measured retention; run it again with [retention] "

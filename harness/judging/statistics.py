@@ -157,3 +157,17 @@ def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> Paired:
         return Paired(0, 0, p_value, None, None, None)
     low, high = paired_difference(both, fixed, broken, neither)
     return Paired(fixed, broken, p_value, (fixed - broken) / pairs.total(), low, high)
+
+
+def pairs_needed(discordant: float, difference: float) -> int:
+    """How many pairs McNemar's test needs to find a difference of two rates, at p < 0.05.
+
+    `discordant` is the share of pairs that the two sides judge differently, at least
+    |difference| > 0. The power is 0.8. Connor 1987, "Sample size for testing differences in
+    proportions for the paired-sample design".
+    """
+    from scipy.stats import norm
+
+    size, power = float(norm.ppf(0.975)), float(norm.ppf(0.8))
+    spread = math.sqrt(max(0.0, discordant - difference**2))
+    return math.ceil((size * math.sqrt(discordant) + power * spread) ** 2 / difference**2)

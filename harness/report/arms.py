@@ -51,11 +51,11 @@ Arms = Mapping[str, Answers]
 """The arms by name; the others are compared with the first."""
 
 
-def arms_table(arms: Arms, *, slices: bool = True) -> str:
+def arms_table(arms: Arms, *, slices: bool = True, markdown: bool = False) -> str:
     """The rates side by side, then labels, unscored counts, finish reasons and slices."""
-    parts = [_rates(arms), _remarks(arms), _stops(arms)]
+    parts = [_rates(arms, markdown), _remarks(arms), _stops(arms, markdown)]
     if slices:
-        parts += [_slices(arms, evaluator) for evaluator in _first(arms).tally.rates]
+        parts += [_slices(arms, evaluator, markdown) for evaluator in _first(arms).tally.rates]
     return "\n\n".join(filter(None, parts))
 
 
@@ -76,7 +76,7 @@ def _first(arms: Arms) -> Answers:
 def _changes(base: Answers, arm: Answers) -> Mapping[str, object]:
     found = {}
     for evaluator, rates in base.tally.rates.items():
-        pairs = _pairs(base, arm, [evaluator])
+        pairs = pairs_of(base, arm, [evaluator])
         test = paired(pairs)
         change = change_of(rates[0], test)
         found[evaluator] = {
@@ -90,7 +90,7 @@ def _changes(base: Answers, arm: Answers) -> Mapping[str, object]:
     return found
 
 
-def _pairs(base: Answers, arm: Answers, evaluators: Iterable[str]) -> list[tuple[bool, bool]]:
+def pairs_of(base: Answers, arm: Answers, evaluators: Iterable[str]) -> list[tuple[bool, bool]]:
     """Whether each Example passed in both arms, if both could be scored."""
     found = []
     for evaluator in evaluators:
@@ -100,7 +100,7 @@ def _pairs(base: Answers, arm: Answers, evaluators: Iterable[str]) -> list[tuple
     return found
 
 
-def _rates(arms: Arms) -> str:
+def _rates(arms: Arms, markdown: bool) -> str:
     rates = _first(arms).tally.rates
     rows: list[list[str]] = []
     for place, metric in enumerate(_first(arms).tally.pooled()):
@@ -114,7 +114,7 @@ def _rates(arms: Arms) -> str:
             rows += _rows(evaluator, arms, each, None if place else headline, [evaluator])
     change = f"change against {named(next(iter(arms)))} [95%]"
     headers = ["evaluator", "metric", "arm", "value [95%]", change, "pairs", *TEST]
-    return table(headers, _leading(rows))
+    return table(headers, _leading(rows), markdown=markdown)
 
 
 def _rows(
@@ -135,7 +135,7 @@ def _rows(
             continue
         change, test = difference(base, metric), [""] * 4
         if headline:
-            pairs = _pairs(_first(arms), arm, evaluators)
+            pairs = pairs_of(_first(arms), arm, evaluators)
             result = paired(pairs)
             change = signed(change_of(headline, result)) or change
             test = [str(len(pairs)), *(_tested(result) if pairs else "---")]
@@ -165,7 +165,7 @@ def _remarks(arms: Arms) -> str:
     return "\n".join(lines)
 
 
-def _stops(arms: Arms) -> str:
+def _stops(arms: Arms, markdown: bool) -> str:
     """The stop matrices; empty if no finish reason is known."""
     rows = []
     known = False
@@ -175,10 +175,10 @@ def _stops(arms: Arms) -> str:
                 rows.append([evaluator, named(name), reason, *map(str, outcomes.values())])
                 known |= reason != "unknown"
     headers = ["evaluator", "arm", "finish_reason", *OUTCOMES]
-    return table(headers, _leading(rows)) if known else ""
+    return table(headers, _leading(rows), markdown=markdown) if known else ""
 
 
-def _slices(arms: Arms, evaluator: str) -> str:
+def _slices(arms: Arms, evaluator: str, markdown: bool) -> str:
     """The headline rate of each arm by slice; empty if no dimension has two values."""
     sides = [arm.tally.sliced(evaluator) for arm in arms.values()]
     rows = []
@@ -192,4 +192,4 @@ def _slices(arms: Arms, evaluator: str) -> str:
     title = f"{evaluator}: {_first(arms).tally.rates[evaluator][0].name}"
     first, *others = map(named, arms)
     headers = ["dimension", "value", f"{title}, {first} [95%]", *(f"{n} [95%]" for n in others)]
-    return table(headers, grouped(rows))
+    return table(headers, grouped(rows), markdown=markdown)

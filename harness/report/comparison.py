@@ -37,7 +37,7 @@ SIDES = ("base [95%]", "tuned [95%]", "change [95%]")
 TEST = ("fixed", "broken", "p (McNemar)")
 
 
-class Arm(NamedTuple):
+class Answered(NamedTuple):
     """One side of a comparison; both sides hold the same Examples in the same order."""
 
     completions: Sequence[Completion]
@@ -45,7 +45,7 @@ class Arm(NamedTuple):
 
 
 def rates_side_by_side(
-    evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
+    evaluators: Sequence[Evaluator], base: Answered, tuned: Answered, *, markdown: bool = False
 ) -> str:
     """Every rate before and after; for a headline that is a share of passes, also the paired test.
 
@@ -68,7 +68,7 @@ def rates_side_by_side(
 
 
 def formats_side_by_side(
-    evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
+    evaluators: Sequence[Evaluator], base: Answered, tuned: Answered, *, markdown: bool = False
 ) -> str:
     """The headline rates that formats share, format by format; empty if there is one format."""
     sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
@@ -94,7 +94,7 @@ def formats_side_by_side(
     return table(headers, grouped(rows), markdown=markdown) if rows else ""
 
 
-def _reasoning(base: Arm, tuned: Arm) -> list[list[str]]:
+def _reasoning(base: Answered, tuned: Answered) -> list[list[str]]:
     """The row of the completions with reasoning, if a side has any."""
     sums = Tally(()), Tally(())
     for side, arm in zip(sums, (base, tuned), strict=True):
@@ -119,7 +119,7 @@ def _row(
 
 
 def stops_side_by_side(
-    evaluators: Sequence[Evaluator], base: Arm, tuned: Arm, *, markdown: bool = False
+    evaluators: Sequence[Evaluator], base: Answered, tuned: Answered, *, markdown: bool = False
 ) -> str:
     """Why each side's completions ended, by outcome: "never stopped" is not "malformed"."""
     sides = [tally(evaluators, arm.verdicts, None, arm.completions) for arm in (base, tuned)]
@@ -136,8 +136,8 @@ def stops_side_by_side(
 def slices_side_by_side(
     evaluators: Sequence[Evaluator],
     examples: Sequence[Example],
-    base: Arm,
-    tuned: Arm,
+    base: Answered,
+    tuned: Answered,
     *,
     markdown: bool = False,
 ) -> str:
@@ -211,7 +211,7 @@ def _scored_twice(
 
 
 def diffs(
-    examples: Sequence[Example], base: Arm, tuned: Arm, n: int, *, markdown: bool = False
+    examples: Sequence[Example], base: Answered, tuned: Answered, n: int, *, markdown: bool = False
 ) -> str:
     """Before and after of n Examples, those whose verdicts changed first."""
     before, after = _by_id(base), _by_id(tuned)
@@ -223,7 +223,7 @@ def diffs(
 Side = tuple[Completion, Mapping[str, str]]
 
 
-def _by_id(arm: Arm) -> dict[str, Side]:
+def _by_id(arm: Answered) -> dict[str, Side]:
     judged: dict[str, dict[str, str]] = {}
     for verdict in arm.verdicts:
         said = "passed" if verdict.passed else ", ".join(verdict.labels) or "failed"

@@ -71,9 +71,9 @@ def answering(config: Config) -> Iterator[Complete]:
             size = max(AT_ONCE, getattr(config.backend, BATCH, 0))
             for begin in range(0, len(new), size):
                 some = [*new][begin : begin + size]
-                found = ask(limit)([new[key] for key in some])
-                for key, answer in zip(some, found, strict=True):
-                    answers.add(key, answer)
+                keys = {new[key].id: key for key in some}
+                for answer in ask(limit)([new[key] for key in some]):
+                    answers.add(keys[answer.example_id], answer)
             for each in examples:
                 yield msgspec.structs.replace(answers.known[_key(each)], example_id=each.id)
 

@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from fmtharness.harness.config import file_of
 from fmtharness.harness.errors import DataError, UserError
 from fmtharness.harness.files import digest, file_digest
 from fmtharness.harness.records import Example, encode
@@ -73,7 +74,7 @@ class Made:
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise DataError(f"{config}: no config of a run: {error}; restore it") from error
         examples = known_examples(self.file("data/eval.jsonl"), limit)
-        inputs = self._inputs.get(f"completions/{arm}")
+        inputs = self._inputs.get(f"completions/{file_of(arm)}")
         known = inputs.get("Examples") if isinstance(inputs, dict) else None
         if known and known != digest([encode(each).decode() for each in examples.values()]):
             raise DataError(

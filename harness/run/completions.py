@@ -1,27 +1,32 @@
 """The completion stages: what an arm answers, each set into a file of its own.
 
-answer(run, [Asked("base", examples, data), Asked("open/base", ...)], adapter=None)
+answer(run, config.arm("base"), [Asked("", examples, data), Asked("open", ...)])
     completions/base.jsonl, completions/open/base.jsonl
 
-Only what is not up to date is asked for.
+Only what is not up to date is asked for. Each Completion is on disk as soon as it exists, so that a
+run that was killed asks for the others alone.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
+import glob
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fmtharness.harness.config import Config
+from msgspec import DecodeError, json, structs
+
+from fmtharness.harness.config import Arm
 from fmtharness.harness.contracts import Backend
-from fmtharness.harness.files import digest
+from fmtharness.harness.errors import PluginError
+from fmtharness.harness.files import digest, file_digest
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import Example, encode, write_records
+from fmtharness.harness.records import Completion, Example, encode, read_records, write_records
 from fmtharness.harness.run.folder import RunFolder, held
+from fmtharness.harness.run.prompting import prompted, repaired
 from fmtharness.harness.run.provenance import made_by, model_inputs
 from fmtharness.harness.run.sources import completions_by, conditions
 
@@ -32,60 +37,173 @@ UNTOLD = "parity"
 class Asked(NamedTuple):
     """Examples that an arm answers into one file."""
 
-    name: str
-    """The file's name below completions/: `base`, or `open/base` for a set."""
+    set: str
+    """The set's name; empty for the Examples of [data]."""
     examples: Sequence[Example]
     data: Path
     """The Examples' file."""
     max_new_tokens: int | None = None
     """None: as [eval] says."""
 
+    def file(self, arm: Arm) -> str:
+        """The file's name below completions/: `base`, or `open/base` for a set."""
+        if self.set == UNTOLD:
+            return UNTOLD
+        return f"{self.set}/{arm.file}" if self.set else arm.file
 
-def answer(run: RunFolder, asked: Sequence[Asked], adapter: Path | None) -> None:
-    """Write the completions that are not up to date.
+
+class _Stage(NamedTuple):
+    """What is to be asked into one file, and made from what."""
+
+    name: str
+    asked: Asked
+    inputs: dict[str, str]
+
+
+def answer(run: RunFolder, arm: Arm, asked: Sequence[Asked]) -> None:
+    """Write the arm's completions that are not up to date.
 
     What has one limit of tokens is decoded together.
     """
-    config = run.config
-    todo: list[tuple[Asked, dict[str, str]]] = []
+    todo: list[_Stage] = []
     for each in asked:
-        backend = limited(config.backend, each.max_new_tokens)
-        inputs = {
-            "[eval]": digest(_options(config, backend)),
-            **made_from(run, adapter),
-            "Examples": digest([encode(example).decode() for example in each.examples]),
-        }
-        if not run.is_current(f"completions/{each.name}", inputs):
-            run.begin(f"completions/{each.name}", inputs, [run.completions(each.name)])
-            todo.append((each, inputs))
-        elif each.name != UNTOLD:
-            say(f"completions: {run.completions(each.name)} is up to date")
-    arm = "sft" if adapter else "base"
-    by_limit = {
-        most: [(each, inputs) for each, inputs in todo if each.max_new_tokens == most]
-        for most in dict.fromkeys(each.max_new_tokens for each, _ in todo)
+        name = each.file(arm)
+        stage = _Stage(name, each, _inputs(run, arm, each))
+        if not run.is_current(f"completions/{name}", stage.inputs):
+            run.begin(f"completions/{name}", stage.inputs, [run.completions(name)])
+            todo.append(stage)
+        elif name != UNTOLD:
+            say(f"completions: {run.completions(name)} is up to date")
+    for most in dict.fromkeys(stage.asked.max_new_tokens for stage in todo):
+        _together(run, arm, [each for each in todo if each.asked.max_new_tokens == most], most)
+
+
+def _inputs(run: RunFolder, arm: Arm, asked: Asked) -> dict[str, str]:
+    inputs = {
+        "[eval]": digest([_options(limited(arm.backend, asked.max_new_tokens)), arm.prompting]),
+        **made_from(run, arm),
+        "Examples": digest([encode(example).decode() for example in asked.examples]),
     }
-    for most, group in by_limit.items():
-        every = [example for each, _ in group for example in each.examples]
-        sets = [each.name.partition("/")[0] for each, _ in group if "/" in each.name]
-        also = f" ({', '.join(sets)})" if sets else ""
-        say(f"completions: {len(every)} prompts{also}, arm {arm}")
-        began = time.perf_counter()
-        backend = limited(config.backend, most)
-        rows = completions_by(backend, run.model, adapter, every, arm=arm)
-        for each, _ in group:
-            path = run.completions(each.name)
-            write_records(path, itertools.islice(rows, len(each.examples)))
-        seconds = round(time.perf_counter() - began, 2)
-        for each, inputs in group:
-            made_with = conditions(config, adapter, len(each.examples), each.data)
-            run.record(
-                f"completions/{each.name}",
-                inputs,
-                [run.completions(each.name)],
-                seconds=seconds,
-                made_with=made_with,
+    if arm.repairs:
+        inputs[arm.repairs] = file_digest(_repaired_file(run, arm, asked))
+    if arm.prompting == "few_shot":
+        inputs["train.jsonl"] = file_digest(run.data("train"))
+    return inputs
+
+
+def _together(run: RunFolder, arm: Arm, group: Sequence[_Stage], most: int | None) -> None:
+    """Ask for the Completions of several files at once, and write each file."""
+    every = [example for each in group for example in each.asked.examples]
+    sets = [each.asked.set for each in group if each.asked.set not in ("", UNTOLD)]
+    also = f" ({', '.join(sets)})" if sets else ""
+    say(f"completions: {len(every)} prompts{also}, arm {arm.name}")
+    began = time.perf_counter()
+    parts = [_Part(run, each) for each in group]
+    asking = {
+        f"{part.prefix}{example.id}": (part, example)
+        for part in parts
+        for example in part.stage.asked.examples
+        if example.id not in part.known
+    }
+    for completion in _answers(run, arm, asking, most):
+        part, example = asking[completion.example_id]
+        part.add(structs.replace(completion, example_id=example.id, arm=arm.name))
+    seconds = round(time.perf_counter() - began, 2)
+    for part in parts:
+        path, asked = run.completions(part.stage.name), part.stage.asked
+        if missing := [each.id for each in asked.examples if each.id not in part.known]:
+            raise PluginError(
+                f"backend {arm.backend.name!r} gave no Completion for Example {missing[0]!r} of "
+                f"{asked.data}; it must give one for each"
             )
+        write_records(path, [part.known[each.id] for each in asked.examples])
+        part.remove()
+        run.record(
+            f"completions/{part.stage.name}",
+            part.stage.inputs,
+            [path],
+            seconds=seconds,
+            asked=len(every),
+            made_with=_made_with(run, arm, asked),
+        )
+
+
+def _answers(
+    run: RunFolder, arm: Arm, asking: Mapping[str, tuple[_Part, Example]], most: int | None
+) -> Iterator[Completion]:
+    """The Completions of what is asked, as they come; their ids are those of `asking`."""
+    if arm.repairs:
+        for name, (part, example) in asking.items():
+            source = read_records(_repaired_file(run, arm, part.stage.asked), Completion)
+            known = part.source or part.source.update({each.example_id: each for each in source})
+            found = (known or part.source)[example.id]
+            yield structs.replace(repaired(example, found), example_id=name)
+        return
+    examples = [structs.replace(each, id=name) for name, (_, each) in asking.items()]
+    if not examples:
+        return
+    shots = read_records(run.data("train"), Example) if arm.prompting == "few_shot" else ()
+    backend = limited(arm.backend, most)
+    yield from completions_by(
+        backend,
+        run.model,
+        adapter_of(run, arm),
+        prompted(examples, arm.prompting, shots),
+        arm=arm.name,
+    )
+
+
+class _Part:
+    """The Completions of one file that exist so far, on disk from the moment each does."""
+
+    def __init__(self, run: RunFolder, stage: _Stage) -> None:
+        self.run, self.stage = run, stage
+        self.prefix = f"{stage.asked.set}/" if stage.asked.set else ""
+        final = run.completions(stage.name)
+        self.path = final.with_name(f"{final.stem}.{digest(stage.inputs)[:16]}.part")
+        self.known: dict[str, Completion] = {}
+        self.source: dict[str, Completion] = {}
+        if self.path.is_file():
+            for line in self.path.read_bytes().split(b"\n"):
+                try:
+                    found = json.decode(line, type=Completion)
+                except DecodeError:
+                    continue  # what a killed process left of a line
+                self.known[found.example_id] = found
+        if self.known:
+            say(f"completions: {len(self.known)} of {final} are known from before")
+
+    def remove(self) -> None:
+        """Remove the file, and those of other inputs."""
+        final = self.run.completions(self.stage.name)
+        for each in final.parent.glob(f"{glob.escape(final.stem)}.*.part"):
+            each.unlink()
+
+    def add(self, completion: Completion) -> None:
+        """Append a Completion; errors are not kept, so that they are asked for again."""
+        self.known[completion.example_id] = completion
+        if completion.error is not None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:  # a line break first ends what a killed one left
+            file.write(b"\n" + encode(completion) + b"\n")
+
+
+def _made_with(run: RunFolder, arm: Arm, asked: Asked) -> str:
+    prompts = len(asked.examples)
+    if arm.server:
+        return f"{arm.name} (backend {arm.backend.name}), {prompts} prompts of {asked.data}"
+    said = conditions(run.config, adapter_of(run, arm), prompts, asked.data)
+    return said if arm.name in ("base", "sft") else f"{arm.name}: {said}"
+
+
+def _repaired_file(run: RunFolder, arm: Arm, asked: Asked) -> Path:
+    return run.completions(asked.file(run.config.arm(arm.repairs)))
+
+
+def adapter_of(run: RunFolder, arm: Arm) -> Path | None:
+    """The run's adapter, if the arm answers with it."""
+    return run.adapter if arm.tuned else None
 
 
 def limited(backend: Backend, most: int | None) -> Backend:
@@ -97,21 +215,19 @@ def limited(backend: Backend, most: int | None) -> Backend:
     return limited
 
 
-def _options(config: Config, backend: Any) -> dict[str, Any]:
-    """The options that shape a completion; the Examples determine num_prompts."""
-    not_asked = ("evaluators", "num_prompts", "dump_jsonl", "sets")
-    table = {k: v for k, v in config.tables()["eval"].items() if k not in not_asked}
-    if "max_new_tokens" in table:
-        table["max_new_tokens"] = backend.max_new_tokens
-    return table
+def _options(backend: Any) -> dict[str, Any]:
+    """The options that shape a completion."""
+    return {"backend": backend.name, **backend.model_dump(mode="json", exclude_none=True)}
 
 
-def made_from(run: RunFolder, adapter: Path | None) -> dict[str, str]:
+def made_from(run: RunFolder, arm: Arm) -> dict[str, str]:
     """The model, the adapter and the code that an arm's completions are made with."""
+    adapter = adapter_of(run, arm)
+    own = {} if arm.server else model_inputs(run.config)
     return {
-        **model_inputs(run.config),
+        **own,
         "adapter": digest(held(adapter)) if adapter else "",
-        **made_by([("backends", run.config.backend)], packages=["fmtharness.harness.engine"]),
+        **made_by([("backends", arm.backend)], packages=["fmtharness.harness.engine"]),
     }
 
 

@@ -113,8 +113,7 @@ class RunFolder:
     def dumps(self) -> list[Path]:
         """Where the rows for reading go, if [eval] dump_jsonl asks for them."""
         name = self.config.eval.dump_jsonl
-        arms = ("base", "sft") if name else ()
-        return [self.dump(arm) for arm in arms]
+        return [self.dump(arm.file) for arm in self.config.arms] if name else []
 
     def dump(self, arm: str) -> Path:
         name = self.config.eval.dump_jsonl or Path("rows.jsonl")

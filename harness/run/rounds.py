@@ -42,7 +42,7 @@ from fmtharness.harness.run.completions import free_memory, limited
 from fmtharness.harness.run.fitting import Fit, fit
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.next_rows import NextRows, next_rows
-from fmtharness.harness.run.sources import completions_by
+from fmtharness.harness.run.sources import completions_by, in_order
 
 OPEN = "open_request"
 """The evaluator of answers whose content is the model's own."""
@@ -121,7 +121,7 @@ def _answer(run: RunFolder, number: int) -> None:
     backend = limited(config.backend, options.max_new_tokens)
     arm = f"round-{number}"
     answers = completions_by(backend, run.model, folder / "adapter", prompts, arm=arm)
-    write_records(files["answers.jsonl"], answers)
+    write_records(files["answers.jsonl"], in_order(prompts, answers))
     free_memory()
     made = next_rows(prompts, read_records(files["answers.jsonl"], Completion), judges)
     with bound_generator(config) as generator:

@@ -7,7 +7,7 @@ completions_by(backend, model, adapter, examples, arm="sft")   Completions of th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import msgspec
 from fmtharness.harness.config import Config, EvalOptions, load_config
 from fmtharness.harness.contracts import Backend, ModelOptions
 from fmtharness.harness.dataset.reader import Source, examples
-from fmtharness.harness.errors import ConfigError, DataError, ModelError
+from fmtharness.harness.errors import ConfigError, DataError, ModelError, PluginError
 from fmtharness.harness.files import shipped
 from fmtharness.harness.options import check
 from fmtharness.harness.plugins import component
@@ -129,9 +129,27 @@ def completions_by(
     *,
     arm: str,
 ) -> Iterator[Completion]:
-    """The backend's Completions, each with the name of its arm, which the run sets."""
+    """The backend's Completions as they come, each with the name of its arm, which the run sets."""
     for completion in backend.complete(examples, model, adapter):
         yield msgspec.structs.replace(completion, arm=arm)
+
+
+def in_order(
+    examples: Iterable[Example], completions: Iterable[Completion]
+) -> Iterator[Completion]:
+    """The Completions in the order of their Examples, each as soon as those before it are there.
+
+    Raises PluginError if an Example has none.
+    """
+    early: dict[str, Completion] = {}
+    coming = iter(completions)
+    for example in examples:
+        while example.id not in early:
+            completion = next(coming, None)
+            if completion is None:
+                raise PluginError(f"the backend gave no Completion for Example {example.id!r}")
+            early[completion.example_id] = completion
+        yield early.pop(example.id)
 
 
 def conditions(config: Config, adapter: Path | None, prompts: int, data: Path) -> str:

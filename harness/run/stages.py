@@ -16,12 +16,13 @@ from pathlib import Path
 
 import msgspec
 
+from fmtharness.harness.config import Arm
 from fmtharness.harness.errors import DataError
 from fmtharness.harness.files import digest
 from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example, Verdict, read_records
-from fmtharness.harness.report.comparison import Arm
+from fmtharness.harness.report.comparison import Answered
 from fmtharness.harness.report.plot import draw
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.checked import refuse_changed
@@ -50,10 +51,15 @@ def run_all(run: RunFolder) -> dict[str, Tally]:
     """
     generate(run)
     refuse_faulty(run)
-    sums = evaluate(run, "base")
-    train(run)
-    sums |= evaluate(run, "sft")
-    _draw_curves(run)
+    arms = run.config.arms
+    sums: dict[str, Tally] = {}
+    for arm in (each for each in arms if not each.tuned):
+        sums |= evaluate(run, arm)
+    if run.config.trains:
+        train(run)
+        for arm in (each for each in arms if each.tuned):
+            sums |= evaluate(run, arm)
+        _draw_curves(run)
     return sums
 
 
@@ -118,7 +124,7 @@ def train(run: RunFolder) -> Path:
         return run.adapter
     refuse_changed(run, "train")
     refuse_faulty(run, ("train", "dev"))
-    answer(run, [_of_parity(run)], None)
+    answer(run, config.arm("base"), [_of_parity(run)])
     free_memory()
     fed = {each.example_id: each for each in read_records(run.completions("parity"), Completion)}
     began = time.perf_counter()
@@ -160,7 +166,7 @@ def train(run: RunFolder) -> Path:
     return adapter
 
 
-def evaluate(run: RunFolder, arm: str) -> dict[str, Tally]:
+def evaluate(run: RunFolder, arm: Arm) -> dict[str, Tally]:
     """Answer and judge the first num_prompts eval Examples, each set, and retention's prompts.
 
     Returns the sums by the files' names: `sft`, `open/sft`. The model is loaded once.
@@ -168,20 +174,19 @@ def evaluate(run: RunFolder, arm: str) -> dict[str, Tally]:
     from fmtharness.harness.backends.transformers import loading_once
 
     config = run.config
-    adapter = run.adapter if arm == "sft" else None
-    main = Asked(arm, list(eval_examples(run)), run.data("eval"))
+    main = Asked("", list(eval_examples(run)), run.data("eval"))
     asked = [(main, config.evaluators)]
     for each in config.sets:
-        asked.append((_asked(run, each.name, arm, each.options.max_new_tokens), each.evaluators))
+        asked.append((_asked(run, each.name, each.options.max_new_tokens), each.evaluators))
     if most := config.retention.num_prompts and config.retention.max_new_tokens:
-        asked.append((_asked(run, RETENTION, arm, most), config.keepers))
-    of_parity = [_of_parity(run)] if arm == "base" else []
+        asked.append((_asked(run, RETENTION, most), config.keepers))
+    of_parity = [_of_parity(run)] if arm.name == "base" and config.trains else []
     with loading_once():
-        answer(run, [main, *of_parity, *(each for each, _ in asked[1:])], adapter)
+        answer(run, arm, [main, *of_parity, *(each for each, _ in asked[1:])])
         sums = {
-            each.name: judge_stage(
+            each.file(arm): judge_stage(
                 run,
-                each.name,
+                each.file(arm),
                 each.examples,
                 evaluators,
                 each.data,
@@ -191,28 +196,27 @@ def evaluate(run: RunFolder, arm: str) -> dict[str, Tally]:
             for each, evaluators in asked
         }
         if config.retention.num_prompts:
-            measure(run, arm, sums[f"{RETENTION}/{arm}"], adapter)
+            measure(run, arm, sums[f"{RETENTION}/{arm.file}"])
     free_memory()
     return sums
 
 
-def _asked(run: RunFolder, name: str, arm: str, most: int | None) -> Asked:
-    examples = [*set_examples(run, name, "eval")]
-    return Asked(f"{name}/{arm}", examples, run.data(f"{name}/eval"), most)
+def _asked(run: RunFolder, name: str, most: int | None) -> Asked:
+    return Asked(name, [*set_examples(run, name, "eval")], run.data(f"{name}/eval"), most)
 
 
 def _of_parity(run: RunFolder) -> Asked:
     return Asked(UNTOLD, parity_examples(run), run.data("train"))
 
 
-def made_with(run: RunFolder, arm: str) -> str:
-    """Base, quantization, adapter, device and prompts of an arm's completions, in one line."""
-    return str(run.manifest["stages"][f"completions/{arm}"]["made_with"])
+def made_with(run: RunFolder) -> str:
+    """Base, quantization, adapter, device and prompts of the last arm's completions, in a line."""
+    return str(run.known(f"completions/{run.config.arms[-1].file}")["made_with"])
 
 
-def arm(run: RunFolder, name: str) -> Arm:
-    """One arm's completions and verdicts, read from the files of its stages."""
-    return Arm(
+def answered(run: RunFolder, name: str) -> Answered:
+    """An arm's completions and verdicts, read from the files of this name."""
+    return Answered(
         list(read_records(run.completions(name), Completion)),
         list(read_records(run.verdicts(name), Verdict)),
     )
