@@ -319,7 +319,12 @@ class Trainer(Protocol):
 class Backend(Protocol):
     """A way to produce Completions.
 
-    `likelihood(pieces, answers, model, adapter)` is optional, as `backends.transformers` has it.
+    Optional members:
+
+        likelihood(pieces, answers, model, adapter)     as `backends.transformers` has it
+        incidental: ClassVar[frozenset[str]]            its options that shape no Completion
+        source: str                                     what its Completions come from, in a few
+                                                        words, if that is no local model
     """
 
     name: ClassVar[str]

@@ -93,6 +93,12 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     arm: str = "replay"
     error: str | None = None
     """Why there is no answer, if finish_reason is `error`; the Completion is then unscored."""
+    seconds: float | None = None
+    """From a server's request to the last byte of its answer; None where it is not measured."""
+    first_token_seconds: float | None = None
+    """From the request to the first token, if the answer was streamed."""
+    cost: float | None = None
+    """What the answer costs, in the currency of the backend's prices."""
 
 
 class BrokenRow(msgspec.Struct, frozen=True):

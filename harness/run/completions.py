@@ -97,9 +97,15 @@ def limited(backend: Backend, most: int | None) -> Backend:
     return limited
 
 
+def incidental(backend: Any) -> frozenset[str]:
+    """The backend's options that shape no Completion."""
+    named: frozenset[str] = getattr(backend, "incidental", frozenset())
+    return named
+
+
 def _options(config: Config, backend: Any) -> dict[str, Any]:
     """The options that shape a completion; the Examples determine num_prompts."""
-    not_asked = ("evaluators", "num_prompts", "dump_jsonl", "sets")
+    not_asked = {"evaluators", "num_prompts", "dump_jsonl", "sets", *incidental(backend)}
     table = {k: v for k, v in config.tables()["eval"].items() if k not in not_asked}
     if "max_new_tokens" in table:
         table["max_new_tokens"] = backend.max_new_tokens
