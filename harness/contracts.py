@@ -323,6 +323,8 @@ class Backend(Protocol):
 
         likelihood(pieces, answers, model, adapter)     as `backends.transformers` has it
         incidental: ClassVar[frozenset[str]]            its options that shape no Completion
+        remote: ClassVar[bool]                          whether it asks a server: no run's folder
+                                                        may then choose it unasked
         source: str                                     what its Completions come from, in a few
                                                         words, if that is no local model
     """

@@ -57,6 +57,7 @@ class OpenAI(Options):
     """
 
     name: ClassVar[str] = "openai"
+    remote: ClassVar[bool] = True
     incidental: ClassVar[frozenset[str]] = frozenset(
         {"api_key_env", "concurrency", "timeout_seconds", "max_retries", "requests_per_minute"}
     )
