@@ -319,14 +319,9 @@ class Trainer(Protocol):
 class Backend(Protocol):
     """A way to produce Completions.
 
-    Optional members:
-
-        likelihood(pieces, answers, model, adapter)     as `backends.transformers` has it
-        incidental: ClassVar[frozenset[str]]            its options that shape no Completion
-        remote: ClassVar[bool]                          whether it asks a server: no run's folder
-                                                        may then choose it unasked
-        source: str                                     what its Completions come from, in a few
-                                                        words, if that is no local model
+    Optional: `likelihood` as `backends.transformers` has it, and as `backends.openai` has them
+    `incidental` (options that shape no Completion), `remote` (it asks a server, so that no run's
+    folder may choose it) and `source` (what the Completions come from, in a few words).
     """
 
     name: ClassVar[str]
