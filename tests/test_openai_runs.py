@@ -151,8 +151,7 @@ ALL_KEYS = (*KEYS, "finish_reason", "error", "arguments", "name", "prompt_tokens
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from([*KEYS, *MORE_KEYS]), inner, max_size=4)
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(ALL_KEYS), inner, max_size=4)
     ),
     max_leaves=8,
 )
