@@ -211,6 +211,12 @@ def test_retry_after(server: FakeServer, waits: list[float], as_date: bool) -> N
     assert waits and 38 < waits[0] <= 41
 
 
+def test_while_one_waits_no_other_begins(server: FakeServer, waits: list[float]) -> None:
+    server.script = [status(429, headers={"Retry-After": "40"})]
+    ask(backend(server, concurrency=1), *[example(f"eval-{n}") for n in range(2)])
+    assert [round(wait) for wait in waits] == [40, 40, 40], "its own, its turn, and the other's"
+
+
 def test_a_very_long_wait_is_an_error(server: FakeServer, waits: list[float]) -> None:
     server.script = [status(429, "daily limit", headers={"Retry-After": "7200"})]
     found = ask_one(backend(server))
@@ -476,6 +482,13 @@ def test_a_short_placeholder_is_no_secret(
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     server.script = [answer('{"x": 1}')]
     assert ask_one(backend(server)).text == '{"x": 1}'
+
+
+def test_a_key_that_is_none(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-\u00e9t\u00e9-0123456789")
+    with pytest.raises(ConfigError, match="variable OPENAI_API_KEY has characters") as told:
+        ask_one(backend(server))
+    assert "0123456789" not in str(told.value)
 
 
 def test_nothing_is_asked_twice(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
