@@ -321,7 +321,9 @@ class Trainer(Protocol):
 class Backend(Protocol):
     """A way to produce Completions.
 
-    `likelihood(pieces, answers, model, adapter)` is optional, as `backends.transformers` has it.
+    Optional: `likelihood` as `backends.transformers` has it, and as `backends.openai` has them
+    `incidental` (options that shape no Completion), `remote` (it asks a server, so that no run's
+    folder may choose it) and `source` (what the Completions come from, in a few words).
     """
 
     name: ClassVar[str]
@@ -329,7 +331,7 @@ class Backend(Protocol):
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterable[Completion]:
-        """Yield one Completion per Example, in their order, by the model with the adapter on it."""
+        """Yield one Completion per Example, in any order, by the model with the adapter on it."""
 
 
 def rates_of(evaluator: Evaluator | type[Evaluator]) -> tuple[Rate, ...]:

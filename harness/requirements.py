@@ -1,4 +1,4 @@
-"""What a command needs before it begins: modules of the extra `[train]`, a model, an adapter.
+"""What a command needs before it begins: modules of an extra, a model, an adapter.
 
 needs("plot", "matplotlib")   UserError("plot needs matplotlib, which is not installed: pip ...")
 needs_model("./modle")        ModelError("model './modle' is not a folder, GGUF file or hub id ...")
@@ -36,7 +36,9 @@ TRAIN = frozenset(
         "transformers",
     }
 )
-"""The modules of the extra."""
+"""The modules of the extra `[train]`."""
+SERVERS = frozenset({"openai"})
+"""The modules of the extra `[servers]`."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -145,7 +147,7 @@ def needs_adapter(folder: Path, *, peft: bool = True) -> None:
 def explained(command: str | None, error: ModuleNotFoundError) -> str:
     """The sentence for a missing module of the extra; raises any other error."""
     module = (error.name or "").partition(".")[0]
-    if module not in TRAIN:
+    if module not in TRAIN | SERVERS:
         raise error
     return _sentence(command, module)
 
@@ -167,5 +169,5 @@ def _is_adapter(folder: Path) -> bool:
 
 
 def _sentence(command: str | None, module: str) -> str:
-    install = "pip install 'fmtharness[train]'"
+    install = f"pip install 'fmtharness[{'servers' if module in SERVERS else 'train'}]'"
     return f"{command} needs {module}, which is not installed: {install}"

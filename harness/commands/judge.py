@@ -13,11 +13,13 @@ from fmtharness.harness.commands.group import Command
 from fmtharness.harness.commands.options import (
     FAILED,
     UNSCORED,
+    cache_option,
     file,
     folder,
     one_model,
     template_option,
     with_template,
+    without_cache,
 )
 from fmtharness.harness.commands.output import echo, echo_json, stdout
 from fmtharness.harness.errors import UserError
@@ -75,6 +77,7 @@ format_option = click.option(
 @click.option("--dump-jsonl", type=file, help="Write prompt, target, text and labels, for reading.")
 @click.option("--verdicts", type=file, help="Write one row per completion and evaluator.")
 @click.option("--processes", type=click.IntRange(1), help="Processes for --completions.")
+@cache_option
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
 @click.option("--slices/--no-slices", default=True, help="Tables by family, strictness, ...")
 @click.option("--consumers", is_flag=True, help="Ask real readers too, in several languages.")
@@ -87,6 +90,7 @@ def evaluate(
     adapters: tuple[Path, ...],
     completions: tuple[Path, ...],
     template: str | None,
+    uncached: bool,
     slices: bool,
     as_json: bool,
     **options: Any,
@@ -108,7 +112,8 @@ def evaluate(
             "--completions loads no model: leave --model, --template, --adapter and the like out; "
             "--arm NAME=... compares a file with a model"
         )
-    options["overrides"] = with_template(template, options["overrides"])
+    overrides = with_template(template, options["overrides"])
+    options["overrides"] = without_cache(uncached, overrides)
     made_with, found = judge_all(of_options(arms, adapters, completions), **options)
     tallies = [arm.tally for arm in found.values()]
     several = len(tallies) > 1

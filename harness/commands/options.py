@@ -24,26 +24,36 @@ template_option = click.option(
 )
 
 
+cache_option = click.option(
+    "--no-cache",
+    "uncached",
+    is_flag=True,
+    help="Ask a server again, whatever it has answered before.",
+)
+
+
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """CONFIG, --set, --model, --template, --out: options of every command over a run's folder."""
+    """CONFIG, --set, --model, --template, --no-cache, --out: options over a run's folder."""
 
     @click.argument("config", type=file, required=False)
     @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
     @click.option("--model", metavar="REF", help="Folder, GGUF file, hub id or built-in name.")
     @template_option
+    @cache_option
     @click.option("--out", type=folder, help="The run's folder.  [default: outputs/<name>]")
     @functools.wraps(command)
     def wrapped(
         *args: Any,
         model: str | None,
         template: str | None,
+        uncached: bool,
         overrides: tuple[str, ...],
         **kwargs: Any,
     ) -> None:
         one_model(model, overrides)
         if model is not None:
             overrides = (*overrides, f"model.name={json.dumps(model)}")
-        overrides = with_template(template, overrides)
+        overrides = without_cache(uncached, with_template(template, overrides))
         command(*args, overrides=overrides, **kwargs)
 
     return wrapped
@@ -63,3 +73,8 @@ def with_template(template: str | None, overrides: tuple[str, ...]) -> tuple[str
     if key in {each.partition("=")[0].strip() for each in overrides}:
         raise UserError(f"--template and --set {key} both name a template; give one of them")
     return (*overrides, f"{key}={json.dumps(template)}")
+
+
+def without_cache(uncached: bool, overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """The overrides, with --no-cache as one."""
+    return (*overrides, "eval.cache=false") if uncached else overrides

@@ -1,7 +1,7 @@
 """The arms of a run, `[eval] arms`: ways of producing completions that it compares.
 
-    arms_of(("base", "sft", "server:ollama"), backend, {"ollama": {...}}, "quick.toml", asked=True)
-        ->  [Arm("base", backend), Arm("sft", backend, tuned=True), Arm("server:ollama", ...)], []
+    arms_of(EvalOptions(arms=("base", "sft", "server:one")), backend, {"one": {...}}, "q.toml", ...)
+        ->  [Arm("base", backend), Arm("sft", backend, tuned=True), Arm("server:one", ...)], ..., []
 
 The first arm is the one that the others are compared with.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmtharness.harness.config.sections import section
-from fmtharness.harness.config.tables import Arm, ServerOptions
+from fmtharness.harness.config.tables import Arm, EvalOptions, ServerOptions
 from fmtharness.harness.contracts import Backend
 from fmtharness.harness.text import did_you_mean
 
@@ -32,18 +32,18 @@ LOCAL: Mapping[str, Mapping[str, Any]] = {
 
 
 def arms_of(
-    names: Sequence[str], backend: Backend, servers: Any, source: str, *, asked: bool
+    options: EvalOptions, backend: Backend, servers: Any, source: str, *, asked: bool
 ) -> tuple[tuple[Arm, ...], dict[str, dict[str, Any]], list[str]]:
     """The arms, the resolved tables of the servers, and one sentence for each fault."""
     if not isinstance(servers, dict):
         return (), {}, [f"{source}: [eval] servers is a table, write [eval.servers.NAME]"]
     built, tables, faults = _servers(servers, source, asked=asked)
     known = [*LOCAL, *(SERVER + name for name in servers)]
-    where, arms = f"{source}: [eval] arms", []
+    where, arms, names = f"{source}: [eval] arms", [], options.arms
     for name in names:
         if name.startswith(SERVER) and name in known:
             if (server := built.get(name.removeprefix(SERVER))) is not None:
-                arms.append(Arm(name, server, server=True))
+                arms.append(Arm(name, with_cache(server, options), server=True))
         elif name not in LOCAL:
             faults.append(f"{where}: there is no arm {name!r}{_hint(name, known)}")
         else:
@@ -56,6 +56,13 @@ def arms_of(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         faults.append(f"{where}: {twice[0]!r} is named twice")
     return tuple(arms), tables, faults
+
+
+def with_cache(backend: Any, options: EvalOptions) -> Any:
+    """The backend; with its cache switched off where [eval] says so."""
+    if options.cache or "cache" not in type(backend).model_fields:
+        return backend
+    return backend.model_copy(update={"cache": False})
 
 
 def _local(name: str, backend: Any, changes: dict[str, Any], where: str) -> tuple[Arm, list[str]]:

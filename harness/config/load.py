@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fmtharness.harness.config.arms import arms_of
+from fmtharness.harness.config.arms import arms_of, with_cache
 from fmtharness.harness.config.judges import Judges, judges_of, keepers
 from fmtharness.harness.config.sections import section
 from fmtharness.harness.config.sets import sets_of
@@ -110,9 +110,9 @@ def load_config(
     sets, wrong = sets_of(extra, source, asked=asked)
     faults += wrong
     if built["eval"] and built["backend"]:
-        names = built["eval"].arms
+        built["backend"] = with_cache(built["backend"], built["eval"])
         built["arms"], built["servers"], wrong = arms_of(
-            names, built["backend"], servers, source, asked=asked
+            built["eval"], built["backend"], servers, source, asked=asked
         )
         faults += wrong
     named = bool(built["eval"] and built["eval"].evaluators is not None)

@@ -70,13 +70,19 @@ def _texts(value: Any) -> set[str]:
 
 
 def _unasked(kind: Kind, name: str, where: str) -> list[str]:
-    """A sentence if this component is a plugin's."""
-    distribution = plugins.registry()[kind][name].distribution
-    if distribution == GROUP:
+    """A sentence if this component is a plugin's, or asks a server."""
+    found = plugins.registry()[kind][name]
+    way_out = "name its config.toml, or a config of your own, as CONFIG if it shall"
+    if getattr(found.component, "remote", False):
+        return [
+            f"{where}: {name!r} sends prompts and a key to a server, and a run's folder cannot "
+            f"choose which; {way_out}"
+        ]
+    if found.distribution == GROUP:
         return []
     return [
-        f"{where}: {name!r} is a plugin ({distribution}), and a run's folder cannot choose what "
-        f"runs; name its config.toml, or a config of your own, as CONFIG if it shall"
+        f"{where}: {name!r} is a plugin ({found.distribution}), and a run's folder cannot choose "
+        f"what runs; {way_out}"
     ]
 
 

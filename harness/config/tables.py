@@ -110,6 +110,8 @@ class EvalOptions(Options):
     dump_jsonl: Path | None = None
     """Also write prompt, target, completion and labels in one row each, for reading, to this file
     in the run's folder."""
+    cache: bool = True
+    """Whether a server is not asked again for what it has answered before."""
     timeout_s: float = Field(default=10.0, gt=0, le=86_400)
     """Seconds that an evaluator may take for one completion, which is unscored after that."""
 

@@ -24,7 +24,7 @@ from fmtharness.harness.files import cache_folder, digest
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.requirements import needs_for_backend, needs_for_run
-from fmtharness.harness.run.completions import limited
+from fmtharness.harness.run.completions import incidental, limited
 from fmtharness.harness.run.provenance import made_by, model_inputs
 
 Ask = Callable[[Sequence[Example]], Iterator[Completion]]
@@ -38,11 +38,12 @@ BATCH = "per_device_eval_batch_size"
 
 def answer_inputs(config: Config) -> dict[str, str]:
     """What shapes the answers of a config's model, besides their length."""
-    options = config.backend.model_dump(mode="json", exclude={LIMIT, BATCH})  # type: ignore[attr-defined]
+    backend: Any = config.backend
+    options = backend.model_dump(mode="json", exclude={LIMIT, BATCH, *incidental(backend)})
     return {
-        "[eval] backend": digest([config.backend.name, options]),
+        "[eval] backend": digest([backend.name, options]),
         **model_inputs(config),
-        **made_by([("backends", config.backend)], packages=["fmtharness.harness.engine"]),
+        **made_by([("backends", backend)], packages=["fmtharness.harness.engine"]),
     }
 
 

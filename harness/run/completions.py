@@ -9,6 +9,7 @@ run that was killed asks for the others alone.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import glob
 import sys
@@ -191,9 +192,8 @@ class _Part:
 
 def _made_with(run: RunFolder, arm: Arm, asked: Asked) -> str:
     prompts = len(asked.examples)
-    if arm.server:
-        return f"{arm.name} (backend {arm.backend.name}), {prompts} prompts of {asked.data}"
-    said = conditions(run.config, adapter_of(run, arm), prompts, asked.data)
+    config = dataclasses.replace(run.config, backend=arm.backend)
+    said = conditions(config, adapter_of(run, arm), prompts, asked.data)
     return said if arm.name in ("base", "sft") else f"{arm.name}: {said}"
 
 
@@ -215,9 +215,16 @@ def limited(backend: Backend, most: int | None) -> Backend:
     return limited
 
 
+def incidental(backend: Any) -> frozenset[str]:
+    """The backend's options that shape no Completion."""
+    named: frozenset[str] = getattr(backend, "incidental", frozenset())
+    return named
+
+
 def _options(backend: Any) -> dict[str, Any]:
     """The options that shape a completion."""
-    return {"backend": backend.name, **backend.model_dump(mode="json", exclude_none=True)}
+    options = backend.model_dump(mode="json", exclude=incidental(backend), exclude_none=True)
+    return {"backend": backend.name, **options}
 
 
 def made_from(run: RunFolder, arm: Arm) -> dict[str, str]:

@@ -153,7 +153,12 @@ def in_order(
 
 
 def conditions(config: Config, adapter: Path | None, prompts: int, data: Path) -> str:
-    """What a result was made with, in one line: base, quantization, adapter, device, prompts."""
+    """What a result was made with, in one line: base, quantization, adapter, device, prompts.
+
+    A backend's `source` stands in place of a local model.
+    """
+    if server := getattr(config.backend, "source", None):
+        return f"{server}, {prompts} prompts of {data}"
     model = config.model
     revision = f" at {model.revision}" if model.revision else ""
     weights = "unquantized" if model.quantization == "none" else model.quantization

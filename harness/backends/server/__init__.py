@@ -1,0 +1,1 @@
+"""The parts of backend `openai`: requests, replies, retries, the cache, and the event loop."""

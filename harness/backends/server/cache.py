@@ -1,0 +1,86 @@
+"""Answers that a server has given, by what was asked, in one file for all runs.
+
+cache = RequestCache()
+cache.put("9f2c...", Completion(example_id="eval-0", text="{}"))
+cache.get("9f2c...")     Completion(example_id="eval-0", text="{}")   also in the next process
+
+The file is `requests/answers.sqlite` in the cache folder. An answer is in it, and outlives a kill
+of the process, before it is judged; several processes may use it at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from fmtharness.harness.files import cache_folder
+from fmtharness.harness.progress import say
+from fmtharness.harness.records import Completion, decode, encode
+
+_ANSWER = msgspec.json.Decoder(Completion)
+
+
+class RequestCache:
+    """The open file. One that cannot be used costs a line on standard error and nothing else."""
+
+    def __init__(self) -> None:
+        self.path: Path = cache_folder() / "requests" / "answers.sqlite"
+        self.known = 0
+        self.file: sqlite3.Connection | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # The event loop's thread uses it, and the caller's closes it when that has ended.
+            self.file = sqlite3.connect(
+                self.path, timeout=30, isolation_level=None, check_same_thread=False
+            )
+            self.file.execute("PRAGMA journal_mode = WAL")
+            self.file.execute("PRAGMA synchronous = NORMAL")
+            self.file.execute(
+                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer BLOB) "
+                "WITHOUT ROWID"
+            )
+        except (OSError, sqlite3.Error) as error:
+            self._give_up(error)
+
+    def get(self, key: str) -> Completion | None:
+        """What was answered; None if it was not asked."""
+        if self.file is None:
+            return None
+        try:
+            row = self.file.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return None
+        try:
+            found = decode(_ANSWER, row[0]) if row else None
+        except ValueError:  # of another version of fmtharness
+            return None
+        self.known += found is not None
+        return found
+
+    def put(self, key: str, answer: Completion) -> None:
+        """Keep an answer."""
+        if self.file is None:
+            return
+        try:
+            values = key, encode(answer)
+            self.file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", values)
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Close the file and say how many answers it knew."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+        if self.known:
+            say(f"requests: {self.known:,} answers were known ({self.path})")
+
+    def _give_up(self, error: Exception) -> None:
+        why = error.strerror if isinstance(error, OSError) else error
+        say(f"{self.path}: cannot be used ({why}), so answers are not kept; remove the file")
+        if self.file is not None:
+            self.file.close()
+        self.file = None
