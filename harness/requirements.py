@@ -36,6 +36,8 @@ TRAIN = frozenset(
     }
 )
 """The modules of the extra."""
+CONSTRAINS = "llguidance"
+"""The module of the extra `[constrained]`."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -65,6 +67,8 @@ def needs_for_run(command: str | None, config: Needing) -> None:
     """
     if loads_models(config.trainer) or loads_models(config.backend):
         needs(command, "torch", "transformers", "peft")
+    if loads_models(config.backend) and getattr(config.backend, "constrained", False):
+        needs(command, CONSTRAINS)
 
 
 def needs_model_for_run(config: Needing) -> None:
@@ -159,5 +163,5 @@ def _is_adapter(folder: Path) -> bool:
 
 
 def _sentence(command: str | None, module: str) -> str:
-    install = "pip install 'fmtharness[train]'"
+    install = f"pip install 'fmtharness[{'constrained' if module == CONSTRAINS else 'train'}]'"
     return f"{command} needs {module}, which is not installed: {install}"
