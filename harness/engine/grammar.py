@@ -1,8 +1,8 @@
 """Grammars for constrained decoding: what an Example's Format allows, compiled by llguidance.
 
     ignored_keywords({"type": "array", "uniqueItems": True})   ["uniqueItems"]
-    matchers(loaded, examples, prompts, {2})    a Matcher for each Example, None where its Format has none
-    masked(logits, rows)               the logits, -inf where a row's grammar forbids the token
+    matchers(loaded, examples, prompts, {2})   a Matcher each, None where a Format has no grammar
+    masked(logits, rows)         the logits, -inf where a row's grammar forbids the token
 
 A Format says what it allows as a JSON Schema or as a grammar in llguidance's dialect of Lark. Of a
 schema the grammar holds what the library can express; the judge checks all of it.
