@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from msgspec import structs
 
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.harness.backends.transformers import complete_with
+from fmtharness.harness.cli import main
+from fmtharness.harness.config import load_config
 from fmtharness.harness.contracts import Loaded, ModelOptions, Options
 from fmtharness.harness.engine import decode_check
 from fmtharness.harness.engine.encoding import encode_prompt, token_ids
@@ -28,17 +33,18 @@ from fmtharness.harness.engine.grammar import (
 )
 from fmtharness.harness.engine.models import load_model
 from fmtharness.harness.engine.patching import Patches
-from fmtharness.harness.errors import ModelError
+from fmtharness.harness.errors import ModelError, UserError
 from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.tally import Tally, tally
 from fmtharness.harness.plugins import Registered, component, registry
-from fmtharness.harness.records import Completion, Example, Message
+from fmtharness.harness.records import Completion, Example, Message, encode
 from fmtharness.harness.report.arms import Answers, arms_table
 from fmtharness.harness.report.comparison import Arm, rates_side_by_side
 from fmtharness.harness.report.tables import metrics_json, metrics_table
+from fmtharness.harness.requirements import needs_for_run
 from tests.schema_keywords import KEYWORDS, Keyword
 from tests.taught import taught
-from tests.tiny import TEMPLATE, tiny_model, tiny_tokenizer
+from tests.tiny import CONFIG, TEMPLATE, tiny_model, tiny_tokenizer
 
 llguidance = pytest.importorskip("llguidance")
 TOOLS = (
@@ -446,3 +452,29 @@ def test_interventions_are_a_rate_of_the_steps() -> None:
     arms = {"base": Answers(plain, {}), "constrained": Answers(sums, {})}
     assert "completions" in arms_table(arms)
     assert "4/8" in arms_table(arms)
+
+
+def test_the_option_of_a_config(tmp_path: Path) -> None:
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG.format(model=tiny_model(tmp_path / "model")))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(b"".join(map(encode, [asked(prompt="a"), asked(prompt="b")])))
+    call = ["eval", str(config), "--data", str(rows), "--set", "eval.constrained=true"]
+    done = CliRunner().invoke(main, [*call, "--evaluator", "json_strict", "--max-new-tokens", "9"])
+    assert done.exit_code == 0, done.output
+    assert "completions  intervention_rate" in done.stdout
+
+
+def test_without_the_library_one_sentence_says_so(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "llguidance" else find(name)
+    )
+    way_out = "needs llguidance, which is not installed: pip install 'fmtharness[constrained]'"
+    with pytest.raises(UserError, match=re.escape(f"eval.constrained {way_out}")):
+        complete(loaded, asked())
+    config = load_config(Path("configs/hard.toml"), overrides=["eval.constrained=true"])
+    with pytest.raises(UserError, match=re.escape(f"run {way_out}")):
+        needs_for_run("run", config)

@@ -19,6 +19,7 @@ from pydantic import Field
 from fmtharness.harness.contracts import Loaded, ModelOptions, Options
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import Completion, Example, ids_digest
+from fmtharness.harness.requirements import CONSTRAINS, needs
 
 
 class Likelihood(NamedTuple):
@@ -207,6 +208,7 @@ def complete_with(
     tags = think_tags(tokenizer.chat_template)
     rows: list[Any] | None = None
     if constrained:
+        needs("eval.constrained", CONSTRAINS)
         from fmtharness.harness.engine.grammar import matchers, say_faults
 
         rows = matchers(loaded, examples, prompts, stop_ids)
