@@ -35,6 +35,7 @@ from fmtharness.harness.engine.models import load_model
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.errors import ModelError, UserError
 from fmtharness.harness.formats import for_example
+from fmtharness.harness.judging.rows import read_rows
 from fmtharness.harness.judging.tally import Tally, tally
 from fmtharness.harness.plugins import Registered, component, registry
 from fmtharness.harness.records import Completion, Example, Message, encode
@@ -463,6 +464,18 @@ def test_the_option_of_a_config(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [*call, "--evaluator", "json_strict", "--max-new-tokens", "9"])
     assert done.exit_code == 0, done.output
     assert "completions  intervention_rate" in done.stdout
+
+
+def test_files_of_completions_keep_the_rate(tmp_path: Path) -> None:
+    row = Completion(example_id="a", text="{}", completion_tokens=2, interventions=1)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(
+        encode(row) + b'{"text": "{}", "completion_tokens": 2, "interventions": "1"}\n'
+    )
+    kept, odd = read_rows(path)
+    assert kept == structs.replace(row, arm="replay")
+    assert isinstance(odd, Completion)
+    assert odd.interventions is None
 
 
 def test_without_the_library_one_sentence_says_so(
