@@ -76,7 +76,8 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
                 completion, reasoning=_reasoning(row), unclosed=bool(unclosed)
             )
         steps, changed = row.completion_tokens, row.interventions
-        if type(steps) is int and type(changed) is int and 0 <= changed <= steps:
+        most = steps + (completion.finish_reason == "stop") if type(steps) is int else -1
+        if type(changed) is int and 0 <= changed <= most:
             completion = structs.replace(completion, completion_tokens=steps, interventions=changed)
         yield completion
 
