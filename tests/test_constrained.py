@@ -346,7 +346,9 @@ def test_greedy_answers_that_fit_are_left_as_they_are(clerk: Path) -> None:
     assert chatty.interventions
 
 
-def test_a_thought_that_the_prompt_opens_is_free(clerk: Path) -> None:
+def test_a_thought_that_the_prompt_opens_is_free(
+    clerk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = clerk / "thinks.jinja"
     path.write_text(TEMPLATE + "{% if add_generation_prompt %}<think>\n{% endif %}")
     options = ModelOptions(name=str(clerk), precision="fp32", chat_template=path)
@@ -354,6 +356,7 @@ def test_a_thought_that_the_prompt_opens_is_free(clerk: Path) -> None:
         (found,) = complete(load_model(options, patches), asked(prompt="hard"), tokens=40)
     assert (found.reasoning, found.text) == ("So.", '{"a": 1}')
     assert found.interventions == 0
+    assert "left their grammar" not in capsys.readouterr().err
 
 
 def byte_fallback() -> Any:
