@@ -156,6 +156,9 @@ class Format(Protocol):
                                              the Example's value and a predicted one as <name>_match
                                              compares them, leaf by leaf: what belongs together has
                                              one path, where the order is free
+        def grammar(self, example) -> str | Mapping[str, Any] | None
+                                             what constrained decoding allows: a JSON Schema, or
+                                             Lark as llguidance reads it; None if it has none
         def consumers(self) -> Sequence[formats.Consumer]
                                              the real readers that `eval --consumers` asks
         def mend(self, text) -> str | None   what a failing text means, as a text that passes; in

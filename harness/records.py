@@ -90,6 +90,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int | None = None
     prompt_sha256: str | None = None
     """`ids_digest` of the token ids that the backend fed to the model as the prompt."""
+    interventions: int | None = None
+    """Steps at which a grammar forbade the model's own choice; None without a grammar."""
     arm: str = "replay"
     error: str | None = None
     """Why there is no answer, if finish_reason is `error`; the Completion is then unscored."""

@@ -37,8 +37,8 @@ TRAIN = frozenset(
     }
 )
 """The modules of the extra `[train]`."""
-SERVERS = frozenset({"openai"})
-"""The modules of the extra `[servers]`."""
+EXTRAS = {"openai": "servers", "llguidance": "constrained"}
+"""The extras of other modules."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -70,6 +70,8 @@ def needs_for_run(command: str | None, config: Needing) -> None:
     """
     if _loads(config):
         needs(command, "torch", "transformers", "peft")
+    if any(getattr(backend, "constrained", False) for backend in config.backends):
+        needs(command, "llguidance")
 
 
 def needs_model_for_run(config: Needing) -> None:
@@ -147,7 +149,7 @@ def needs_adapter(folder: Path, *, peft: bool = True) -> None:
 def explained(command: str | None, error: ModuleNotFoundError) -> str:
     """The sentence for a missing module of the extra; raises any other error."""
     module = (error.name or "").partition(".")[0]
-    if module not in TRAIN | SERVERS:
+    if module not in TRAIN | EXTRAS.keys():
         raise error
     return _sentence(command, module)
 
@@ -169,5 +171,5 @@ def _is_adapter(folder: Path) -> bool:
 
 
 def _sentence(command: str | None, module: str) -> str:
-    install = f"pip install 'fmtharness[{'servers' if module in SERVERS else 'train'}]'"
+    install = f"pip install 'fmtharness[{EXTRAS.get(module, 'train')}]'"
     return f"{command} needs {module}, which is not installed: {install}"

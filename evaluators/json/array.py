@@ -18,6 +18,7 @@ from fmtharness.evaluators.json.labels import LABELS
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
+from fmtharness.harness.records import Example
 
 
 class JsonArrayFormat(Options):
@@ -51,6 +52,10 @@ class JsonArrayFormat(Options):
     def parse(self, text: str) -> Parsed:
         """The whole text as a list, or all problems."""
         return self._json().parse(text)
+
+    def grammar(self, example: Example | None) -> dict[str, Any]:
+        """The schema that constrained decoding holds the answer to."""
+        return self._json().grammar(example)
 
     def consumers(self) -> Sequence[Consumer]:
         """Readers of JSON in several languages."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from fmtharness.evaluators.json.allowed import schema_for
 from fmtharness.evaluators.json.corruptions import CORRUPTIONS, too_deep
 from fmtharness.evaluators.json.diagnosis import Diagnosis, diagnose
 from fmtharness.evaluators.json.labels import LABELS
@@ -23,6 +24,7 @@ from fmtharness.evaluators.json.rungs import Ladder
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
+from fmtharness.harness.records import Example
 
 _STARTS, _ENDS = "{[ \n", "}] \n"
 _ROOTS = {"object": dict, "array": list, "any": object}
@@ -89,6 +91,10 @@ class JsonFormat(Options):
             unicode_scalars=self.unicode_scalars,
             known=value,
         )
+
+    def grammar(self, example: Example | None) -> dict[str, Any]:
+        """The schema that constrained decoding holds the answer to: the Example's, or the root."""
+        return schema_for(example, self.root)
 
     def mend(self, text: str) -> str | None:
         """The value that a lenient checker finds in the text, rendered; None if it finds none."""

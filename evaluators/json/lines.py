@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from fmtharness.evaluators.json.allowed import lines_of
 from fmtharness.evaluators.json.corruptions import CORRUPTIONS as JSON_CORRUPTIONS
 from fmtharness.evaluators.json.corruptions import too_deep
 from fmtharness.evaluators.json.diagnosis import note_comments
@@ -30,7 +31,7 @@ from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
-from fmtharness.harness.records import Problem
+from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import shifted, strictly
 
 _OWN_LABELS: Final = {
@@ -94,6 +95,10 @@ class JsonlFormat(Options):
     def parse(self, text: str) -> Parsed:
         """The values of all lines, or all problems."""
         return strictly(text, self._read, _looks_like_a_line)
+
+    def grammar(self, example: Example | None) -> str:
+        """What constrained decoding allows, in Lark."""
+        return lines_of(self.root)
 
     def consumers(self) -> Sequence[Consumer]:
         """Readers of JSON, which are given each line."""

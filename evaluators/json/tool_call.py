@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from fmtharness.evaluators.json.allowed import calls_of, schema_for
 from fmtharness.evaluators.json.diagnosis import Diagnosis
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.reader import UNREAD, build
@@ -178,6 +179,12 @@ class ToolCallFormat(Options):
         calls = [call for each in read for call in (each if isinstance(each, list) else [each])]
         plain = [{"name": call["name"], "arguments": call[rules.key]} for call in calls]
         return self._found(text, plain)
+
+    def grammar(self, example: Example | None) -> dict[str, Any] | None:
+        """The schema that constrained decoding holds bare JSON to; None in another syntax."""
+        if self.syntax != "json":
+            return None
+        return schema_for(example, "any") or calls_of(self.tools, example, self.calls)
 
     def consumers(self) -> Sequence[Consumer]:
         """Readers of JSON, for calls that are JSON."""

@@ -22,7 +22,7 @@ from fmtharness.evaluators.regex.layout import compiled, fault, found, layout, m
 from fmtharness.evaluators.rendering import checked
 from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
-from fmtharness.harness.records import Problem
+from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import BLANK, bounded, outside, shifted
 from fmtharness.harness.text import LONE_SURROGATE
 
@@ -117,6 +117,10 @@ class RegexFormat(Options):
         names = sorted(match.re.groupindex.items(), key=lambda item: item[1])
         groups = {name: match[number] for name, number in names if match[number] is not None}
         return Parsed(groups if names else text)
+
+    def grammar(self, example: Example | None) -> str:
+        """What constrained decoding allows, in Lark: the pattern, with the classes of RE2."""
+        return f"start: /{_for_lark(self.pattern)}/"
 
     def corruptions(self) -> Mapping[str, Corruption]:
         """Ways to break a rendered text; each is named by the label `parse` gives it."""
@@ -287,3 +291,18 @@ def _whitespace(text: str, start: int, end: int) -> Iterator[Problem]:
     for span in ((0, start), (end, len(text))):
         if span[0] < span[1]:
             yield _problem("whitespace_around", *span)
+
+
+def _for_lark(pattern: str) -> str:
+    """The pattern between slashes: ASCII classes, as RE2 has them, and no slash or line break."""
+    classes = {"d": "0-9", "w": "0-9A-Za-z_", "s": "\\t\\n\\f\\r "}
+
+    def in_ascii(match: re.Match[str]) -> str:
+        sign = match[1]
+        if sign is None:
+            return {"/": "\\/", "\n": "\\n"}[match[0]]
+        if sign.lower() in classes:
+            return f"[{'^' if sign.isupper() else ''}{classes[sign.lower()]}]"
+        return match[0] if sign != "\n" else "\\n"
+
+    return re.sub(r"\\([\s\S])|/|\n", in_ascii, pattern)

@@ -13,6 +13,7 @@ another delimiter splits them evenly or a code fence stands among them.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
@@ -32,7 +33,7 @@ from fmtharness.evaluators.tables.csv_reader import (
 )
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer
-from fmtharness.harness.records import Problem
+from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import strictly
 
 # What a cell of a one-column table may be without quotes: nothing that could be something else.
@@ -111,6 +112,22 @@ class CsvFormat(Options):
         if not parsed.ok or len(parsed.value[0]) >= self.min_columns:
             return parsed
         return Parsed(problems=(Problem("too_narrow", LABELS["too_narrow"], 0, len(text)),))
+
+    def grammar(self, example: Example | None) -> str:
+        """What constrained decoding allows, in Lark: rows of one width, up to 15 more columns."""
+        sign = json.dumps(self.delimiter)
+        least = max(2, self.min_columns)
+        widths = range(least, least + 15)
+        inner = rf'"\x00-\x1f\x7f\x{{feff}}{re.escape(self.delimiter)}'
+        plain = rf"[^ {inner}](?:[^{inner}]*[^ {inner}])?"
+        rules = [f"start: {' | '.join(f'w{width}' for width in widths)}"]
+        for width in widths:
+            head = f" {sign} ".join(["NAME"] * width)
+            row = f" {sign} ".join(["FIELD?"] * width)
+            rules += [f'w{width}: {head} ("\\n" r{width})+ "\\n"?', f"r{width}: {row}"]
+        rules.append(rf'NAME: /{plain}|"(?:[^"\r\x{{feff}}]|"")+"/')
+        rules.append(rf'FIELD: /{plain}|"(?:[^"\r\x{{feff}}]|"")*"/')
+        return "\n".join(rules)
 
     def consumers(self) -> Sequence[Consumer]:
         """Readers of CSV, for fields between commas."""

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from fmtharness.harness.contracts import Loaded, ModelOptions, Options
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import Completion, Example, ids_digest
+from fmtharness.harness.requirements import needs
 
 
 class Likelihood(NamedTuple):
@@ -50,6 +51,8 @@ class Transformers(Options):
     """Maximum new tokens; a longer completion is cut off with finish_reason `length`."""
     per_device_eval_batch_size: int = Field(default=32, ge=1)
     """The batch size of decoding."""
+    constrained: bool = False
+    """Whether each step is masked by the grammar of the Example's format, where it has one."""
 
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
@@ -61,6 +64,7 @@ class Transformers(Options):
                 examples,
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.per_device_eval_batch_size,
+                constrained=self.constrained,
             )
 
     def likelihood(
@@ -151,12 +155,14 @@ def complete_with(
     max_new_tokens: int,
     batch_size: int,
     in_step: bool = False,
+    constrained: bool = False,
 ) -> Iterator[Completion]:
     """Yield the Completions of a loaded model, in the order of `examples`.
 
     A prompt that the chat template refuses, or that fills the model's context, has the
     finish_reason `error`. What stands in think tags is apart from the text. `in_step`: the model is
-    sharded and all ranks generate the same completions together.
+    sharded and all ranks generate the same completions together. `constrained`: by the grammar of
+    each Example's format; a row that leaves it is written freely from there.
     """
     from fmtharness.harness.engine.context import check_ids, context_length, embedded
     from fmtharness.harness.engine.encoding import (
@@ -200,6 +206,12 @@ def complete_with(
     if pad_id is None or pad_id >= embedded(model):  # padding is masked, so any known id will do
         pad_id = stop_id
     tags = think_tags(tokenizer.chat_template)
+    rows: list[Any] | None = None
+    if constrained:
+        needs("eval.constrained", "llguidance")
+        from fmtharness.harness.engine.grammar import matchers, say_faults
+
+        rows = matchers(loaded, examples, prompts, stop_ids)
     done: dict[int, Completion] = {}
     with progress(len(prompts), "generate", unit="completion") as bar:
         for index, ids, reason in generate(
@@ -210,9 +222,11 @@ def complete_with(
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
             in_step=in_step,
+            matchers=rows,
         ):
             raw = text_of(tokenizer, ids)  # with special tokens: the judge sees the raw text
             found = Split(None, raw, unclosed=False)
+            row = rows[index] if rows and reason != "error" else None
             if tags is not None and reason != "error":
                 found = split(raw, tags, begun=bool(think_tag_of(tokenizer, prompts[index])))
             done[index] = Completion(
@@ -224,9 +238,12 @@ def complete_with(
                 prompt_tokens=len(prompts[index]),
                 prompt_sha256=ids_digest(prompts[index]) if prompts[index] else None,
                 completion_tokens=len(ids),
+                interventions=row.interventions if row else None,
                 error=errors.get(index),
             )
             bar.advance()
+    if constrained:
+        say_faults(rows or ())
     if any(each.unclosed and each.finish_reason == "length" for each in done.values()):
         what = (
             "completions are cut off inside think tags; raise max_new_tokens, or switch thinking "

@@ -20,6 +20,7 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessor, Logits
 from fmtharness.harness.engine import collectives
 from fmtharness.harness.engine.cuda_graphs import borrowed
 from fmtharness.harness.engine.decode_attention import ready_kernels
+from fmtharness.harness.engine.grammar import Matcher, masked
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.rounding import Own, apart, measured
 from fmtharness.harness.errors import ModelError
@@ -198,14 +199,35 @@ class _Finite(LogitsProcessor):
         return scores
 
 
+class _Masked(LogitsProcessor):
+    """Masks what the row's grammar forbids; `length` is the prompt's."""
+
+    def __init__(self, matcher: Matcher, length: int) -> None:
+        self._matcher, self._length = matcher, length
+        matcher.begin()
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if input_ids.shape[1] > self._length:
+            self._matcher.accept(int(input_ids[0, -1]))
+        return masked(scores, [self._matcher])
+
+
 def decode_alone(
-    model: Any, prompt: Sequence[int], budget: int, stop_ids: Collection[int], pad_id: int
+    model: Any,
+    prompt: Sequence[int],
+    budget: int,
+    stop_ids: Collection[int],
+    pad_id: int,
+    matcher: Matcher | None = None,
 ) -> list[int]:
     """The greedy continuation by the model's own generate(), with the stop token if it ends so."""
     ids = torch.tensor([list(prompt)], device=next(model.parameters()).device)
     greedy = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False, max_new_tokens=budget, eos_token_id=sorted(stop_ids), pad_token_id=pad_id
     )
+    processors: list[LogitsProcessor] = [_Finite(model)]
+    if matcher is not None:
+        processors.append(_Masked(matcher, len(prompt)))
     with Patches() as patches:
         bases = [model.get_base_model()] if hasattr(model, "get_base_model") else []
         for each in (model, *bases):
@@ -215,7 +237,7 @@ def decode_alone(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             generation_config=greedy,
-            logits_processor=LogitsProcessorList([_Finite(model)]),
+            logits_processor=LogitsProcessorList(processors),
         )
     written: list[int] = made[0, len(prompt) :].tolist()
     return written

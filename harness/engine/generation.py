@@ -23,6 +23,7 @@ from fmtharness.harness.engine.cuda_graphs import borrowed
 from fmtharness.harness.engine.decode_attention import ready_kernels
 from fmtharness.harness.engine.decode_check import Batch, check_finite, decode_alone, decodes_right
 from fmtharness.harness.engine.encoding import Generated
+from fmtharness.harness.engine.grammar import Matcher, masked
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.slots import decode_in_slots, fits_slots, slots_for
 from fmtharness.harness.progress import say
@@ -37,6 +38,7 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     in_step: bool = False,
+    matchers: Sequence[Matcher | None] | None = None,
 ) -> Iterator[Generated]:
     """Yield each prompt's continuation as it finishes; longer prompts start first.
 
@@ -44,7 +46,8 @@ def generate(
     yielded with finish_reason `error`. When GPU memory runs out, `batch_size` is halved; raises
     torch.OutOfMemoryError at batch size 1.
 
-    `in_step`: all ranks decode the same prompts and take each token from rank 0.
+    `in_step`: all ranks decode the same prompts and take each token from rank 0. `matchers`: the
+    grammar of each prompt's answer; no slots are used then.
     """
     limit = context_length(model.config) or float("inf")
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
@@ -52,7 +55,8 @@ def generate(
         yield Generated(index, [], "error")
     waiting = sorted(fits, key=lambda index: (-len(prompts[index]), index))
     budgets = {i: int(min(max_new_tokens, limit - len(prompts[i]))) for i in fits}
-    in_slots = not in_step and fits_slots(model)
+    in_slots = not in_step and matchers is None and fits_slots(model)
+    grammars = matchers if matchers is not None else [None] * len(prompts)
     while waiting:
         finished: set[int] = set()
         slots, found = None, None
@@ -69,9 +73,11 @@ def generate(
                     model, [prompts[index] for index in waiting], pad_id, in_step=in_step
                 ):
                     batch = {index: budgets[index] for index in waiting[:batch_size]}
-                    found = _decode(model, prompts, batch, stop_ids, pad_id, in_step)
+                    found = _decode(model, prompts, batch, stop_ids, pad_id, in_step, grammars)
                 else:
-                    found = _decode_singly(model, prompts, waiting, budgets, stop_ids, pad_id)
+                    found = _decode_singly(
+                        model, prompts, waiting, budgets, stop_ids, pad_id, grammars
+                    )
                 for one in found:
                     finished.add(one.place)
                     yield one
@@ -96,14 +102,19 @@ def _decode(
     stop_ids: Collection[int],
     pad_id: int,
     in_step: bool,
+    matchers: Sequence[Matcher | None],
 ) -> Iterator[Generated]:
     """Decode one batch: `budgets` maps a prompt's index to its maximum number of new tokens."""
     rows = list(budgets)
     written: dict[int, list[int]] = {index: [] for index in rows}
+    for index in rows:
+        if begun := matchers[index]:
+            begun.begin()
     batch = Batch(model, [prompts[index] for index in rows], pad_id)
     while True:
         with borrowed(), ready_kernels():
-            largest, chosen = batch.logits().max(-1)
+            logits = batch.logits()
+            largest, chosen = masked(logits, [matchers[index] for index in rows]).max(-1)
         check_finite(largest, model)
         if in_step:
             collectives.broadcast(chosen)
@@ -113,6 +124,8 @@ def _decode(
                 yield Generated(index, written[index], "stop")
                 continue
             written[index].append(token)
+            if held := matchers[index]:
+                held.accept(token)
             if len(written[index]) == budgets[index]:
                 yield Generated(index, written[index], "length")
             else:
@@ -135,9 +148,10 @@ def _decode_singly(
     budgets: Mapping[int, int],
     stop_ids: Collection[int],
     pad_id: int,
+    matchers: Sequence[Matcher | None],
 ) -> Iterator[Generated]:
     for index in waiting:
-        ids = decode_alone(model, prompts[index], budgets[index], stop_ids, pad_id)
+        ids = decode_alone(model, prompts[index], budgets[index], stop_ids, pad_id, matchers[index])
         if ids and ids[-1] in stop_ids:
             yield Generated(index, ids[:-1], "stop")
         else:

@@ -39,6 +39,8 @@ class Row(msgspec.Struct):
     reasoning_content: Any = None
     """What llama.cpp, DeepSeek and older versions of vLLM call it."""
     unclosed: Any = None
+    completion_tokens: Any = None
+    interventions: Any = None
 
 
 def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
@@ -73,6 +75,10 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
             completion = structs.replace(
                 completion, reasoning=_reasoning(row), unclosed=bool(unclosed)
             )
+        steps, changed = row.completion_tokens, row.interventions
+        most = steps + (completion.finish_reason == "stop") if type(steps) is int else -1
+        if type(changed) is int and 0 <= changed <= most:
+            completion = structs.replace(completion, completion_tokens=steps, interventions=changed)
         yield completion
 
 

@@ -30,6 +30,8 @@ DIMENSIONS = ("format", *TAGS)
 OUTCOMES = ("passed", "failed", "unscored")
 REASONING = "reasoning_rate"
 """The share of Completions with text in think tags, or with tags that nothing closes."""
+INTERVENTION = "intervention_rate"
+"""The share of decoding steps at which a grammar forbade the model's own choice."""
 COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
 
 
@@ -82,6 +84,9 @@ class Tally:
         """How many Completions there are, without those that hold an error."""
         self.reasoned = 0
         """How many of these have reasoning."""
+        self.interventions = 0
+        self.steps = 0
+        """How many tokens were chosen under a grammar, stop tokens included."""
         self.reason: dict[str, str] = {}
         """Why the first unscored Completion is unscored."""
 
@@ -120,15 +125,31 @@ class Tally:
             self.answered += 1
             if completion.reasoning or completion.unclosed:
                 self.reasoned += 1
+            if completion.interventions is not None and completion.completion_tokens is not None:
+                self.interventions += completion.interventions
+                self.steps += completion.completion_tokens + (completion.finish_reason == "stop")
 
     def reasoning(self) -> Metric | None:
         """The share of Completions with reasoning; None if none has any."""
         return rate(REASONING, self.reasoned, self.answered) if self.reasoned else None
 
+    def of_completions(self) -> list[Metric]:
+        """The Completions' own rates: of reasoning and of interventions, where there are any."""
+        found = [self.own(REASONING)] if self.reasoned else []
+        return [*found, self.own(INTERVENTION)] if self.steps else found
+
+    def own(self, name: str) -> Metric:
+        """One of the Completions' own rates, also where there are none: `-`, or 0."""
+        if name == REASONING:
+            return rate(name, self.reasoned, self.answered)
+        return rate(name, self.interventions, self.steps)
+
     def merge(self, other: Tally) -> None:
         """Add the sums of another Tally of the same evaluators, whose Verdicts come after these."""
         self.answered += other.answered
         self.reasoned += other.reasoned
+        self.interventions += other.interventions
+        self.steps += other.steps
         for name in self.rates:
             self.counts[name].update(other.counts[name])
             self.labels[name].update(other.labels[name])
@@ -167,8 +188,7 @@ class Tally:
         metrics = self.metrics()
         uses = Counter(metric.name for found in metrics.values() for metric in found)
         named = {metric.name: metric for metric in self.pooled()}
-        if reasoning := self.reasoning():
-            named[reasoning.name] = reasoning
+        named |= {metric.name: metric for metric in self.of_completions()}
         for evaluator, found in metrics.items():
             for metric in found:
                 shared = uses[metric.name] > 1

@@ -21,6 +21,7 @@ from fmtharness.harness.records import Metric
 from fmtharness.harness.report.comparison import TEST, change_of, difference, paired, signed
 from fmtharness.harness.report.consumers import Consumed
 from fmtharness.harness.report.tables import (
+    COMPLETIONS,
     counted,
     grouped,
     metrics_json,
@@ -112,6 +113,10 @@ def _rates(arms: Arms, markdown: bool) -> str:
         columns = zip(*(arm.tally.metrics()[evaluator] for arm in arms.values()), strict=True)
         for place, each in enumerate(columns):
             rows += _rows(evaluator, arms, each, None if place else headline, [evaluator])
+    own = [metric.name for arm in arms.values() for metric in arm.tally.of_completions()]
+    for name in dict.fromkeys(own):
+        found = [arm.tally.own(name) for arm in arms.values()]
+        rows += _rows(COMPLETIONS, arms, found, None, [])
     change = f"change against {named(next(iter(arms)))} [95%]"
     headers = ["evaluator", "metric", "arm", "value [95%]", change, "pairs", *TEST]
     return table(headers, _leading(rows), markdown=markdown)

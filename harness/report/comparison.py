@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from fmtharness.harness.contracts import Evaluator, Rate, formats_of, rates_of
-from fmtharness.harness.judging.statistics import Paired, mcnemar, rate
-from fmtharness.harness.judging.tally import OUTCOMES, REASONING, Slice, Tally, slices_of, tally
+from fmtharness.harness.judging.statistics import Paired, mcnemar
+from fmtharness.harness.judging.tally import OUTCOMES, Slice, Tally, slices_of, tally
 from fmtharness.harness.records import Completion, Example, Metric, Verdict
 from fmtharness.harness.report.tables import (
     COMPLETIONS,
@@ -60,7 +60,7 @@ def rates_side_by_side(
             headline = rates_of(evaluator)[0] if place == 0 else None
             pairs = _scored_twice(evaluator.name, base.verdicts, tuned.verdicts)
             rows.append([evaluator.name, old.name, *_row(old, new, headline, pairs.values())])
-    rows += [[COMPLETIONS, *row] for row in _reasoning(base, tuned)]
+    rows += [[COMPLETIONS, *row] for row in _of_completions(base, tuned)]
     headers = ["evaluator", "metric", *SIDES, *TEST]
     if sums[0].pooled():
         return table(headers, grouped(rows), markdown=markdown)
@@ -89,21 +89,21 @@ def formats_side_by_side(
             rows.append([old.name, formats, *_row(*sides, headline, pairs)])
         if shared:
             rows.append([old.name, "all", *_row(old, new, shared, pooled)])
-    rows += [[name, "all", *cells] for name, *cells in _reasoning(base, tuned)] if rows else []
+    rows += [[name, "all", *cells] for name, *cells in _of_completions(base, tuned)] if rows else []
     headers = ["metric", "format", *SIDES, *TEST]
     return table(headers, grouped(rows), markdown=markdown) if rows else ""
 
 
-def _reasoning(base: Answered, tuned: Answered) -> list[list[str]]:
-    """The row of the completions with reasoning, if a side has any."""
+def _of_completions(base: Answered, tuned: Answered) -> list[list[str]]:
+    """The rows of the completions' own rates, of reasoning and interventions, if a side has any."""
     sums = Tally(()), Tally(())
     for side, arm in zip(sums, (base, tuned), strict=True):
         for completion in arm.completions:
             side.count(completion)
-    if not any(side.reasoned for side in sums):
-        return []
-    old, new = (rate(REASONING, side.reasoned, side.answered) for side in sums)
-    return [[REASONING, *_row(old, new, None, ())]]
+    sides = [side.of_completions() for side in sums]
+    names = dict.fromkeys(metric.name for side in sides for metric in side)
+    old, new = sums
+    return [[name, *_row(old.own(name), new.own(name), None, ())] for name in names]
 
 
 def _row(

@@ -75,8 +75,8 @@ def _rates(tally: Tally, markdown: bool) -> str:
             if interval := by_family.get(metric.name):
                 row.append(f"[{interval.low:.3f}, {interval.high:.3f}]")
             rows.append(row)
-    if reasoning := tally.reasoning():
-        rows.append([COMPLETIONS, reasoning.name, shown(reasoning), counted(reasoning)])
+    for metric in tally.of_completions():
+        rows.append([COMPLETIONS, metric.name, shown(metric), counted(metric)])
     headers = ["evaluator", "metric", "value [95% interval]", "count"]
     if any(len(row) > len(headers) for row in rows):
         headers.append("by family [95%]")
@@ -158,7 +158,7 @@ def grouped(rows: Sequence[list[str]]) -> list[list[str]]:
 def metrics_json(tally: Tally) -> Mapping[str, object]:
     """The same as plain data for `--json`, with every rate in every slice.
 
-    Under `completions` is the share of those with reasoning, if some have any.
+    Under `completions` are their own rates: of reasoning, of a grammar's interventions.
     """
     document: dict[str, dict[str, object]] = {}
     for evaluator, metrics in tally.metrics().items():
@@ -177,8 +177,8 @@ def metrics_json(tally: Tally) -> Mapping[str, object]:
             document[evaluator]["clustered"] = {
                 name: interval._asdict() for name, interval in by_family.items()
             }
-    if reasoning := tally.reasoning():
-        document[COMPLETIONS] = {"metrics": _plain([reasoning])}
+    if own := tally.of_completions():
+        document[COMPLETIONS] = {"metrics": _plain(own)}
     return document
 
 
