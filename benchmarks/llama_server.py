@@ -80,8 +80,9 @@ def guarantees(
     The answers go to `folder/FORMAT-LIMIT.jsonl`, as `fmtharness eval --completions` reads them.
     """
     slots, json_format = 8, JsonFormat()
+    folder.mkdir(parents=True, exist_ok=True)
     with serving(builtin_gguf(), slots=slots, threads=threads) as url:
-        for kind in ("none", "json_object", "json_schema"):
+        for kind in ("json_object", "json_schema"):
             for limit in limits:
                 found = answers(url, examples, slots, max_tokens=limit, response_format=kind)
                 write_records(folder / f"{kind}-{limit}.jsonl", found)
@@ -104,7 +105,7 @@ def answers(
 
 
 def answer(
-    url: str, example: Example, *, max_tokens: int, response_format: str = "none"
+    url: str, example: Example, *, max_tokens: int, response_format: str | None = None
 ) -> Completion:
     """One Completion of the server, greedy."""
     body: dict[str, Any] = {
@@ -112,7 +113,7 @@ def answer(
         "max_tokens": max_tokens,
         "temperature": 0,
     }
-    if response_format != "none":
+    if response_format:
         body["response_format"] = {"type": response_format}
     if response_format == "json_schema":
         schema = schema_of(example.value)

