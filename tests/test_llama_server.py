@@ -247,7 +247,8 @@ def test_a_schema_binds_the_answer(server: str) -> None:
         "additionalProperties": False,
     }
     wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
-    said = chat(server, "Tell me a story.", max_tokens=32, response_format=wanted)
+    question = "Which city is the capital of France? Answer in JSON."
+    said = chat(server, question, max_tokens=64, response_format=wanted)
     value = JsonFormat().parse(said["choices"][0]["message"]["content"]).value
     assert value in ({"city": "Oslo"}, {"city": "Riga"})
 
@@ -258,7 +259,7 @@ def test_a_json_object_begins_as_one(server: str) -> None:
     asked = "Give the name and age of Ada Lovelace, who is 36."
     plain = chat(server, asked, max_tokens=8)["choices"][0]["message"]["content"]
     assert not plain.lstrip().startswith("{")
-    said = chat(server, asked, max_tokens=8, response_format={"type": "json_object"})
+    said = chat(server, asked, max_tokens=24, response_format={"type": "json_object"})
     assert said["choices"][0]["message"]["content"].lstrip().startswith("{")
 
 
