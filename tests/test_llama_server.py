@@ -127,7 +127,7 @@ def test_a_build_that_fails_names_its_log(
     (fake_tools / "broken").touch()
     assert llama_server.main() == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: llama-server: cmake --build failed with status 1; see ")
+    assert said.startswith("error: llama-server: building with cmake failed with status 1; see ")
     assert "a header is missing" in Path(said.rpartition(" ")[2]).read_text()
     assert binary() is None
 

@@ -93,10 +93,11 @@ def build() -> Path:
             source = _unpacked(_downloaded(temporary), temporary)
             made = temporary / "build"
             defined = [f"-D{key}={value}" for key, value in OPTIONS.items()]
-            _logged(["cmake", "-S", str(source), "-B", str(made), *defined], log, "w")
+            command = ["cmake", "-S", str(source), "-B", str(made), *defined]
+            _logged("configuring with cmake", command, log, "w")
             jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
             command = ["cmake", "--build", str(made), "--config", "Release", "--parallel", jobs]
-            _logged([*command, "--target", "llama-server"], log, "a")
+            _logged("building with cmake", [*command, "--target", "llama-server"], log, "a")
             server = made / "bin" / "llama-server"
             server.chmod(0o700)
             server.replace(target)
@@ -214,10 +215,10 @@ def _unpacked(archive: Path, folder: Path) -> Path:
     return next(folder.glob(f"*/{SOURCE}"))
 
 
-def _logged(command: Sequence[str], log: Path, mode: str) -> None:
+def _logged(what: str, command: Sequence[str], log: Path, mode: str) -> None:
     """Run a command into the log, and say every few seconds how far it is."""
-    what, said = " ".join(command[:2]), time.monotonic()
     say(f"llama-server: {what}")
+    said = time.monotonic()
     with (
         log.open(mode, encoding="utf-8") as file,
         subprocess.Popen(
