@@ -3,16 +3,16 @@
     generate(model, [[1, 4093, 198]], stop_ids={2}, pad_id=2, max_new_tokens=64, batch_size=32)
         yields Generated(place=0, ids=[504, 1799, ...], finish_reason="stop")
 
-On a GPU it uses slots with CUDA graphs (`engine.slots`). Otherwise it decodes left-padded batches
-of prompts of similar length and drops finished rows from the batch, or one prompt at a time where
-the model does not decode like that (`engine.decode_check`). It ignores the model's
+It uses slots (`engine.slots`), on a GPU with CUDA graphs. Models that do not fit slots decode
+left-padded batches of prompts of similar length, whose finished rows are dropped, or one prompt at
+a time where the model does not decode like that (`engine.decode_check`). It ignores the model's
 generation config, so sampling defaults and penalties of a hub model have no effect. Only a stop
 token or the token limit ends a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     in_step: bool = False,
+    count: Callable[[int], object] = int,
 ) -> Iterator[Generated]:
     """Yield each prompt's continuation as it finishes; longer prompts start first.
 
@@ -44,7 +45,8 @@ def generate(
     yielded with finish_reason `error`. When GPU memory runs out, `batch_size` is halved; raises
     torch.OutOfMemoryError at batch size 1.
 
-    `in_step`: all ranks decode the same prompts and take each token from rank 0.
+    `in_step`: all ranks decode the same prompts and take each token from rank 0. `count` is called
+    with the number of new tokens, as they are chosen and before a row is complete.
     """
     limit = context_length(model.config) or float("inf")
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
@@ -59,19 +61,21 @@ def generate(
         try:
             with torch.inference_mode(), Patches() as patches:
                 if in_slots:
-                    count = min(batch_size, len(waiting))
+                    rows = min(batch_size, len(waiting))
                     length = max(len(prompts[index]) + budgets[index] for index in waiting)
-                    slots = slots_for(model, patches, prompts, waiting, count=count, length=length)
+                    slots = slots_for(model, patches, prompts, waiting, count=rows, length=length)
                     in_slots = slots is not None
                 if slots is not None:
-                    found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
+                    found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids, count)
                 elif decodes_right(
                     model, [prompts[index] for index in waiting], pad_id, in_step=in_step
                 ):
                     batch = {index: budgets[index] for index in waiting[:batch_size]}
-                    found = _decode(model, prompts, batch, stop_ids, pad_id, in_step)
+                    found = _decode(model, prompts, batch, stop_ids, pad_id, in_step, count)
                 else:
-                    found = _decode_singly(model, prompts, waiting, budgets, stop_ids, pad_id)
+                    found = _decode_singly(
+                        model, prompts, waiting, budgets, stop_ids, pad_id, count
+                    )
                 for one in found:
                     finished.add(one.place)
                     yield one
@@ -96,6 +100,7 @@ def _decode(
     stop_ids: Collection[int],
     pad_id: int,
     in_step: bool,
+    count: Callable[[int], object],
 ) -> Iterator[Generated]:
     """Decode one batch: `budgets` maps a prompt's index to its maximum number of new tokens."""
     rows = list(budgets)
@@ -107,6 +112,7 @@ def _decode(
         check_finite(largest, model)
         if in_step:
             collectives.broadcast(chosen)
+        count(len(rows))
         active = []
         for place, (index, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
             if token in stop_ids:
@@ -135,9 +141,11 @@ def _decode_singly(
     budgets: Mapping[int, int],
     stop_ids: Collection[int],
     pad_id: int,
+    count: Callable[[int], object],
 ) -> Iterator[Generated]:
     for index in waiting:
         ids = decode_alone(model, prompts[index], budgets[index], stop_ids, pad_id)
+        count(len(ids))
         if ids and ids[-1] in stop_ids:
             yield Generated(index, ids[:-1], "stop")
         else:
