@@ -2,7 +2,7 @@
 
     python benchmarks/generate.py                        48 prompts of the presets quick and hard
     python benchmarks/generate.py configs/quick.toml --prompts 200 --adapter runs/quick/adapter
-    -> a table: seconds, new tokens, new tokens/s, and how many completions are the same
+    -> a table: seconds, CPU seconds, new tokens, tokens/s, and how many completions are the same
 
 Both get the prompts sorted by length and the same model in memory; transformers pads on the left to
 its batch's longest prompt. The best of `--repeats` counts, each in turn with the other, since a
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -40,6 +41,8 @@ class Line(NamedTuple):
 
     name: str
     seconds: float
+    cpu_seconds: float
+    """Of all threads: what a busy machine leaves to compare, with OMP_NUM_THREADS=1."""
     texts: Texts
 
 
@@ -88,31 +91,50 @@ def stock(loaded: Loaded, prompts: Sequence[list[int]], limit: int, batch_size: 
     return written
 
 
-def fastest(
-    name: str, calls: Sequence[tuple[str, Callable[[], Texts]]], repeats: int
-) -> list[Line]:
-    """Call each in turn, `repeats` times; the best time of each."""
+def fastest(ways: Mapping[str, Callable[[], Texts]], repeats: int) -> list[Line]:
+    """Call each in turn, `repeats` times; the fastest of each."""
     best: dict[str, Line] = {}
     for _ in range(repeats):
-        for way, call in calls:
-            began = time.perf_counter()
+        for name, call in ways.items():
+            began = time.perf_counter(), time.process_time()
             texts = call()
-            line = Line(f"{name}: {way}", time.perf_counter() - began, texts)
-            click.echo(f"{line.name}: {line.seconds:.1f} s", err=True)
-            best[way] = min(best.get(way, line), line, key=lambda each: each.seconds)
+            line = Line(name, time.perf_counter() - began[0], time.process_time() - began[1], texts)
+            click.echo(f"{name}: {line.seconds:.1f} s", err=True)
+            best[name] = min(best.get(name, line), line, key=lambda each: each.seconds)
     return list(best.values())
 
 
 def table(lines: Sequence[Line]) -> str:
     """A Markdown table; the texts are compared with the first line's."""
-    rows = ["| | s | new tokens | tokens/s | same texts |", "|---|---|---|---|---|"]
+    rows = ["| | s | CPU s | new tokens | tokens/s | same texts |", "|---|---|---|---|---|---|"]
     for line in lines:
         tokens = sum(map(len, line.texts.values()))
         same = sum(line.texts[index] == ids for index, ids in lines[0].texts.items())
-        rate = tokens / line.seconds
-        of = f"{same} of {len(line.texts)}"
-        rows.append(f"| {line.name} | {line.seconds:.1f} | {tokens:,} | {rate:,.0f} | {of} |")
+        cells = [line.name, f"{line.seconds:.1f}", f"{line.cpu_seconds:.1f}", f"{tokens:,}"]
+        cells += [f"{tokens / line.seconds:,.0f}", f"{same} of {len(line.texts)}"]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def measured(path: Path, asked: argparse.Namespace) -> list[Line]:
+    """The lines of one config: transformers' and ours."""
+    config: Any = load_config(path, overrides=asked.settings, trains=False)
+    limit = config.backend.max_new_tokens
+    size, of_stock = asked.batch_size, asked.stock_batch_size
+    size = size or config.backend.per_device_eval_batch_size
+    options = config.model.model_copy(update={"precision": "auto", "quantization": "none"})
+    with Patches() as patches:
+        loaded = load_model(options, patches, asked.adapter)
+        prompts = prompts_of(config, loaded, asked.prompts)
+        dtype = str(loaded.model.dtype).removeprefix("torch.")
+        name = f"{path.stem}, {len(prompts)} prompts, {dtype}"
+        ways = {
+            f"{name}: generate(), batch {of_stock}": partial(
+                stock, loaded, prompts, limit, of_stock
+            ),
+            f"{name}: fmtharness, batch {size}": partial(ours, loaded, prompts, limit, size),
+        }
+        return fastest(ways, asked.repeats)
 
 
 def main() -> None:
@@ -127,24 +149,7 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", action="append", default=[])
     asked = parser.parse_args()
     for path in asked.configs:
-        config: Any = load_config(path, overrides=asked.settings, trains=False)
-        limit = config.backend.max_new_tokens
-        size = asked.batch_size or config.backend.per_device_eval_batch_size
-        update = {"precision": "auto", "quantization": "none"}
-        model = config.model.model_copy(update=update)
-        with Patches() as patches:
-            loaded = load_model(model, patches, asked.adapter)
-            prompts = prompts_of(config, loaded, asked.prompts)
-            dtype = str(loaded.model.dtype).removeprefix("torch.")
-            name = f"{path.stem}, {len(prompts)} prompts, {dtype}"
-            by_stock, by_us = (
-                (way, lambda call=call, b=b: call(loaded, prompts, limit, b))
-                for way, call, b in (
-                    (f"generate(), batch {asked.stock_batch_size}", stock, asked.stock_batch_size),
-                    (f"fmtharness, batch {size}", ours, size),
-                )
-            )
-            click.echo(table(fastest(name, [by_stock, by_us], asked.repeats)))
+        click.echo(table(measured(path, asked)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The decode loop on a tiny random model: it must write what one-by-one greedy decoding writes."""
+"""Generation with a tiny random model: it must write what one-by-one greedy decoding writes."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ PAD = 0
 @pytest.fixture(autouse=True)
 def _nothing_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fmtharness.harness.engine.slots._unfit", WeakSet())
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches with padding on the left, as for models that do not fit slots."""
+    monkeypatch.setattr("fmtharness.harness.engine.generation.fits_slots", lambda model: False)
+
+
+@pytest.fixture(params=["slots of a CPU", "loop"])
+def each_way(request: pytest.FixtureRequest) -> None:
+    if request.param == "loop":
+        request.getfixturevalue("loop")
 
 
 SIZES: dict[str, Any] = {
@@ -79,6 +91,7 @@ def common_stop(model: Any) -> int:
     raise AssertionError("the random model offers no such token; change its seed")
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
 def test_batching_and_leaving_rows_do_not_change_what_is_written(
     model: Any, batch_size: int
@@ -91,6 +104,7 @@ def test_batching_and_leaving_rows_do_not_change_what_is_written(
     assert {each.finish_reason for each in found} == {"stop", "length"}
 
 
+@pytest.mark.usefixtures("loop")
 def test_the_heads_weights_are_not_copied_for_each_row(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +124,7 @@ def test_the_heads_weights_are_not_copied_for_each_row(
     assert not model.lm_head._forward_pre_hooks
 
 
+@pytest.mark.usefixtures("loop")
 def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
     """cuDNN would; the step in slots has one size, and may."""
     calls: list[tuple[int, bool]] = []
@@ -143,18 +158,24 @@ def test_models_that_take_no_such_mask_decode_otherwise(
     torch.manual_seed(0)
     config = BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4)
     bloom = BloomForCausalLM(config).eval()
-    expected = run(bloom, PROMPTS, -1, max_new_tokens=3)
+    with monkeypatch.context() as patched:
+        patched.setattr("fmtharness.harness.engine.generation.fits_slots", lambda model: False)
+        expected = run(bloom, PROMPTS, -1, max_new_tokens=3)
     capsys.readouterr()
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
-    assert fits_slots(bloom)
-    assert run(bloom, PROMPTS, -1, max_new_tokens=3) == expected
-    assert "decodes without CUDA graphs" in capsys.readouterr().err
+    for on_gpu, said in (False, "decodes without slots"), (True, "decodes without CUDA graphs"):
+        monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: on_gpu)  # noqa: B023
+        monkeypatch.setattr("fmtharness.harness.engine.slots._unfit", WeakSet())
+        assert fits_slots(bloom)
+        assert run(bloom, PROMPTS, -1, max_new_tokens=3) == expected
+        assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_slots_that_prompts_enter_and_leave_do_not_change_what_is_written(
-    model: Any, count: int
+    model: Any, monkeypatch: pytest.MonkeyPatch, count: int, on_gpu: bool
 ) -> None:
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: on_gpu)
     stop = common_stop(model)
     expected = [one_by_one(model, prompt, stop, 12) for prompt in PROMPTS]
     waiting = [3, 0, 2, 4, 1]
@@ -177,8 +198,7 @@ def test_slots_of_a_model_that_computes_something_else_are_refused(
     monkeypatch.setattr(model, "forward", without_mask)
     with torch.inference_mode():
         assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18) is None
-    assert "without CUDA graphs" in capsys.readouterr().err
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+    assert "without slots (its logits in slots differ)" in capsys.readouterr().err
     assert not fits_slots(model)
 
 
@@ -211,16 +231,16 @@ def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyP
         v_head_dim=8,
     )
     narrow = MiniCPM3ForCausalLM(config).eval()
-    expected = run(narrow, PROMPTS, -1)
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+    with monkeypatch.context() as patched:
+        patched.setattr("fmtharness.harness.engine.generation.fits_slots", lambda model: False)
+        expected = run(narrow, PROMPTS, -1)
     monkeypatch.delattr("fmtharness.harness.engine.generation._decode")
+    assert run(narrow, PROMPTS, -1) == expected
+    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
     assert run(narrow, PROMPTS, -1) == expected
 
 
-def test_slots_are_for_layers_that_look_at_all_tokens_before(
-    model: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+def test_slots_are_for_layers_that_look_at_all_tokens_before(model: Any) -> None:
     assert fits_slots(model)
     config = MistralConfig(
         vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2, sliding_window=4
@@ -228,6 +248,7 @@ def test_slots_are_for_layers_that_look_at_all_tokens_before(
     assert not fits_slots(MistralForCausalLM(config))
 
 
+@pytest.mark.usefixtures("each_way")
 def test_it_agrees_with_transformers_own_greedy_generate(model: Any) -> None:
     stop = common_stop(model)
     for each, prompt in zip(run(model, PROMPTS, stop), PROMPTS, strict=True):
@@ -308,6 +329,7 @@ def test_fewer_slots_where_memory_ends_and_batches_where_slots_fail(
     assert "not permitted" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("in_step", [True, False])
 def test_alone_it_goes_on_in_smaller_batches_where_memory_ends(
     model: Any, monkeypatch: pytest.MonkeyPatch, in_step: bool

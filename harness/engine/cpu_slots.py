@@ -3,7 +3,7 @@
     lay_out(model, patches)             weights in the order that is fast for a few dozen rows
     slots = CpuSlots(model, 64, 300)    as `engine.slots.Slots`, without a graph
 
-Its shapes may change with every step, so it attends to no more columns than the longest row has, and
+Its shapes may change with every step: it attends to no more columns than the longest row has, and
 rows without a prompt are neither entered nor computed once no prompt waits.
 """
 
@@ -18,7 +18,7 @@ import torch
 
 from fmtharness.harness.engine.lora_linear import groups
 from fmtharness.harness.engine.patching import Patches
-from fmtharness.harness.engine.slots import Row, Slots, Cached
+from fmtharness.harness.engine.slots import Cached, Row, Slots
 
 MEMORY_SHARE = 4
 """Keys and values may take 1/MEMORY_SHARE of the memory that is available."""
