@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from fmtharness.harness.engine import decode_attention, fused_layers
+from fmtharness.harness.engine.cpu_slots import CpuSlots
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.generation import generate
 from fmtharness.harness.engine.patching import Patches
@@ -139,7 +140,7 @@ def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
     assert not any(allowed for _, allowed in calls)
     calls.clear()
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots)
     hook.remove()
     assert {width > 1 for width, _ in calls} == {True, False}
     assert all(allowed == (width == 1) for width, allowed in calls)
@@ -147,7 +148,7 @@ def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
 
 def test_slots_take_few_kernels_a_step(model: Any) -> None:
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots)
     assert model.config._attn_implementation == decode_attention.NAME
     assert model.model.norm.forward.__func__ is fused_layers._norm
 
@@ -163,24 +164,23 @@ def test_models_that_take_no_such_mask_decode_otherwise(
         expected = run(bloom, PROMPTS, -1, max_new_tokens=3)
     capsys.readouterr()
     for on_gpu, said in (False, "decodes without slots"), (True, "decodes without CUDA graphs"):
-        monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: on_gpu)  # noqa: B023
+        monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: on_gpu)  # noqa: B023
         monkeypatch.setattr("fmtharness.harness.engine.slots._unfit", WeakSet())
         assert fits_slots(bloom)
         assert run(bloom, PROMPTS, -1, max_new_tokens=3) == expected
         assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize("kind", [Slots, CpuSlots])
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_slots_that_prompts_enter_and_leave_do_not_change_what_is_written(
-    model: Any, monkeypatch: pytest.MonkeyPatch, count: int, on_gpu: bool
+    model: Any, count: int, kind: type[Slots]
 ) -> None:
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: on_gpu)
     stop = common_stop(model)
     expected = [one_by_one(model, prompt, stop, 12) for prompt in PROMPTS]
     waiting = [3, 0, 2, 4, 1]
     with torch.inference_mode():
-        slots = slots_for(model, Patches(), PROMPTS, waiting, count=count, length=18)
+        slots = slots_for(model, Patches(), PROMPTS, waiting, count=count, length=18, kind=kind)
         assert slots
         found = sorted(decode_in_slots(slots, PROMPTS, waiting, dict.fromkeys(waiting, 12), {stop}))
     assert [each.place for each in found] == list(range(len(PROMPTS)))
@@ -197,7 +197,7 @@ def test_slots_of_a_model_that_computes_something_else_are_refused(
 
     monkeypatch.setattr(model, "forward", without_mask)
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18) is None
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots) is None
     assert "without slots (its logits in slots differ)" in capsys.readouterr().err
     assert not fits_slots(model)
 
@@ -208,7 +208,7 @@ def test_slots_are_compared_but_for_what_all_logits_share(
     head, calls = model.lm_head.forward, count()
     monkeypatch.setattr(model.lm_head, "forward", lambda hidden: head(hidden) + next(calls))
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots)
 
 
 def test_slots_whose_step_chooses_something_else_are_refused(
@@ -216,7 +216,7 @@ def test_slots_whose_step_chooses_something_else_are_refused(
 ) -> None:
     monkeypatch.setattr(Slots, "_advance", lambda self: None)
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18) is None
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots) is None
 
 
 def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyP
         expected = run(narrow, PROMPTS, -1)
     monkeypatch.delattr("fmtharness.harness.engine.generation._decode")
     assert run(narrow, PROMPTS, -1) == expected
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: True)
     assert run(narrow, PROMPTS, -1) == expected
 
 
@@ -283,7 +283,7 @@ def test_a_prompt_without_room_is_an_error_and_the_budget_respects_the_context(m
 def test_each_prompt_has_its_own_room(
     model: Any, monkeypatch: pytest.MonkeyPatch, on_gpu: bool
 ) -> None:
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: on_gpu)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: on_gpu)
     found = run(model, [[1] * 60, [2] * 3], -1, max_new_tokens=12, batch_size=2)
     assert [len(each.ids) for each in found] == [4, 12]
 
@@ -305,7 +305,7 @@ def test_fewer_slots_where_memory_ends_and_batches_where_slots_fail(
 ) -> None:
     stop = common_stop(model)
     expected = run(model, PROMPTS, stop)
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: True)
     made: list[int] = []
 
     class Narrow(Slots):

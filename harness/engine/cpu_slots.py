@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import psutil
 import torch
 
+from fmtharness.harness.engine import slots
 from fmtharness.harness.engine.lora_linear import groups
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.slots import Cached, Row, Slots
@@ -30,8 +31,14 @@ class CpuSlots(Slots):
     `count` is smaller than asked for where the cache would take too much memory.
     """
 
-    prefilled: ClassVar[int] = 1024
     share: ClassVar[int] = 16
+    """Rows that wait cost nothing but the efficiency of a larger product."""
+
+    @staticmethod
+    def prepare(model: Any, patches: Patches) -> None:
+        """Also store the weights in the order that is fast for few rows."""
+        Slots.prepare(model, patches)
+        lay_out(model, patches)
 
     def __init__(self, model: Any, count: int, length: int) -> None:
         super().__init__(model, count, length)
@@ -71,6 +78,11 @@ class CpuSlots(Slots):
                 cached[to, :, :used] = cached[slot, :, :used]
         for each in (self._ids, self._at):
             each[to] = each[slot]
+
+
+def kind_for(model: Any) -> type[Slots]:
+    """The kind of slots for the model's device."""
+    return slots.Slots if slots.on_gpu(model) else CpuSlots
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import torch
 
 from fmtharness.harness.engine import collectives
 from fmtharness.harness.engine.context import context_length
+from fmtharness.harness.engine.cpu_slots import kind_for
 from fmtharness.harness.engine.cuda_graphs import borrowed
 from fmtharness.harness.engine.decode_attention import ready_kernels
 from fmtharness.harness.engine.decode_check import Batch, check_finite, decode_alone, decodes_right
@@ -63,7 +64,15 @@ def generate(
                 if in_slots:
                     rows = min(batch_size, len(waiting))
                     length = max(len(prompts[index]) + budgets[index] for index in waiting)
-                    slots = slots_for(model, patches, prompts, waiting, count=rows, length=length)
+                    slots = slots_for(
+                        model,
+                        patches,
+                        prompts,
+                        waiting,
+                        count=rows,
+                        length=length,
+                        kind=kind_for(model),
+                    )
                     in_slots = slots is not None
                 if slots is not None:
                     found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids, count)

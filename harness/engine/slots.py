@@ -57,7 +57,8 @@ def fits_slots(model: Any) -> bool:
     )
 
 
-def _on_gpu(model: Any) -> bool:
+def on_gpu(model: Any) -> bool:
+    """Whether the model's weights are on a GPU."""
     return bool(next(model.parameters()).device.type == "cuda")
 
 
@@ -69,6 +70,7 @@ def slots_for(
     *,
     count: int,
     length: int,
+    kind: type[Slots],
 ) -> Slots | None:
     """Slots for `count` rows of up to `length` tokens, checked on the two shortest prompts.
 
@@ -80,10 +82,9 @@ def slots_for(
     with borrowed(), decode_attention.ready_kernels():
         own = _own(model, list(trial.values()))
     try:
-        decode_attention.use(model, patches)
-        fuse_norms(model, patches)
+        kind.prepare(model, patches)
         with borrowed():
-            slots = _kind(model, patches)(model, count, length)
+            slots = kind(model, count, length)
         slots.enter(trial)
         if slots.are_right(list(trial), own):
             return slots
@@ -93,19 +94,9 @@ def slots_for(
     except Exception as error:  # such as an operation that a graph cannot capture, or the mask
         reason = first_line(error)
     _unfit.add(model)
-    how = "without CUDA graphs" if _on_gpu(model) else "without slots"
+    how = "without CUDA graphs" if on_gpu(model) else "without slots"
     say(f"generate: this model decodes {how} ({reason})")
     return None
-
-
-def _kind(model: Any, patches: Patches) -> type[Slots]:
-    """The slots for the model's device; on a CPU its weights are laid out for few rows."""
-    if _on_gpu(model):
-        return Slots
-    from fmtharness.harness.engine.cpu_slots import CpuSlots, lay_out  # imports this module
-
-    lay_out(model, patches)
-    return CpuSlots
 
 
 def _own(model: Any, prompts: Sequence[Sequence[int]]) -> Own:
@@ -162,8 +153,13 @@ class Slots:
     The cache does not yet hold a slot's last token: the next step feeds it and picks its successor.
     """
 
-    prefilled: ClassVar[int] = PREFILLED
     share: ClassVar[int] = SHARE
+
+    @staticmethod
+    def prepare(model: Any, patches: Patches) -> None:
+        """Replace in the model what makes a step slow."""
+        decode_attention.use(model, patches)
+        fuse_norms(model, patches)
 
     def __init__(self, model: Any, count: int, length: int) -> None:
         self.model, self.count = model, count
@@ -182,7 +178,7 @@ class Slots:
         todo = sorted(prompts, key=lambda slot: -len(prompts[slot]))
         while todo:
             width = max(1, len(prompts[todo[0]]) - 1)
-            batch_size = max(1, self.prefilled // width)
+            batch_size = max(1, PREFILLED // width)
             with borrowed(), decode_attention.ready_kernels():
                 self._prefill({slot: prompts[slot] for slot in todo[:batch_size]}, width)
             todo = todo[batch_size:]
