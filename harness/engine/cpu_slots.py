@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # a dependency of accelerate
 import torch
 
 from fmtharness.harness.engine import slots
