@@ -33,7 +33,8 @@ def _nothing_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def model() -> Any:
     torch.manual_seed(3)
-    return LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2)).eval()
+    made: Any = LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2))
+    return made.eval()
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_memory_bounds_the_slots(
     steps.clear()
     row = 2 * 2 * 2 * 8 * 4 * 64  # layers, keys and values, KV heads, size, bytes, columns
     memory = SimpleNamespace(available=cpu_slots.MEMORY_SHARE * (3 * row + row // 2))
-    monkeypatch.setattr(cpu_slots.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
     assert written(model, -1, 5) == expected
     assert max(rows for rows, _ in steps) == 3
     memory.available = 0  # two rows are always there, since the check needs them

@@ -292,7 +292,7 @@ class _SlotLayer(DynamicLayer):
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, places: Cached) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.keys, self.values = keys, values
+        self.keys, self.values = self._cached = keys, values
         self.is_initialized = True
         self._places = places
 
@@ -300,6 +300,6 @@ class _SlotLayer(DynamicLayer):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows, at = self._places
-        self.keys[rows, :, at] = key_states[:, :, 0]
-        self.values[rows, :, at] = value_states[:, :, 0]
-        return self.keys, self.values
+        for cached, new in zip(self._cached, (key_states, value_states), strict=True):
+            cached[rows, :, at] = new[:, :, 0]
+        return self._cached
