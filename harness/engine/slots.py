@@ -34,6 +34,8 @@ PREFILLED = 4096
 """Maximum prompt tokens, with padding, of one prefill pass."""
 ALIGNED = 64
 """The cache length is rounded up to this: attention kernels need masks with aligned rows."""
+TRIED = 32
+"""Most tokens of a prompt that the check decodes; half as many of a second prompt."""
 SHARE = 4
 """Prefill once 1/SHARE of the slots are free, because a prefill delays the other rows."""
 Cached = tuple[torch.Tensor, torch.Tensor]
@@ -72,13 +74,14 @@ def slots_for(
     length: int,
     kind: type[Slots],
 ) -> Slots | None:
-    """Slots for `count` rows of up to `length` tokens, checked on the two shortest prompts.
+    """Slots for `count` rows of up to `length` tokens, checked on the ends of two prompts.
 
     The model must stay patched while the slots are in use.
     `waiting` holds indices into `prompts`, longest prompt first. Returns None and prints the reason
     if the check fails. Raises torch.OutOfMemoryError.
     """
-    trial = {slot: prompts[place] for slot, place in zip(range(count), waiting[-2:], strict=False)}
+    ends = zip(range(count), waiting[-2:], (TRIED, TRIED // 2), strict=False)
+    trial = {slot: prompts[place][-most:] for slot, place, most in ends}
     with borrowed(), decode_attention.ready_kernels():
         own = _own(model, list(trial.values()))
     try:
