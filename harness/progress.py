@@ -45,7 +45,7 @@ class Progress:
         """Show these beside the count from now on, such as the last loss."""
         self.notes |= notes
         if self.bar is not None:
-            self.bar.set_postfix({key: f"{value:.3g}" for key, value in self.notes.items()})
+            self.bar.set_postfix({key: _short(value) for key, value in self.notes.items()})
 
     def advance(self, count: int = 1) -> None:
         """Count `count` more done."""
@@ -60,8 +60,12 @@ class Progress:
         self.written = time.monotonic()
         rate = (self.done - self.first) / max(self.written - self.began, 1e-9)
         left = timedelta(seconds=round((self.total - self.done) / rate)) if rate else "?"
-        notes = "".join(f", {key} {value:.3g}" for key, value in self.notes.items())
+        notes = "".join(f", {key} {_short(value)}" for key, value in self.notes.items())
         say(f"{self.what}: {self.done}/{self.total} {self.unit}s, {rate:.3g}/s, ETA {left}{notes}")
+
+
+def _short(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
 @contextmanager

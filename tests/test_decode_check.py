@@ -98,7 +98,7 @@ def test_logits_that_stop_being_numbers_are_refused(
     """After the check of the first call; as fp16 may overflow at any later token."""
     model = build("llama")
     if in_slots:
-        monkeypatch.setattr(slots, "_on_gpu", lambda model: True)
+        monkeypatch.setattr(slots, "on_gpu", lambda model: True)
         monkeypatch.delattr("fmtharness.harness.engine.generation._decode")
     made = generate(model, PROMPTS, stop_ids={-1}, pad_id=0, max_new_tokens=40, batch_size=2)
     next(made)

@@ -1,4 +1,4 @@
-"""The decode loop on a tiny random model: it must write what one-by-one greedy decoding writes."""
+"""Generation with a tiny random model: it must write what one-by-one greedy decoding writes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from fmtharness.harness.engine import decode_attention, fused_layers
+from fmtharness.harness.engine.cpu_slots import CpuSlots
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.generation import generate
 from fmtharness.harness.engine.patching import Patches
@@ -33,6 +34,18 @@ PAD = 0
 @pytest.fixture(autouse=True)
 def _nothing_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fmtharness.harness.engine.slots._unfit", WeakSet())
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches with padding on the left, as for models that do not fit slots."""
+    monkeypatch.setattr("fmtharness.harness.engine.generation.fits_slots", lambda model: False)
+
+
+@pytest.fixture(params=["slots of a CPU", "loop"])
+def each_way(request: pytest.FixtureRequest) -> None:
+    if request.param == "loop":
+        request.getfixturevalue("loop")
 
 
 SIZES: dict[str, Any] = {
@@ -79,6 +92,7 @@ def common_stop(model: Any) -> int:
     raise AssertionError("the random model offers no such token; change its seed")
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
 def test_batching_and_leaving_rows_do_not_change_what_is_written(
     model: Any, batch_size: int
@@ -91,6 +105,7 @@ def test_batching_and_leaving_rows_do_not_change_what_is_written(
     assert {each.finish_reason for each in found} == {"stop", "length"}
 
 
+@pytest.mark.usefixtures("loop")
 def test_the_heads_weights_are_not_copied_for_each_row(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +125,7 @@ def test_the_heads_weights_are_not_copied_for_each_row(
     assert not model.lm_head._forward_pre_hooks
 
 
+@pytest.mark.usefixtures("loop")
 def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
     """cuDNN would; the step in slots has one size, and may."""
     calls: list[tuple[int, bool]] = []
@@ -124,7 +140,7 @@ def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
     assert not any(allowed for _, allowed in calls)
     calls.clear()
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots)
     hook.remove()
     assert {width > 1 for width, _ in calls} == {True, False}
     assert all(allowed == (width == 1) for width, allowed in calls)
@@ -132,7 +148,7 @@ def test_no_kernel_plans_for_the_size_of_a_prompt(model: Any) -> None:
 
 def test_slots_take_few_kernels_a_step(model: Any) -> None:
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots)
     assert model.config._attn_implementation == decode_attention.NAME
     assert model.model.norm.forward.__func__ is fused_layers._norm
 
@@ -143,23 +159,28 @@ def test_models_that_take_no_such_mask_decode_otherwise(
     torch.manual_seed(0)
     config = BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4)
     bloom = BloomForCausalLM(config).eval()
-    expected = run(bloom, PROMPTS, -1, max_new_tokens=3)
+    with monkeypatch.context() as patched:
+        patched.setattr("fmtharness.harness.engine.generation.fits_slots", lambda model: False)
+        expected = run(bloom, PROMPTS, -1, max_new_tokens=3)
     capsys.readouterr()
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
-    assert fits_slots(bloom)
-    assert run(bloom, PROMPTS, -1, max_new_tokens=3) == expected
-    assert "decodes without CUDA graphs" in capsys.readouterr().err
+    for on_gpu, said in (False, "decodes without slots"), (True, "decodes without CUDA graphs"):
+        monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: on_gpu)  # noqa: B023
+        monkeypatch.setattr("fmtharness.harness.engine.slots._unfit", WeakSet())
+        assert fits_slots(bloom)
+        assert run(bloom, PROMPTS, -1, max_new_tokens=3) == expected
+        assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", [Slots, CpuSlots])
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_slots_that_prompts_enter_and_leave_do_not_change_what_is_written(
-    model: Any, count: int
+    model: Any, count: int, kind: type[Slots]
 ) -> None:
     stop = common_stop(model)
     expected = [one_by_one(model, prompt, stop, 12) for prompt in PROMPTS]
     waiting = [3, 0, 2, 4, 1]
     with torch.inference_mode():
-        slots = slots_for(model, Patches(), PROMPTS, waiting, count=count, length=18)
+        slots = slots_for(model, Patches(), PROMPTS, waiting, count=count, length=18, kind=kind)
         assert slots
         found = sorted(decode_in_slots(slots, PROMPTS, waiting, dict.fromkeys(waiting, 12), {stop}))
     assert [each.place for each in found] == list(range(len(PROMPTS)))
@@ -176,9 +197,8 @@ def test_slots_of_a_model_that_computes_something_else_are_refused(
 
     monkeypatch.setattr(model, "forward", without_mask)
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18) is None
-    assert "without CUDA graphs" in capsys.readouterr().err
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots) is None
+    assert "without slots (its logits in slots differ)" in capsys.readouterr().err
     assert not fits_slots(model)
 
 
@@ -188,7 +208,7 @@ def test_slots_are_compared_but_for_what_all_logits_share(
     head, calls = model.lm_head.forward, count()
     monkeypatch.setattr(model.lm_head, "forward", lambda hidden: head(hidden) + next(calls))
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18)
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots)
 
 
 def test_slots_whose_step_chooses_something_else_are_refused(
@@ -196,7 +216,7 @@ def test_slots_whose_step_chooses_something_else_are_refused(
 ) -> None:
     monkeypatch.setattr(Slots, "_advance", lambda self: None)
     with torch.inference_mode():
-        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18) is None
+        assert slots_for(model, Patches(), PROMPTS, [3, 0], count=2, length=18, kind=Slots) is None
 
 
 def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,16 +231,16 @@ def test_slots_of_values_that_are_narrower_than_keys(monkeypatch: pytest.MonkeyP
         v_head_dim=8,
     )
     narrow = MiniCPM3ForCausalLM(config).eval()
-    expected = run(narrow, PROMPTS, -1)
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+    with monkeypatch.context() as patched:
+        patched.setattr("fmtharness.harness.engine.generation.fits_slots", lambda model: False)
+        expected = run(narrow, PROMPTS, -1)
     monkeypatch.delattr("fmtharness.harness.engine.generation._decode")
+    assert run(narrow, PROMPTS, -1) == expected
+    monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: True)
     assert run(narrow, PROMPTS, -1) == expected
 
 
-def test_slots_are_for_layers_that_look_at_all_tokens_before(
-    model: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+def test_slots_are_for_layers_that_look_at_all_tokens_before(model: Any) -> None:
     assert fits_slots(model)
     config = MistralConfig(
         vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2, sliding_window=4
@@ -228,6 +248,7 @@ def test_slots_are_for_layers_that_look_at_all_tokens_before(
     assert not fits_slots(MistralForCausalLM(config))
 
 
+@pytest.mark.usefixtures("each_way")
 def test_it_agrees_with_transformers_own_greedy_generate(model: Any) -> None:
     stop = common_stop(model)
     for each, prompt in zip(run(model, PROMPTS, stop), PROMPTS, strict=True):
@@ -262,7 +283,7 @@ def test_a_prompt_without_room_is_an_error_and_the_budget_respects_the_context(m
 def test_each_prompt_has_its_own_room(
     model: Any, monkeypatch: pytest.MonkeyPatch, on_gpu: bool
 ) -> None:
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: on_gpu)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: on_gpu)
     found = run(model, [[1] * 60, [2] * 3], -1, max_new_tokens=12, batch_size=2)
     assert [len(each.ids) for each in found] == [4, 12]
 
@@ -284,7 +305,7 @@ def test_fewer_slots_where_memory_ends_and_batches_where_slots_fail(
 ) -> None:
     stop = common_stop(model)
     expected = run(model, PROMPTS, stop)
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: True)
     made: list[int] = []
 
     class Narrow(Slots):
@@ -308,6 +329,7 @@ def test_fewer_slots_where_memory_ends_and_batches_where_slots_fail(
     assert "not permitted" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("in_step", [True, False])
 def test_alone_it_goes_on_in_smaller_batches_where_memory_ends(
     model: Any, monkeypatch: pytest.MonkeyPatch, in_step: bool

@@ -17,7 +17,7 @@ from fmtharness.harness.engine.encoding import stop_token, stop_tokens, text_of,
 from fmtharness.harness.engine.generation import generate
 from fmtharness.harness.engine.models import load_model
 from fmtharness.harness.engine.patching import Patches
-from fmtharness.harness.engine.slots import decode_in_slots, slots_for
+from fmtharness.harness.engine.slots import Slots, decode_in_slots, slots_for
 from fmtharness.harness.engine.templates import chat_text, set_template
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import Message
@@ -234,7 +234,7 @@ def test_every_stop_token_ends_an_answer(ended: Path, known: str) -> None:
             generate(model, prompts, stop_ids=stops, pad_id=0, max_new_tokens=8, batch_size=2)
         )
         with torch.inference_mode():
-            slots = slots_for(model, patches, prompts, [0, 1], count=2, length=64)
+            slots = slots_for(model, patches, prompts, [0, 1], count=2, length=64, kind=Slots)
             assert slots is not None
             in_slots = sorted(decode_in_slots(slots, prompts, [0, 1], {0: 8, 1: 8}, stops))
     for each in (*found, *in_slots):

@@ -60,7 +60,7 @@ def test_an_adapted_model_is_peft_s_again(model: Any) -> None:
 
 
 def test_generation_leaves_a_model_alone(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fmtharness.harness.engine.slots._on_gpu", lambda model: True)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.on_gpu", lambda model: True)
     before = behavior(model), copy.deepcopy(model.config.to_dict())
     options: Any = {"stop_ids": {-1}, "pad_id": 0, "max_new_tokens": 3, "batch_size": 2}
     writing: Any = generate(model, [[1, 2, 3], [4, 5]], **options)

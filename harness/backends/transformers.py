@@ -49,7 +49,7 @@ class Transformers(Options):
 
     max_new_tokens: int = Field(default=128, ge=1)
     """Maximum new tokens; a longer completion is cut off with finish_reason `length`."""
-    per_device_eval_batch_size: int = Field(default=32, ge=1)
+    per_device_eval_batch_size: int = Field(default=64, ge=1)
     """The batch size of decoding."""
     constrained: bool = False
     """Whether each step is masked by the grammar of the Example's format, where it has one."""
@@ -175,6 +175,7 @@ def complete_with(
     from fmtharness.harness.engine.generation import generate
     from fmtharness.harness.engine.reasoning import Split, split, think_tags
     from fmtharness.harness.engine.templates import note
+    from fmtharness.harness.engine.token_count import TokenCount
     from fmtharness.harness.progress import progress, say
 
     model, tokenizer, *_ = loaded
@@ -214,6 +215,7 @@ def complete_with(
         rows = matchers(loaded, examples, prompts, stop_ids)
     done: dict[int, Completion] = {}
     with progress(len(prompts), "generate", unit="completion") as bar:
+        tokens = TokenCount(bar)
         for index, ids, reason in generate(
             model,
             prompts,
@@ -223,6 +225,7 @@ def complete_with(
             batch_size=batch_size,
             in_step=in_step,
             matchers=rows,
+            count=tokens.add,
         ):
             raw = text_of(tokenizer, ids)  # with special tokens: the judge sees the raw text
             found = Split(None, raw, unclosed=False)

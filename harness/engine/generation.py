@@ -3,22 +3,23 @@
     generate(model, [[1, 4093, 198]], stop_ids={2}, pad_id=2, max_new_tokens=64, batch_size=32)
         yields Generated(place=0, ids=[504, 1799, ...], finish_reason="stop")
 
-On a GPU it uses slots with CUDA graphs (`engine.slots`). Otherwise it decodes left-padded batches
-of prompts of similar length and drops finished rows from the batch, or one prompt at a time where
-the model does not decode like that (`engine.decode_check`). It ignores the model's
+It uses slots (`engine.slots`), on a GPU with CUDA graphs. Models that do not fit slots decode
+left-padded batches of prompts of similar length, whose finished rows are dropped, or one prompt at
+a time where the model does not decode like that (`engine.decode_check`). It ignores the model's
 generation config, so sampling defaults and penalties of a hub model have no effect. Only a stop
 token or the token limit ends a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from fmtharness.harness.engine import collectives
 from fmtharness.harness.engine.context import context_length
+from fmtharness.harness.engine.cpu_slots import kind_for
 from fmtharness.harness.engine.cuda_graphs import borrowed
 from fmtharness.harness.engine.decode_attention import ready_kernels
 from fmtharness.harness.engine.decode_check import Batch, check_finite, decode_alone, decodes_right
@@ -39,6 +40,7 @@ def generate(
     batch_size: int,
     in_step: bool = False,
     matchers: Sequence[Matcher | None] | None = None,
+    count: Callable[[int], object] = int,
 ) -> Iterator[Generated]:
     """Yield each prompt's continuation as it finishes; longer prompts start first.
 
@@ -47,7 +49,8 @@ def generate(
     torch.OutOfMemoryError at batch size 1.
 
     `in_step`: all ranks decode the same prompts and take each token from rank 0. `matchers`: the
-    grammar of each prompt's answer; no slots are used then.
+    grammar of each prompt's answer. `count` is called with the number of new tokens, as they are
+    chosen and before a row is complete.
     """
     limit = context_length(model.config) or float("inf")
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
@@ -55,7 +58,7 @@ def generate(
         yield Generated(index, [], "error")
     waiting = sorted(fits, key=lambda index: (-len(prompts[index]), index))
     budgets = {i: int(min(max_new_tokens, limit - len(prompts[i]))) for i in fits}
-    in_slots = not in_step and matchers is None and fits_slots(model)
+    in_slots = not in_step and fits_slots(model)
     grammars = matchers if matchers is not None else [None] * len(prompts)
     while waiting:
         finished: set[int] = set()
@@ -63,20 +66,32 @@ def generate(
         try:
             with torch.inference_mode(), Patches() as patches:
                 if in_slots:
-                    count = min(batch_size, len(waiting))
+                    rows = min(batch_size, len(waiting))
                     length = max(len(prompts[index]) + budgets[index] for index in waiting)
-                    slots = slots_for(model, patches, prompts, waiting, count=count, length=length)
+                    slots = slots_for(
+                        model,
+                        patches,
+                        prompts,
+                        waiting,
+                        count=rows,
+                        length=length,
+                        kind=kind_for(model),
+                    )
                     in_slots = slots is not None
                 if slots is not None:
-                    found = decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
+                    found = decode_in_slots(
+                        slots, prompts, waiting, budgets, stop_ids, count, matchers
+                    )
                 elif decodes_right(
                     model, [prompts[index] for index in waiting], pad_id, in_step=in_step
                 ):
                     batch = {index: budgets[index] for index in waiting[:batch_size]}
-                    found = _decode(model, prompts, batch, stop_ids, pad_id, in_step, grammars)
+                    found = _decode(
+                        model, prompts, batch, stop_ids, pad_id, in_step, grammars, count
+                    )
                 else:
                     found = _decode_singly(
-                        model, prompts, waiting, budgets, stop_ids, pad_id, grammars
+                        model, prompts, waiting, budgets, stop_ids, pad_id, grammars, count
                     )
                 for one in found:
                     finished.add(one.place)
@@ -103,6 +118,7 @@ def _decode(
     pad_id: int,
     in_step: bool,
     matchers: Sequence[Matcher | None],
+    count: Callable[[int], object],
 ) -> Iterator[Generated]:
     """Decode one batch: `budgets` maps a prompt's index to its maximum number of new tokens."""
     rows = list(budgets)
@@ -118,6 +134,7 @@ def _decode(
         check_finite(largest, model)
         if in_step:
             collectives.broadcast(chosen)
+        count(len(rows))
         active = []
         for place, (index, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
             if token in stop_ids:
@@ -149,9 +166,11 @@ def _decode_singly(
     stop_ids: Collection[int],
     pad_id: int,
     matchers: Sequence[Matcher | None],
+    count: Callable[[int], object],
 ) -> Iterator[Generated]:
     for index in waiting:
         ids = decode_alone(model, prompts[index], budgets[index], stop_ids, pad_id, matchers[index])
+        count(len(ids))
         if ids and ids[-1] in stop_ids:
             yield Generated(index, ids[:-1], "stop")
         else:

@@ -4,7 +4,8 @@
         patches.replace(norm, "forward", fused, "one kernel instead of six")
         patches.table()     [Patched("LlamaRMSNorm", "forward", "one kernel instead of six", 1)]
 
-Only behavior is put back. Weights that were concatenated or sharded stay where they are.
+Only behavior is put back, and the layout of weights that `changed` was told of. Weights that were
+concatenated or sharded stay where they are.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class Patches:
         _attend_by(model, name)
         self._undo.append(partial(_attend_by, model, before))
         self._made.append((type(model).__name__, "config._attn_implementation", why))
+
+    def changed(self, module: Any, attribute: str, undo: Callable[[], object], why: str) -> None:
+        """Note what was changed in place, and how to put it back."""
+        self._undo.append(undo)
+        self._made.append((type(module).__name__, attribute, why))
 
     def table(self) -> list[Patched]:
         """What is replaced now, by class, attribute and reason."""

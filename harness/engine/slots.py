@@ -1,4 +1,4 @@
-"""Greedy decoding with continuous batching, where each decode step is one CUDA graph replay.
+"""Greedy decoding with continuous batching: on a GPU each decode step is one CUDA graph replay.
 
     slots = slots_for(model, patches, prompts, waiting, count=64, length=512)   or None
     decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
@@ -6,13 +6,15 @@
 
 Each slot has a static KV cache for `length` tokens and its own position. A decode step computes the
 next token of all slots; its shapes do not depend on the positions, so one graph serves all steps.
-Finished rows free their slots, which are refilled once a quarter of them are free.
+Finished rows free their slots, which are refilled once a quarter of them are free. On a CPU a step
+computes less (`engine.cpu_slots`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
@@ -23,6 +25,7 @@ from fmtharness.harness.engine.cuda_graphs import borrowed, captured, nothing_re
 from fmtharness.harness.engine.decode_check import centered, not_finite, uncached
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_layers import fuse_norms
+from fmtharness.harness.engine.grammar import Matcher, masked
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.rounding import ROOM, Own, apart
 from fmtharness.harness.progress import say
@@ -33,8 +36,14 @@ PREFILLED = 4096
 """Maximum prompt tokens, with padding, of one prefill pass."""
 ALIGNED = 64
 """The cache length is rounded up to this: attention kernels need masks with aligned rows."""
+TRIED = 32
+"""Most tokens of a prompt that the check decodes; half as many of a second prompt."""
 SHARE = 4
 """Prefill once 1/SHARE of the slots are free, because a prefill delays the other rows."""
+Cached = tuple[torch.Tensor, torch.Tensor]
+"""One layer's keys and values, (count, KV heads, length, size)."""
+Row = tuple[int, list[int]]
+"""A prompt's index and its new tokens."""
 _moves: WeakKeyDictionary[Any, dict[int, list[tuple[float, float]]]] = WeakKeyDictionary()
 """How far rounding moves a model's logits, by the number of prompts."""
 _unfit: WeakSet[Any] = WeakSet()
@@ -42,18 +51,18 @@ _unfit: WeakSet[Any] = WeakSet()
 
 
 def fits_slots(model: Any) -> bool:
-    """Whether slots support the model: on a GPU, compilable, and full attention in every layer."""
+    """Whether slots support the model: compilable, and full attention in every layer."""
     layers = DynamicCache(config=model.config).layers
     return (
-        _on_gpu(model)
-        and model not in _unfit
+        model not in _unfit
         and getattr(model, "_can_compile_fullgraph", False)
         and len(layers) > 0
         and all(type(layer) is DynamicLayer for layer in layers)
     )
 
 
-def _on_gpu(model: Any) -> bool:
+def on_gpu(model: Any) -> bool:
+    """Whether the model's weights are on a GPU."""
     return bool(next(model.parameters()).device.type == "cuda")
 
 
@@ -65,21 +74,22 @@ def slots_for(
     *,
     count: int,
     length: int,
+    kind: type[Slots],
 ) -> Slots | None:
-    """Slots for `count` rows of up to `length` tokens, checked on the two shortest prompts.
+    """Slots for `count` rows of up to `length` tokens, checked on the ends of two prompts.
 
     The model must stay patched while the slots are in use.
     `waiting` holds indices into `prompts`, longest prompt first. Returns None and prints the reason
     if the check fails. Raises torch.OutOfMemoryError.
     """
-    trial = {slot: prompts[place] for slot, place in zip(range(count), waiting[-2:], strict=False)}
+    ends = zip(range(count), waiting[-2:], (TRIED, TRIED // 2), strict=False)
+    trial = {slot: prompts[place][-most:] for slot, place, most in ends}
     with borrowed(), decode_attention.ready_kernels():
         own = _own(model, list(trial.values()))
     try:
-        decode_attention.use(model, patches)
-        fuse_norms(model, patches)
+        kind.prepare(model, patches)
         with borrowed():
-            slots = Slots(model, count, length)
+            slots = kind(model, count, length)
         slots.enter(trial)
         if slots.are_right(list(trial), own):
             return slots
@@ -89,7 +99,8 @@ def slots_for(
     except Exception as error:  # such as an operation that a graph cannot capture, or the mask
         reason = first_line(error)
     _unfit.add(model)
-    say(f"generate: this model decodes without CUDA graphs ({reason})")
+    how = "without CUDA graphs" if on_gpu(model) else "without slots"
+    say(f"generate: this model decodes {how} ({reason})")
     return None
 
 
@@ -107,20 +118,31 @@ def decode_in_slots(
     waiting: Sequence[int],
     budgets: Mapping[int, int],
     stop_ids: Collection[int],
+    count: Callable[[int], object] = int,
+    matchers: Sequence[Matcher | None] | None = None,
 ) -> Iterator[Generated]:
     """Yield the continuations of the prompts at the indices in `waiting`, as they finish.
 
-    `budgets` maps a prompt's index to its maximum number of new tokens.
+    `budgets` maps a prompt's index to its maximum number of new tokens. `count` is called with the
+    number of new tokens of each step. `matchers`: the grammar of each prompt's answer.
     """
     queue = list(reversed(waiting))
     free = list(range(slots.count))
-    active: dict[int, tuple[int, list[int]]] = {}
+    active: dict[int, Row] = {}
     while queue or active:
-        if queue and len(free) >= max(1, slots.count // SHARE):
+        if queue and len(free) >= max(1, slots.count // slots.share):
             entering = {free.pop(): queue.pop() for _ in range(min(len(free), len(queue)))}
             slots.enter({slot: prompts[place] for slot, place in entering.items()})
             active |= {slot: (place, []) for slot, place in entering.items()}
-        tokens = slots.step()
+            for held in [matchers[place] for place in entering.values()] if matchers else []:
+                if held:
+                    held.begin()
+        elif not queue:
+            active = slots.packed(active)
+        tokens = slots.step(
+            {slot: matchers[active[slot][0]] for slot in active} if matchers else {}
+        )
+        count(len(active))
         for slot, (place, written) in list(active.items()):
             reason: FinishReason | None = None
             if tokens[slot] < 0:
@@ -129,6 +151,8 @@ def decode_in_slots(
                 reason = "stop"
             else:
                 written.append(tokens[slot])
+                if matchers and (held := matchers[place]):
+                    held.accept(tokens[slot])
                 reason = "length" if len(written) == budgets[place] else None
             if reason:
                 del active[slot]
@@ -142,6 +166,14 @@ class Slots:
     The cache does not yet hold a slot's last token: the next step feeds it and picks its successor.
     """
 
+    share: ClassVar[int] = SHARE
+
+    @staticmethod
+    def prepare(model: Any, patches: Patches) -> None:
+        """Replace in the model what makes a step slow."""
+        decode_attention.use(model, patches)
+        fuse_norms(model, patches)
+
     def __init__(self, model: Any, count: int, length: int) -> None:
         self.model, self.count = model, count
         self._length = -(-length // ALIGNED) * ALIGNED
@@ -150,7 +182,8 @@ class Slots:
         self._chosen = torch.zeros_like(self._ids)
         self._at = torch.zeros(count, 1, dtype=torch.int64, device=device)
         self._columns = torch.arange(self._length, device=device)
-        self._layers: list[_SlotLayer] = []
+        self._slots = torch.arange(count, device=device)
+        self._layers: list[Cached] = []
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def enter(self, prompts: Mapping[int, Sequence[int]]) -> None:
@@ -176,26 +209,39 @@ class Slots:
             logits_to_keep=1,
         )
         rows = torch.tensor(list(prompts), device=device)
-        self._layers = self._layers or [self._layer(layer) for layer in cache.layers]
-        for layer, prefilled in zip(self._layers, cache.layers, strict=True):
-            for cached, new in zip(layer.each, (prefilled.keys, prefilled.values), strict=True):
+        # In some models keys and values have different head sizes.
+        made: list[Cached] = [(layer.keys, layer.values) for layer in cache.layers]
+        self._layers = self._layers or self._allocated(made)
+        for layer, prefilled in zip(self._layers, made, strict=True):
+            for cached, new in zip(layer, prefilled, strict=True):
                 cached[rows, :, :width] = new
         last = [[prompt[-1], len(prompt) - 1] for prompt in prompts.values()]
         self._ids[rows], self._at[rows] = torch.tensor(last, device=device)[:, None].unbind(-1)
 
-    def _layer(self, prefilled: Any) -> _SlotLayer:
-        both = prefilled.keys, prefilled.values  # in some models with different head sizes
-        keys, values = (
-            one.new_zeros(self.count, one.shape[1], self._length, one.shape[3]) for one in both
-        )
-        return _SlotLayer(keys, values, self._at)
+    def packed(self, active: dict[int, Row]) -> dict[int, Row]:
+        """The rows by slot once no prompt waits: a captured step computes all slots anyway."""
+        return active
 
-    def step(self) -> list[int]:
+    def _allocated(self, prefilled: Sequence[Cached]) -> list[Cached]:
+        """Zeros for all slots, in the shapes and types of some rows' keys and values."""
+
+        def zeros(one: torch.Tensor) -> torch.Tensor:
+            return one.new_zeros(self.count, one.shape[1], self._length, one.shape[3])
+
+        return [(zeros(keys), zeros(values)) for keys, values in prefilled]
+
+    def _in_use(self) -> tuple[int, int]:
+        """How many rows and columns of the cache a step computes: in a captured one, all."""
+        return self.count, self._length
+
+    def step(self, matchers: Mapping[int, Matcher | None] | None = None) -> list[int]:
         """Run one decode step: the next token of each slot, -1 where its logits are not finite.
 
-        Those of empty slots are arbitrary.
+        Those of empty slots are arbitrary. `matchers`: the grammar of a slot's row.
         """
-        if self._ids.is_cuda:
+        if matchers:  # they are asked between the logits and the choice, which no graph can hold
+            self._advance(matchers)
+        elif self._ids.is_cuda:
             if self._graph is None:
                 self._graph = captured(self._advance)
             self._graph.replay()
@@ -204,24 +250,34 @@ class Slots:
         tokens: list[int] = self._chosen[:, 0].tolist()
         return tokens
 
-    def _advance(self) -> None:
-        largest, chosen = self._logits().max(-1, keepdim=True)
-        self._ids.copy_(chosen)
-        self._chosen.copy_(chosen.where(largest.isfinite(), -1))
-        self._at.add_(1).clamp_(max=self._length - 1)
+    def _advance(self, matchers: Mapping[int, Matcher | None] = MappingProxyType({})) -> None:
+        logits = self._logits()
+        if matchers:
+            logits = masked(logits, [matchers.get(slot) for slot in range(len(logits))])
+        largest, chosen = logits.max(-1, keepdim=True)
+        rows = len(chosen)
+        self._ids[:rows] = chosen
+        self._chosen[:rows] = chosen.where(largest.isfinite(), -1)
+        self._at[:rows].add_(1).clamp_(max=self._length - 1)
 
     def _logits(self) -> torch.Tensor:
-        """The logits of each slot's next token, (count, V)."""
-        dtype = self.model.dtype
+        """The logits of the next token of each row in use, (rows, V)."""
+        rows, columns = self._in_use()
+        at, dtype = self._at[:rows], self.model.dtype
         # An additive mask, so that SDPA does not convert a boolean one in every layer.
-        mask = torch.zeros_like(self._columns, dtype=dtype).where(
-            self._columns <= self._at, torch.finfo(dtype).min
+        mask = torch.zeros(columns, dtype=dtype, device=at.device).where(
+            self._columns[:columns] <= at, torch.finfo(dtype).min
         )
+        places = self._slots[:rows], at[:, 0]
+        layers: list[Any] = [
+            _SlotLayer(keys[:rows, :, :columns], values[:rows, :, :columns], places)
+            for keys, values in self._layers
+        ]
         logits: torch.Tensor = self.model(
-            input_ids=self._ids,
+            input_ids=self._ids[:rows],
             attention_mask=mask[:, None, None],
-            position_ids=self._at,
-            past_key_values=Cache(layers=[*self._layers]),
+            position_ids=at,
+            past_key_values=Cache(layers=layers),
             use_cache=True,
             logits_to_keep=1,
         ).logits
@@ -246,22 +302,22 @@ class Slots:
 
 
 class _SlotLayer(DynamicLayer):
-    """One layer's keys and values, (count, KV heads, length, size); `at` has the rows' positions.
+    """One layer's keys and values, (rows, KV heads, columns, size), during one step.
 
-    `update` writes one token per row at its position and returns the whole cache.
+    `places` are the rows and their positions: `update` writes one token per row there and returns
+    the whole cache.
     """
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, at: torch.Tensor) -> None:
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, places: Cached) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.each = keys, values
-        self.keys, self.values = self.each
+        self.keys, self.values = self._cached = keys, values
         self.is_initialized = True
-        self._places = torch.arange(len(keys), device=keys.device), at[:, 0]
+        self._places = places
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows, at = self._places
-        for cached, new in zip(self.each, (key_states, value_states), strict=True):
+        for cached, new in zip(self._cached, (key_states, value_states), strict=True):
             cached[rows, :, at] = new[:, :, 0]
-        return self.each
+        return self._cached

@@ -1,0 +1,156 @@
+"""Greedy generation beside transformers' generate(): same weights, prompts and token limit.
+
+    python benchmarks/generate.py                        48 prompts of the presets quick and hard
+    python benchmarks/generate.py configs/quick.toml --prompts 200 --adapter runs/quick/adapter
+    -> a table: seconds, CPU seconds, new tokens, tokens/s, and how many completions are the same
+
+Both get the prompts sorted by length and the same model in memory; transformers pads on the left to
+its batch's longest prompt. The best of `--repeats` counts, each in turn with the other, since a
+machine is rarely idle. Loading is not counted, what generation needs at its first call is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import click
+import torch
+from transformers import GenerationConfig
+
+from fmtharness.harness.config.load import load_config
+from fmtharness.harness.contracts import Loaded
+from fmtharness.harness.engine.encoding import encode_prompt, stop_token, stop_tokens
+from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.models import load_model
+from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.run.answering import bound_generator
+
+Texts = dict[int, list[int]]
+"""New tokens by the prompt's index, without the stop token."""
+
+
+class Line(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    seconds: float
+    cpu_seconds: float
+    """Of all threads: what a busy machine leaves to compare, with OMP_NUM_THREADS=1."""
+    texts: Texts
+
+
+def prompts_of(config: Any, loaded: Loaded, count: int) -> list[list[int]]:
+    """The token ids of the config's first eval prompts."""
+    with bound_generator(config) as generator:
+        examples = list(islice(generator.generate("eval", count, Random(config.seed)), count))
+    return [encode_prompt(loaded.tokenizer, each.prompt, each.tools) for each in examples]
+
+
+def ours(loaded: Loaded, prompts: Sequence[list[int]], limit: int, batch_size: int) -> Texts:
+    stop = stop_token(loaded.tokenizer)
+    found = generate(
+        loaded.model,
+        prompts,
+        stop_ids=stop_tokens(loaded),
+        pad_id=stop,
+        max_new_tokens=limit,
+        batch_size=batch_size,
+    )
+    return {each.place: each.ids for each in found}
+
+
+def stock(loaded: Loaded, prompts: Sequence[list[int]], limit: int, batch_size: int) -> Texts:
+    stops, pad = stop_tokens(loaded), stop_token(loaded.tokenizer)
+    greedy: Any = GenerationConfig
+    settings = greedy(
+        do_sample=False, max_new_tokens=limit, eos_token_id=sorted(stops), pad_token_id=pad
+    )
+    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+    written: Texts = {}
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        width = max(len(prompts[index]) for index in batch)
+        padded = [[pad] * (width - len(prompts[i])) + prompts[i] for i in batch]
+        masked = [[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in batch]
+        with torch.inference_mode():
+            made = loaded.model.generate(
+                input_ids=torch.tensor(padded, device=loaded.model.device),
+                attention_mask=torch.tensor(masked, device=loaded.model.device),
+                generation_config=settings,
+            )
+        for index, row in zip(batch, made[:, width:].tolist(), strict=True):
+            end = next((place for place, token in enumerate(row) if token in stops), len(row))
+            written[index] = row[:end]
+    return written
+
+
+def fastest(ways: Mapping[str, Callable[[], Texts]], repeats: int) -> list[Line]:
+    """Call each in turn, `repeats` times; the fastest of each."""
+    best: dict[str, Line] = {}
+    for _ in range(repeats):
+        for name, call in ways.items():
+            began = time.perf_counter(), time.process_time()
+            texts = call()
+            line = Line(name, time.perf_counter() - began[0], time.process_time() - began[1], texts)
+            click.echo(f"{name}: {line.seconds:.1f} s", err=True)
+            best[name] = min(best.get(name, line), line, key=lambda each: each.seconds)
+    return list(best.values())
+
+
+def table(lines: Sequence[Line]) -> str:
+    """A Markdown table; the texts are compared with the first line's."""
+    rows = ["| | s | CPU s | new tokens | tokens/s | same texts |", "|---|---|---|---|---|---|"]
+    for line in lines:
+        tokens = sum(map(len, line.texts.values()))
+        same = sum(line.texts[index] == ids for index, ids in lines[0].texts.items())
+        cells = [line.name, f"{line.seconds:.1f}", f"{line.cpu_seconds:.1f}", f"{tokens:,}"]
+        cells += [f"{tokens / line.seconds:,.0f}", f"{same} of {len(line.texts)}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def measured(path: Path, asked: argparse.Namespace) -> list[Line]:
+    """The lines of one config: transformers' and ours."""
+    config: Any = load_config(path, overrides=asked.settings, trains=False)
+    limit = config.backend.max_new_tokens
+    size, of_stock = asked.batch_size, asked.stock_batch_size
+    size = size or config.backend.per_device_eval_batch_size
+    options = config.model.model_copy(update={"precision": "auto", "quantization": "none"})
+    with Patches() as patches:
+        loaded = load_model(options, patches, asked.adapter)
+        prompts = prompts_of(config, loaded, asked.prompts)
+        dtype = str(loaded.model.dtype).removeprefix("torch.")
+        name = f"{path.stem}, {len(prompts)} prompts, {dtype}"
+        ways = {
+            f"{name}: generate(), batch {of_stock}": partial(
+                stock, loaded, prompts, limit, of_stock
+            ),
+            f"{name}: fmtharness, batch {size}": partial(ours, loaded, prompts, limit, size),
+        }
+        return fastest(ways, asked.repeats)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    presets = [Path("configs/quick.toml"), Path("configs/hard.toml")]
+    parser.add_argument("configs", type=Path, nargs="*", default=presets)
+    parser.add_argument("--prompts", type=int, default=48)
+    parser.add_argument("--adapter", type=Path)
+    parser.add_argument("--batch-size", type=int, help="ours; default: the config's")
+    parser.add_argument("--stock-batch-size", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    asked = parser.parse_args()
+    for path in asked.configs:
+        click.echo(table(measured(path, asked)))
+
+
+if __name__ == "__main__":
+    main()
