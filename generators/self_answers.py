@@ -23,6 +23,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from fmtharness.generators.answer_objects import put, repeats, request, whole_part
 from fmtharness.generators.context import Abilities, Context, abilities
 from fmtharness.generators.dice import Dice
+from fmtharness.generators.looping import with_loop
 from fmtharness.generators.ordinary import KINDS, WRITABLE, Prompt, ordinary
 from fmtharness.generators.ownership import owner
 from fmtharness.generators.tasks import LEVELS
@@ -103,6 +104,8 @@ class SelfAnswers(Options):
     plain_text: Literal["answers", "prompts"] = "answers"
     """What plain text consists of: an answer of the model's, or a few ordinary prompts, which costs
     no answer."""
+    loop_prob_train: Weight = Field(default=0.0, le=1)
+    """How often an open training Example has a rejected answer that repeats a part of its own."""
     max_new_tokens: int = Field(default=96, ge=8)
     """The most tokens of an answer. A longer one is cut off, and for an open Example shortened to
     its whole sentences."""
@@ -337,7 +340,7 @@ class SelfAnswers(Options):
                 f"({parsed.problems[0].message}); narrow its shapes or mend its parser"
             )
         draft.history = [each for each in prompt.messages[:-1] if each.role != "system"]
-        return Example(
+        example = Example(
             id=f"{split}-{i}",
             prompt=draft.messages(),
             completion=completion,
@@ -354,3 +357,5 @@ class SelfAnswers(Options):
                 "templates": [*tags["templates"], *context.templates],
             },
         )
+        looping = split == "train" and dice.chance(self.loop_prob_train)
+        return with_loop(example, dice) if looping else example

@@ -21,6 +21,7 @@ from fmtharness.generators.context import Abilities, Context, Strictness, abilit
 from fmtharness.generators.dice import Dice
 from fmtharness.generators.families import FAMILIES
 from fmtharness.generators.layouts import ask_for_layout
+from fmtharness.generators.looping import with_loop
 from fmtharness.generators.requests import demand, last_word
 from fmtharness.generators.temptations import tempt
 from fmtharness.harness.contracts import Format, Options, Split
@@ -70,6 +71,9 @@ class Tasks(Options):
     corruptions: dict[str, Weight] = Field(default_factory=dict)
     """How training's broken answers are broken, by the names of the Formats' corruptions and their
     weights, such as `{ truncated = 3, duplicate_key = 1 }`; if empty, in all ways equally."""
+    loop_prob_train: Probability = 0.0
+    """How often a training Example of an open family has a rejected answer beside the target, which
+    repeats a part of it until it is cut off; trainer `dpo` learns from such pairs."""
     quote_prob: Probability = 0.3
     """How often a source quotes its texts, so that they can be copied token by token."""
     train_strictness: Level = "mixed"
@@ -152,7 +156,11 @@ class Tasks(Options):
         for i in range(n):
             dice = Dice(f"{root}/{split}/{i}")
             spec = dice.weighted(weights) if len(weights) > 1 else next(iter(weights))
-            yield self._example(split, i, dice, targets[spec])
+            example = self._example(split, i, dice, targets[spec])
+            again = Dice(f"{root}/{split}/{i}/loop")  # of its own, so that no other draw moves
+            if split == "train" and example.tags.get(OPEN) and again.chance(self.loop_prob_train):
+                example = with_loop(example, again)
+            yield example
 
     def _weights(self) -> dict[str, float]:
         weights = {self.format: 1.0} if isinstance(self.format, str) else self.format

@@ -67,7 +67,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         loaded: Loaded, examples: Sequence[Example], *, max_new_tokens: int, **_: Any
     ) -> Iterator[Completion]:
         first = examples[0].id
-        found.append((first.split("-")[0], len(examples), max_new_tokens))
+        found.append((first.rpartition("/")[2].split("-")[0], len(examples), max_new_tokens))
         if first.startswith("dev"):
             trained.append(4 * len(trained))
         step = trained[-1] if trained else 0
