@@ -1,0 +1,62 @@
+"""Answers that repeat themselves, beside targets."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from fmtharness.evaluators.answers.loops import Loops
+from fmtharness.generators.dice import Dice
+from fmtharness.generators.looping import looped
+from fmtharness.generators.tasks import Tasks
+from fmtharness.harness.records import Completion
+
+OPEN = {"open_writing": 1.0, "long_list": 1.0}
+
+
+def loops(text: str) -> bool:
+    judged = Completion(example_id="0", text=text, finish_reason="length")
+    return not Loops().evaluate(None, judged).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ('{"items": ["a cup", "a plate", "a fork"]}', '"a plate", '),
+        ('{"text": "Rain falls all day. The lake rises slowly. Boats leave."}', "The lake rises"),
+        ("first line\nsecond line here\nthird\n", "second line here\n"),
+        ('{"a": "one", "b": "two", "c": 3}', '"b": "two", '),
+    ],
+)
+def test_a_unit_of_the_text_repeats_to_its_end(text: str, unit: str) -> None:
+    found = [each for i in range(60) if (each := looped(text, Dice(str(i))))]
+    assert len(found) == 60
+    assert all(len(each) > len(text) // 2 for each in found)
+    assert any(each.count(unit) > 2 for each in found)
+    assert not any(each.endswith(("}", "]")) for each in found)
+
+
+def test_the_keys_of_repeated_pairs_may_be_numbered() -> None:
+    found = [looped('{"a": "one", "b": "two"}', Dice(str(i))) for i in range(30)]
+    assert any(each and '"a_1": "one", "a_2": "one"' in each for each in found)
+
+
+def test_a_text_without_a_unit_has_no_loop() -> None:
+    assert looped("{}", Dice("0")) is None
+
+
+def test_rejected_answers_are_open_and_loop_and_move_no_other_draw() -> None:
+    families = {**OPEN, "extract": 1.0}
+    plain = Tasks(families=families, fix_bad_output_prob_train=0)
+    pairs = plain.model_copy(update={"loop_prob_train": 1.0})
+    before = [*plain.generate("train", 90, Random(3))]
+    after = [*pairs.generate("train", 90, Random(3))]
+    assert [each.completion for each in after] == [each.completion for each in before]
+    rejected = {each.tags["family"]: each for each in after if each.rejected is not None}
+    assert rejected.keys() <= OPEN.keys()
+    assert "open_writing" in rejected
+    texts = [each.rejected for each in after if each.rejected]
+    assert sum(map(loops, texts)) > 0.5 * len(texts)
+    assert all(each.tags["rejected_finish_reason"] == "length" for each in rejected.values())
+    assert not [each for each in pairs.generate("eval", 60, Random(3)) if each.rejected]
