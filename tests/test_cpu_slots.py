@@ -20,6 +20,7 @@ from fmtharness.harness.engine.generation import generate
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.token_count import TokenCount
 from fmtharness.harness.progress import progress
+from fmtharness.trainers.step.adapter import AdapterWeights
 from tests.test_generation import PROMPTS, SIZES, common_stop, one_by_one
 
 OPTIONS: dict[str, Any] = {"pad_id": 0, "max_new_tokens": 12}
@@ -205,3 +206,13 @@ def test_a_model_in_training_computes_as_before(model: Any) -> None:
     before = copy.deepcopy(model)(input_ids=ids).logits
     written(model, -1, 3)
     assert torch.equal(model(input_ids=ids).logits, before)
+
+
+def test_an_adapter_in_training_stays_one_vector(model: Any) -> None:
+    with Patches() as patches:
+        tuned: Any = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+        fuse(tuned, patches)
+        weights = AdapterWeights(tuned)
+        written(tuned, -1, 3)
+        weights.vector.fill_(0.5)
+        assert all(bool((each == 0.5).all()) for each in weights.parameters)

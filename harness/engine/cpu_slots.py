@@ -111,11 +111,21 @@ def lay_out(model: Any, patches: Patches) -> None:
         if len(bases) > 1 and whole is group.weight():  # else each is dequantized for each product
             grouped |= set(bases)
             _by_columns(group, whole, [base.weight for base in bases], patches)
+    # In training an adapter's weights are views of one vector, and must stay so.
+    others = grouped.union(*map(_adapters, model.modules()))
     for module in model.modules():
-        if type(module) is torch.nn.Linear and module not in grouped:
+        if type(module) is torch.nn.Linear and module not in others:
             weight = module.weight
             if weight is not embedded and weight.is_contiguous():
                 _by_columns(module, weight, [], patches)
+
+
+def _adapters(layer: Any) -> set[Any]:
+    """The modules in a layer of peft's but the one that it adapts."""
+    if not hasattr(layer, "base_layer"):
+        return set()
+    parts = (part for name, part in layer.named_children() if name != "base_layer")
+    return {module for part in parts for module in part.modules()}
 
 
 def _by_columns(
