@@ -105,6 +105,7 @@ def train(
         while True:
             stopping = stop.requested()
             at_eval_step = at.step % options.eval_steps == 0 or at.step == steps
+            at_eval_step &= bool(at.step or options.eval_on_start)
             if at_eval_step and at.evaluated < at.step and not stopping:
                 losses.write(at, began)
                 at.seconds += time.perf_counter() - began

@@ -77,7 +77,9 @@ class LowRankOptions(Options):
     logging_steps: int = Field(default=5, ge=1)
     """Steps between two logged rows of scalars; the logged loss is the mean over these steps."""
     eval_steps: int = Field(default=25, ge=1)
-    """Steps between two evaluations in training; step 0 and the last step are always evaluated."""
+    """Steps between two evaluations in training; the last step is always evaluated."""
+    eval_on_start: bool = True
+    """Whether step 0 is evaluated, too."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations in a row without a better checkpoint; never if unset."""
     save_steps: int = Field(default=25, ge=1)
