@@ -22,9 +22,12 @@ UNITS = (
     re.compile(rf"(?<=[\[,] ){_TEXT}, ?(?=\")|(?<=\[){_TEXT}, ?(?=\")"),  # a text in an array
     re.compile(r'(?<=[.!?] )[^".!?\\\n]{12,140}[.!?]|(?<=")[^".!?\\\n]{12,140}[.!?](?= )'),
     re.compile(r"(?<=\n)[^\n]{4,120}\n"),
+    re.compile(r"(?<=[a-z,] )(?:[a-z]+,? ){1,4}(?=[a-z])"),  # some words of a text
 )
-"""What is repeated: pairs, items, sentences, lines."""
+"""What is repeated: pairs, items, sentences, lines, phrases."""
 FEWEST, MOST = 2, 5
+SHORTEST = 60
+"""A loop has at least so many characters."""
 NUMBERED = 0.4
 """How often the keys of repeated pairs are numbered."""
 
@@ -36,7 +39,7 @@ def looped(text: str, dice: Dice) -> str | None:
         return None
     found = dice.choice(dice.choice(kinds))
     unit = found.group()
-    times = dice.between(FEWEST, MOST)
+    times = max(dice.between(FEWEST, MOST), -(-SHORTEST // len(unit)))
     key = re.match(rf"({_TEXT})(?=:)", unit)
     if key and dice.chance(NUMBERED):
         name = key.group()[:-1]
