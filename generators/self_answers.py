@@ -99,6 +99,10 @@ class SelfAnswers(Options):
     """How often an Example is an ordinary prompt with the model's answer, which has no format."""
     open: Weight = 1.0
     """How often an Example asks for an answer in the format."""
+    retention_text: Literal["answers", "prompts"] = "answers"
+    """What follows the prompt of such an Example: the model's answer, or the text of another prompt,
+    which costs no answer. The base's predictions are kept after either, and with them the way in
+    which an answer begins."""
     plain: Weight = 0.0
     """How often an Example is plain text, without a prompt and a chat template."""
     plain_text: Literal["answers", "prompts"] = "answers"
@@ -241,7 +245,11 @@ class SelfAnswers(Options):
             return _Asked(kind, Prompt(messages, USER, messages[-1].content, USER), dice)
         kinds = WRITABLE if opens else KINDS
         drawn = Dice(f"{root}/prompt/{opens}/{number}")
-        prompt = ordinary(split, drawn, kinds, turns=kind == "retention")
+        free = kind == "retention" and self.retention_text == "prompts"
+        prompt = ordinary(split, drawn, kinds, turns=kind == "retention" and not free)
+        if free:
+            other = ordinary(split, drawn, KINDS, turns=False)
+            return _Asked(kind, prompt, dice, other.messages[-1].content)
         if kind == "plain" and self.plain_text == "prompts":
             more = [ordinary(split, drawn, KINDS, turns=False) for _ in range(PLAIN)]
             text = "\n\n".join(each.messages[-1].content for each in (prompt, *more))

@@ -275,3 +275,11 @@ def test_a_round_asks_nothing_of_what_only_keeps_the_base() -> None:
     drawn = [*blank.generate("train", 60, Random(7))]
     assert [each for each in drawn if each.prompt] == [each for each in whole if OPEN in each.tags]
     assert len(asked.asked) < len(model.asked) / 2
+
+
+def test_retention_by_other_prompts_asks_no_model() -> None:
+    generator = SelfAnswers(retention=1, open=0, retention_text="prompts")
+    found = [*generator.generate("train", 30, Random(7))]
+    assert all(each.prompt and each.target and each.tags["keeps"] for each in found)
+    assert all(each.target != each.prompt[-1].content for each in found)
+    assert len({each.target for each in found}) > 20
