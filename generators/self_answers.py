@@ -248,7 +248,8 @@ class SelfAnswers(Options):
         free = kind == "retention" and self.retention_text == "prompts"
         prompt = ordinary(split, drawn, kinds, turns=kind == "retention" and not free)
         if free:
-            other = ordinary(split, drawn, KINDS, turns=False)
+            # Of the prompt, so that no prompt has two answers.
+            other = ordinary(split, Dice(repr(prompt.messages)), KINDS, turns=False)
             return _Asked(kind, prompt, dice, other.messages[-1].content)
         if kind == "plain" and self.plain_text == "prompts":
             more = [ordinary(split, drawn, KINDS, turns=False) for _ in range(PLAIN)]
