@@ -39,7 +39,7 @@ class Likelihood(NamedTuple):
 
 
 class Transformers(Options):
-    """Greedy decoding with a local transformers model, batched by prompt length.
+    """Decoding with a local transformers model, in slots or batched by prompt length.
 
     `{"id": "eval-0", "prompt": [...]}` becomes `{"example_id": "eval-0", "text": "{\\"a\\": 1}",
     "finish_reason": "stop", "prompt_tokens": 31, "completion_tokens": 6}`.
@@ -53,6 +53,12 @@ class Transformers(Options):
     """The batch size of decoding."""
     constrained: bool = False
     """Whether each step is masked by the grammar of the Example's format, where it has one."""
+    temperature: float = Field(default=0.0, ge=0)
+    """The temperature of sampling; with 0 the likeliest token is taken."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Sample from the likeliest tokens of this total probability."""
+    seed: int = 0
+    """The seed of sampling; a completion depends on it and its Example's id, not on the batch."""
 
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
@@ -65,6 +71,9 @@ class Transformers(Options):
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.per_device_eval_batch_size,
                 constrained=self.constrained,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                seed=self.seed,
             )
 
     def likelihood(
@@ -156,13 +165,17 @@ def complete_with(
     batch_size: int,
     in_step: bool = False,
     constrained: bool = False,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
 ) -> Iterator[Completion]:
     """Yield the Completions of a loaded model, in the order of `examples`.
 
     A prompt that the chat template refuses, or that fills the model's context, has the
     finish_reason `error`. What stands in think tags is apart from the text. `in_step`: the model is
     sharded and all ranks generate the same completions together. `constrained`: by the grammar of
-    each Example's format; a row that leaves it is written freely from there.
+    each Example's format; a row that leaves it is written freely from there. Tokens
+    are sampled if `temperature` is not 0.
     """
     from fmtharness.harness.engine.context import check_ids, context_length, embedded
     from fmtharness.harness.engine.encoding import (
@@ -174,6 +187,7 @@ def complete_with(
     )
     from fmtharness.harness.engine.generation import generate
     from fmtharness.harness.engine.reasoning import Split, split, think_tags
+    from fmtharness.harness.engine.sampling import Sampler, Sampling
     from fmtharness.harness.engine.templates import note
     from fmtharness.harness.engine.token_count import TokenCount
     from fmtharness.harness.progress import progress, say
@@ -213,6 +227,10 @@ def complete_with(
         from fmtharness.harness.engine.grammar import matchers, say_faults
 
         rows = matchers(loaded, examples, prompts, stop_ids)
+    sampler = None
+    if temperature:
+        asked = [(example.id, example.sample) for example in examples]
+        sampler = Sampler(Sampling(temperature, top_p, seed), asked)
     done: dict[int, Completion] = {}
     with progress(len(prompts), "generate", unit="completion") as bar:
         tokens = TokenCount(bar)
@@ -225,6 +243,7 @@ def complete_with(
             batch_size=batch_size,
             in_step=in_step,
             matchers=rows,
+            sampler=sampler,
             count=tokens.add,
         ):
             raw = text_of(tokenizer, ids)  # with special tokens: the judge sees the raw text
@@ -234,6 +253,7 @@ def complete_with(
                 found = split(raw, tags, begun=bool(think_tag_of(tokenizer, prompts[index])))
             done[index] = Completion(
                 example_id=examples[index].id,
+                sample=examples[index].sample,
                 text=found.text,
                 reasoning=found.reasoning,
                 unclosed=found.unclosed,
