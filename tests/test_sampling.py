@@ -51,6 +51,15 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p: float, kept: int) ->
         assert chisquare(found[:kept], expected).pvalue > 0.01
 
 
+def test_top_p_of_a_flat_distribution_needs_more_than_the_first_tokens() -> None:
+    logits = torch.linspace(0, 1, 5000)[torch.randperm(5000)].expand(2000, -1)
+    numbers = Sampler(Sampling(1.0), [("flat", 0)]).draws(0, 2000)[:, None]
+    found = set(logits[0, choose(logits, numbers, Sampling(1.0, 0.7))[:, 0]].tolist())
+    kept = logits[0].double().softmax(-1).sort(descending=True).values.cumsum(0)
+    least = float(logits[0].sort(descending=True).values[int((kept < 0.7).sum())])
+    assert least <= min(found) < least + 0.01
+
+
 def test_ties_with_the_last_token_of_top_p_stay() -> None:
     numbers = torch.linspace(0, 0.999, 50, dtype=torch.float64)[:, None]
     found = choose(torch.zeros(50, 4), numbers, Sampling(1.0, 0.1))
@@ -91,9 +100,16 @@ PINNED = [0.2891764870830774, 0.9573112274091392]
 @pytest.fixture
 def model() -> Any:
     torch.manual_seed(3)
-    sizes = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48}
-    heads = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
-    made = LlamaForCausalLM(LlamaConfig(**sizes, **heads, initializer_range=0.2))
+    sizes: dict[str, Any] = {
+        "vocab_size": 40,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "initializer_range": 0.2,
+    }
+    made: Any = LlamaForCausalLM(LlamaConfig(**sizes))
     return made.eval()
 
 

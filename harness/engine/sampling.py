@@ -19,6 +19,10 @@ import numpy as np
 import torch
 
 
+AT_FIRST = 1024
+"""Tokens that are ordered first for top-p; all of them, if a row needs more."""
+
+
 class Sampling(NamedTuple):
     """How tokens are drawn; `temperature` is above 0, `top_p` above 0 and at most 1."""
 
@@ -36,18 +40,26 @@ class Sampler(NamedTuple):
 
     def draws(self, place: int, count: int) -> torch.Tensor:
         """The numbers of a prompt's first `count` new tokens, (count,) float64 in [0, 1)."""
-        name, sample = self.names[place]
-        text = f"{self.sampling.seed} {sample} {name}".encode(errors="surrogatepass")
-        key = np.frombuffer(hashlib.blake2b(text, digest_size=16).digest(), dtype="<u8")
+        key = np.frombuffer(_key(self.sampling.seed, *self.names[place]), dtype="<u8")
         # Raw bits, since only these are the same in every version of numpy.
         bits = np.random.Philox(key=key).random_raw(count)
         return torch.from_numpy((bits >> np.uint64(11)) * 2.0**-53)
 
 
+def seed_of(seed: int, name: str, sample: int) -> int:
+    """A seed below 2**31 for one completion, for engines that take a seed for each prompt."""
+    return int.from_bytes(_key(seed, name, sample)[:4], "little") >> 1
+
+
+def _key(seed: int, name: str, sample: int) -> bytes:
+    text = f"{seed} {sample} {name}".encode(errors="surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
 def choose(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """A token id of each row, (rows, 1), from logits (rows, V) and numbers (rows, 1) in [0, 1).
 
-    A logit of -inf is never chosen. It reads nothing back from the device.
+    A logit of -inf is never chosen.
     """
     exact = logits.double()
     shares = ((exact - exact.amax(-1, keepdim=True)) / sampling.temperature).softmax(-1)
@@ -63,7 +75,10 @@ def choose(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> 
 
 def _likeliest(shares: torch.Tensor, top_p: float) -> torch.Tensor:
     """The shares, 0 but for the fewest tokens whose sum reaches `top_p`, and ties with the last."""
-    ordered = shares.sort(-1, descending=True).values
+    for count in (AT_FIRST, shares.shape[1]):  # to order all of them takes several times as long
+        ordered = shares.topk(min(count, shares.shape[1])).values
+        if bool((ordered.sum(-1) >= top_p).all()):
+            break
     needed = ordered.cumsum(-1) - ordered < top_p
     least = ordered.where(needed, torch.inf).amin(-1, keepdim=True)
     return shares.where(shares >= least, 0)
