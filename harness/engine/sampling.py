@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-
 AT_FIRST = 1024
 """Tokens that are ordered first for top-p; all of them, if a row needs more."""
 
