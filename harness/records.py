@@ -64,6 +64,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The tools that the chat template is given, each `{"type": "function", "function": {...}}`."""
     format_options: dict[str, Any] = {}
     """Options of the Format for this Example only, such as the pattern of a regex."""
+    sample: int = 0
+    """Which of several completions of its prompt a backend is asked for, from 0."""
     tags: dict[str, Any] = {}
     """family, shape, schema, strictness, hard_negatives and bad_outputs (lists of kinds)."""
 
@@ -76,9 +78,11 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model wrote for one Example."""
+    """What a model wrote for one Example; `example_id` and `sample` identify it."""
 
     example_id: str
+    sample: int = 0
+    """Which of several completions of the Example's prompt it is, from 0."""
     text: str
     """The decoded tokens without the stop token, and without what stands in `reasoning`."""
     reasoning: str | None = None

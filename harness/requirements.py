@@ -37,8 +37,10 @@ TRAIN = frozenset(
     }
 )
 """The modules of the extra `[train]`."""
-EXTRAS = {"openai": "servers", "llguidance": "constrained"}
+EXTRAS = {"openai": "servers", "llguidance": "constrained", "vllm": "vllm"}
 """The extras of other modules."""
+LOCAL = ("fmtharness.harness.backends.transformers", "fmtharness.harness.backends.vllm")
+"""The backends that load local models."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -155,10 +157,10 @@ def explained(command: str | None, error: ModuleNotFoundError) -> str:
 
 
 def loads_models(component: object) -> bool:
-    """Whether it is a built-in trainer or backend, which load local models."""
+    """Whether it is a built-in trainer or backend that loads local models."""
     module = type(component).__module__
     trains = module.split(".")[:2] == ["fmtharness", "trainers"]
-    return trains or module == "fmtharness.harness.backends.transformers"
+    return trains or module in LOCAL
 
 
 def _is_model(folder: Path) -> bool:

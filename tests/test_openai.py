@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from fmtharness.harness.backends.openai import OpenAI
 from fmtharness.harness.backends.server import client
@@ -533,6 +534,20 @@ def test_samples_of_one_prompt(server: FakeServer) -> None:
     assert [each.text for each in first] == ["a", "b", "c"]
     assert [each["seed"] for each in server.requests] == [7, 8, 9]
     assert [each.text for each in ask(asked, *[example()] * 4)] == ["a", "b", "c", "d"]
+
+
+def test_a_sample_has_its_own_seed_and_cache_entry_also_when_asked_alone(
+    server: FakeServer,
+) -> None:
+    texts = iter("abcdef")
+    server.reply = lambda _: answer(next(texts))
+    asked = backend(server, seed=7, temperature=0.5, concurrency=1)
+    samples = [structs.replace(example(), sample=k) for k in range(3)]
+    first = ask(asked, samples[0], samples[2])
+    assert sorted((each.sample, each.text) for each in first) == [(0, "a"), (2, "b")]
+    again = ask(asked, samples[1], samples[2])
+    assert sorted((each.sample, each.text) for each in again) == [(1, "c"), (2, "b")]
+    assert [each["seed"] for each in server.requests] == [7, 9, 8]
 
 
 @pytest.mark.usefixtures("waits")

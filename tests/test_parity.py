@@ -13,7 +13,7 @@ from msgspec import structs
 
 from fmtharness.harness.backends import transformers as backend
 from fmtharness.harness.cli import main
-from fmtharness.harness.engine import encoding
+from fmtharness.harness.engine import encoding, prompts
 from fmtharness.harness.engine.encoding import Encoded, encode_example, encode_prompt, stop_token
 from fmtharness.harness.engine.parity import certify
 from fmtharness.harness.errors import ParityError
@@ -199,7 +199,7 @@ def test_a_fault_of_the_backend_alone_is_refused(
 
     def faulty(*arguments: Any, **named: Any) -> Any:
         with monkeypatch.context() as patch:  # training has the function as it was
-            patch.setattr(encoding, "encode_prompt", planted)
+            patch.setattr(prompts, "encode_prompt", planted)
             yield from complete_with(*arguments, **named)
 
     write = data.write_data

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -84,7 +84,7 @@ class OpenAI(Options):
     top_p: float | None = Field(default=None, gt=0, le=1)
     """Sample from the likeliest tokens of this total probability; the server's default if unset."""
     seed: int | None = None
-    """The seed of sampling; a prompt that is asked again takes the next one."""
+    """The seed of sampling; each further completion of a prompt takes the next one."""
     stop: tuple[str, ...] = ()
     """Texts at which a completion ends."""
     stream: bool = False
@@ -202,7 +202,8 @@ class _Asking:
         )
         self.cache = RequestCache() if options.cache else None
         self.slots = asyncio.Semaphore(options.concurrency)
-        self.asked: Counter[str] = Counter()
+        self.asked = 0
+        self.samples: defaultdict[str, set[int]] = defaultdict(set)
         self.unanswered: dict[int, Completion] = {}
         self.unknown: set[str] = set()
 
@@ -214,8 +215,11 @@ class _Asking:
             request = digest([self.options.base_url, body, self.options.extra_body])
         except UnicodeEncodeError:
             return self._failed(index, example, "its prompt has half of a surrogate pair")
-        sample = self.asked[request]
-        self.asked[request] += 1
+        self.asked += 1
+        sample = example.sample
+        while sample in self.samples[request]:  # Examples may share a prompt
+            sample += 1
+        self.samples[request].add(sample)
         if sample and self.options.seed is not None:
             body["seed"] = self.options.seed + sample
         key = digest([request, sample])
@@ -234,11 +238,20 @@ class _Asking:
             if self.cache:
                 self.cache.put(key, found)
         cost = self.options.cost(found.prompt_tokens, found.completion_tokens)
-        return index, msgspec.structs.replace(found, example_id=example.id, cost=cost)
+        known = msgspec.structs.replace(
+            found, example_id=example.id, sample=example.sample, cost=cost
+        )
+        return index, known
 
     def _failed(self, index: int, example: Example, why: str) -> tuple[int, Completion]:
         error = f"server {self.options.base_url}: {why}"
-        failed = Completion(example_id=example.id, text="", finish_reason="error", error=error)
+        failed = Completion(
+            example_id=example.id,
+            sample=example.sample,
+            text="",
+            finish_reason="error",
+            error=error,
+        )
         self.unanswered[index] = failed
         return index, failed
 
@@ -255,6 +268,6 @@ class _Asking:
         if self.unanswered:
             first = self.unanswered[min(self.unanswered)]
             say(
-                f"ask: {len(self.unanswered)} of {self.asked.total()} prompts have no answer and "
+                f"ask: {len(self.unanswered)} of {self.asked} prompts have no answer and "
                 f"are unscored; the first is Example {first.example_id}: {first.error}"
             )

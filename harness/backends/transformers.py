@@ -17,8 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import Field
 
 from fmtharness.harness.contracts import Loaded, ModelOptions, Options
-from fmtharness.harness.errors import ModelError
-from fmtharness.harness.records import Completion, Example, ids_digest
+from fmtharness.harness.records import Completion, Example
 from fmtharness.harness.requirements import needs
 
 
@@ -39,7 +38,7 @@ class Likelihood(NamedTuple):
 
 
 class Transformers(Options):
-    """Greedy decoding with a local transformers model, batched by prompt length.
+    """Decoding with a local transformers model, in slots or batched by prompt length.
 
     `{"id": "eval-0", "prompt": [...]}` becomes `{"example_id": "eval-0", "text": "{\\"a\\": 1}",
     "finish_reason": "stop", "prompt_tokens": 31, "completion_tokens": 6}`.
@@ -53,6 +52,12 @@ class Transformers(Options):
     """The batch size of decoding."""
     constrained: bool = False
     """Whether each step is masked by the grammar of the Example's format, where it has one."""
+    temperature: float = Field(default=0.0, ge=0)
+    """The temperature of sampling; with 0 the likeliest token is taken."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Sample from the likeliest tokens of this total probability."""
+    seed: int = 0
+    """The seed of sampling; a completion depends on it and its Example's id, not on the batch."""
 
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
@@ -65,6 +70,9 @@ class Transformers(Options):
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.per_device_eval_batch_size,
                 constrained=self.constrained,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                seed=self.seed,
             )
 
     def likelihood(
@@ -156,101 +164,64 @@ def complete_with(
     batch_size: int,
     in_step: bool = False,
     constrained: bool = False,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
 ) -> Iterator[Completion]:
     """Yield the Completions of a loaded model, in the order of `examples`.
 
     A prompt that the chat template refuses, or that fills the model's context, has the
     finish_reason `error`. What stands in think tags is apart from the text. `in_step`: the model is
     sharded and all ranks generate the same completions together. `constrained`: by the grammar of
-    each Example's format; a row that leaves it is written freely from there.
+    each Example's format; a row that leaves it is written freely from there. Tokens
+    are sampled if `temperature` is not 0.
     """
-    from fmtharness.harness.engine.context import check_ids, context_length, embedded
-    from fmtharness.harness.engine.encoding import (
-        encode_prompt,
-        stop_token,
-        stop_tokens,
-        text_of,
-        think_tag_of,
-    )
+    from fmtharness.harness.engine.context import check_ids, embedded
+    from fmtharness.harness.engine.encoding import stop_token, stop_tokens
     from fmtharness.harness.engine.generation import generate
-    from fmtharness.harness.engine.reasoning import Split, split, think_tags
-    from fmtharness.harness.engine.templates import note
+    from fmtharness.harness.engine.prompts import Prompts
+    from fmtharness.harness.engine.sampling import Sampler, Sampling
     from fmtharness.harness.engine.token_count import TokenCount
-    from fmtharness.harness.progress import progress, say
+    from fmtharness.harness.progress import progress
 
     model, tokenizer, *_ = loaded
     stop_id, stop_ids = stop_token(tokenizer), stop_tokens(loaded)
-    context = context_length(model.config)
-    prompts: list[list[int]] = []
-    errors: dict[int, str] = {}
-    for index, example in enumerate(examples):
-        try:
-            prompts.append(encode_prompt(tokenizer, example.prompt, example.tools))
-        except ModelError as error:
-            errors[index] = str(error)
-            prompts.append([])
-            continue
-        length = len(prompts[-1])
-        if context is not None and length >= context:
-            errors[index] = f"its prompt has {length} tokens, and the model's context {context}"
-        elif not length:
-            errors[index] = "its prompt has no tokens"
-    if errors:
-        first = min(errors)
-        say(
-            f"generate: {len(errors)} of {len(prompts)} prompts have no answer and are unscored; "
-            f"the first is Example {examples[first].id}: {errors[first]}"
-        )
+    prompts = Prompts(loaded, examples)
     names = [f"the prompt of Example {example.id}" for example in examples]
-    check_ids(loaded, [*zip(names, prompts, strict=True), ("the chat template", [stop_id])])
+    check_ids(loaded, [*zip(names, prompts.ids, strict=True), ("the chat template", [stop_id])])
     pad_id = tokenizer.pad_token_id
     if pad_id is None or pad_id >= embedded(model):  # padding is masked, so any known id will do
         pad_id = stop_id
-    tags = think_tags(tokenizer.chat_template)
     rows: list[Any] | None = None
     if constrained:
         needs("eval.constrained", "llguidance")
         from fmtharness.harness.engine.grammar import matchers, say_faults
 
-        rows = matchers(loaded, examples, prompts, stop_ids)
+        rows = matchers(loaded, examples, prompts.ids, stop_ids)
+    sampler = None
+    if temperature:
+        asked = [(example.id, example.sample) for example in examples]
+        sampler = Sampler(Sampling(temperature, top_p, seed), asked)
     done: dict[int, Completion] = {}
-    with progress(len(prompts), "generate", unit="completion") as bar:
+    with progress(len(examples), "generate", unit="completion") as bar:
         tokens = TokenCount(bar)
         for index, ids, reason in generate(
             model,
-            prompts,
+            prompts.ids,
             stop_ids=stop_ids,
             pad_id=pad_id,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
             in_step=in_step,
             matchers=rows,
+            sampler=sampler,
             count=tokens.add,
         ):
-            raw = text_of(tokenizer, ids)  # with special tokens: the judge sees the raw text
-            found = Split(None, raw, unclosed=False)
             row = rows[index] if rows and reason != "error" else None
-            if tags is not None and reason != "error":
-                found = split(raw, tags, begun=bool(think_tag_of(tokenizer, prompts[index])))
-            done[index] = Completion(
-                example_id=examples[index].id,
-                text=found.text,
-                reasoning=found.reasoning,
-                unclosed=found.unclosed,
-                finish_reason=reason,
-                prompt_tokens=len(prompts[index]),
-                prompt_sha256=ids_digest(prompts[index]) if prompts[index] else None,
-                completion_tokens=len(ids),
-                interventions=row.interventions if row else None,
-                error=errors.get(index),
-            )
+            interventions = row.interventions if row else None
+            done[index] = prompts.completion(index, ids, reason, interventions=interventions)
             bar.advance()
     if constrained:
         say_faults(rows or ())
-    if any(each.unclosed and each.finish_reason == "length" for each in done.values()):
-        what = (
-            "completions are cut off inside think tags; raise max_new_tokens, or switch thinking "
-            "off where the template can (model.chat_template_kwargs)"
-        )
-        note(f"model {tokenizer.name_or_path!r}", tokenizer.chat_template, what)
-    yield from (done[index] for index in range(len(prompts)))
+    prompts.end()
+    yield from (done[index] for index in range(len(examples)))

@@ -6,13 +6,16 @@ blocks(run)      ->  the same of each evaluation set; then retention, or the tab
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from statistics import fmean
 
 from fmtharness.harness.judging.tally import tally
 from fmtharness.harness.report.arms import Answers, Arms, arms_table
-from fmtharness.harness.report.comparison import formats_side_by_side, rates_side_by_side
+from fmtharness.harness.report.comparison import (
+    first_passes,
+    formats_side_by_side,
+    rates_side_by_side,
+)
 from fmtharness.harness.report.cures import Cure, cures_table, told_apart
 from fmtharness.harness.report.retention import retention_table
 from fmtharness.harness.run import stages
@@ -64,12 +67,8 @@ def answers_of(run: RunFolder, name: str = "") -> Arms:
     found = {}
     for arm in run.config.arms:
         known = stages.answered(run, f"{prefix}{arm.file}")
-        passed: dict[str, dict[str, bool]] = defaultdict(dict)
-        for verdict in known.verdicts:
-            if verdict.passed is not None:
-                passed[verdict.evaluator][verdict.id] = verdict.passed
-        sums = tally(evaluators, known.verdicts, None, known.completions)
-        found[arm.name] = Answers(sums, passed)
+        sums = tally(evaluators, known.verdicts, None, known.completions, n=run.config.eval.n)
+        found[arm.name] = Answers(sums, first_passes(known.verdicts))
     return found
 
 
@@ -100,9 +99,8 @@ def _side_by_side(run: RunFolder, markdown: bool) -> Iterator[str]:
     head = "## " if markdown else ""
     for each in run.config.sets:
         base, tuned = (stages.answered(run, f"{each.name}/{arm}") for arm in BEFORE_AND_AFTER)
-        yield (
-            f"{head}{each.name}: {len(base.completions)} prompts of generator {each.generator.name}"
-        )
+        prompts = len(base.completions) // base.n
+        yield f"{head}{each.name}: {prompts} prompts of generator {each.generator.name}"
         by_format = formats_side_by_side(each.evaluators, base, tuned, markdown=markdown)
         yield by_format or rates_side_by_side(each.evaluators, base, tuned, markdown=markdown)
     if run.config.retention.num_prompts:

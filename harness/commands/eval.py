@@ -29,7 +29,7 @@ from fmtharness.harness.contracts import (
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.files import atomic_file, on_disk, shipped
 from fmtharness.harness.judging import limit
-from fmtharness.harness.judging.rows import BLOCK_BYTES, count_lines, read_rows
+from fmtharness.harness.judging.rows import BLOCK_BYTES, count_lines, read_rows, samples_in
 from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.judging.workers import Judged, Work, judge_file
 from fmtharness.harness.progress import progress, say
@@ -43,6 +43,7 @@ from fmtharness.harness.run.sources import (
     conditions,
     in_order,
     known_examples,
+    sampled,
 )
 from fmtharness.harness.schemas import load_schema
 
@@ -101,12 +102,17 @@ def evaluate(
         name, colon, options = target_format.partition(":")
         evaluators = [*evaluators, f"{name}_strict{colon}{options}"]
     chosen = judges_of(evaluators, resolved, [*examples.values()], schema, data)
+    n = max(
+        configs[arm.name].eval.n if arm.completions is None else samples_in(arm.completions)
+        for arm in arms
+    )
     work = Work(
         chosen,
         examples,
         verdicts=verdicts is not None or several,
         dump=dump_jsonl is not None or consumers,
         strangers=not (several and examples),
+        n=n,
     )
     asked = data or (Path(EXAMPLES) if examples else None)
     found: dict[str, Answers] = {}
@@ -127,13 +133,13 @@ def evaluate(
                 if loads_models(configs[arm.name].backend) and found:
                     gc.collect()  # a model must be gone before the next is loaded
             parts = consumed(parts, readers)
-            answers = _summed(parts, chosen, into, arm.name if several else None)
+            answers = _summed(parts, chosen, into, arm.name if several else None, n)
             found[arm.name] = answers._replace(consumers=readers.next_arm() if readers else {})
     _tell_pairs(found)
     made = [
         f"completions {arm.completions}"
         if arm.completions
-        else conditions(configs[arm.name], arm.adapter, len(examples), data or Path(EXAMPLES))
+        else conditions(configs[arm.name], arm.adapter, len(examples), data or Path(EXAMPLES), n)
         for arm in arms
     ]
     if several:
@@ -174,7 +180,7 @@ def _examples(
 
 def _asked(arm: Arm, config: Config, work: Work) -> Iterator[Judged]:
     """The model's answers to the Examples, judged one by one."""
-    examples = [*work.examples.values()]
+    examples = sampled(work.examples.values(), config.eval.n)
     name = "sft" if arm.adapter else "base"
     asked = completions_by(config.backend, config.model, arm.adapter, examples, arm=name)
     return (work.judge([completion]) for completion in in_order(examples, asked))
@@ -203,12 +209,13 @@ def _summed(
     evaluators: Sequence[Evaluator],
     into: Sequence[BinaryIO | None],
     arm: str | None,
+    n: int,
 ) -> Answers:
     """The sums of all parts, which are written on the way; with an `arm`, each row carries it.
 
     Of several answers to an Example the first that was scored counts in pairs.
     """
-    sums = Tally(evaluators)
+    sums = Tally(evaluators, n=n)
     passed: dict[str, dict[str, bool]] = defaultdict(dict)
     again: set[str] = set()
     decoder = msgspec.json.Decoder(_Passed)
@@ -227,7 +234,7 @@ def _summed(
             if found.id in passed[found.evaluator]:
                 again.add(found.id)
             passed[found.evaluator].setdefault(found.id, found.passed)
-    if again:
+    if again and n == 1:
         say(f"note: {len(again)} of {arm}'s Examples have several answers; the first is paired")
     return Answers(sums, passed)
 
@@ -273,7 +280,7 @@ def _answers(
         )
         left_out = "" if work.strangers else f", and {'is' if strangers == 1 else 'are'} left out"
         say(f"note: {said.format(path)} none of them{left_out}")
-    if several := sum(count > 1 for count in answers.values()):
+    if work.n == 1 and (several := sum(count > 1 for count in answers.values())):
         have = "1 Example has" if several == 1 else f"{several:,} Examples have"
         say(f"note: {have} several answers in {path}; the intervals are too narrow")
 

@@ -53,9 +53,21 @@ def arms_of(
             arm, fault = _local(name, backend, changes, where)
             arms.append(arm)
             faults += fault
+    faults += _greedy(arms, options.n, where) if options.n > 1 else []
     if twice := sorted({name for name in names if names.count(name) > 1}):
         faults.append(f"{where}: {twice[0]!r} is named twice")
     return tuple(arms), tables, faults
+
+
+def _greedy(arms: Sequence[Arm], n: int, where: str) -> list[str]:
+    """A sentence for the first arm whose n completions of a prompt would all be the same."""
+    for arm in arms:
+        if not arm.repairs and getattr(arm.backend, "temperature", None) == 0:
+            return [
+                f"{where}: n = {n} with temperature 0 gives {arm.name!r} {n} equal completions of "
+                f"each prompt; set its temperature, such as 0.8"
+            ]
+    return []
 
 
 def with_cache(backend: Any, options: EvalOptions) -> Any:

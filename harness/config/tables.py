@@ -107,6 +107,9 @@ class EvalOptions(Options):
     formats of the data imply."""
     num_prompts: int | None = Field(default=None, ge=1)
     """Use only the first so many eval Examples; all if not set."""
+    n: int = Field(default=1, ge=1, le=1000)
+    """Completions of each prompt, by every arm; more than 1 need a `temperature`. Prompts of
+    [retention] get one."""
     dump_jsonl: Path | None = None
     """Also write prompt, target, completion and labels in one row each, for reading, to this file
     in the run's folder."""

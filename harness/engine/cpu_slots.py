@@ -76,7 +76,7 @@ class CpuSlots(Slots):
         for layer in self._layers:
             for cached in layer:
                 cached[to, :, :used] = cached[slot, :, :used]
-        for each in (self._ids, self._at):
+        for each in (self._ids, self._at, *([self._numbers] if self._sampling else [])):
             each[to] = each[slot]
 
 

@@ -23,6 +23,7 @@ from fmtharness.harness.engine.decode_attention import ready_kernels
 from fmtharness.harness.engine.grammar import Matcher, masked
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.rounding import Own, apart, measured
+from fmtharness.harness.engine.sampling import Sampler, choose
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.progress import say
 from fmtharness.harness.text import first_line
@@ -212,6 +213,19 @@ class _Masked(LogitsProcessor):
         return masked(scores, [self._matcher])
 
 
+class Drawn(LogitsProcessor):
+    """Leaves of each step's logits the one of the token that is drawn for a prompt."""
+
+    def __init__(self, sampler: Sampler, place: int, budget: int) -> None:
+        self._sampling = sampler.sampling
+        self._numbers = iter(sampler.draws(place, budget))
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        number = next(self._numbers).to(scores.device)
+        drawn = choose(scores, number.view(1, 1), self._sampling)
+        return torch.full_like(scores, float("-inf")).scatter(1, drawn, 0.0)
+
+
 def decode_alone(
     model: Any,
     prompt: Sequence[int],
@@ -219,8 +233,12 @@ def decode_alone(
     stop_ids: Collection[int],
     pad_id: int,
     matcher: Matcher | None = None,
+    drawn: Drawn | None = None,
 ) -> list[int]:
-    """The greedy continuation by the model's own generate(), with the stop token if it ends so."""
+    """The continuation by the model's own generate(), with the stop token if it ends so.
+
+    It is greedy unless its tokens are `drawn`.
+    """
     ids = torch.tensor([list(prompt)], device=next(model.parameters()).device)
     greedy = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False, max_new_tokens=budget, eos_token_id=sorted(stop_ids), pad_token_id=pad_id
@@ -228,6 +246,8 @@ def decode_alone(
     processors: list[LogitsProcessor] = [_Finite(model)]
     if matcher is not None:
         processors.append(_Masked(matcher, len(prompt)))
+    if drawn is not None:
+        processors.append(drawn)
     with Patches() as patches:
         bases = [model.get_base_model()] if hasattr(model, "get_base_model") else []
         for each in (model, *bases):

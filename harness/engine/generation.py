@@ -1,4 +1,4 @@
-"""Greedy decoding of many prompts.
+"""Decoding of many prompts: the likeliest tokens, or tokens that are sampled.
 
     generate(model, [[1, 4093, 198]], stop_ids={2}, pad_id=2, max_new_tokens=64, batch_size=32)
         yields Generated(place=0, ids=[504, 1799, ...], finish_reason="stop")
@@ -22,10 +22,17 @@ from fmtharness.harness.engine.context import context_length
 from fmtharness.harness.engine.cpu_slots import kind_for
 from fmtharness.harness.engine.cuda_graphs import borrowed
 from fmtharness.harness.engine.decode_attention import ready_kernels
-from fmtharness.harness.engine.decode_check import Batch, check_finite, decode_alone, decodes_right
+from fmtharness.harness.engine.decode_check import (
+    Batch,
+    Drawn,
+    check_finite,
+    decode_alone,
+    decodes_right,
+)
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.grammar import Matcher, masked
 from fmtharness.harness.engine.patching import Patches
+from fmtharness.harness.engine.sampling import Sampler, choose
 from fmtharness.harness.engine.slots import decode_in_slots, fits_slots, slots_for
 from fmtharness.harness.progress import say
 
@@ -40,6 +47,7 @@ def generate(
     batch_size: int,
     in_step: bool = False,
     matchers: Sequence[Matcher | None] | None = None,
+    sampler: Sampler | None = None,
     count: Callable[[int], object] = int,
 ) -> Iterator[Generated]:
     """Yield each prompt's continuation as it finishes; longer prompts start first.
@@ -49,8 +57,8 @@ def generate(
     torch.OutOfMemoryError at batch size 1.
 
     `in_step`: all ranks decode the same prompts and take each token from rank 0. `matchers`: the
-    grammar of each prompt's answer. `count` is called with the number of new tokens, as they are
-    chosen and before a row is complete.
+    grammar of each prompt's answer. `sampler`: draws the tokens. `count` is called with the
+    number of new tokens, as they are chosen and before a row is complete.
     """
     limit = context_length(model.config) or float("inf")
     fits = [i for i, prompt in enumerate(prompts) if 0 < len(prompt) < limit]
@@ -80,18 +88,18 @@ def generate(
                     in_slots = slots is not None
                 if slots is not None:
                     found = decode_in_slots(
-                        slots, prompts, waiting, budgets, stop_ids, count, matchers
+                        slots, prompts, waiting, budgets, stop_ids, count, matchers, sampler
                     )
                 elif decodes_right(
                     model, [prompts[index] for index in waiting], pad_id, in_step=in_step
                 ):
                     batch = {index: budgets[index] for index in waiting[:batch_size]}
                     found = _decode(
-                        model, prompts, batch, stop_ids, pad_id, in_step, grammars, count
+                        model, prompts, batch, stop_ids, pad_id, in_step, grammars, sampler, count
                     )
                 else:
                     found = _decode_singly(
-                        model, prompts, waiting, budgets, stop_ids, pad_id, grammars, count
+                        model, prompts, waiting, budgets, stop_ids, pad_id, grammars, sampler, count
                     )
                 for one in found:
                     finished.add(one.place)
@@ -118,19 +126,25 @@ def _decode(
     pad_id: int,
     in_step: bool,
     matchers: Sequence[Matcher | None],
+    sampler: Sampler | None,
     count: Callable[[int], object],
 ) -> Iterator[Generated]:
     """Decode one batch: `budgets` maps a prompt's index to its maximum number of new tokens."""
     rows = list(budgets)
     written: dict[int, list[int]] = {index: [] for index in rows}
+    draws = {index: sampler.draws(index, budgets[index]) for index in rows} if sampler else {}
     for index in rows:
         if begun := matchers[index]:
             begun.begin()
     batch = Batch(model, [prompts[index] for index in rows], pad_id)
     while True:
         with borrowed(), ready_kernels():
-            logits = batch.logits()
-            largest, chosen = masked(logits, [matchers[index] for index in rows]).max(-1)
+            logits = masked(batch.logits(), [matchers[index] for index in rows])
+            largest, chosen = logits.max(-1)
+            if sampler:
+                numbers = torch.stack([draws[index][len(written[index])] for index in rows])
+                numbers = numbers[:, None].to(logits.device)
+                chosen = choose(logits, numbers, sampler.sampling)[:, 0]
         check_finite(largest, model)
         if in_step:
             collectives.broadcast(chosen)
@@ -166,10 +180,14 @@ def _decode_singly(
     stop_ids: Collection[int],
     pad_id: int,
     matchers: Sequence[Matcher | None],
+    sampler: Sampler | None,
     count: Callable[[int], object],
 ) -> Iterator[Generated]:
     for index in waiting:
-        ids = decode_alone(model, prompts[index], budgets[index], stop_ids, pad_id, matchers[index])
+        drawn = Drawn(sampler, index, budgets[index]) if sampler else None
+        ids = decode_alone(
+            model, prompts[index], budgets[index], stop_ids, pad_id, matchers[index], drawn
+        )
         count(len(ids))
         if ids and ids[-1] in stop_ids:
             yield Generated(index, ids[:-1], "stop")

@@ -69,7 +69,7 @@ def load_model(
     if stay_packed_on_cpu:
         device = torch.device("cpu")
     try:
-        tokenizer = _tokenizer(source, options, adapter)
+        tokenizer = load_tokenizer(source, options, adapter)
         model = _model(source, options, dtype, device)
         if dtype == torch.float16 and not _is_finite(model, tokenizer):
             del model  # else two of them stand in memory
@@ -216,7 +216,7 @@ def state_for(options: ModelOptions) -> tuple[TrainedOn, Any]:
     from transformers import AutoConfig
 
     source = resolve(options.name, options)
-    tokenizer = _tokenizer(source, options)
+    tokenizer = load_tokenizer(source, options)
     config = AutoConfig.from_pretrained(
         source, revision=options.revision, trust_remote_code=options.trust_remote_code
     )
@@ -226,7 +226,7 @@ def state_for(options: ModelOptions) -> tuple[TrainedOn, Any]:
     ), tokenizer
 
 
-def _tokenizer(source: str, options: ModelOptions, adapter: Path | None = None) -> Any:
+def load_tokenizer(source: str, options: ModelOptions, adapter: Path | None = None) -> Any:
     """The tokenizer and template in the adapter's folder, or else those of the base."""
     from transformers import AutoTokenizer
 

@@ -1,4 +1,4 @@
-"""Greedy decoding with continuous batching: on a GPU each decode step is one CUDA graph replay.
+"""Decoding with continuous batching: on a GPU each decode step is one CUDA graph replay.
 
     slots = slots_for(model, patches, prompts, waiting, count=64, length=512)   or None
     decode_in_slots(slots, prompts, waiting, budgets, stop_ids)
@@ -28,6 +28,7 @@ from fmtharness.harness.engine.fused_layers import fuse_norms
 from fmtharness.harness.engine.grammar import Matcher, masked
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.rounding import ROOM, Own, apart
+from fmtharness.harness.engine.sampling import Sampler, Sampling, choose
 from fmtharness.harness.progress import say
 from fmtharness.harness.records import FinishReason
 from fmtharness.harness.text import first_line
@@ -120,12 +121,16 @@ def decode_in_slots(
     stop_ids: Collection[int],
     count: Callable[[int], object] = int,
     matchers: Sequence[Matcher | None] | None = None,
+    sampler: Sampler | None = None,
 ) -> Iterator[Generated]:
     """Yield the continuations of the prompts at the indices in `waiting`, as they finish.
 
     `budgets` maps a prompt's index to its maximum number of new tokens. `count` is called with the
-    number of new tokens of each step. `matchers`: the grammar of each prompt's answer.
+    number of new tokens of each step. `matchers`: the grammar of each prompt's answer. `sampler`:
+    draws the tokens.
     """
+    if sampler:
+        slots.sample(sampler.sampling)
     queue = list(reversed(waiting))
     free = list(range(slots.count))
     active: dict[int, Row] = {}
@@ -134,6 +139,9 @@ def decode_in_slots(
             entering = {free.pop(): queue.pop() for _ in range(min(len(free), len(queue)))}
             slots.enter({slot: prompts[place] for slot, place in entering.items()})
             active |= {slot: (place, []) for slot, place in entering.items()}
+            if sampler:
+                for slot, place in entering.items():
+                    slots.draw(slot, sampler.draws(place, budgets[place]))
             for held in [matchers[place] for place in entering.values()] if matchers else []:
                 if held:
                     held.begin()
@@ -185,6 +193,20 @@ class Slots:
         self._slots = torch.arange(count, device=device)
         self._layers: list[Cached] = []
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._found = torch.empty(0)
+        self._sampling: Sampling | None = None
+        self._numbers = torch.empty(0)
+
+    def sample(self, sampling: Sampling) -> None:
+        """From here on draw the tokens of each row, by the numbers that `draw` gives it."""
+        shape = self.count, self._length
+        self._numbers = torch.zeros(shape, dtype=torch.float64, device=self._at.device)
+        self._sampling, self._graph = sampling, None
+
+    def draw(self, slot: int, numbers: torch.Tensor) -> None:
+        """Take these numbers for the next tokens of a slot that was just entered."""
+        begin = int(self._at[slot])
+        self._numbers[slot, begin : begin + len(numbers)] = numbers.to(self._numbers.device)
 
     def enter(self, prompts: Mapping[int, Sequence[int]]) -> None:
         """Prefill slots with prompts, without their last tokens. `prompts`: slot -> token ids."""
@@ -243,8 +265,10 @@ class Slots:
             self._advance(matchers)
         elif self._ids.is_cuda:
             if self._graph is None:
-                self._graph = captured(self._advance)
+                self._graph = captured(self._compute if self._sampling else self._advance)
             self._graph.replay()
+            if self._sampling:  # the graph ends before the choice
+                self._take(self._found)
         else:
             self._advance()
         tokens: list[int] = self._chosen[:, 0].tolist()
@@ -254,8 +278,18 @@ class Slots:
         logits = self._logits()
         if matchers:
             logits = masked(logits, [matchers.get(slot) for slot in range(len(logits))])
+        self._take(logits)
+
+    def _compute(self) -> None:
+        self._found = self._logits()
+
+    def _take(self, logits: torch.Tensor) -> None:
+        """Choose each row's next token, which the next step feeds."""
         largest, chosen = logits.max(-1, keepdim=True)
         rows = len(chosen)
+        if self._sampling:
+            numbers = self._numbers[:rows].gather(1, self._at[:rows])
+            chosen = choose(logits, numbers, self._sampling)
         self._ids[:rows] = chosen
         self._chosen[:rows] = chosen.where(largest.isfinite(), -1)
         self._at[:rows].add_(1).clamp_(max=self._length - 1)

@@ -33,6 +33,7 @@ class Row(msgspec.Struct):
     """None if the server found nothing but reasoning."""
     id: str | int | float | None = None
     example_id: str | int | float | None = None
+    sample: Any = None
     finish_reason: Any = None
     error: Any = None
     reasoning: Any = None
@@ -49,6 +50,18 @@ def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
     Raises DataError if the file cannot be read.
     """
     return completions(numbered_lines(path))
+
+
+def samples_in(path: Path) -> int:
+    """How many completions of a prompt a file has, as a run wrote it: those of its first."""
+    first: str | None = None
+    count = 1
+    for row in read_rows(path):
+        if isinstance(row, Completion) and row.example_id == (first := first or row.example_id):
+            count = max(count, row.sample + 1)
+        else:
+            break
+    return count
 
 
 def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | BrokenRow]:
@@ -68,6 +81,7 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
             text=text,
             finish_reason=row.finish_reason if row.finish_reason in REASONS else None,
             error=str(row.error) if row.finish_reason == "error" and row.error else None,
+            sample=row.sample if type(row.sample) is int and row.sample > 0 else 0,
         )
         if row.reasoning is not None or row.reasoning_content or row.unclosed:
             cut_off = row.finish_reason == "length" and not text.strip()

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec import structs
+
 from fmtharness.harness.records import Metric
 
 
@@ -86,6 +88,32 @@ def clustered(counts: Sequence[tuple[int, int]]) -> Clustered | None:
     low, high = _wilson(value, effective_n)
     # At 0% and 100% rounding may leave the rate itself just outside.
     return Clustered(families, design_effect, effective_n, min(low, value), max(high, value))
+
+
+def by_prompt(metric: Metric, counts: Sequence[tuple[int, int]]) -> Metric:
+    """The rate with an interval that allows for the likeness of several answers to one prompt.
+
+    `counts` has the numerator and the denominator of each prompt. One prompt alone counts as one
+    draw.
+    """
+    if metric.value is None:
+        return metric
+    found = clustered(counts)
+    low, high = (found.low, found.high) if found else _wilson(metric.value, 1.0)
+    return structs.replace(metric, low=min(low, metric.value), high=max(high, metric.value))
+
+
+def pass_at_k(n: int, passed: int, k: int) -> float:
+    """The unbiased estimate of how often at least one of k answers passes, from n of which some do.
+
+    Chen et al. 2021, "Evaluating Large Language Models Trained on Code", section 2.1; k <= n.
+    """
+    return 1 - math.comb(n - passed, k) / math.comb(n, k)
+
+
+def all_at_k(n: int, passed: int, k: int) -> float:
+    """The same for all of k answers."""
+    return math.comb(passed, k) / math.comb(n, k)
 
 
 def _wilson(value: float, n: float) -> tuple[float, float]:

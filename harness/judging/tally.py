@@ -13,7 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fmtharness.harness.contracts import Evaluator, Rate, formats_of, rates_of
 from fmtharness.harness.errors import PluginError, UserError
-from fmtharness.harness.judging.statistics import Clustered, clustered, rate
+from fmtharness.harness.judging.statistics import (
+    Clustered,
+    all_at_k,
+    by_prompt,
+    clustered,
+    pass_at_k,
+    rate,
+)
 from fmtharness.harness.records import Completion, Example, Metric, Verdict
 
 Slice = tuple[str, str]
@@ -32,6 +39,10 @@ REASONING = "reasoning_rate"
 """The share of Completions with text in think tags, or with tags that nothing closes."""
 INTERVENTION = "intervention_rate"
 """The share of decoding steps at which a grammar forbade the model's own choice."""
+OWN_RATES = {REASONING: ("reasoned", "answered"), INTERVENTION: ("interventions", "steps")}
+"""The Completions' own rates: a Tally's numerator and denominator."""
+OWN = ""
+"""What stands for an evaluator at the sums of the Completions themselves."""
 COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
 
 
@@ -68,9 +79,13 @@ class Tally:
 
     It holds the evaluators' rates, not the evaluators, and otherwise plain counters: two tallies of
     the same evaluators can be merged, and a tally can be pickled and sent to another process.
+
+    Of `n` Completions of a prompt, it also keeps counters for each prompt: intervals then allow for
+    their likeness, and each evaluator has two more rates, `pass@n` and `all@n`.
     """
 
-    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
+    def __init__(self, evaluators: Sequence[Evaluator], *, n: int = 1) -> None:
+        self.n = n
         self.rates = {e.name: rates_of(e) for e in distinct(evaluators)}
         self.formats = {e.name: formats_of(e) for e in evaluators}
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.rates}
@@ -80,6 +95,12 @@ class Tally:
         self.slices: dict[str, dict[Slice, Counter[str]]] = {
             name: defaultdict(Counter) for name in self.rates
         }
+        self.prompts: dict[str, dict[str, Counter[str]]] = {
+            name: defaultdict(Counter) for name in (*self.rates, OWN)
+        }
+        """With n above 1: the counters of each prompt, by its Example's id."""
+        self.members: dict[Slice, dict[str, None]] = defaultdict(dict)
+        """With n above 1: the prompts of each slice."""
         self.answered = 0
         """How many Completions there are, without those that hold an error."""
         self.reasoned = 0
@@ -114,7 +135,12 @@ class Tally:
         sums = [self.counts[name]]
         if example is not None:
             slices = self.slices[name]
-            sums += [slices[each] for each in slices_of(example)]
+            for each in slices_of(example):
+                sums.append(slices[each])
+                if self.n > 1:
+                    self.members[each][verdict.id] = None
+        if self.n > 1:
+            sums.append(self.prompts[name][verdict.id])
         for counts in sums:
             for key, count in added:
                 counts[key] += count
@@ -128,10 +154,18 @@ class Tally:
             if completion.interventions is not None and completion.completion_tokens is not None:
                 self.interventions += completion.interventions
                 self.steps += completion.completion_tokens + (completion.finish_reason == "stop")
+            if self.n > 1:
+                self._count_in_prompt(completion)
+
+    def _count_in_prompt(self, completion: Completion) -> None:
+        alone = Tally(())
+        alone.count(completion)
+        numbers = {name: getattr(alone, name) for pair in OWN_RATES.values() for name in pair}
+        self.prompts[OWN][completion.example_id].update(numbers)
 
     def reasoning(self) -> Metric | None:
         """The share of Completions with reasoning; None if none has any."""
-        return rate(REASONING, self.reasoned, self.answered) if self.reasoned else None
+        return self.own(REASONING) if self.reasoned else None
 
     def of_completions(self) -> list[Metric]:
         """The Completions' own rates: of reasoning and of interventions, where there are any."""
@@ -140,9 +174,9 @@ class Tally:
 
     def own(self, name: str) -> Metric:
         """One of the Completions' own rates, also where there are none: `-`, or 0."""
-        if name == REASONING:
-            return rate(name, self.reasoned, self.answered)
-        return rate(name, self.interventions, self.steps)
+        numerator, denominator = OWN_RATES[name]
+        counts = {each: getattr(self, each) for each in (numerator, denominator)}
+        return self._rate(Rate(name, numerator, denominator), counts, self.prompts[OWN].values())
 
     def merge(self, other: Tally) -> None:
         """Add the sums of another Tally of the same evaluators, whose Verdicts come after these."""
@@ -156,6 +190,11 @@ class Tally:
             self.stops[name].update(other.stops[name])
             for each, counts in other.slices[name].items():
                 self.slices[name][each].update(counts)
+        for name, prompts in other.prompts.items():
+            for prompt, counts in prompts.items():
+                self.prompts[name][prompt].update(counts)
+        for each, members in other.members.items():
+            self.members[each] |= members
         for name, reason in other.reason.items():
             self.reason.setdefault(name, reason)
 
@@ -164,7 +203,10 @@ class Tally:
 
         Raises PluginError if a rate's numerator is not a part of its denominator.
         """
-        return {name: self._metrics(name, counts) for name, counts in self.counts.items()}
+        return {
+            name: self._metrics(name, counts, self.prompts[name])
+            for name, counts in self.counts.items()
+        }
 
     def pooled(self) -> list[Metric]:
         """The rates that evaluators of different formats share, over all of these formats."""
@@ -178,9 +220,8 @@ class Tally:
             apart = [name for formats in judged for name in formats or ()]
             if len(judged) > 1 and all(judged) and len(apart) == len({*apart}):
                 counts = [self.counts[evaluator] for evaluator in evaluators]
-                numerator = sum(count[each.numerator] for count in counts)
-                denominator = sum(count[each.denominator] for count in counts)
-                found.append(rate(each.name, numerator, denominator))
+                prompts = [c for name in evaluators for c in self.prompts[name].values()]
+                found.append(self._rate(each, sum(counts, Counter()), prompts))
         return found
 
     def named(self) -> dict[str, Metric]:
@@ -203,7 +244,7 @@ class Tally:
         slices = sorted(self.slices[evaluator].items())
         found = {
             dimension: {
-                value: self._metrics(evaluator, counts)
+                value: self._metrics(evaluator, counts, self.members.get((of, value), ()))
                 for (of, value), counts in slices
                 if of == dimension
             }
@@ -226,7 +267,12 @@ class Tally:
                 found[each.name] = clustered(parts)
         return {name: interval for name, interval in found.items() if interval}
 
-    def _metrics(self, evaluator: str, counts: Counter[str]) -> list[Metric]:
+    def _metrics(
+        self, evaluator: str, counts: Counter[str], prompts: Iterable[str]
+    ) -> list[Metric]:
+        """The rates of some sums, which are over these prompts."""
+        by_id = self.prompts[evaluator]
+        held = [by_id[prompt] for prompt in prompts if prompt in by_id]
         found = []
         for each in self.rates[evaluator]:
             numerator, denominator = counts[each.numerator], counts[each.denominator]
@@ -236,8 +282,24 @@ class Tally:
                     f"{each.denominator} = {numerator} / {denominator}, which is no share; "
                     "count part of the denominator"
                 )
-            found.append(rate(each.name, numerator, denominator))
-        return found
+            found.append(self._rate(each, counts, held))
+        return found + self._of_all(held) if self.n > 1 else found
+
+    def _rate(
+        self, each: Rate, counts: Mapping[str, int], prompts: Iterable[Mapping[str, int]]
+    ) -> Metric:
+        found = rate(each.name, counts[each.numerator], counts[each.denominator])
+        if self.n == 1:
+            return found
+        return by_prompt(found, [(c[each.numerator], c[each.denominator]) for c in prompts])
+
+    def _of_all(self, prompts: Iterable[Mapping[str, int]]) -> list[Metric]:
+        """The shares of the prompts of which one, or all, of n scored Completions passed."""
+        passed = [counts["passed"] for counts in prompts if counts["scored"] == self.n]
+        return [
+            rate(f"{name}@{self.n}", sum(round(at(self.n, c, self.n)) for c in passed), len(passed))
+            for name, at in (("pass", pass_at_k), ("all", all_at_k))
+        ]
 
     @property
     def unscored(self) -> int:
@@ -250,13 +312,15 @@ def tally(
     verdicts: Iterable[Verdict],
     examples: Mapping[str, Example] | None = None,
     completions: Iterable[Completion] | None = None,
+    *,
+    n: int = 1,
 ) -> Tally:
     """The sums of all the Verdicts.
 
     Slices need the Examples by id, and finish reasons the Completions, which the Verdicts follow in
-    order.
+    order. `n` is how many Completions a prompt has.
     """
-    sums, known = Tally(evaluators), examples or {}
+    sums, known = Tally(evaluators, n=n), examples or {}
     if completions is None:
         for verdict in verdicts:
             sums.add(verdict, known.get(verdict.id))

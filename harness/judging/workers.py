@@ -46,8 +46,8 @@ PR_SET_PDEATHSIG = 1
 class Judged:
     """The result for some rows: their sums, and the lines to write about them."""
 
-    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
-        self.tally = Tally(evaluators)
+    def __init__(self, evaluators: Sequence[Evaluator], n: int) -> None:
+        self.tally = Tally(evaluators, n=n)
         self.rows = 0
         """How many rows there were, broken ones included."""
         self.lines = 0
@@ -71,6 +71,7 @@ class Work:
         verdicts: bool,
         dump: bool,
         strangers: bool = True,
+        n: int = 1,
     ) -> None:
         self.evaluators = evaluators
         self.examples = examples
@@ -79,10 +80,12 @@ class Work:
         self.dump = dump
         self.strangers = strangers
         """Whether an answer to none of the Examples is judged, too."""
+        self.n = n
+        """How many answers a prompt has."""
 
     def judge(self, rows: Iterable[Completion | BrokenRow]) -> Judged:
         """Judge the rows, and keep the lines to write if they are wanted."""
-        done = Judged(self.evaluators)
+        done = Judged(self.evaluators, self.n)
         count = done.tally.count
         for row in rows:
             example = None
@@ -114,8 +117,10 @@ def dump_row(
 ) -> dict[str, Any]:
     """One row for reading: prompt, target, text, and labels by evaluator."""
     thought = {} if completion.reasoning is None else {"reasoning": completion.reasoning}
+    sample = {"sample": completion.sample} if completion.sample else {}
     return {
         "id": completion.example_id,
+        **sample,
         "prompt": example and example.prompt,
         "target": example and example.completion,
         **thought,

@@ -43,15 +43,21 @@ class Answered(NamedTuple):
     completions: Sequence[Completion]
     verdicts: Sequence[Verdict]
 
+    @property
+    def n(self) -> int:
+        """How many completions a prompt has."""
+        return 1 + max((each.sample for each in self.completions), default=0)
+
 
 def rates_side_by_side(
     evaluators: Sequence[Evaluator], base: Answered, tuned: Answered, *, markdown: bool = False
 ) -> str:
     """Every rate before and after; for a headline that is a share of passes, also the paired test.
 
-    The test and the change with its interval use the Examples that both sides could score.
+    The test and the change with its interval use the Examples that both sides could score; of
+    several completions of a prompt, the first.
     """
-    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
+    sums = _sums(evaluators, base, tuned)
     before, after = (each.metrics() for each in sums)
     rows = []
     for evaluator in evaluators:
@@ -71,7 +77,7 @@ def formats_side_by_side(
     evaluators: Sequence[Evaluator], base: Answered, tuned: Answered, *, markdown: bool = False
 ) -> str:
     """The headline rates that formats share, format by format; empty if there is one format."""
-    sums = [tally(evaluators, arm.verdicts) for arm in (base, tuned)]
+    sums = _sums(evaluators, base, tuned)
     before, after = (each.metrics() for each in sums)
     rows = []
     for old, new in zip(*(each.pooled() for each in sums), strict=True):
@@ -94,9 +100,20 @@ def formats_side_by_side(
     return table(headers, grouped(rows), markdown=markdown) if rows else ""
 
 
+def _sums(
+    evaluators: Sequence[Evaluator],
+    base: Answered,
+    tuned: Answered,
+    examples: Mapping[str, Example] | None = None,
+) -> list[Tally]:
+    n = max(base.n, tuned.n)
+    return [tally(evaluators, each.verdicts, examples, n=n) for each in (base, tuned)]
+
+
 def _of_completions(base: Answered, tuned: Answered) -> list[list[str]]:
     """The rows of the completions' own rates, of reasoning and interventions, if a side has any."""
-    sums = Tally(()), Tally(())
+    n = max(base.n, tuned.n)
+    sums = Tally((), n=n), Tally((), n=n)
     for side, arm in zip(sums, (base, tuned), strict=True):
         for completion in arm.completions:
             side.count(completion)
@@ -147,8 +164,7 @@ def slices_side_by_side(
     for example in examples:
         for each in slices_of(example):
             members[each].append(example.id)
-    before = tally(evaluators, base.verdicts, known)
-    after = tally(evaluators, tuned.verdicts, known)
+    before, after = _sums(evaluators, base, tuned, known)
     tables = []
     for evaluator in evaluators:
         headline = rates_of(evaluator)[0]
@@ -205,9 +221,17 @@ def _scored_twice(
     evaluator: str, base: Iterable[Verdict], tuned: Iterable[Verdict]
 ) -> dict[str, tuple[bool, bool]]:
     """Whether an Example passed before and after, by id."""
-    old = {v.id: v.passed for v in base if v.evaluator == evaluator and v.passed is not None}
-    new = {v.id: v.passed for v in tuned if v.evaluator == evaluator and v.passed is not None}
+    old, new = first_passes(base)[evaluator], first_passes(tuned)[evaluator]
     return {i: (old[i], new[i]) for i in old if i in new}
+
+
+def first_passes(verdicts: Iterable[Verdict]) -> dict[str, dict[str, bool]]:
+    """Whether the first scored completion of each prompt passed, by evaluator and id."""
+    found: dict[str, dict[str, bool]] = defaultdict(dict)
+    for each in verdicts:
+        if each.passed is not None:
+            found[each.evaluator].setdefault(each.id, each.passed)
+    return found
 
 
 def diffs(
@@ -227,8 +251,9 @@ def _by_id(arm: Answered) -> dict[str, Side]:
     judged: dict[str, dict[str, str]] = {}
     for verdict in arm.verdicts:
         said = "passed" if verdict.passed else ", ".join(verdict.labels) or "failed"
-        judged.setdefault(verdict.id, {})[verdict.evaluator] = said
-    return {c.example_id: (c, judged.get(c.example_id, {})) for c in arm.completions}
+        judged.setdefault(verdict.id, {}).setdefault(verdict.evaluator, said)
+    firsts = (each for each in arm.completions if not each.sample)
+    return {each.example_id: (each, judged.get(each.example_id, {})) for each in firsts}
 
 
 def _sides(example: Example, base: Side, tuned: Side) -> list[tuple[str, str]]:

@@ -29,8 +29,10 @@ from fmtharness.harness.records import Completion, Example, encode, read_records
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.prompting import prompted, repaired
 from fmtharness.harness.run.provenance import made_by, model_inputs
-from fmtharness.harness.run.sources import completions_by, conditions
+from fmtharness.harness.run.sources import completions_by, conditions, sampled
 
+Sample = tuple[str, int]
+"""An Example's id, and which of its completions."""
 UNTOLD = "parity"
 """The file of completions that is about the run itself, and not shown."""
 
@@ -45,6 +47,8 @@ class Asked(NamedTuple):
     """The Examples' file."""
     max_new_tokens: int | None = None
     """None: as [eval] says."""
+    n: int = 1
+    """How many Completions each prompt gets."""
 
     def file(self, arm: Arm) -> str:
         """The file's name below completions/: `base`, or `open/base` for a set."""
@@ -81,7 +85,9 @@ def answer(run: RunFolder, arm: Arm, asked: Sequence[Asked]) -> None:
 
 def _inputs(run: RunFolder, arm: Arm, asked: Asked) -> dict[str, str]:
     inputs = {
-        "[eval]": digest([_options(limited(arm.backend, asked.max_new_tokens)), arm.prompting]),
+        "[eval]": digest(
+            [_options(limited(arm.backend, asked.max_new_tokens)), arm.prompting, asked.n]
+        ),
         **made_from(run, arm),
         "Examples": digest([encode(example).decode() for example in asked.examples]),
     }
@@ -94,53 +100,59 @@ def _inputs(run: RunFolder, arm: Arm, asked: Asked) -> dict[str, str]:
 
 def _together(run: RunFolder, arm: Arm, group: Sequence[_Stage], most: int | None) -> None:
     """Ask for the Completions of several files at once, and write each file."""
-    every = [example for each in group for example in each.asked.examples]
+    every = sum(len(each.asked.examples) for each in group)
+    answers = sum(len(each.asked.examples) * each.asked.n for each in group)
     sets = [each.asked.set for each in group if each.asked.set not in ("", UNTOLD)]
     also = f" ({', '.join(sets)})" if sets else ""
-    say(f"completions: {len(every)} prompts{also}, arm {arm.name}")
+    times = f", {answers} completions" if answers > every else ""
+    say(f"completions: {every} prompts{also}{times}, arm {arm.name}")
     began = time.perf_counter()
     parts = [_Part(run, each) for each in group]
     asking = {
-        f"{part.prefix}{example.id}": (part, example)
+        (f"{part.prefix}{example.id}", example.sample): (part, example)
         for part in parts
-        for example in part.stage.asked.examples
-        if example.id not in part.known
+        for example in part.asked
+        if (example.id, example.sample) not in part.known
     }
     for completion in _answers(run, arm, asking, most):
-        part, example = asking[completion.example_id]
+        part, example = asking[completion.example_id, completion.sample]
         part.add(structs.replace(completion, example_id=example.id, arm=arm.name))
     seconds = round(time.perf_counter() - began, 2)
     for part in parts:
         path, asked = run.completions(part.stage.name), part.stage.asked
-        if missing := [each.id for each in asked.examples if each.id not in part.known]:
+        if missing := [each.id for each in part.asked if (each.id, each.sample) not in part.known]:
             raise PluginError(
                 f"backend {arm.backend.name!r} gave no Completion for Example {missing[0]!r} of "
                 f"{asked.data}; it must give one for each"
             )
-        write_records(path, [part.known[each.id] for each in asked.examples])
+        write_records(path, [part.known[each.id, each.sample] for each in part.asked])
         part.remove()
         run.record(
             f"completions/{part.stage.name}",
             part.stage.inputs,
             [path],
             seconds=seconds,
-            asked=len(every),
+            asked=answers,
             made_with=_made_with(run, arm, asked),
         )
 
 
 def _answers(
-    run: RunFolder, arm: Arm, asking: Mapping[str, tuple[_Part, Example]], most: int | None
+    run: RunFolder,
+    arm: Arm,
+    asking: Mapping[Sample, tuple[_Part, Example]],
+    most: int | None,
 ) -> Iterator[Completion]:
     """The Completions of what is asked, as they come; their ids are those of `asking`."""
     if arm.repairs:
-        for name, (part, example) in asking.items():
+        for (name, _), (part, example) in asking.items():
             source = read_records(_repaired_file(run, arm, part.stage.asked), Completion)
-            known = part.source or part.source.update({each.example_id: each for each in source})
-            found = (known or part.source)[example.id]
+            if not part.source:
+                part.source.update({(each.example_id, each.sample): each for each in source})
+            found = part.source[example.id, example.sample]
             yield structs.replace(repaired(example, found), example_id=name)
         return
-    examples = [structs.replace(each, id=name) for name, (_, each) in asking.items()]
+    examples = [structs.replace(each, id=name) for (name, _), (_, each) in asking.items()]
     if not examples:
         return
     shots = read_records(run.data("train"), Example) if arm.prompting == "few_shot" else ()
@@ -162,15 +174,16 @@ class _Part:
         self.prefix = f"{stage.asked.set}/" if stage.asked.set else ""
         final = run.completions(stage.name)
         self.path = final.with_name(f"{final.stem}.{digest(stage.inputs)[:16]}.part")
-        self.known: dict[str, Completion] = {}
-        self.source: dict[str, Completion] = {}
+        self.asked = sampled(stage.asked.examples, stage.asked.n)
+        self.known: dict[Sample, Completion] = {}
+        self.source: dict[Sample, Completion] = {}
         if self.path.is_file():
             for line in self.path.read_bytes().split(b"\n"):
                 try:
                     found = json.decode(line, type=Completion)
                 except DecodeError:
                     continue  # what a killed process left of a line
-                self.known[found.example_id] = found
+                self.known[found.example_id, found.sample] = found
         if self.known:
             say(f"completions: {len(self.known)} of {final} are known from before")
 
@@ -182,7 +195,7 @@ class _Part:
 
     def add(self, completion: Completion) -> None:
         """Append a Completion; errors are not kept, so that they are asked for again."""
-        self.known[completion.example_id] = completion
+        self.known[completion.example_id, completion.sample] = completion
         if completion.error is not None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +206,7 @@ class _Part:
 def _made_with(run: RunFolder, arm: Arm, asked: Asked) -> str:
     prompts = len(asked.examples)
     config = dataclasses.replace(run.config, backend=arm.backend)
-    said = conditions(config, adapter_of(run, arm), prompts, asked.data)
+    said = conditions(config, adapter_of(run, arm), prompts, asked.data, asked.n)
     return said if arm.name in ("base", "sft") else f"{arm.name}: {said}"
 
 

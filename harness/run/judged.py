@@ -32,12 +32,14 @@ def judge_stage(
     evaluators: Sequence[Evaluator],
     data: Path,
     *,
+    n: int = 1,
     specs: object = None,
     dumps: bool = False,
 ) -> Tally:
     """Judge completions/NAME.jsonl where that is not up to date, and sum the Verdicts.
 
-    `data` is the Examples' file. `dumps` writes the rows for reading that [eval] asks for.
+    `data` is the Examples' file, and `n` how many completions a prompt has. `dumps` writes the rows
+    for reading that [eval] asks for.
     """
     path = run.verdicts(name)
     by_id = {example.id: example for example in examples}
@@ -70,7 +72,7 @@ def judge_stage(
             )
             run.record(f"dump/{name}", inputs, [written])
     completions = read_records(run.completions(name), Completion)
-    return tally(evaluators, read_records(path, Verdict), by_id, completions)
+    return tally(evaluators, read_records(path, Verdict), by_id, completions, n=n)
 
 
 def dump(

@@ -7,6 +7,7 @@ completions_by(backend, model, adapter, examples, arm="sft")   Completions of th
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,9 +130,24 @@ def completions_by(
     *,
     arm: str,
 ) -> Iterator[Completion]:
-    """The backend's Completions as they come, each with the name of its arm, which the run sets."""
+    """The backend's Completions as they come, each with the name of its arm, which the run sets.
+
+    Where an Example is asked several times, a Completion whose backend does not tell which sample
+    it is becomes the next that has none.
+    """
+    waiting: defaultdict[str, list[int]] = defaultdict(list)
+    for example in examples:
+        waiting[example.id].append(example.sample)
     for completion in backend.complete(examples, model, adapter):
-        yield msgspec.structs.replace(completion, arm=arm)
+        left, sample = waiting[completion.example_id], completion.sample
+        if left:
+            sample = left.pop(left.index(sample) if sample in left else 0)
+        yield msgspec.structs.replace(completion, arm=arm, sample=sample)
+
+
+def sampled(examples: Iterable[Example], n: int) -> list[Example]:
+    """Each Example n times, as a backend is asked for n Completions of its prompt."""
+    return [msgspec.structs.replace(each, sample=k) for each in examples for k in range(n)]
 
 
 def in_order(
@@ -141,31 +157,32 @@ def in_order(
 
     Raises PluginError if an Example has none.
     """
-    early: dict[str, Completion] = {}
+    early: dict[tuple[str, int], Completion] = {}
     coming = iter(completions)
     for example in examples:
-        while example.id not in early:
+        while (example.id, example.sample) not in early:
             completion = next(coming, None)
             if completion is None:
                 raise PluginError(f"the backend gave no Completion for Example {example.id!r}")
-            early[completion.example_id] = completion
-        yield early.pop(example.id)
+            early[completion.example_id, completion.sample] = completion
+        yield early.pop((example.id, example.sample))
 
 
-def conditions(config: Config, adapter: Path | None, prompts: int, data: Path) -> str:
+def conditions(config: Config, adapter: Path | None, prompts: int, data: Path, n: int = 1) -> str:
     """What a result was made with, in one line: base, quantization, adapter, device, prompts.
 
     A backend's `source` stands in place of a local model.
     """
+    of_each = f", {n} completions of each" if n > 1 else ""
     if server := getattr(config.backend, "source", None):
-        return f"{server}, {prompts} prompts of {data}"
+        return f"{server}, {prompts} prompts of {data}{of_each}"
     model = config.model
     revision = f" at {model.revision}" if model.revision else ""
     weights = "unquantized" if model.quantization == "none" else model.quantization
     on_it = f"adapter {adapter}" if adapter else "no adapter"
     return (
         f"base {model.name}{revision} ({weights}), {on_it}, {_where(config)}, {prompts} prompts of "
-        f"{data}"
+        f"{data}{of_each}"
     )
 
 

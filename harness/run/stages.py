@@ -174,10 +174,11 @@ def evaluate(run: RunFolder, arm: Arm) -> dict[str, Tally]:
     from fmtharness.harness.backends.transformers import loading_once
 
     config = run.config
-    main = Asked("", list(eval_examples(run)), run.data("eval"))
+    n = config.eval.n
+    main = Asked("", list(eval_examples(run)), run.data("eval"), n=n)
     asked = [(main, config.evaluators)]
     for each in config.sets:
-        asked.append((_asked(run, each.name, each.options.max_new_tokens), each.evaluators))
+        asked.append((_asked(run, each.name, each.options.max_new_tokens, n), each.evaluators))
     if most := config.retention.num_prompts and config.retention.max_new_tokens:
         asked.append((_asked(run, RETENTION, most), config.keepers))
     of_parity = [_of_parity(run)] if arm.name == "base" and config.trains else []
@@ -190,6 +191,7 @@ def evaluate(run: RunFolder, arm: Arm) -> dict[str, Tally]:
                 each.examples,
                 evaluators,
                 each.data,
+                n=each.n,
                 specs=config.eval.evaluators if each is main else None,
                 dumps=each is main,
             )
@@ -201,8 +203,8 @@ def evaluate(run: RunFolder, arm: Arm) -> dict[str, Tally]:
     return sums
 
 
-def _asked(run: RunFolder, name: str, most: int | None) -> Asked:
-    return Asked(name, [*set_examples(run, name, "eval")], run.data(f"{name}/eval"), most)
+def _asked(run: RunFolder, name: str, most: int | None, n: int = 1) -> Asked:
+    return Asked(name, [*set_examples(run, name, "eval")], run.data(f"{name}/eval"), most, n)
 
 
 def _of_parity(run: RunFolder) -> Asked:

@@ -138,6 +138,7 @@ def completion_of(reply: Reply, example: Example) -> Completion:
         error = filtered if reply.finish_reason == "content_filter" else ended
     return Completion(
         example_id=example.id,
+        sample=example.sample,
         text=text,
         reasoning=reasoning,
         unclosed=unclosed or (reason == "length" and reasoning is not None and not text),
