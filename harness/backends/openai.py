@@ -24,8 +24,8 @@ from pydantic_core import PydanticCustomError
 
 from fmtharness.harness.backends.server.cache import RequestCache
 from fmtharness.harness.backends.server.client import Limits, Server, UnansweredError
-from fmtharness.harness.backends.server.loop import as_they_finish
 from fmtharness.harness.backends.server.counting import tokens_of
+from fmtharness.harness.backends.server.loop import as_they_finish
 from fmtharness.harness.backends.server.reply import REASONS, completion_of
 from fmtharness.harness.backends.server.request import (
     ResponseFormat,

@@ -1,8 +1,8 @@
 """`fmtharness audit`: whether a server, or a local model, keeps what is promised of its answers.
 
-    fmtharness audit my.toml --server llama
-    fmtharness audit --base-url http://127.0.0.1:8080/v1 --model any
-    fmtharness audit --model smollm2-135m-instruct
+fmtharness audit my.toml --server llama
+fmtharness audit --base-url http://127.0.0.1:8080/v1 --model any
+fmtharness audit --model smollm2-135m-instruct
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ same answer at concurrency 8       40      13  broken   13 texts differ; 2 also 
 strict JSON under json_object      18       2  broken   duplicate_key 2; cut off: 20 of 22 fail
 
     same("same answer streamed", whole, streamed)
-    -> Finding("same answer streamed", 40, outcome="broken", remarks=..., cases=(Case("eval-3", ...),))
+    -> Finding("same answer streamed", 40, "broken", "1 text differs", (Case("eval-3", ...),))
 
 All of it is computed from answers that are there already. What has no answer is in no row.
 """
@@ -20,8 +20,9 @@ from fmtharness.harness.records import Completion
 from fmtharness.harness.report.tables import table
 from fmtharness.harness.text import one_line
 
-Outcome = Literal["kept", "broken", "note", "no difference", "not asked"]
-"""`note` is something to know that nobody promises; `not asked` is a mode that was refused."""
+Outcome = Literal["kept", "broken", "note", "no difference", "not shown"]
+"""`note` is something to know that nobody promises; `not shown` is a promise that no
+answer puts to the test, since a mode was refused or no answer came that far."""
 TRUNCATED = "truncated"
 TokenCounts = Callable[[Sequence[str]], Sequence[int] | None]
 """Counts the tokens of texts; None if that cannot be known."""
@@ -107,7 +108,7 @@ def same(promise: str, first: Asked, other: Asked, *, again: Finding | None = No
     `again` is the same question about the first mode asked twice; it shows what changes anyway.
     """
     if other.refused:
-        return not_asked(promise, other.refused)
+        return not_shown(promise, other.refused)
     pairs = {
         name: (each, other.present[name])
         for name, each in first.present.items()
@@ -134,7 +135,7 @@ def strict(promise: str, asked: Asked) -> Finding:
     One that was cut off at the limit was promised nothing; the remarks count it apart.
     """
     if asked.refused:
-        return not_asked(promise, asked.refused)
+        return not_shown(promise, asked.refused)
     judged = {name: each for name, each in asked.present.items() if each.passed is not None}
     stopped = {name: each for name, each in judged.items() if each.stopped}
     failed = {name: each for name, each in stopped.items() if not each.passed}
@@ -180,7 +181,7 @@ def within_limit(promise: str, modes: Iterable[Asked]) -> Finding:
 def without_reasoning(promise: str, on: Asked, off: Asked) -> Finding:
     """Whether answers with thinking switched off have no reasoning; and if the switch does much."""
     if on.refused or off.refused:
-        return not_asked(promise, on.refused or off.refused)
+        return not_shown(promise, on.refused or off.refused)
     thought = [each for each in on.present.values() if each.completion.reasoning]
     cases = tuple(
         Case(name, ((off.mode, each),))
@@ -215,7 +216,7 @@ def counts(what: str, modes: Iterable[Asked], tokens_of: TokenCounts) -> Finding
     ]
     own = tokens_of([each.completion.text for _, _, each in found]) if found else None
     if own is None:
-        return not_asked(what, "nothing here counts the tokens of a text as the model does")
+        return not_shown(what, "nothing here counts the tokens of a text as the model does")
     differences = [
         (each.completion.completion_tokens or 0) - number
         for (_, _, each), number in zip(found, own, strict=True)
@@ -232,16 +233,16 @@ def counts(what: str, modes: Iterable[Asked], tokens_of: TokenCounts) -> Finding
     return Finding(what, len(found), "note", remarks, cases)
 
 
-def not_asked(promise: str, why: str) -> Finding:
+def not_shown(promise: str, why: str) -> Finding:
     """The row of a promise that nothing shows."""
-    return Finding(promise, 0, "not asked", why)
+    return Finding(promise, 0, "not shown", why)
 
 
 def audit_table(findings: Sequence[Finding]) -> str:
     """One row for each promise."""
     rows = [
         [each.promise, str(each.answers), str(each.broken), each.outcome, each.remarks]
-        if each.outcome != "not asked"
+        if each.outcome != "not shown"
         else [each.promise, "-", "-", each.outcome, each.remarks]
         for each in findings
     ]
@@ -326,7 +327,7 @@ def _found(
     promise: str, answers: int, cases: tuple[Case, ...], remarks: Sequence[str] = ()
 ) -> Finding:
     if not answers:
-        return not_asked(promise, "; ".join(remarks) or "no answer shows it")
+        return not_shown(promise, "; ".join(remarks) or "no answer shows it")
     return Finding(promise, answers, "broken" if cases else "kept", "; ".join(remarks), cases)
 
 

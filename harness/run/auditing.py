@@ -30,7 +30,7 @@ from fmtharness.harness.report.audit import (
     Finding,
     complete_at_limit,
     counts,
-    not_asked,
+    not_shown,
     same,
     strict,
     whole,
@@ -129,7 +129,7 @@ class _Asking:
             more = {**changes, "max_new_tokens": limit}
             promise = what if limit == self.limits[0] else f"{what}, at most {limit} tokens"
             if not examples:
-                yield not_asked(promise, "no Example asks for JSON that it could hold")
+                yield not_shown(promise, "no Example has an answer that it could hold")
             else:
                 yield strict(promise, self.ask(name, examples, guarantee=kind, **more))
 
@@ -193,7 +193,7 @@ def _of_model(asking: _Asking) -> Audit:
             other = asking.ask(f"batch size {batch}", **{size: batch})
             found.append(same(f"same answer at batch size {batch}", first, other))
         if importlib.util.find_spec("llguidance") is None:
-            found.append(not_asked(f"strict under {GRAMMAR}", NO_GRAMMAR))
+            found.append(not_shown(f"strict under {GRAMMAR}", NO_GRAMMAR))
             notes = []
         else:
             held = [each for each in asking.examples if _has_grammar(each)]
