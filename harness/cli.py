@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from fmtharness.harness.commands import judge
+from fmtharness.harness.commands import audit, judge
 from fmtharness.harness.commands.group import Commands
 from fmtharness.harness.commands.options import UNSCORED, file, folder, run_options
 from fmtharness.harness.commands.output import echo, echo_json
@@ -172,6 +172,7 @@ def run(
 main.add_command(judge.check)
 main.add_command(judge.prompt)
 main.add_command(judge.data)
+main.add_command(audit.audit)
 
 
 @main.command()

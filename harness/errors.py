@@ -3,6 +3,7 @@
     HarnessError            the base to catch; never raised itself
     ├── UserError           the user can fix it: a file, a key, an option
     │   ├── ConfigError     a config file, an override or a component's options
+    │   │   └── RefusedError    options that a server does not take
     │   ├── DataError       a data file's content, with the line where it broke
     │   └── ModelError      a model reference that cannot be resolved or loaded
     ├── PluginError         a distribution that registers something wrong
@@ -24,6 +25,10 @@ class UserError(HarnessError):
 
 class ConfigError(UserError):
     """A config file, an override or a component's options do not fit."""
+
+
+class RefusedError(ConfigError):
+    """A server does not take the options of a request, such as a response_format."""
 
 
 class DataError(UserError):

@@ -98,6 +98,25 @@ def chunks(*deltas: Mapping[str, Any], reason: str | None = "stop", done: bool =
     return act
 
 
+def as_asked(request: Mapping[str, Any], content: str, reason: str = "stop", **message: Any) -> Act:
+    """An answer, streamed where the request says so."""
+    if request.get("stream"):
+        return chunks({"content": content, **message}, reason=reason)
+    return answer(content, reason, **message)
+
+
+def crowded(alone: Act, together: Act, patience: float = 0.05) -> Act:
+    """One answer to a request that is open alone for so many seconds, and another beside others."""
+
+    def act(handler: Handler) -> None:
+        until = time.monotonic() + patience
+        while handler.fake.open < 2 and time.monotonic() < until:
+            time.sleep(0.002)
+        (together if handler.fake.open > 1 else alone)(handler)
+
+    return act
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
@@ -108,6 +127,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.started = False
+        if self.path == "/tokenize":
+            tokens = self.fake.tokens
+            told = tokens and json.dumps({"tokens": tokens(asked["content"])})
+            (body(told) if told else status(404))(self)
+            return
         with self.fake.lock:
             self.fake.requests.append(asked)
             self.fake.headers.append({name.lower(): text for name, text in self.headers.items()})
@@ -155,6 +179,7 @@ class FakeServer:
         self.lock = threading.Lock()
         self.closing = threading.Event()
         self.reply: Callable[[dict[str, Any]], Act] = lambda _: answer()
+        self.tokens: Callable[[str], list[int]] | None = None
         handler = type("Bound", (Handler,), {"fake": self})
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.http.daemon_threads = True

@@ -134,6 +134,13 @@ class JsonSchema(_Schemed):
             return ""
         return "schema or readable target"
 
+    @staticmethod
+    def schema_for(example: Example) -> Any:
+        """The Example's own schema, else the one that its value implies; None without either."""
+        if example.value is UNSET or "json_schema" in example.tags:
+            return example.tags.get("json_schema")
+        return schema_of(example.value)
+
     def evaluate(self, example: Example | None, completion: Completion) -> Verdict:
         """Judge one completion; ValueError if there is no schema or the Example's is invalid."""
         terms = self._terms

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from fmtharness.harness.backends.server.cache import RequestCache
 from fmtharness.harness.backends.server.client import Limits, Server, UnansweredError
+from fmtharness.harness.backends.server.counting import tokens_of
 from fmtharness.harness.backends.server.loop import as_they_finish
 from fmtharness.harness.backends.server.reply import REASONS, completion_of
 from fmtharness.harness.backends.server.request import (
@@ -178,6 +179,11 @@ class OpenAI(Options):
         if self.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return {key: value for key, value in body.items() if value is not None}
+
+    def tokens_of(self, texts: Sequence[str]) -> list[int] | None:
+        """How many tokens each text has to the server; None from one that counts none alone."""
+        key = os.environ.get(self.api_key_env, "").strip() or None
+        return tokens_of(texts, self.base_url, self.model, key)
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
         """What an answer costs; None without prices or counts."""

@@ -25,7 +25,7 @@ from fmtharness.harness.backends.server.reply import (
     says_something,
     whole,
 )
-from fmtharness.harness.errors import ConfigError
+from fmtharness.harness.errors import ConfigError, RefusedError
 from fmtharness.harness.text import one_line
 
 AGAIN = frozenset({408, 409, 425, 429})
@@ -67,6 +67,8 @@ class Fault(NamedTuple):
     """Whether another attempt may succeed."""
     stops: bool = False
     """Whether every other request would fail like this."""
+    refused: bool = False
+    """Whether it is the options of the request that fail."""
     asked_wait: float | None = None
     """Seconds that the server asks to wait."""
     way_out: str = ""
@@ -128,7 +130,8 @@ class Server:
             said = self.safe(fault.said, body["messages"])
             last = attempt == self.limits.retries
             if fault.stops:
-                raise ConfigError(f"server {self.base_url}: {said}; {fault.way_out}")
+                kind = RefusedError if fault.refused else ConfigError
+                raise kind(f"server {self.base_url}: {said}; {fault.way_out}")
             if fault.asked_wait is not None and fault.asked_wait > MOST_ASKED:
                 raise UnansweredError(f"{said}; the server asks to wait {fault.asked_wait:,.0f} s")
             if last or not fault.again:
@@ -225,7 +228,7 @@ class Server:
             way_out = "the account has no quota left"
         else:
             way_out = "check the server's options, such as model, response_format and extra_body"
-        return Fault(said, stops=True, way_out=way_out)
+        return Fault(said, stops=True, refused=status in (400, 422), way_out=way_out)
 
 
 def backoff(attempt: int) -> float:
