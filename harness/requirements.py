@@ -37,7 +37,7 @@ TRAIN = frozenset(
     }
 )
 """The modules of the extra `[train]`."""
-EXTRAS = {"openai": "servers", "llguidance": "constrained"}
+EXTRAS = {"openai": "servers", "llguidance": "constrained", "ray": "ray"}
 """The extras of other modules."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

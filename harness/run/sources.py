@@ -152,10 +152,13 @@ def in_order(
         yield early.pop(example.id)
 
 
-def conditions(config: Config, adapter: Path | None, prompts: int, data: Path) -> str:
+def conditions(
+    config: Config, adapter: Path | None, prompts: int, data: Path, *, where: str | None = None
+) -> str:
     """What a result was made with, in one line: base, quantization, adapter, device, prompts.
 
-    A backend's `source` stands in place of a local model.
+    A backend's `source` stands in place of a local model, and `where` in place of this machine's
+    device.
     """
     if server := getattr(config.backend, "source", None):
         return f"{server}, {prompts} prompts of {data}"
@@ -164,7 +167,7 @@ def conditions(config: Config, adapter: Path | None, prompts: int, data: Path) -
     weights = "unquantized" if model.quantization == "none" else model.quantization
     on_it = f"adapter {adapter}" if adapter else "no adapter"
     return (
-        f"base {model.name}{revision} ({weights}), {on_it}, {_where(config)}, {prompts} prompts of "
+        f"base {model.name}{revision} ({weights}), {on_it}, {where or _where(config)}, {prompts} prompts of "
         f"{data}"
     )
 
