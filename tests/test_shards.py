@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,9 +17,8 @@ from fmtharness.harness.commands import sharded
 from fmtharness.harness.contracts import ModelOptions, Options
 from fmtharness.harness.errors import ConfigError, DataError, HarnessError
 from fmtharness.harness.plugins import Registered
-from fmtharness.harness.records import Completion, Example, encode, read_records
-from fmtharness.harness.run import shard_folder
-from fmtharness.harness.run.shards import Block, Done, Job, Worker, answers, cut, rows_in
+from fmtharness.harness.records import Completion, Example, encode
+from fmtharness.harness.run.shards import Block, Done, Job, Worker, answers, cut
 from tests.fakes import example
 
 ASKED: list[list[str]] = []
@@ -112,7 +112,7 @@ def test_each_row_is_answered_once_and_in_order(work: list[int]) -> None:
     assert [row["example_id"] for row in written()] == NAMES
     judged = json.loads(done.stdout)["json_strict"]
     assert (judged["scored"], judged["unscored"], judged["labels"]) == (10, 0, {})
-    assert sorted(sum(ASKED, [])) == sorted(NAMES)
+    assert sorted(itertools.chain(*ASKED)) == sorted(NAMES)
 
 
 def test_a_rerun_makes_only_what_is_missing(work: list[int]) -> None:
@@ -255,9 +255,9 @@ def test_a_backend_that_leaves_one_out_is_told() -> None:
 
 
 def test_options_of_the_other_way_are_refused(work: list[int]) -> None:
-    assert "--verdicts goes without --engine ray" in call(
-        rows(*NAMES), "--verdicts", "v.jsonl"
-    ).stderr
+    assert (
+        "--verdicts goes without --engine ray" in call(rows(*NAMES), "--verdicts", "v.jsonl").stderr
+    )
     done = CliRunner().invoke(main, ["eval", "--concurrency", "3"])
     assert (done.exit_code, "--concurrency goes with --engine ray" in done.stderr) == (2, True)
 

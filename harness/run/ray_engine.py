@@ -3,7 +3,7 @@
 for done in on_ray(job, blocks, address=None, concurrency=4): ...
     Done(number=3, rows=500, errors=0, fault=""), ...       in any order
 
-Each row of the Dataset is a block's place in the file, five numbers, and so is what comes back: texts
+Each row of the Dataset is a block's place in the file, and what comes back are a few numbers: texts
 go from the file to the worker and from there into its shard. Ray restarts an actor that died and
 gives its blocks to others, which the shards allow.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from fmtharness.harness.text import first_line
 
 OBJECT_STORE = 100 * 2**20
 """Bytes of a local cluster's shared memory, which holds numbers only."""
+CONNECT_SECONDS = 10.0
 AHEAD = 2
 """How many blocks wait at each actor, so that none is idle."""
 
@@ -74,13 +76,17 @@ def on_ray(
 def _connect(ray: Any, address: str | None) -> None:
     """Start a local cluster or join the one at the address; Ray is to send nothing anywhere."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it warns of what is meant here
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
         return
     try:
+        host, colon, port = address.removeprefix("ray://").rpartition(":")
+        if colon:  # Ray itself would wait for minutes
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"--ray-address {address}: no cluster answers there ({_said(error)}); "
             f"`ray status --address {address}` says more"

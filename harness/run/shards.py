@@ -1,6 +1,6 @@
 """Completions and Verdicts of any number of rows, in shards: blocks of a file's lines.
 
-    cut(Path("rows.jsonl"), 500)        ([Block(0, 1, 0, 81340, 500), Block(1, 501, ...)], "9f2c...")
+    cut(Path("rows.jsonl"), 500)        ([Block(0, 1, 0, 81340, 500), Block(1, ...)], "9f2c...")
     Worker(job)(block)                  Done(number=0, rows=500, errors=0, fault="")
         completions/part-00000.jsonl    a Completion for each row of the block, in the rows' order
         verdicts/part-00000.jsonl       their Verdicts
@@ -146,7 +146,7 @@ def rows_in(
             data = file.read(block.size)
     except OSError as error:
         raise DataError(
-            f"{source.name}: cannot be read ({error.strerror}); every machine needs it in this place"
+            f"{source.name}: cannot be read ({error.strerror}); all machines need it in this place"
         ) from error
     found: list[Example | Completion] = []
     for line, text in numbered(block.first, data):
@@ -215,7 +215,9 @@ class Worker:
         write_whole(job.shard(block, "verdicts"), map(encode, judged))
         write_whole(shard, map(encode, completions))
         _Attempts(job, block).forget()
-        return Done(block.number, len(rows), sum(each.error is not None for each in completions), "")
+        return Done(
+            block.number, len(rows), sum(each.error is not None for each in completions), ""
+        )
 
     def _answers(
         self, backend: Backend, block: Block, asked: Sequence[Example]

@@ -167,8 +167,8 @@ def conditions(
     weights = "unquantized" if model.quantization == "none" else model.quantization
     on_it = f"adapter {adapter}" if adapter else "no adapter"
     return (
-        f"base {model.name}{revision} ({weights}), {on_it}, {where or _where(config)}, {prompts} prompts of "
-        f"{data}"
+        f"base {model.name}{revision} ({weights}), {on_it}, {where or _where(config)}, "
+        f"{prompts} prompts of {data}"
     )
 
 
