@@ -119,7 +119,8 @@ def test_a_rerun_makes_only_what_is_missing(work: list[int]) -> None:
     first = call(rows(*NAMES))
     before = written(), written("verdicts")
     Path("out/completions/part-00001.jsonl").unlink()
-    work.clear(), ASKED.clear()
+    work.clear()
+    ASKED.clear()
     again = call(rows(*NAMES))
     assert (work, ASKED) == ([1], [NAMES[4:8]])
     assert (written(), written("verdicts")) == before
@@ -145,7 +146,8 @@ def test_a_bad_row_is_unscored_and_the_others_are_not(work: list[int]) -> None:
 def test_what_failed_is_asked_again_and_nothing_else(work: list[int]) -> None:
     path = rows("e0", "boom", "e2", "e3", "e4", "e5", broken=[5])
     call(path)
-    work.clear(), ASKED.clear()
+    work.clear()
+    ASKED.clear()
     assert call(path).exit_code == 3
     assert (work, ASKED) == ([0], [["boom"]])
 
