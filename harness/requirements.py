@@ -37,7 +37,7 @@ TRAIN = frozenset(
     }
 )
 """The modules of the extra `[train]`."""
-EXTRAS = {"openai": "servers", "llguidance": "constrained", "vllm": "vllm"}
+EXTRAS = {"openai": "servers", "llguidance": "constrained", "vllm": "vllm", "ray": "ray"}
 """The extras of other modules."""
 LOCAL = ("fmtharness.harness.backends.transformers", "fmtharness.harness.backends.vllm")
 """The backends that load local models."""

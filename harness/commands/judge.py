@@ -16,6 +16,7 @@ from fmtharness.harness.commands.options import (
     cache_option,
     file,
     folder,
+    of_engine,
     one_model,
     template_option,
     with_template,
@@ -77,6 +78,11 @@ format_option = click.option(
 @click.option("--dump-jsonl", type=file, help="Write prompt, target, text and labels, for reading.")
 @click.option("--verdicts", type=file, help="Write one row per completion and evaluator.")
 @click.option("--processes", type=click.IntRange(1), help="Processes for --completions.")
+@click.option("--engine", type=click.Choice(["ray"]), help="Work on a cluster, into --out.")
+@click.option("--out", type=folder, help="With --engine: the folder of shards, resumed.")
+@click.option("--concurrency", type=click.IntRange(1), help="With --engine: how many workers.")
+@click.option("--ray-address", metavar="ADDRESS", help="The cluster.  [default: this machine]")
+@click.option("--shard-rows", type=click.IntRange(1), help="Rows of a shard.  [default: 500]")
 @cache_option
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override.")
 @click.option("--slices/--no-slices", default=True, help="Tables by family, strictness, ...")
@@ -93,6 +99,7 @@ def evaluate(
     uncached: bool,
     slices: bool,
     as_json: bool,
+    engine: str | None,
     **options: Any,
 ) -> None:
     """Judge a model on Examples, or completions that exist already.
@@ -101,7 +108,8 @@ def evaluate(
     --completions is an arm, too.
     """
     from fmtharness.harness.commands.arms import of_options
-    from fmtharness.harness.commands.eval import evaluate as judge_all
+    from fmtharness.harness.commands.eval import evaluate as judge_here
+    from fmtharness.harness.commands.sharded import evaluate as judge_on_ray
     from fmtharness.harness.report.arms import arms_json, arms_table
     from fmtharness.harness.report.consumers import consumers_json, consumers_table
     from fmtharness.harness.report.tables import metrics_json, metrics_table
@@ -114,6 +122,8 @@ def evaluate(
         )
     overrides = with_template(template, options["overrides"])
     options["overrides"] = without_cache(uncached, overrides)
+    options = of_engine(engine, options)
+    judge_all = judge_here if engine is None else judge_on_ray
     made_with, found = judge_all(of_options(arms, adapters, completions), **options)
     tallies = [arm.tally for arm in found.values()]
     several = len(tallies) > 1

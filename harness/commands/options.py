@@ -17,6 +17,9 @@ file = click.Path(path_type=Path, dir_okay=False)
 folder = click.Path(path_type=Path, file_okay=False)
 
 
+OF_RAY = ("out", "concurrency", "ray_address", "shard_rows")
+HERE = ("verdicts", "dump_jsonl", "processes", "consumers")
+"""The options of `eval` that go with --engine ray, and those that go without."""
 template_option = click.option(
     "--template",
     metavar="FILE|chatml|plain",
@@ -63,6 +66,16 @@ def one_model(model: str | None, overrides: Iterable[str]) -> None:
     names = {each.partition("=")[0].strip() for each in overrides}
     if model is not None and "model.name" in names:
         raise UserError("--model and --set model.name both name the model; give one of them")
+
+
+def of_engine(engine: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """The options without those of the other way to work. Raises UserError if one is given."""
+    other = OF_RAY if engine is None else HERE
+    for name in other:
+        if options[name]:
+            told = "goes with" if engine is None else "goes without"
+            raise UserError(f"--{name.replace('_', '-')} {told} --engine ray")
+    return {name: value for name, value in options.items() if name not in other}
 
 
 def with_template(template: str | None, overrides: tuple[str, ...]) -> tuple[str, ...]:

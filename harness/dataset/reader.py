@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -102,6 +102,11 @@ def examples(source: Source) -> Iterator[Example]:
     checked = _Reader(source, form, parse=True).checked
     read = read_records(Path(source.name), Example)
     return (checked(example) for example in itertools.islice(read, source.limit))
+
+
+def reader_of(source: Source, form: str, *, parse: bool) -> Callable[[int, Any], Example]:
+    """What makes a line's number and its row an Example; it raises as `rows` does."""
+    return _Reader(source, form, parse=parse)
 
 
 def target_of(source: Source, line: int, raw: dict[str, Any]) -> str | None:

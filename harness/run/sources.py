@@ -168,10 +168,19 @@ def in_order(
         yield early.pop((example.id, example.sample))
 
 
-def conditions(config: Config, adapter: Path | None, prompts: int, data: Path, n: int = 1) -> str:
+def conditions(
+    config: Config,
+    adapter: Path | None,
+    prompts: int,
+    data: Path,
+    n: int = 1,
+    *,
+    where: str | None = None,
+) -> str:
     """What a result was made with, in one line: base, quantization, adapter, device, prompts.
 
-    A backend's `source` stands in place of a local model.
+    A backend's `source` stands in place of a local model, and `where` in place of this machine's
+    device.
     """
     of_each = f", {n} completions of each" if n > 1 else ""
     if server := getattr(config.backend, "source", None):
@@ -181,8 +190,8 @@ def conditions(config: Config, adapter: Path | None, prompts: int, data: Path, n
     weights = "unquantized" if model.quantization == "none" else model.quantization
     on_it = f"adapter {adapter}" if adapter else "no adapter"
     return (
-        f"base {model.name}{revision} ({weights}), {on_it}, {_where(config)}, {prompts} prompts of "
-        f"{data}{of_each}"
+        f"base {model.name}{revision} ({weights}), {on_it}, {where or _where(config)}, "
+        f"{prompts} prompts of {data}{of_each}"
     )
 
 
