@@ -87,7 +87,8 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m mypy docs/generate.py benchmarks/*.py
+	$(BIN)/python -m mypy docs/generate.py
+	$(BIN)/python -m mypy benchmarks/*.py
 	$(BIN)/python docs/generate.py --check
 
 docs: $(INSTALLED_DEV)

@@ -156,11 +156,9 @@ class Format(Protocol):
                                              the Example's value and a predicted one as <name>_match
                                              compares them, leaf by leaf: what belongs together has
                                              one path, where the order is free
-        def grammar(self, example) -> str | Mapping[str, Any] | None
-                                             what constrained decoding allows: a JSON Schema, or
-                                             Lark as llguidance reads it; None if it has none
-        def consumers(self) -> Sequence[formats.Consumer]
-                                             the real readers that `eval --consumers` asks
+        def grammar(self, example) -> str | Mapping | None    what constrained decoding allows: a
+                                             JSON Schema, Lark as llguidance reads it, or None
+        def consumers(self) -> Sequence[formats.Consumer]     the readers of `eval --consumers`
         def mend(self, text) -> str | None   what a failing text means, as a text that passes; in
                                              rounds it is preferred to the model's own
     """
@@ -205,8 +203,7 @@ class Generator(Protocol):
                                  `complete(examples, max_new_tokens)` asks for Completions
         def focused(self, labels) -> Self        the generator whose broken answers are broken in
                                  the ways of these labels, by how often each came
-        def to_be_asked(self) -> Self    the generator for a round's prompts: an Example that would
-                                 only keep the base may be without its text
+        def to_be_asked(self) -> Self    without the texts that only keep the base, for a round
     """
 
     name: ClassVar[str]

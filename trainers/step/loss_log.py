@@ -110,7 +110,9 @@ class LossLog:
             self._check(at, at.step, *Reading(loss, norm)())
 
     def _check(self, at: Progressed, step: int, loss: float, norm: float) -> None:
-        good = math.isfinite(loss) and loss <= DIVERGED * max(at.first_loss, 1.0)
+        # A batch may happen to hold few pairs, whose loss is larger than that of other rows.
+        first = max(at.first_loss, OF_PAIRS if self._names else 1.0)
+        good = math.isfinite(loss) and loss <= DIVERGED * first
         if good and (math.isfinite(norm) or self._is_skipped()):
             return
         what = f"loss is {loss:.3g}" if not good else f"gradient's norm is {norm:.3g}"
@@ -143,3 +145,5 @@ class Reading:
             self._copied.synchronize()
         numbers: list[float] = self._host.tolist()
         return numbers
+OF_PAIRS = 4.0
+"""The least first loss that a loss of pairs is compared with."""
