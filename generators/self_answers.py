@@ -100,9 +100,9 @@ class SelfAnswers(Options):
     open: Weight = 1.0
     """How often an Example asks for an answer in the format."""
     retention_text: Literal["answers", "prompts"] = "answers"
-    """What follows the prompt of such an Example: the model's answer, or the text of another prompt,
-    which costs no answer. The base's predictions are kept after either, and with them the way in
-    which an answer begins."""
+    """What follows the prompt of such an Example: the model's answer, or the text of another
+    prompt, which costs no answer. The base's predictions are kept after either, and with them the
+    way in which an answer begins."""
     plain: Weight = 0.0
     """How often an Example is plain text, without a prompt and a chat template."""
     plain_text: Literal["answers", "prompts"] = "answers"
@@ -280,6 +280,8 @@ class SelfAnswers(Options):
 
     def _texts(self, prompts: Sequence[tuple[Message, ...]], cuts: Sequence[str]) -> list[str]:
         """The answers, in order, each empty if it cannot be used."""
+        if not prompts:
+            return []
         if self._complete is None:
             raise UserError(
                 "generator 'self_answers' has no model to ask; `fmtharness generate` gives it that "
@@ -289,7 +291,7 @@ class SelfAnswers(Options):
             Example(id=str(at), prompt=prompt, format=NO_FORMAT)
             for at, prompt in enumerate(prompts)
         ]
-        answers = self._complete(examples, self.max_new_tokens) if examples else ()
+        answers = self._complete(examples, self.max_new_tokens)
         return [
             self._usable(example, answer, cut)
             for example, answer, cut in zip(examples, answers, cuts, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -195,10 +196,19 @@ def test_preset(preset: Path) -> None:
     assert loaded.name == preset.stem
     assert loaded.model.name == "smollm2-135m-instruct"
     written = tomllib.loads(preset.read_text(encoding="utf-8"))
-    for table, keys in written.items():
-        if isinstance(keys, dict):
-            assert keys.items() <= loaded.tables()[table].items()
+    assert not left_out(written, loaded.tables())
     assert loaded.data.n_dev >= loaded.tables()["train"]["n_format_eval_prompts"]
+
+
+def left_out(written: dict[str, Any], resolved: dict[str, Any]) -> list[str]:
+    """The keys of a file that its resolved config has not, or with another value."""
+    found = []
+    for key, value in written.items():
+        if isinstance(value, dict) and isinstance(resolved.get(key), dict):
+            found += [f"{key}.{each}" for each in left_out(value, resolved[key])]
+        elif resolved.get(key) != value:
+            found.append(key)
+    return found
 
 
 def test_hard_preset_is_what_was_asked_for() -> None:

@@ -24,6 +24,7 @@ SMALL = [
     "train.gradient_accumulation_steps=8",
     "train.logging_steps=1",
     "train.eval_steps=2",
+    "train.eval_on_start=true",
     "train.save_steps=2",
     "train.n_format_eval_prompts=2",
     "train.format_eval_max_new_tokens=8",
@@ -118,7 +119,10 @@ def test_every_example_has_a_completion_and_a_verdict_per_evaluator(
         assert all(verdict.passed is not None for verdict in verdicts)
     in_training = list(read_records(out / "completions/sft-4.jsonl", Completion))
     assert {completion.arm for completion in in_training} == {"sft"}
-    assert [completion.example_id for completion in in_training] == ["dev-0", "dev-1"]
+    assert [completion.example_id for completion in in_training] == [
+        "copying/dev-0",
+        "copying/dev-1",
+    ]
 
 
 def test_the_manifest_certifies_parity_and_says_what_made_the_run(
@@ -127,7 +131,9 @@ def test_the_manifest_certifies_parity_and_says_what_made_the_run(
     out = finished.out
     manifest = json.loads((out / "manifest.json").read_text())
     trained = manifest["stages"]["train"]
-    assert trained["certificate"]["examples"] == 32
+    asked = [each for each in read_records(out / "data/train.jsonl", Example) if each.prompt]
+    assert trained["certificate"]["examples"] == len(asked)
+    assert len(asked) >= 30
     assert trained["certificate"]["stop_token"] == finished.stop_token
     assert trained["steps"] == 4
     assert trained["train_tokens"] > 32 * 20
@@ -187,10 +193,10 @@ def test_compare_shows_rates_and_diffs_and_writes_markdown(finished: Finished) -
     out = finished.out
     result = invoke("compare", "--out", str(out), "--num-prompts", "2")
     assert result.exit_code == 0, result.output
-    assert result.output.count("== eval-") == 2
+    assert result.output.count("== copying/eval-") == 2
     written = (out / "compare.md").read_text()
     assert "| metric" in written
-    assert written.count("### eval-") == 2
+    assert written.count("### copying/eval-") == 2
 
 
 def test_eval_with_the_adapter_judges_the_same_model_as_the_run(

@@ -57,6 +57,6 @@ def test_rejected_answers_are_open_and_loop_and_move_no_other_draw() -> None:
     assert rejected.keys() <= OPEN.keys()
     assert "open_writing" in rejected
     texts = [each.rejected for each in after if each.rejected]
-    assert sum(map(loops, texts)) > 0.5 * len(texts)
+    assert sum(map(loops, texts)) >= 0.4 * len(texts)
     assert all(each.tags["rejected_finish_reason"] == "length" for each in rejected.values())
     assert not [each for each in pairs.generate("eval", 60, Random(3)) if each.rejected]

@@ -19,6 +19,7 @@ from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import ConfigError, UserError
 from fmtharness.harness.options import check
 from fmtharness.harness.records import Completion, Example, Message
+from fmtharness.harness.run.sources import in_order
 from tests import fake_server
 from tests.fake_server import MODEL, Act, FakeServer, after, answer, body, chunks, status
 from tests.fakes import example
@@ -60,7 +61,8 @@ def backend(server: FakeServer, **options: Any) -> OpenAI:
 
 
 def ask(asked: OpenAI, *examples: Example) -> list[Completion]:
-    return [*asked.complete(examples or (example(),), ModelOptions(), None)]
+    wanted = examples or (example(),)
+    return [*in_order(wanted, asked.complete(wanted, ModelOptions(), None))]
 
 
 def ask_one(asked: OpenAI, of: Example | None = None) -> Completion:
@@ -409,7 +411,7 @@ def test_a_stream_with_a_fault(server: FakeServer, fault: str) -> None:
     assert found.finish_reason == "error" and found.text == ""
 
 
-def test_many_at_once_and_in_order(server: FakeServer) -> None:
+def test_many_at_once(server: FakeServer) -> None:
     def reply(asked: dict[str, Any]) -> Act:
         number = int(asked["messages"][0]["content"].removeprefix("What is eval-").rstrip("?"))
         return after(0.01 * (7 - number % 8), answer(str(number)))

@@ -180,7 +180,6 @@ def _of_server(asking: _Asking) -> Audit:
 def _of_model(asking: _Asking) -> Audit:
     """The findings of a local model."""
     found: list[Finding] = []
-    size = "per_device_eval_batch_size"
     notes = ["the schema of an Example is held only where it has one of its own"]
     with ExitStack() as stack:
         if loads_models(asking.backend):
@@ -188,9 +187,9 @@ def _of_model(asking: _Asking) -> Audit:
 
             stack.enter_context(loading_once())
         asking.backend = asking.backend.model_copy(update={"constrained": False})
-        first = asking.ask(f"batch size {BATCHES[0]}", **{size: BATCHES[0]})
+        first = asking.ask(f"batch size {BATCHES[0]}", per_device_eval_batch_size=BATCHES[0])
         for batch in BATCHES[1:]:
-            other = asking.ask(f"batch size {batch}", **{size: batch})
+            other = asking.ask(f"batch size {batch}", per_device_eval_batch_size=batch)
             found.append(same(f"same answer at batch size {batch}", first, other))
         if importlib.util.find_spec("llguidance") is None:
             found.append(not_shown(f"strict under {GRAMMAR}", NO_GRAMMAR))

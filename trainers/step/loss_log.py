@@ -145,5 +145,7 @@ class Reading:
             self._copied.synchronize()
         numbers: list[float] = self._host.tolist()
         return numbers
+
+
 OF_PAIRS = 4.0
 """The least first loss that a loss of pairs is compared with."""
