@@ -19,7 +19,8 @@ from fmtharness.harness.records import Completion, Example, Verdict, read_record
 from tests.tiny import tiny_model
 
 SMALL = [
-    "data.n_train=32",
+    "data.n_train=16",
+    "train.num_train_epochs=2",
     "data.n_eval=8",
     "train.gradient_accumulation_steps=8",
     "train.logging_steps=1",
@@ -29,6 +30,10 @@ SMALL = [
     "train.n_format_eval_prompts=2",
     "train.format_eval_max_new_tokens=8",
     "eval.max_new_tokens=24",
+    "eval.sets.open.num_prompts=3",
+    "eval.sets.open.max_new_tokens=24",
+    "retention.num_prompts=3",
+    "retention.max_new_tokens=8",
     'eval.dump_jsonl="dump.jsonl"',
 ]
 
@@ -133,7 +138,7 @@ def test_the_manifest_certifies_parity_and_says_what_made_the_run(
     trained = manifest["stages"]["train"]
     asked = [each for each in read_records(out / "data/train.jsonl", Example) if each.prompt]
     assert trained["certificate"]["examples"] == len(asked)
-    assert len(asked) >= 30
+    assert len(asked) >= 14
     assert trained["certificate"]["stop_token"] == finished.stop_token
     assert trained["steps"] == 4
     assert trained["train_tokens"] > 32 * 20
@@ -146,7 +151,7 @@ def test_training_lowers_the_loss_and_logs_a_baseline(finished: Finished) -> Non
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     losses = [row["train/loss"] for row in rows if "train/loss" in row]
     assert len(losses) == 4
-    assert losses[-1] < losses[0]
+    assert sum(losses[2:]) < sum(losses[:2]), "the same rows, in the second epoch"
     evaluated = [row["step"] for row in rows if "eval/format_success_rate" in row]
     assert evaluated == [0, 2, 4]
 
