@@ -255,7 +255,8 @@ def test_memory_does_not_grow() -> None:
         return highest
 
     peak(500)
-    assert abs(peak(4000) - peak(500)) < 100_000
+    # A few hundred Examples do not fill the caches of all families.
+    assert abs(peak(8000) - peak(4000)) < 100_000
     assert len(list(islice(Tasks().generate("train", 10**6, Random(1)), 3))) == 3
 
 
