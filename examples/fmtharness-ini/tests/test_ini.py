@@ -85,4 +85,6 @@ def test_generate(tmp_path: Path) -> None:
     assert len(lines) == 400
     for row in map(json.loads, lines):
         assert row["format"] == "ini"
-        assert Ini().parse(row["completion"]).value == row["value"]
+        parsed = Ini().parse(row["completion"])
+        # Where the content is the model's own, the target is one of many, and no value is given.
+        assert parsed.ok and parsed.value == row.get("value", parsed.value)
