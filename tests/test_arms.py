@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ import pytest
 from fmtharness.harness import plugins
 from fmtharness.harness.commands.blocks import answers_of, blocks, cures_of, rates
 from fmtharness.harness.commands.compare import compare, planned
-from fmtharness.harness.config import Config, load_config
+from fmtharness.harness.config import Config, RetentionOptions, load_config
 from fmtharness.harness.contracts import ModelOptions, Options
 from fmtharness.harness.errors import ConfigError, PluginError
 from fmtharness.harness.judging.statistics import pairs_needed
@@ -40,7 +41,8 @@ class Other(Options):
         for place, each in reversed([*enumerate(examples)]):
             SEEN.append(each.prompt)
             right = self.constrained or place % self.every == 0
-            text = each.target if right else f"```json\n{each.target}\n```"
+            target = each.completion or "Good morning!"
+            text = target if right else f"```json\n{target}\n```"
             yield Completion(
                 example_id=each.id, text=text, finish_reason="stop", completion_tokens=10, cost=0.5
             )
@@ -125,6 +127,16 @@ def test_a_repaired_arm_asks_no_model(tmp_path: Path) -> None:
     assert CALLS.count("other 2") == 1
     sums = [arm.tally.metrics()["json_strict"][0].numerator for arm in answers_of(opened).values()]
     assert sums == [2, 4]
+
+
+def test_the_order_of_the_arms_is_free(tmp_path: Path) -> None:
+    loaded = config(tmp_path, '["repaired", "server:one", "base"]', SERVERS)
+    kept = RetentionOptions(num_prompts=2, dev_prompts=0)
+    opened = run(tmp_path, dataclasses.replace(loaded, retention=kept))
+    found = answers_of(opened)
+    assert [*found] == ["repaired", "server:one", "base"]
+    assert [arm.tally.metrics()["json_strict"][0].numerator for arm in found.values()] == [4, 4, 2]
+    assert cures_of(opened)[1].retained is not None
 
 
 def test_prompts_with_the_instruction_and_with_examples(tmp_path: Path) -> None:

@@ -145,11 +145,12 @@ def _answers(
 ) -> Iterator[Completion]:
     """The Completions of what is asked, as they come; their ids are those of `asking`."""
     if arm.repairs:
+        sources: dict[str, dict[Sample, Completion]] = {}
         for (name, _), (part, example) in asking.items():
-            source = read_records(_repaired_file(run, arm, part.stage.asked), Completion)
-            if not part.source:
-                part.source.update({(each.example_id, each.sample): each for each in source})
-            found = part.source[example.id, example.sample]
+            if part.prefix not in sources:
+                rows = read_records(_repaired_file(run, arm, part.stage.asked), Completion)
+                sources[part.prefix] = {(each.example_id, each.sample): each for each in rows}
+            found = sources[part.prefix][example.id, example.sample]
             yield structs.replace(repaired(example, found), example_id=name)
         return
     examples = [structs.replace(each, id=name) for (name, _), (_, each) in asking.items()]
@@ -176,7 +177,6 @@ class _Part:
         self.path = final.with_name(f"{final.stem}.{digest(stage.inputs)[:16]}.part")
         self.asked = sampled(stage.asked.examples, stage.asked.n)
         self.known: dict[Sample, Completion] = {}
-        self.source: dict[Sample, Completion] = {}
         if self.path.is_file():
             for line in self.path.read_bytes().split(b"\n"):
                 try:

@@ -51,7 +51,9 @@ def run_all(run: RunFolder) -> dict[str, Tally]:
     """
     generate(run)
     refuse_faulty(run)
-    arms = run.config.arms
+    # What repairs an arm comes after it, and so does what retention compares with the base.
+    kept = bool(run.config.retention.num_prompts)
+    arms = sorted(run.config.arms, key=lambda arm: (bool(arm.repairs), kept and arm.name != "base"))
     sums: dict[str, Tally] = {}
     for arm in (each for each in arms if not each.tuned):
         sums |= evaluate(run, arm)
