@@ -8,11 +8,10 @@ The first arm is the one that the others are compared with.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fmtharness.harness.config.sections import section
+from fmtharness.harness.config.sections import named_tables, section
 from fmtharness.harness.config.tables import Arm, EvalOptions, ServerOptions
 from fmtharness.harness.contracts import Backend
 from fmtharness.harness.text import did_you_mean
@@ -35,10 +34,10 @@ def arms_of(
     options: EvalOptions, backend: Backend, servers: Any, source: str, *, asked: bool
 ) -> tuple[tuple[Arm, ...], dict[str, dict[str, Any]], list[str]]:
     """The arms, the resolved tables of the servers, and one sentence for each fault."""
-    if not isinstance(servers, dict):
-        return (), {}, [f"{source}: [eval] servers is a table, write [eval.servers.NAME]"]
-    built, tables, faults = _servers(servers, source, asked=asked)
-    known = [*LOCAL, *(SERVER + name for name in servers)]
+    named, faults = named_tables(servers, "servers", source, "a file")
+    built, tables, wrong = _servers(named, source, asked=asked)
+    faults += wrong
+    known = [*LOCAL, *(SERVER + name for name in named)]
     where, arms, names = f"{source}: [eval] arms", [], options.arms
     for name in names:
         if name.startswith(SERVER) and name in known:
@@ -95,11 +94,6 @@ def _servers(
     faults: list[str] = []
     for name, table in servers.items():
         where = f"{source}: [eval.servers.{name}]"
-        if not isinstance(table, dict):
-            faults.append(f"{source}: [eval.servers] {name} is a table")
-            continue
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
-            faults.append(f"{where}: {name!r} cannot name a file; use letters, digits, _ and -")
         options, backend, wrong = section(
             table, ServerOptions, "backend", "backends", where, asked=asked
         )

@@ -9,7 +9,8 @@ A config that the user did not ask for by name chooses no code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -58,6 +59,33 @@ def section(
         return options, None, faults
     instance, wrong = check(found, rest, where)
     return options, instance, faults + wrong
+
+
+def named_tables(
+    tables: Any, kind: str, source: str, names: str, taken: Sequence[str] = ()
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The tables [eval.KIND.NAME] by name, and the faults; their names are those of `names`.
+
+    named_tables({"a b": {}, "c": 3}, "servers", "x.toml", "a file")
+        ->  {"a b": {}}, ["... 'a b' cannot name a file; ...", "... c is a table, ..."]
+    """
+    if not isinstance(tables, dict):
+        return {}, [f"{source}: [eval] {kind} is a table, write [eval.{kind}.NAME]"]
+    found: dict[str, dict[str, Any]] = {}
+    faults: list[str] = []
+    reserved = f", and none of {', '.join(taken)}" if taken else ""
+    for name, table in tables.items():
+        where = f"[eval.{kind}.{name}]"
+        if not isinstance(table, dict):
+            faults.append(f"{source}: [eval.{kind}] {name} is a table, write {where}")
+            continue
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) or name in taken:
+            faults.append(
+                f"{source}: {where}: {name!r} cannot name {names}; use letters, digits, _ and -"
+                f"{reserved}"
+            )
+        found[name] = table
+    return found, faults
 
 
 def _texts(value: Any) -> set[str]:

@@ -8,11 +8,10 @@ A set has a generator with its own keys and evaluators of its own; nothing train
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from fmtharness.harness.config.judges import judges_of
-from fmtharness.harness.config.sections import section
+from fmtharness.harness.config.sections import named_tables, section
 from fmtharness.harness.config.tables import SIZES, EvalSet, SetOptions
 
 TAKEN = ("base", "parity", "retention", "sets", "sft")
@@ -21,20 +20,10 @@ TAKEN = ("base", "parity", "retention", "sets", "sft")
 
 def sets_of(tables: Any, source: str, *, asked: bool) -> tuple[tuple[EvalSet, ...], list[str]]:
     """The sets of the table [eval.sets], and one sentence per fault of the config `source`."""
-    if not isinstance(tables, dict):
-        return (), [f"{source}: [eval] sets is a table, write [eval.sets.NAME]"]
     found: list[EvalSet] = []
-    faults: list[str] = []
-    for name, table in tables.items():
+    named, faults = named_tables(tables, "sets", source, "a folder of answers", TAKEN)
+    for name, table in named.items():
         where = f"{source}: [eval.sets.{name}]"
-        if not isinstance(table, dict):
-            faults.append(f"{source}: [eval.sets] {name} is a table, write [eval.sets.{name}]")
-            continue
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) or name in TAKEN:
-            faults.append(
-                f"{where}: {name!r} cannot name a folder of answers; use letters, digits, _ and -, "
-                f"and none of {', '.join(TAKEN)}"
-            )
         if "generator" not in table:
             faults.append(f"{where} lacks the key 'generator', such as 'open_requests'")
             continue
