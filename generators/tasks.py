@@ -158,7 +158,7 @@ class Tasks(Options):
             spec = dice.weighted(weights) if len(weights) > 1 else next(iter(weights))
             example = self._example(split, i, dice, targets[spec])
             again = Dice(f"{root}/{split}/{i}/loop")  # of its own, so that no other draw moves
-            if split == "train" and example.tags.get(OPEN) and again.chance(self.loop_prob_train):
+            if split == "train" and again.chance(self.loop_prob_train):
                 example = with_loop(example, again)
             yield example
 
