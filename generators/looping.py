@@ -1,10 +1,12 @@
-r"""Answers that repeat themselves, as the rejected side of a pair.
+r"""Answers that repeat themselves or find no end, as the rejected side of a pair.
 
     looped('{"items": ["a cup", "a plate"]}', Dice("7"))
         ->  '{"items": ["a cup", "a plate", "a plate", "a plate", "a plate", "'
+    endless('{"days": [{"day": 1, "meal": "soup"}]}', Dice("7"))
+        ->  '{"days": [{"day": 1, "meal": "soup"}, {"day": 2, "meal": "soup"}, {"day": 3, "meal": '
 
-Most answers of a small model that fail an open request are right up to a loop, which runs until
-the answer is cut off.
+Most answers of a small model that fail an open request are right up to a loop, or up to an array
+that takes one more item again and again, until the answer is cut off.
 """
 
 from __future__ import annotations
@@ -25,6 +27,12 @@ UNITS = (
     re.compile(r"(?<=[a-z,] )(?:[a-z]+,? ){1,4}(?=[a-z])"),  # some words of a text
 )
 """What is repeated: pairs, items, sentences, lines, phrases."""
+LAST = re.compile(rf"(?:\{{[^{{}}\n]{{2,300}}\}}|{_TEXT})(?=\])")
+"""The last item of an array: a text, or an object without others in it."""
+VALUE = re.compile(rf"(?<=: ){_TEXT}|(?<=: )\d{{1,4}}(?=[,}}])|^{_TEXT}$")
+"""What differs from item to item: values of pairs, or the item itself."""
+ENDLESS = 0.5
+"""How often an array of the text finds no end, if it has one, instead of a loop."""
 FEWEST, MOST = 2, 5
 SHORTEST = 60
 """A loop has at least so many characters."""
@@ -51,9 +59,35 @@ def looped(text: str, dice: Dice) -> str | None:
     return text[: found.end()] + "".join(again)
 
 
+def endless(text: str, dice: Dice) -> str | None:
+    """The text up to the end of an array, which goes on with more items; None without an array.
+
+    The items have the last one's keys, texts that stand elsewhere in the text, and numbers that
+    count on.
+    """
+    found = [*LAST.finditer(text)]
+    if not found:
+        return None
+    last = dice.choice(found)
+    texts = re.findall(rf"(?<=: ){_TEXT}|(?<=\[){_TEXT}(?=[,\]])|(?<=, ){_TEXT}(?=[,\]])", text)
+
+    def other(value: re.Match[str], by: int) -> str:
+        old = value.group()
+        if old[0] != '"':
+            return str(int(old) + by)
+        return dice.choice(texts) if texts and dice.chance(0.6) else old
+
+    more = [
+        VALUE.sub(lambda value, by=i: other(value, by), last.group())  # type: ignore[misc]
+        for i in range(1, dice.between(FEWEST, MOST) + 1)
+    ]
+    return ", ".join([text[: last.end()], *more])
+
+
 def with_loop(example: Example, dice: Dice) -> Example:
-    """The Example with its target in a loop as the rejected answer, if that can be."""
-    rejected = looped(example.target, dice)
+    """The Example with a rejected answer: its target in a loop or without an end, if it can be."""
+    rejected = endless(example.target, dice) if dice.chance(ENDLESS) else None
+    rejected = rejected or looped(example.target, dice)
     if rejected is None:
         return example
     # It was cut off, so that no stop token follows it.

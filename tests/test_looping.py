@@ -8,7 +8,7 @@ import pytest
 
 from fmtharness.evaluators.answers.loops import Loops
 from fmtharness.generators.dice import Dice
-from fmtharness.generators.looping import looped
+from fmtharness.generators.looping import endless, looped
 from fmtharness.generators.tasks import Tasks
 from fmtharness.harness.records import Completion
 
@@ -46,7 +46,20 @@ def test_a_text_without_a_unit_has_no_loop() -> None:
     assert looped("{}", Dice("0")) is None
 
 
-def test_rejected_answers_are_open_and_loop_and_move_no_other_draw() -> None:
+def test_an_array_finds_no_end() -> None:
+    text = '{"days": [{"day": 1, "meal": "soup"}, {"day": 2, "meal": "rice"}], "by": "Ada"}'
+    found = [each for i in range(30) if (each := endless(text, Dice(str(i))))]
+    assert len(found) == 30
+    assert all(each.startswith(text[:-15]) and not each.endswith("]") for each in found)
+    assert all('{"day": 3, "meal": ' in each and '{"day": 4, "meal": ' in each for each in found)
+    assert any('"day": 3, "meal": "soup"' in each for each in found)
+    assert endless('{"a": "one"}', Dice("0")) is None
+    cups = endless('{"items": ["a cup", "a plate"]}', Dice("3"))
+    assert cups is not None
+    assert cups.startswith('{"items": ["a cup", "a plate", "a ')
+
+
+def test_rejected_answers_repeat_or_find_no_end_and_move_no_other_draw() -> None:
     families = {**OPEN, "extract": 1.0}
     plain = Tasks(families=families, fix_bad_output_prob_train=0)
     pairs = plain.model_copy(update={"loop_prob_train": 1.0})
@@ -54,9 +67,8 @@ def test_rejected_answers_are_open_and_loop_and_move_no_other_draw() -> None:
     after = [*pairs.generate("train", 90, Random(3))]
     assert [each.completion for each in after] == [each.completion for each in before]
     rejected = {each.tags["family"]: each for each in after if each.rejected is not None}
-    assert rejected.keys() <= OPEN.keys()
-    assert "open_writing" in rejected
+    assert rejected.keys() == families.keys()
     texts = [each.rejected for each in after if each.rejected]
-    assert sum(map(loops, texts)) >= 0.4 * len(texts)
+    assert sum(map(loops, texts)) >= 0.3 * len(texts)
     assert all(each.tags["rejected_finish_reason"] == "length" for each in rejected.values())
     assert not [each for each in pairs.generate("eval", 60, Random(3)) if each.rejected]

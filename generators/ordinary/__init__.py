@@ -31,8 +31,8 @@ KINDS: Mapping[str, float] = {
     "writing": 5,
     "list": 3,
     "language": 3,
-    "code": 2,
-    "mentions": 2,
+    "code": 3,
+    "mentions": 3,
     "reasoning": 2,
     "rewrite": 3,
     "passage": 2,
@@ -45,6 +45,8 @@ SYSTEM, FOLLOW_UP = 0.2, 0.08
 """How often there is a system message, and an earlier turn."""
 LEAD, TAIL = 0.12, 0.3
 """How often a sentence stands before and after the request."""
+CASUAL = 0.2
+"""How often a prompt has no capital letters and no full stop at its end."""
 WITH_FIELDS = 6
 """How much more often a wording with fields is drawn than one that is a whole prompt."""
 
@@ -76,13 +78,16 @@ def ordinary(
     if fields and dice.chance(LEAD):
         text = f"{dice.choice(LEADS[split])} {text}"
     if fields and dice.chance(TAIL):
-        text = f"{text} {dice.choice(TAILS[split])}"
+        tail = dice.choice(TAILS[split])
+        text = f"{text}\n\n{tail}" if "snippet" in fields else f"{text} {tail}"
     system = dice.choice(SYSTEMS[split]) if turns and dice.chance(SYSTEM) else ""
     follow_up = dice.choice(FOLLOW_UPS[split]) if turns and dice.chance(FOLLOW_UP) else ""
+    if "snippet" not in fields and dice.chance(CASUAL):
+        text = text.lower().removesuffix(".")
     messages: tuple[Message, ...] = (Message("user", text),)
     if system:
         messages = (Message("system", system), *messages)
-    topic = next(iter(fields.values()), text)
+    topic = next(iter(fields.values()), text).strip()
     return Prompt(messages, kind, topic, template_id(wording), follow_up)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fmtharness.generators.ordinary.snippets import SNIPPETS
 from fmtharness.generators.ownership import BySplit, by_split
 
 
@@ -236,6 +237,7 @@ TOPICS: Mapping[str, BySplit] = {
     "role": by_split(_texts(ROLES)),
     "program": by_split(_texts(PROGRAMS)),
     "tool": by_split(_texts(TOOLS)),
+    "snippet": SNIPPETS,
 }
 """The texts that fill a wording's field of this name."""
 SHARED: Mapping[str, tuple[str, ...]] = {

@@ -142,6 +142,9 @@ WORDINGS: Mapping[str, BySplit] = {
         Tell me a short joke about {role}.
         Make up a riddle whose solution is {thing}.
         Write a warning sign about {thing}.
+        a message to my neighbour who still has {thing} of mine, friendly but clear
+        an excuse for my boss, {situation}
+        Answer this for me, kindly: "{situation}, can you come over?"
         Write a short notice: somebody has left {thing} in the hall.
         Write a very short fable with {thing} and a moral.
         Describe the smell and the sound of {thing}.
@@ -186,6 +189,14 @@ WORDINGS: Mapping[str, BySplit] = {
         Compare {subject} and {subject2} in two sentences.
         Name one thing that {subject} and {subject2} have in common.
         List the colours that {thing} often has.
+        A small Markdown table, please: {thing} and {thing2}, with price and weight.
+        Put the good and the bad sides of {thing} into a table with two columns.
+        Compare {thing} with {thing2} in a table.
+        what to buy when I {deed}, for six people
+        things to bring when i {deed}
+        A numbered list: what {role} needs every morning.
+        Rank {subject}, {subject2} and soup by how much fun they are.
+        Write a to-do list for {role}.
     """),
     "language": lines("""
         Translate into {language}: {sentence}
@@ -249,6 +260,20 @@ WORDINGS: Mapping[str, BySplit] = {
         Should indentation be tabs or blanks?
         What does 'off by one' mean to a programmer?
         Explain in one sentence what an operating system does.
+        What does this do?{snippet}
+        is there a mistake in this{snippet}
+        Can you explain this piece of code to me, line by line?{snippet}
+        This is from my homework, and I am not sure about it.{snippet}
+        Please review these lines and be honest.{snippet}
+        it does not do what i want, why{snippet}
+        What would a better name be for what is defined or used here?{snippet}
+        Could this be written in fewer lines?{snippet}
+        My terminal says 'command not found' and I do not know what to do.
+        i changed one line and now nothing starts anymore, where do i look first
+        I get a syntax error in line 1 of a file that is empty. How can that be?
+        the program that {program} is too slow on my old laptop, any ideas
+        It says 'file exists' when I try to copy a folder. What now?
+        my loop never ends, how do i stop it
     """),
     "mentions": lines("""
         What is {tool}? One or two sentences, please.
@@ -279,6 +304,21 @@ WORDINGS: Mapping[str, BySplit] = {
         I was asked to learn {tool} this year. Where do I begin?
         How old is {tool}, roughly?
         My nephew laughed at me since I had never heard of {tool}. What did I miss?
+        how do you say {tool} out loud
+        why does everybody at my company talk about {tool}, in simple words please
+        what even is {tool}
+        Write a short mail to a client who wants {tool} and does not say why.
+        Write a message to {role} who has to learn {tool} by Friday. Be kind.
+        Our teacher says that {tool} is dead. Is that so?
+        Tell me a story of four sentences in which {tool} saves the day.
+        Is {tool} spelt with capital letters, or does nobody care?
+        Which came first, {tool} or {tool2}?
+        I promised a talk on {tool} and have no idea how to open it. Help!
+        does {tool} cost anything
+        A customer asks for {tool} and I would rather talk him out of it. How?
+        Give me three short reasons for {tool}, in plain words.
+        What do people complain about most with {tool}?
+        my manager wants a summary of what {tool} is, two sentences, no jargon
     """),
     "reasoning": lines("""
         I have {number} apples and give away half of them. How many are left?
