@@ -38,7 +38,7 @@ INTERPRETED = """
 import torch
 from fmtharness.harness.engine.kernels import decode
 from fmtharness.harness.engine.kernels.decode_choice import is_right
-for dtype, *heads in (torch.float32, 9, 3, 64), (torch.float16, 2, 2, 80), (torch.float16, 4, 1, 96):
+for dtype, heads in (torch.float32, (9, 3, 64)), (torch.float16, (2, 2, 80)):
     print(is_right(decode.attend, torch.device("cpu"), dtype, *heads))
 """
 
@@ -98,7 +98,8 @@ def test_fused_steps_write_what_single_rows_write(
 
 def test_layers_that_compute_something_else_stay() -> None:
     torch.manual_seed(3)
-    scaled: Any = GraniteForCausalLM(GraniteConfig(**SIZES, residual_multiplier=0.5)).eval()
+    scaled: Any = GraniteForCausalLM(GraniteConfig(**SIZES, residual_multiplier=0.5))
+    scaled.eval()
     unscaled = llama()
     with Patches() as patches, torch.inference_mode():
         fuse_norms(scaled, patches)
@@ -191,4 +192,4 @@ def test_the_kernel_is_right_in_tritons_interpreter() -> None:
     )
     if "only 0-dimensional arrays" in run.stderr:
         pytest.skip("Triton's interpreter does not run with this NumPy")
-    assert run.stdout.split() == ["True"] * 3, run.stderr
+    assert run.stdout.split() == ["True"] * 2, run.stderr

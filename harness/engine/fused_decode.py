@@ -125,12 +125,14 @@ def fuse_steps(model: Any, patches: Patches) -> bool:
     layers = [m for m in model.modules() if {name for name, _ in m.named_children()} == LAYER]
     if len(rotary) != 1 or len(layers) != len(DynamicCache(config=model.config).layers):
         return False
-    every = [_parts(layer, model.dtype) for layer in layers]
-    if not all(parts and _agrees(parts, rotary[0], model.dtype) for parts in every):
+    every = [parts for layer in layers if (parts := _parts(layer, model.dtype))]
+    if len(every) < len(layers):
+        return False
+    if not all(_agrees(parts, rotary[0], model.dtype) for parts in every):
         return False
     for parts in every:
-        step = partial(_forward, parts, parts.layer.forward)  # type: ignore[union-attr]
-        patches.replace(parts.layer, "forward", step, "few kernels a decode step")  # type: ignore[union-attr]
+        step = partial(_forward, parts, parts.layer.forward)
+        patches.replace(parts.layer, "forward", step, "few kernels a decode step")
     return True
 
 
@@ -175,21 +177,24 @@ def _parts(layer: Any, dtype: torch.dtype) -> Parts | None:
     except AttributeError:
         return None
     device = next(layer.parameters()).device
-    attend = decode_kernel(device, dtype, queries, kv_heads, size)
-    if attend is None or getattr(attention, "sliding_window", None):
+    kernel = decode_kernel(device, dtype, queries, kv_heads, size)
+    if kernel is None or getattr(attention, "sliding_window", None):
         return None
     products = [
-        _product(each, dtype)
+        made
         for each in (
             [attention.q_proj, attention.k_proj, attention.v_proj],
             [attention.o_proj],
             [mlp.gate_proj, mlp.up_proj],
             [mlp.down_proj],
         )
+        if (made := _product(each, dtype))
     ]
-    if None in products:
+    if len(products) < 4:
         return None
-    return Parts(layer, *products, partial(attend, queries=queries, scale=scale))  # type: ignore[arg-type]
+    projected, attended, opened, down = products
+    attend = partial(kernel, queries=queries, scale=scale)
+    return Parts(layer, projected, attended, opened, down, attend)
 
 
 def _product(layers: Sequence[Any], dtype: torch.dtype) -> Product | None:
@@ -208,7 +213,8 @@ def _product(layers: Sequence[Any], dtype: torch.dtype) -> Product | None:
         return None
     down, ups = group.weights(dtype)
     scaled = [scale * up for scale, up in zip(group.scales, ups, strict=True)]
-    return Product(group.weight, group.bias, down, torch.block_diag(*scaled))
+    up: torch.Tensor = torch.block_diag(*scaled)  # type: ignore[no-untyped-call]
+    return Product(group.weight, group.bias, down, up)
 
 
 def _is_linear(layer: Any) -> bool:

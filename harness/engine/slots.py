@@ -185,7 +185,7 @@ class Step:
     def __init__(self, chosen: torch.Tensor) -> None:
         self._tokens = torch.empty(len(chosen), dtype=torch.int64, pin_memory=True)
         self._tokens.copy_(chosen[:, 0], non_blocking=True)
-        self._done = torch.cuda.Event()
+        self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._done.record()
 
     def read(self) -> Any:

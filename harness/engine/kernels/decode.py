@@ -3,9 +3,9 @@
     attend(projected, cos, sin, keys, values, at, queries=9, scale=0.125)
         projected (512, (9 + 2 * 3) * 64), keys and values (512, 3, 704, 64) -> (512, 9 * 64)
 
-Each row has one new token, at its own position `at`: its key is rotated and, with its value, written
-into the cache there, and its query heads attend to positions 0 to `at`. Positions are read on the
-device, so that a CUDA graph can hold the launch, and no more of the cache is read than rows have.
+Each row has one new token, at its own position `at`: its key is rotated and, with its value,
+written into the cache there, and its query heads attend to positions 0 to `at`. Positions are read
+on the device, so that a CUDA graph can hold the launch, and a row reads only what it has.
 Queries and keys round where transformers' rotary embedding does; scores and softmax are fp32.
 """
 

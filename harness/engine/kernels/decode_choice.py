@@ -68,12 +68,12 @@ def is_right(
         projected = randn(rows, (queries + 2 * kv_heads) * size)
         cos, sin = randn(rows, size), randn(rows, size)
         shape = rows, kv_heads, length, size
-        given = [randn(*shape), randn(*shape)]
-        expected_cache = [each.clone() for each in given]
-        scale = size**-0.5
-        found = attend(projected, cos, sin, *given, at, queries=queries, scale=scale)
-        expected = plain(projected, cos, sin, *expected_cache, at, queries=queries, scale=scale)
-        pairs = [(found, expected), *zip(given, expected_cache, strict=True)]
+        keys, values = randn(*shape), randn(*shape)
+        own_keys, own_values = keys.clone(), values.clone()
+        more = {"queries": queries, "scale": size**-0.5}
+        found = attend(projected, cos, sin, keys, values, at, **more)
+        expected = plain(projected, cos, sin, own_keys, own_values, at, queries, size**-0.5)
+        pairs = (found, expected), (keys, own_keys), (values, own_values)
         if not all(agree(made, right) for made, right in pairs):
             return False
     return True
@@ -86,7 +86,6 @@ def plain(
     keys: torch.Tensor,
     values: torch.Tensor,
     at: torch.Tensor,
-    *,
     queries: int,
     scale: float,
 ) -> torch.Tensor:
