@@ -5,8 +5,8 @@
        1 to 512 slots, base and with a fresh adapter; the dearest kernels; and how many texts differ
        between one slot and 512
 
-Prompts are those of configs/hard.toml. `alone` replays the captured step of full slots; `as decoded`
-divides the whole second call of `generate`, with its prefills and checks, by the steps it launched.
+Prompts are those of configs/hard.toml. `alone` replays the captured step of full slots. `as
+decoded` divides the whole second call of `generate`, with its prefills and checks, by its steps.
 What fails prints its error, and the rest goes on.
 """
 
@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import click
 import torch
+from generate import prompts_of
 
-from benchmarks.generate import prompts_of
 from fmtharness.harness.config.load import load_config
 from fmtharness.harness.contracts import Loaded
 from fmtharness.harness.engine import slots as engine_slots

@@ -21,7 +21,7 @@ from torch.nn.functional import linear
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from fmtharness.harness.engine.cuda_graphs import is_lent
-from fmtharness.harness.engine.fused_layers import GATED, gated
+from fmtharness.harness.engine.fused_layers import GATED, open_gate
 from fmtharness.harness.engine.kernels.decode_choice import decode_kernel
 from fmtharness.harness.engine.lora_linear import group_of
 from fmtharness.harness.engine.patching import Patches
@@ -112,7 +112,7 @@ class Parts(NamedTuple):
         attended = self.attend(projected, cos, sin, cached.keys, cached.values, cached.places[1])
         self.attended.add(attended, residual)
         opened = self.opened(self.layer.post_attention_layernorm(residual))
-        self.down.add(gated(opened), residual)
+        self.down.add(open_gate(opened), residual)
         return hidden
 
 

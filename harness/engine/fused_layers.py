@@ -183,7 +183,7 @@ class _GatedLinear(torch.autograd.Function):
     def forward(
         ctx: Any, both: torch.Tensor, layer: Group, down: torch.Tensor, up: torch.Tensor
     ) -> torch.Tensor:
-        gated = gated(both.view(-1, both.shape[-1]))
+        gated = open_gate(both.view(-1, both.shape[-1]))
         out = linear(gated, layer.weight(), layer.bias)
         narrow = add_adapters(out, gated, layer.scales, down, (up,))
         ctx.save_for_backward(both, narrow, down, up)
@@ -207,7 +207,7 @@ class _GatedLinear(torch.autograd.Function):
         return for_both.view(both.shape), None, for_narrow.t() @ gated, for_up
 
 
-def gated(both: torch.Tensor) -> torch.Tensor:
+def open_gate(both: torch.Tensor) -> torch.Tensor:
     """silu(g) u for [g, u] concatenated, without a gradient: (T, 2 n) -> (T, n)."""
     if own := kernels(both):
         return own.gate(both)  # type: ignore[no-any-return]

@@ -39,6 +39,7 @@ from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.rounding import ROOM, Own, apart
 from fmtharness.harness.engine.sampling import Sampler, Sampling, choose
 from fmtharness.harness.engine.slot_rows import SlotRows
+from fmtharness.harness.engine.transfers import Coming, sent
 from fmtharness.harness.progress import say
 from fmtharness.harness.text import first_line
 
@@ -144,7 +145,7 @@ def decode_in_slots(
     queue, free = list(reversed(waiting)), list(range(slots.count))
     rows = SlotRows(slots.count, max(budgets.values(), default=1), stop_ids)
     ahead = slots.runs_ahead and not sampler and not any(held)
-    step, launched = 0, deque[Step]()
+    step, launched = 0, deque[Coming]()
     while queue or rows.lines:
         if queue and len(free) >= slots.enough(prompts[queue[-1]]):
             entering = {free.pop(): queue.pop() for _ in range(min(len(free), len(queue)))}
@@ -177,21 +178,6 @@ def decode_in_slots(
             free.append(ended.slot)
             yield Generated(ended.place, ended.ids, ended.reason)
         step += 1
-
-
-class Step:
-    """A launched step whose tokens are on their way to the host."""
-
-    def __init__(self, chosen: torch.Tensor) -> None:
-        self._tokens = torch.empty(len(chosen), dtype=torch.int64, pin_memory=True)
-        self._tokens.copy_(chosen[:, 0], non_blocking=True)
-        self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        self._done.record()
-
-    def read(self) -> Any:
-        """The tokens of all slots, once the GPU has computed them: a NumPy array (count,)."""
-        self._done.synchronize()
-        return self._tokens.numpy()
 
 
 class Slots:
@@ -314,10 +300,10 @@ class Slots:
         tokens: list[int] = self._chosen[:, 0].tolist()
         return tokens
 
-    def launch(self) -> Step:
+    def launch(self) -> Coming:
         """Begin a decode step, after those begun before, without waiting for it."""
         self._replay()
-        return Step(self._chosen)
+        return Coming(self._chosen[:, 0])
 
     def _replay(self) -> None:
         if self._graph is None:
@@ -395,9 +381,3 @@ def _without_head(model: Any) -> Iterator[None]:
         why = "a prefill needs no logits"
         patches.replace(head, "forward", lambda x: x.new_zeros(*x.shape[:-1], 1), why)
         yield
-
-
-def sent(numbers: Sequence[Any], device: torch.device) -> torch.Tensor:
-    """A tensor of int64 on the device; the host does not wait until it is there."""
-    made = torch.tensor(numbers, dtype=torch.int64)
-    return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made

@@ -29,7 +29,8 @@ def decode_kernel(
     """The kernel for these numbers of heads and their size; None if there is none."""
     if device.type != "cuda" or dtype == torch.float64:
         return None
-    return _tried(device, dtype, queries, kv_heads, size)
+    kernel: Callable[..., torch.Tensor] | None = _tried(device, dtype, queries, kv_heads, size)
+    return kernel
 
 
 @cache
