@@ -65,8 +65,8 @@ def with_biases() -> Any:
     return made.eval()
 
 
-def adapted() -> Any:
-    made: Any = get_peft_model(llama(), LoraConfig(r=2, target_modules=NAMES)).eval()
+def adapted(names: list[str] = NAMES) -> Any:
+    made: Any = get_peft_model(llama(), LoraConfig(r=2, target_modules=names)).eval()
     for name, weight in made.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight)
@@ -74,7 +74,11 @@ def adapted() -> Any:
     return made
 
 
-@pytest.mark.parametrize("made", [llama, with_biases, adapted])
+def partly_adapted() -> Any:
+    return adapted(["q_proj", "v_proj"])
+
+
+@pytest.mark.parametrize("made", [llama, with_biases, adapted, partly_adapted])
 def test_fused_steps_write_what_single_rows_write(
     made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

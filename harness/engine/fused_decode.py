@@ -1,12 +1,12 @@
 """Decoder layers of the plain Llama shape with few kernels a decode step, on a GPU.
 
-    fuse_steps(model, patches)      True where every layer is replaced, in decode steps alone
+    fuse_steps(model, patches)      True where every layer is replaced, for slots alone
 
 A step's layer is eight kernels: norm, q, k and v in one product, one kernel for rotary positions,
 cache write and attention (`kernels.decode`), the output product added to the residual, and the same
 for the feed-forward layer. transformers needs about forty. The sums of the residual are rounded
-once, not twice. A layer is replaced only if it agrees with its own forward on an example, and
-prefills keep that forward.
+once, not twice. A layer is replaced only if its step agrees with its own forward on an example. A
+prefill in slots takes the same products; other forward passes are the layer's own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-from torch.nn.functional import linear
+from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from fmtharness.harness.engine.cuda_graphs import is_lent
 from fmtharness.harness.engine.fused_layers import GATED, open_gate
+from fmtharness.harness.engine.kernels.choice import kernels, rotate_half
 from fmtharness.harness.engine.kernels.decode_choice import decode_kernel
 from fmtharness.harness.engine.lora_linear import group_of
 from fmtharness.harness.engine.patching import Patches
@@ -59,6 +60,13 @@ class SlotLayer(DynamicLayer):
         for cached, new in zip(self._cached, (key_states, value_states), strict=True):
             cached[rows, :, at] = new[:, :, 0]
         return self._cached
+
+
+class PromptLayer(DynamicLayer):
+    """One layer's keys and values, (rows, KV heads, tokens, size), of prompts padded on the right.
+
+    They attend to what is before them, and `keys` and `values` are theirs alone.
+    """
 
 
 class Product(NamedTuple):
@@ -100,6 +108,8 @@ class Parts(NamedTuple):
     down: Product
     attend: Callable[..., torch.Tensor]
     """`kernels.decode.attend`, with the number of query heads and the scale."""
+    queries: int
+    scale: float
 
     def step(
         self, hidden: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor], cached: SlotLayer
@@ -110,10 +120,44 @@ class Parts(NamedTuple):
         projected = self.projected(self.layer.input_layernorm(residual))
         cos, sin = (each.reshape(rows, -1) for each in turns)
         attended = self.attend(projected, cos, sin, cached.keys, cached.values, cached.places[1])
+        self._rest(attended, residual)
+        return hidden
+
+    def prefill(
+        self, hidden: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor], cached: PromptLayer
+    ) -> torch.Tensor:
+        """hidden (rows, T, width), which is overwritten; turns: cos and sin (rows, T, size)."""
+        rows, tokens, width = hidden.shape
+        residual, size = hidden.view(-1, width), turns[0].shape[-1]
+        each = self.projected(self.layer.input_layernorm(residual)).view(len(residual), -1, size)
+        kv_heads = (each.shape[1] - self.queries) // 2
+        turned = each[:, : self.queries + kv_heads]
+        _turn(turned, *(turn.reshape(-1, size) for turn in turns))
+        split = each.view(rows, tokens, -1, size).transpose(1, 2)
+        query, cached.keys, cached.values = split.split([self.queries, kv_heads, kv_heads], 1)
+        keys, values = cached.keys, cached.values
+        if keys.dtype == torch.float32:  # whose kernels know no shared keys
+            copies = self.queries // kv_heads
+            keys, values = (x.repeat_interleave(copies, 1) for x in (keys, values))
+        attended = scaled_dot_product_attention(
+            query, keys, values, is_causal=True, scale=self.scale, enable_gqa=keys is cached.keys
+        )
+        self._rest(attended.transpose(1, 2).reshape(len(residual), -1), residual)
+        return hidden
+
+    def _rest(self, attended: torch.Tensor, residual: torch.Tensor) -> None:
         self.attended.add(attended, residual)
         opened = self.opened(self.layer.post_attention_layernorm(residual))
         self.down.add(open_gate(opened), residual)
-        return hidden
+
+
+def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Rotate x (T, heads, size) in place by cos and sin (T, size)."""
+    if own := kernels(x):
+        own.turn(x, x, cos, sin)
+    else:
+        by_sin = rotate_half(x) * sin[:, None]
+        x.mul_(cos[:, None]).add_(by_sin)
 
 
 def fuse_steps(model: Any, patches: Patches) -> bool:
@@ -158,9 +202,11 @@ def _forward(parts: Parts, own: Any, hidden_states: torch.Tensor, **kwargs: Any)
     index = parts.layer.self_attn.layer_idx
     cached = cache.layers[index] if cache is not None and index < len(cache.layers) else None
     turns = kwargs.get("position_embeddings")
-    if not isinstance(cached, SlotLayer) or turns is None:
-        return own(hidden_states, **kwargs)
-    return parts.step(hidden_states, turns, cached)
+    if turns is not None and isinstance(cached, SlotLayer):
+        return parts.step(hidden_states, turns, cached)
+    if turns is not None and isinstance(cached, PromptLayer):
+        return parts.prefill(hidden_states, turns, cached)
+    return own(hidden_states, **kwargs)
 
 
 def _parts(layer: Any, dtype: torch.dtype) -> Parts | None:
@@ -194,31 +240,50 @@ def _parts(layer: Any, dtype: torch.dtype) -> Parts | None:
         return None
     projected, attended, opened, down = products
     attend = partial(kernel, queries=queries, scale=scale)
-    return Parts(layer, projected, attended, opened, down, attend)
+    return Parts(layer, projected, attended, opened, down, attend, queries, scale)
 
 
 def _product(layers: Sequence[Any], dtype: torch.dtype) -> Product | None:
     """Layers as one Product; None for kinds that it does not know, or other dtypes."""
-    if all(_is_linear(each) for each in layers):
-        if any(each.weight.dtype != dtype for each in layers):
-            return None
-        weight, bias = _whole(layers), None
-        if any(each.bias is not None for each in layers):
-            zeros = [each.weight.new_zeros(each.out_features) for each in layers]
-            biases = [each.bias for each in layers]
-            bias = torch.cat([z if b is None else b for b, z in zip(biases, zeros, strict=True)])
-        return Product(weight, bias)
     group = group_of(layers)
-    if group is None or group.drops or group.weight().dtype != dtype:
+    groups = [group] if group else [group_of([layer]) for layer in layers]
+    if any(each.drops or each.weight().dtype != dtype for each in groups if each):
         return None
-    down, ups = group.weights(dtype)
-    scaled = [scale * up for scale, up in zip(group.scales, ups, strict=True)]
-    up: torch.Tensor = torch.block_diag(*scaled)  # type: ignore[no-untyped-call]
-    return Product(group.weight, group.bias, down, up)
+    bases = [
+        each.layers[0].base_layer if each else b for each, b in zip(groups, layers, strict=False)
+    ]
+    if group:
+        weight, bias = group.weight, group.bias
+    elif all(_is_linear(base, dtype) for base in bases):
+        weight, bias = _whole(bases), _biases(bases)
+    else:
+        return None
+    if not any(groups):
+        return Product(weight, bias)
+    downs, ups = list[torch.Tensor](), list[torch.Tensor]()
+    for each, base in zip(groups, bases, strict=True):
+        if each:
+            down, some = each.weights(dtype)
+            downs.append(down)
+            ups += [scale * up for scale, up in zip(each.scales, some, strict=True)]
+        else:
+            ups.append(base.weight.new_zeros(base.out_features, 0))
+    whole: torch.Tensor = torch.block_diag(*ups)  # type: ignore[no-untyped-call]
+    return Product(weight, bias, torch.cat(downs), whole)
 
 
-def _is_linear(layer: Any) -> bool:
-    return type(layer) is torch.nn.Linear and "forward" not in vars(layer)
+def _is_linear(layer: Any, dtype: torch.dtype) -> bool:
+    plain = type(layer) is torch.nn.Linear and "forward" not in vars(layer)
+    return plain and layer.weight.dtype == dtype
+
+
+def _biases(layers: Sequence[Any]) -> torch.Tensor | None:
+    if all(each.bias is None for each in layers):
+        return None
+    zeros = [each.weight.new_zeros(each.out_features) for each in layers]
+    return torch.cat(
+        [z if each.bias is None else each.bias for each, z in zip(layers, zeros, strict=True)]
+    )
 
 
 def _whole(layers: Sequence[Any]) -> Callable[[], torch.Tensor]:

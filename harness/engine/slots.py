@@ -28,6 +28,7 @@ from fmtharness.harness.engine.cuda_graphs import borrowed, captured, nothing_re
 from fmtharness.harness.engine.decode_check import centered, not_finite, uncached
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_decode import (
+    PromptLayer,
     SlotLayer,
     fuse_steps,
     has_fused_steps,
@@ -253,9 +254,13 @@ class Slots:
         # values before they attend to those positions.
         padded = [[*prompt[:-1], *[0] * (width - len(prompt) + 1)] for prompt in prompts.values()]
         cache: Any = DynamicCache(config=self.model.config)
+        if self._fused:
+            cache = Cache(layers=[PromptLayer() for _ in cache.layers])
+        places = torch.arange(width, device=device).expand(len(prompts), width)
         with _without_head(self.model):
             self.model(
                 input_ids=sent(padded, device),
+                position_ids=places,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
