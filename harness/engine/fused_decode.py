@@ -68,6 +68,9 @@ class PromptLayer(DynamicLayer):
     They attend to what is before them, and `keys` and `values` are theirs alone.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
 
 class Product(NamedTuple):
     """Linear layers with one input as one product: y = x W' + b + (x A') B'.
@@ -134,8 +137,8 @@ class Parts(NamedTuple):
         turned = each[:, : self.queries + kv_heads]
         _turn(turned, *(turn.reshape(-1, size) for turn in turns))
         split = each.view(rows, tokens, -1, size).transpose(1, 2)
-        query, cached.keys, cached.values = split.split([self.queries, kv_heads, kv_heads], 1)
-        keys, values = cached.keys, cached.values
+        query, keys, values = torch.split(split, [self.queries, kv_heads, kv_heads], 1)
+        cached.keys, cached.values = keys, values
         if keys.dtype == torch.float32:  # whose kernels know no shared keys
             copies = self.queries // kv_heads
             keys, values = (x.repeat_interleave(copies, 1) for x in (keys, values))

@@ -175,7 +175,10 @@ def decode_in_slots(
             for slot, place in places.items():
                 if tokens[slot] not in stop_ids and (matcher := held[place]):
                     matcher.accept(int(tokens[slot]))
-        for ended in rows.take(tokens, step):
+        every = rows.take(tokens, step)
+        if ahead and every and not queue:
+            slots.rest([ended.slot for ended in every])
+        for ended in every:
             free.append(ended.slot)
             yield Generated(ended.place, ended.ids, ended.reason)
         step += 1
@@ -254,16 +257,17 @@ class Slots:
         # values before they attend to those positions.
         padded = [[*prompt[:-1], *[0] * (width - len(prompt) + 1)] for prompt in prompts.values()]
         cache: Any = DynamicCache(config=self.model.config)
+        more: dict[str, Any] = {}
         if self._fused:
             cache = Cache(layers=[PromptLayer() for _ in cache.layers])
-        places = torch.arange(width, device=device).expand(len(prompts), width)
+            more["position_ids"] = self._columns[:width].expand(len(prompts), width)
         with _without_head(self.model):
             self.model(
                 input_ids=sent(padded, device),
-                position_ids=places,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **more,
             )
         rows = sent(list(prompts), device)
         # In some models keys and values have different head sizes.
@@ -278,6 +282,10 @@ class Slots:
     def packed(self, lines: dict[int, int]) -> dict[int, int]:
         """The rows by slot once no prompt waits: a captured step computes all slots anyway."""
         return lines
+
+    def rest(self, ended: Sequence[int]) -> None:
+        """Let slots that no prompt enters attend to as little as possible."""
+        self._at[sent(ended, self._at.device)] = 0
 
     def _allocated(self, prefilled: Sequence[Cached]) -> list[Cached]:
         """Zeros for all slots, in the shapes and types of some rows' keys and values."""
