@@ -169,6 +169,26 @@ def test_a_step_ahead_of_its_tokens_changes_nothing_that_is_written(
     assert len(launched) <= len(counted) + 1
 
 
+def test_prefills_are_shorter_where_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, prefill = list[int](), Slots._prefill
+
+    def bounded(self: Slots, prompts: Any, width: int) -> None:
+        sizes.append(len(prompts))
+        if len(prompts) > 2:
+            raise torch.OutOfMemoryError("no more")
+        prefill(self, prompts, width)
+
+    monkeypatch.setattr(Slots, "_prefill", bounded)
+    monkeypatch.setattr("fmtharness.harness.engine.slots.PREFILLED", 2 * len(PROMPTS[0]))
+    with torch.inference_mode():
+        slots = Slots(llama(), 4, 20)
+        slots._tokens = 16384
+        slots.enter(dict.fromkeys(range(4), PROMPTS[0]))
+        assert sizes == [4, 2, 2]
+        with pytest.raises(torch.OutOfMemoryError):
+            slots.enter(dict.fromkeys(range(4), PROMPTS[0][:2]))
+
+
 def test_rows_end_by_a_stop_token_or_their_budget() -> None:
     rows = SlotRows(3, 4, {7, 9})
     rows.enter(0, 50, 4)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -24,8 +23,8 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from fmtharness.harness.engine import decode_attention
-from fmtharness.harness.engine.cuda_graphs import borrowed, captured, nothing_read
-from fmtharness.harness.engine.decode_check import centered, not_finite, uncached
+from fmtharness.harness.engine.cuda_graphs import borrowed, captured, is_lent, nothing_read
+from fmtharness.harness.engine.decode_check import centered, not_finite, uncached, without_head
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_decode import (
     PromptLayer,
@@ -47,7 +46,7 @@ from fmtharness.harness.text import first_line
 PREFILLED = 4096
 """Maximum prompt tokens, with padding, of one prefill pass on a CPU."""
 PREFILLED_ON_GPU = 16384
-"""On a GPU, whose host needs as long to launch a short pass as a long one."""
+"""On a GPU, where launching a short pass takes as long; not in the memory that a training lends."""
 ALIGNED = 64
 """The cache length is rounded up to this: attention kernels need masks with aligned rows."""
 TRIED = 32
@@ -216,6 +215,8 @@ class Slots:
         self._sampling: Sampling | None = None
         self._numbers = torch.empty(0)
         self._fused = has_fused_steps(model)
+        wide = device.type == "cuda" and not is_lent()
+        self._tokens = PREFILLED_ON_GPU if wide else PREFILLED
 
     @property
     def runs_ahead(self) -> bool:
@@ -228,7 +229,7 @@ class Slots:
 
     def _batch_size(self, width: int) -> int:
         """Prompts of this many tokens in one prefill pass."""
-        return max(1, (PREFILLED_ON_GPU if self._ids.is_cuda else PREFILLED) // max(1, width))
+        return max(1, self._tokens // max(1, width))
 
     def sample(self, sampling: Sampling) -> None:
         """From here on draw the tokens of each row, by the numbers that `draw` gives it."""
@@ -247,8 +248,14 @@ class Slots:
         while todo:
             width = max(1, len(prompts[todo[0]]) - 1)
             batch_size = self._batch_size(width)
-            with borrowed(), decode_attention.ready_kernels():
-                self._prefill({slot: prompts[slot] for slot in todo[:batch_size]}, width)
+            try:
+                with borrowed(), decode_attention.ready_kernels():
+                    self._prefill({slot: prompts[slot] for slot in todo[:batch_size]}, width)
+            except torch.OutOfMemoryError:
+                if self._tokens <= PREFILLED:
+                    raise
+                self._tokens = PREFILLED
+                continue
             todo = todo[batch_size:]
 
     def _prefill(self, prompts: Mapping[int, Sequence[int]], width: int) -> None:
@@ -261,7 +268,7 @@ class Slots:
         if self._fused:
             cache = Cache(layers=[PromptLayer() for _ in cache.layers])
             more["position_ids"] = self._columns[:width].expand(len(prompts), width)
-        with _without_head(self.model):
+        with without_head(self.model):
             self.model(
                 input_ids=sent(padded, device),
                 past_key_values=cache,
@@ -384,13 +391,3 @@ class Slots:
             float(logits.amax() - logits[0, tokens[row]]) <= ROOM * largest
             for row, logits, (largest, _) in zip(rows, found, own.moves, strict=True)
         )
-
-
-@contextmanager
-def _without_head(model: Any) -> Iterator[None]:
-    """Inside, the LM head returns one zero a token: the prefill's logits are not used."""
-    with Patches() as patches:
-        head = model.get_output_embeddings()
-        why = "a prefill needs no logits"
-        patches.replace(head, "forward", lambda x: x.new_zeros(*x.shape[:-1], 1), why)
-        yield
