@@ -26,6 +26,7 @@ from generate import prompts_of
 
 from fmtharness.harness.config.load import load_config
 from fmtharness.harness.contracts import Loaded
+from fmtharness.harness.engine import fused_decode
 from fmtharness.harness.engine import slots as engine_slots
 from fmtharness.harness.engine.encoding import stop_token, stop_tokens
 from fmtharness.harness.engine.fused_layers import fuse
@@ -99,6 +100,8 @@ def step_alone(model: Any, prompts: Sequence[list[int]], limit: int, count: int)
         slots = slots_for(model, patches, prompts, order, count=count, length=length, kind=Slots)
         if slots is None:
             raise RuntimeError("slots were refused; see the message above")
+        if not slots._fused:
+            click.echo(f"not fused: {why_not_fused(model)}")
         slots.enter({slot: prompts[slot % len(prompts)] for slot in range(count)})
         for _ in range(min(REPLAYS, limit) // 2):
             slots.step()
@@ -111,6 +114,25 @@ def step_alone(model: Any, prompts: Sequence[list[int]], limit: int, count: int)
         ended.record()
         torch.cuda.synchronize()
         return Step(began.elapsed_time(ended) / REPLAYS, kernels_of(slots), slots._fused)
+
+
+def why_not_fused(model: Any) -> str:
+    """What keeps the first layer's step from being fused."""
+    rotary = [m for m in model.modules() if type(m).__name__.endswith("RotaryEmbedding")]
+    layers = [
+        m for m in model.modules() if {name for name, _ in m.named_children()} == fused_decode.LAYER
+    ]
+    if len(rotary) != 1 or not layers:
+        return f"{len(rotary)} rotary embeddings, {len(layers)} layers of the plain shape"
+    parts = fused_decode._parts(layers[0], model.dtype)
+    if parts is None:
+        return "no kernel for its heads, or a linear layer of another kind"
+    try:
+        far = fused_decode._distance(parts, rotary[0], model.dtype)
+    except Exception:  # this is what is asked for
+        return traceback.format_exc(limit=-4)
+    known = model in fused_decode.unfused
+    return f"its first layer is {far:.2f} of its rounding apart; known as unfit: {known}"
 
 
 def kernels_of(slots: Slots) -> list[tuple[str, float, int]]:

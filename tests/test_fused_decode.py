@@ -169,6 +169,26 @@ def test_a_step_ahead_of_its_tokens_changes_nothing_that_is_written(
     assert len(launched) <= len(counted) + 1
 
 
+def test_a_model_that_fused_steps_do_not_fit_decodes_in_slots_without_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = llama()
+    expected = [one_by_one(model, prompt, -1, 12)[0] for prompt in PROMPTS]
+    monkeypatch.delattr(generation, "_decode")
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("out of registers")
+
+    monkeypatch.setattr(fused_decode, "_agrees", lambda *_: True)
+    monkeypatch.setattr(fused_decode, "decode_kernel", lambda *_: failing)
+    for _ in range(2):
+        found = sorted(
+            generate(model, PROMPTS, stop_ids={-1}, pad_id=0, max_new_tokens=12, batch_size=3)
+        )
+        assert [each.ids for each in found] == expected
+    assert capsys.readouterr().err.count("more kernels a step (out of registers)") == 1
+
+
 def test_prefills_are_shorter_where_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, prefill = list[int](), Slots._prefill
 

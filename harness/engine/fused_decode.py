@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
@@ -36,6 +36,8 @@ TRIED = (5, 17, 0)
 """The positions of the example's rows."""
 _plain: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 """Layers that were tried, and whether they are plain."""
+unfused: WeakSet[Any] = WeakSet()
+"""Models that did not decode right with fused steps."""
 
 
 class SlotLayer(DynamicLayer):
@@ -170,7 +172,11 @@ def fuse_steps(model: Any, patches: Patches) -> bool:
     """
     rotary = [m for m in model.modules() if type(m).__name__.endswith("RotaryEmbedding")]
     layers = [m for m in model.modules() if {name for name, _ in m.named_children()} == LAYER]
-    if len(rotary) != 1 or len(layers) != len(DynamicCache(config=model.config).layers):
+    if (
+        model in unfused
+        or len(rotary) != 1
+        or len(layers) != len(DynamicCache(config=model.config).layers)
+    ):
         return False
     every = [parts for layer in layers if (parts := _parts(layer, model.dtype))]
     if len(every) < len(layers):

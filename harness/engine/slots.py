@@ -32,6 +32,7 @@ from fmtharness.harness.engine.fused_decode import (
     fuse_steps,
     has_fused_steps,
     sum_in_fp32,
+    unfused,
 )
 from fmtharness.harness.engine.fused_layers import fuse_norms
 from fmtharness.harness.engine.grammar import Matcher, masked
@@ -97,6 +98,7 @@ def slots_for(
     trial = {slot: prompts[place][-most:] for slot, place, most in ends}
     with borrowed(), decode_attention.ready_kernels():
         own = _own(model, list(trial.values()))
+    kept = len(patches)
     try:
         kind.prepare(model, patches)
         with borrowed():
@@ -109,6 +111,11 @@ def slots_for(
         raise
     except Exception as error:  # such as an operation that a graph cannot capture, or the mask
         reason = first_line(error)
+    if has_fused_steps(model):
+        unfused.add(model)
+        say(f"generate: this model decodes with more kernels a step ({reason})")
+        patches.undo(kept)
+        return slots_for(model, patches, prompts, waiting, count=count, length=length, kind=kind)
     _unfit.add(model)
     how = "without CUDA graphs" if on_gpu(model) else "without slots"
     say(f"generate: this model decodes {how} ({reason})")
