@@ -9,8 +9,7 @@ rows without a prompt are neither entered nor computed once no prompt waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import psutil  # type: ignore[import-untyped]  # a dependency of accelerate
@@ -19,7 +18,7 @@ import torch
 from fmtharness.harness.engine import slots
 from fmtharness.harness.engine.lora_linear import groups
 from fmtharness.harness.engine.patching import Patches
-from fmtharness.harness.engine.slots import Cached, Row, Slots
+from fmtharness.harness.engine.slots import Cached, Slots
 
 MEMORY_SHARE = 4
 """Keys and values may take 1/MEMORY_SHARE of the memory that is available."""
@@ -45,8 +44,7 @@ class CpuSlots(Slots):
         self._rows = 0
 
     def _prefill(self, prompts: Mapping[int, Sequence[int]], width: int) -> None:
-        with _without_head(self.model):
-            super()._prefill(prompts, width)
+        super()._prefill(prompts, width)
         self._rows = max(self._rows, *(slot + 1 for slot in prompts))
 
     def _allocated(self, prefilled: Sequence[Cached]) -> list[Cached]:
@@ -59,12 +57,12 @@ class CpuSlots(Slots):
     def _in_use(self) -> tuple[int, int]:
         return self._rows, int(self._at[: self._rows].max()) + 1
 
-    def packed(self, active: dict[int, Row]) -> dict[int, Row]:
+    def packed(self, lines: dict[int, int]) -> dict[int, int]:
         """Move the last rows into free slots, so that the active ones are the first."""
-        count = len(active)
-        free = [slot for slot in range(count) if slot not in active]
-        moved = dict(active)
-        for slot in [slot for slot in active if slot >= count]:
+        count = len(lines)
+        free = [slot for slot in range(count) if slot not in lines]
+        moved = dict(lines)
+        for slot in [slot for slot in lines if slot >= count]:
             to = free.pop()
             self._move(slot, to)
             moved[to] = moved.pop(slot)
@@ -83,16 +81,6 @@ class CpuSlots(Slots):
 def kind_for(model: Any) -> type[Slots]:
     """The kind of slots for the model's device."""
     return slots.Slots if slots.on_gpu(model) else CpuSlots
-
-
-@contextmanager
-def _without_head(model: Any) -> Iterator[None]:
-    """Inside, the LM head returns one zero a token: the prefill's logits are not used."""
-    with Patches() as patches:
-        head = model.get_output_embeddings()
-        why = "a prefill needs no logits"
-        patches.replace(head, "forward", lambda x: x.new_zeros(*x.shape[:-1], 1), why)
-        yield
 
 
 def lay_out(model: Any, patches: Patches) -> None:

@@ -98,6 +98,11 @@ def lend(pool: torch.cuda.MemPool) -> Iterator[None]:
         _lent.reset(token)
 
 
+def is_lent() -> bool:
+    """Whether a training lends its memory: its graphs then keep the addresses of weights."""
+    return _lent.get() is not None
+
+
 @contextmanager
 def borrowed() -> Iterator[None]:
     """Inside: allocate from the lent pool, on the stream of all captures; else no effect."""

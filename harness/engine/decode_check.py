@@ -89,6 +89,16 @@ def _compact_head(model: Any) -> Iterator[None]:
         hook.remove()
 
 
+@contextmanager
+def without_head(model: Any) -> Iterator[None]:
+    """Inside, the LM head returns one zero a token: the prefill's logits are not used."""
+    with Patches() as patches:
+        head = model.get_output_embeddings()
+        why = "a prefill needs no logits"
+        patches.replace(head, "forward", lambda x: x.new_zeros(*x.shape[:-1], 1), why)
+        yield
+
+
 def check_finite(chosen: torch.Tensor, model: Any) -> None:
     """Raise ModelError if the largest logits (rows,) are not all finite: argmax is then at random.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from types import MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -32,6 +33,8 @@ from fmtharness.harness.engine.rounding import apart, measured
 
 GATED = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 """The child modules of a gated feed-forward layer."""
+_plain_norms: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
+"""Norms that were tried, and whether they are plain: evaluations fuse them again and again."""
 
 
 def fuse(model: Any, patches: Patches) -> None:
@@ -45,7 +48,11 @@ def fuse_norms(model: torch.nn.Module, patches: Patches) -> int:
     """Fuse RMS norms, y = w x / sqrt(mean(x^2) + eps); returns how many."""
     fused = 0
     for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm") and _is_plain_norm(module):
+        if not type(module).__name__.endswith("RMSNorm"):
+            continue
+        if module not in _plain_norms:
+            _plain_norms[module] = _is_plain_norm(module)
+        if _plain_norms[module]:
             patches.replace(module, "forward", MethodType(_norm, module), "one kernel for a norm")
             fused += 1
     return fused
@@ -183,7 +190,7 @@ class _GatedLinear(torch.autograd.Function):
     def forward(
         ctx: Any, both: torch.Tensor, layer: Group, down: torch.Tensor, up: torch.Tensor
     ) -> torch.Tensor:
-        gated = _gated(both.view(-1, both.shape[-1]))
+        gated = open_gate(both.view(-1, both.shape[-1]))
         out = linear(gated, layer.weight(), layer.bias)
         narrow = add_adapters(out, gated, layer.scales, down, (up,))
         ctx.save_for_backward(both, narrow, down, up)
@@ -207,7 +214,8 @@ class _GatedLinear(torch.autograd.Function):
         return for_both.view(both.shape), None, for_narrow.t() @ gated, for_up
 
 
-def _gated(both: torch.Tensor) -> torch.Tensor:
+def open_gate(both: torch.Tensor) -> torch.Tensor:
+    """silu(g) u for [g, u] concatenated, without a gradient: (T, 2 n) -> (T, n)."""
     if own := kernels(both):
         return own.gate(both)  # type: ignore[no-any-return]
     gate, up = both.chunk(2, -1)

@@ -12,29 +12,42 @@ computes less (`engine.cpu_slots`).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
+import numpy as np
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from fmtharness.harness.engine import decode_attention
-from fmtharness.harness.engine.cuda_graphs import borrowed, captured, nothing_read
-from fmtharness.harness.engine.decode_check import centered, not_finite, uncached
+from fmtharness.harness.engine.cuda_graphs import borrowed, captured, is_lent, nothing_read
+from fmtharness.harness.engine.decode_check import centered, not_finite, uncached, without_head
 from fmtharness.harness.engine.encoding import Generated
+from fmtharness.harness.engine.fused_decode import (
+    PromptLayer,
+    SlotLayer,
+    fuse_steps,
+    has_fused_steps,
+    sum_in_fp32,
+    unfused,
+)
 from fmtharness.harness.engine.fused_layers import fuse_norms
 from fmtharness.harness.engine.grammar import Matcher, masked
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.rounding import ROOM, Own, apart
 from fmtharness.harness.engine.sampling import Sampler, Sampling, choose
+from fmtharness.harness.engine.slot_rows import SlotRows
+from fmtharness.harness.engine.transfers import Coming, sent
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import FinishReason
 from fmtharness.harness.text import first_line
 
 PREFILLED = 4096
-"""Maximum prompt tokens, with padding, of one prefill pass."""
+"""Maximum prompt tokens, with padding, of one prefill pass on a CPU."""
+PREFILLED_ON_GPU = 16384
+"""On a GPU, where launching a short pass takes as long; not in the memory that a training lends."""
 ALIGNED = 64
 """The cache length is rounded up to this: attention kernels need masks with aligned rows."""
 TRIED = 32
@@ -43,8 +56,6 @@ SHARE = 4
 """Prefill once 1/SHARE of the slots are free, because a prefill delays the other rows."""
 Cached = tuple[torch.Tensor, torch.Tensor]
 """One layer's keys and values, (count, KV heads, length, size)."""
-Row = tuple[int, list[int]]
-"""A prompt's index and its new tokens."""
 _moves: WeakKeyDictionary[Any, dict[int, list[tuple[float, float]]]] = WeakKeyDictionary()
 """How far rounding moves a model's logits, by the number of prompts."""
 _unfit: WeakSet[Any] = WeakSet()
@@ -87,6 +98,7 @@ def slots_for(
     trial = {slot: prompts[place][-most:] for slot, place, most in ends}
     with borrowed(), decode_attention.ready_kernels():
         own = _own(model, list(trial.values()))
+    kept = len(patches)
     try:
         kind.prepare(model, patches)
         with borrowed():
@@ -99,6 +111,11 @@ def slots_for(
         raise
     except Exception as error:  # such as an operation that a graph cannot capture, or the mask
         reason = first_line(error)
+    if has_fused_steps(model):
+        unfused.add(model)
+        say(f"generate: this model decodes with more kernels a step ({reason})")
+        patches.undo(kept)
+        return slots_for(model, patches, prompts, waiting, count=count, length=length, kind=kind)
     _unfit.add(model)
     how = "without CUDA graphs" if on_gpu(model) else "without slots"
     say(f"generate: this model decodes {how} ({reason})")
@@ -131,41 +148,46 @@ def decode_in_slots(
     """
     if sampler:
         slots.sample(sampler.sampling)
-    queue = list(reversed(waiting))
-    free = list(range(slots.count))
-    active: dict[int, Row] = {}
-    while queue or active:
-        if queue and len(free) >= max(1, slots.count // slots.share):
+    held = matchers or [None] * len(prompts)
+    queue, free = list(reversed(waiting)), list(range(slots.count))
+    rows = SlotRows(slots.count, max(budgets.values(), default=1), stop_ids)
+    ahead = slots.runs_ahead and not sampler and not any(held)
+    step, launched = 0, deque[Coming]()
+    while queue or rows.lines:
+        if queue and len(free) >= slots.enough(prompts[queue[-1]]):
             entering = {free.pop(): queue.pop() for _ in range(min(len(free), len(queue)))}
             slots.enter({slot: prompts[place] for slot, place in entering.items()})
-            active |= {slot: (place, []) for slot, place in entering.items()}
-            if sampler:
-                for slot, place in entering.items():
+            for slot, place in entering.items():
+                rows.enter(slot, place, budgets[place], step + len(launched))
+                if sampler:
                     slots.draw(slot, sampler.draws(place, budgets[place]))
-            for held in [matchers[place] for place in entering.values()] if matchers else []:
-                if held:
-                    held.begin()
+                if matcher := held[place]:
+                    matcher.begin()
         elif not queue:
-            active = slots.packed(active)
-        tokens = slots.step(
-            {slot: matchers[active[slot][0]] for slot in active} if matchers else {}
-        )
-        count(len(active))
-        for slot, (place, written) in list(active.items()):
-            reason: FinishReason | None = None
-            if tokens[slot] < 0:
-                raise not_finite(slots.model)
-            if tokens[slot] in stop_ids:
-                reason = "stop"
-            else:
-                written.append(tokens[slot])
-                if matchers and (held := matchers[place]):
-                    held.accept(tokens[slot])
-                reason = "length" if len(written) == budgets[place] else None
-            if reason:
-                del active[slot]
-                free.append(slot)
-                yield Generated(place, written, reason)
+            rows.lines = slots.packed(rows.lines)
+        if ahead:  # a row that has ended computes a token for nothing
+            while len(launched) < 1 + rows.go_on(len(launched)):
+                launched.append(slots.launch())
+            tokens = launched.popleft().read()
+        else:
+            places = rows.places()
+            given = {slot: held[place] for slot, place in places.items()} if matchers else {}
+            tokens = np.array(slots.step(given))
+        in_use = rows.in_use(step)
+        if (tokens[in_use] < 0).any():
+            raise not_finite(slots.model)
+        count(len(in_use))
+        if matchers:
+            for slot, place in places.items():
+                if tokens[slot] not in stop_ids and (matcher := held[place]):
+                    matcher.accept(int(tokens[slot]))
+        every = rows.take(tokens, step)
+        if ahead and every and not queue:
+            slots.rest([ended.slot for ended in every])
+        for ended in every:
+            free.append(ended.slot)
+            yield Generated(ended.place, ended.ids, ended.reason)
+        step += 1
 
 
 class Slots:
@@ -181,6 +203,9 @@ class Slots:
         """Replace in the model what makes a step slow."""
         decode_attention.use(model, patches)
         fuse_norms(model, patches)
+        if on_gpu(model):
+            sum_in_fp32(model, patches)
+            fuse_steps(model, patches)
 
     def __init__(self, model: Any, count: int, length: int) -> None:
         self.model, self.count = model, count
@@ -196,6 +221,22 @@ class Slots:
         self._found = torch.empty(0)
         self._sampling: Sampling | None = None
         self._numbers = torch.empty(0)
+        self._fused = has_fused_steps(model)
+        wide = device.type == "cuda" and not is_lent()
+        self._tokens = PREFILLED_ON_GPU if wide else PREFILLED
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether a step can be launched before the tokens of the last one are read."""
+        return self._ids.is_cuda
+
+    def enough(self, prompt: Sequence[int]) -> int:
+        """How many free slots make a prefill worth its delay, of prompts such as this one."""
+        return max(1, min(self.count // self.share, self._batch_size(len(prompt))))
+
+    def _batch_size(self, width: int) -> int:
+        """Prompts of this many tokens in one prefill pass."""
+        return max(1, self._tokens // max(1, width))
 
     def sample(self, sampling: Sampling) -> None:
         """From here on draw the tokens of each row, by the numbers that `draw` gives it."""
@@ -213,9 +254,15 @@ class Slots:
         todo = sorted(prompts, key=lambda slot: -len(prompts[slot]))
         while todo:
             width = max(1, len(prompts[todo[0]]) - 1)
-            batch_size = max(1, PREFILLED // width)
-            with borrowed(), decode_attention.ready_kernels():
-                self._prefill({slot: prompts[slot] for slot in todo[:batch_size]}, width)
+            batch_size = self._batch_size(width)
+            try:
+                with borrowed(), decode_attention.ready_kernels():
+                    self._prefill({slot: prompts[slot] for slot in todo[:batch_size]}, width)
+            except torch.OutOfMemoryError:
+                if self._tokens <= PREFILLED:
+                    raise
+                self._tokens = PREFILLED
+                continue
             todo = todo[batch_size:]
 
     def _prefill(self, prompts: Mapping[int, Sequence[int]], width: int) -> None:
@@ -224,13 +271,19 @@ class Slots:
         # values before they attend to those positions.
         padded = [[*prompt[:-1], *[0] * (width - len(prompt) + 1)] for prompt in prompts.values()]
         cache: Any = DynamicCache(config=self.model.config)
-        self.model(
-            input_ids=torch.tensor(padded, device=device),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        rows = torch.tensor(list(prompts), device=device)
+        more: dict[str, Any] = {}
+        if self._fused:
+            cache = Cache(layers=[PromptLayer() for _ in cache.layers])
+            more["position_ids"] = self._columns[:width].expand(len(prompts), width)
+        with without_head(self.model):
+            self.model(
+                input_ids=sent(padded, device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **more,
+            )
+        rows = sent(list(prompts), device)
         # In some models keys and values have different head sizes.
         made: list[Cached] = [(layer.keys, layer.values) for layer in cache.layers]
         self._layers = self._layers or self._allocated(made)
@@ -238,11 +291,15 @@ class Slots:
             for cached, new in zip(layer, prefilled, strict=True):
                 cached[rows, :, :width] = new
         last = [[prompt[-1], len(prompt) - 1] for prompt in prompts.values()]
-        self._ids[rows], self._at[rows] = torch.tensor(last, device=device)[:, None].unbind(-1)
+        self._ids[rows], self._at[rows] = sent(last, device)[:, None].unbind(-1)
 
-    def packed(self, active: dict[int, Row]) -> dict[int, Row]:
+    def packed(self, lines: dict[int, int]) -> dict[int, int]:
         """The rows by slot once no prompt waits: a captured step computes all slots anyway."""
-        return active
+        return lines
+
+    def rest(self, ended: Sequence[int]) -> None:
+        """Let slots that no prompt enters attend to as little as possible."""
+        self._at[sent(ended, self._at.device)] = 0
 
     def _allocated(self, prefilled: Sequence[Cached]) -> list[Cached]:
         """Zeros for all slots, in the shapes and types of some rows' keys and values."""
@@ -264,15 +321,23 @@ class Slots:
         if matchers:  # they are asked between the logits and the choice, which no graph can hold
             self._advance(matchers)
         elif self._ids.is_cuda:
-            if self._graph is None:
-                self._graph = captured(self._compute if self._sampling else self._advance)
-            self._graph.replay()
-            if self._sampling:  # the graph ends before the choice
-                self._take(self._found)
+            self._replay()
         else:
             self._advance()
         tokens: list[int] = self._chosen[:, 0].tolist()
         return tokens
+
+    def launch(self) -> Coming:
+        """Begin a decode step, after those begun before, without waiting for it."""
+        self._replay()
+        return Coming(self._chosen[:, 0])
+
+    def _replay(self) -> None:
+        if self._graph is None:
+            self._graph = captured(self._compute if self._sampling else self._advance)
+        self._graph.replay()
+        if self._sampling:  # the graph ends before the choice
+            self._take(self._found)
 
     def _advance(self, matchers: Mapping[int, Matcher | None] = MappingProxyType({})) -> None:
         logits = self._logits()
@@ -298,13 +363,13 @@ class Slots:
         """The logits of the next token of each row in use, (rows, V)."""
         rows, columns = self._in_use()
         at, dtype = self._at[:rows], self.model.dtype
-        # An additive mask, so that SDPA does not convert a boolean one in every layer.
-        mask = torch.zeros(columns, dtype=dtype, device=at.device).where(
-            self._columns[:columns] <= at, torch.finfo(dtype).min
-        )
+        # An additive mask, so that SDPA does not convert a boolean one in every layer. Fused steps
+        # read the positions instead, and any mask of four dimensions keeps others from being made.
+        seen = self._columns[: 1 if self._fused else columns] <= at
+        mask = torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
         places = self._slots[:rows], at[:, 0]
         layers: list[Any] = [
-            _SlotLayer(keys[:rows, :, :columns], values[:rows, :, :columns], places)
+            SlotLayer(keys[:rows, :, :columns], values[:rows, :, :columns], places)
             for keys, values in self._layers
         ]
         logits: torch.Tensor = self.model(
@@ -333,25 +398,3 @@ class Slots:
             float(logits.amax() - logits[0, tokens[row]]) <= ROOM * largest
             for row, logits, (largest, _) in zip(rows, found, own.moves, strict=True)
         )
-
-
-class _SlotLayer(DynamicLayer):
-    """One layer's keys and values, (rows, KV heads, columns, size), during one step.
-
-    `places` are the rows and their positions: `update` writes one token per row there and returns
-    the whole cache.
-    """
-
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, places: Cached) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.keys, self.values = self._cached = keys, values
-        self.is_initialized = True
-        self._places = places
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, at = self._places
-        for cached, new in zip(self._cached, (key_states, value_states), strict=True):
-            cached[rows, :, at] = new[:, :, 0]
-        return self._cached
