@@ -161,7 +161,9 @@ def tried(what: str, call: Callable[[], Any]) -> Any:
 
 def loaded_model(config: Any, patches: Patches, adapter: bool) -> Loaded:
     """The config's model, with a fresh rank 16 adapter whose B is random, or without."""
-    options = config.model.model_copy(update={"precision": "auto", "quantization": "none"})
+    options = config.model.model_copy(
+        update={"precision": "auto", "quantization": "none", "memory_limit": None}
+    )
     loaded = load_model(options, patches, None)
     if not adapter:
         return loaded

@@ -164,7 +164,9 @@ def measured(path: Path, asked: argparse.Namespace) -> list[Line]:
     limit = config.backend.max_new_tokens
     size, of_stock = asked.batch_size, asked.stock_batch_size
     size = size or config.backend.per_device_eval_batch_size
-    options = config.model.model_copy(update={"precision": "auto", "quantization": "none"})
+    options = config.model.model_copy(
+        update={"precision": "auto", "quantization": "none", "memory_limit": None}
+    )
     with Patches() as patches:
         loaded = load_model(options, patches, asked.adapter)
         prompts = prompts_of(config, loaded, asked.prompts)

@@ -60,10 +60,18 @@ def _full(tables: Tables) -> None:
     """The preset as it is."""
 
 
+def _drop(tables: Tables, made: Callable[[Tables], bool]) -> None:
+    """Leave out the sources of the mix that `made` says no to."""
+    mix = tables["data"].get("mix", {})
+    for name in [name for name, part in mix.items() if not made(part)]:
+        del mix[name]
+
+
 def _no_retention(tables: Tables) -> None:
     for part in _parts(tables):
         if part.get("generator") == "self_answers":
-            part["retention"] = 0.0
+            part["retention"] = part["plain"] = 0.0
+    _drop(tables, lambda part: part.get("generator") != "self_answers" or part.get("open", 1) > 0)
 
 
 def _no_open(tables: Tables) -> None:
@@ -71,6 +79,14 @@ def _no_open(tables: Tables) -> None:
     for part in _parts(tables):
         if part.get("generator") == "self_answers":
             part["open"] = 0.0
+    _drop(
+        tables,
+        lambda part: bool(
+            part.get("retention", 1) or part.get("plain")
+            if part.get("generator") == "self_answers"
+            else part.get("families", True)
+        ),
+    )
 
 
 def _one_round(tables: Tables) -> None:
@@ -79,9 +95,13 @@ def _one_round(tables: Tables) -> None:
 
 
 def _no_dpo(tables: Tables) -> None:
-    tables["train"]["next_round"]["trainer"] = tables["train"]["trainer"]
-    for key in ("beta", "reference", "sft_weight"):
-        tables["train"]["next_round"].pop(key, None)
+    for table in (tables["train"], tables["train"].get("next_round", {})):
+        if table.get("trainer") == "dpo":
+            table["trainer"] = "qlora"
+        for key in ("beta", "reference", "sft_weight", "target_margin"):
+            table.pop(key, None)
+    for part in _parts(tables):
+        part.pop("loop_prob_train", None)
 
 
 def _leave_out(tables: Tables) -> None:

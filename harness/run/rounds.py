@@ -186,7 +186,12 @@ def _replayed(generator: Any, config: Config, made: NextRows) -> list[Example]:
     n = min(n, config.data.n_train or n)
     focus = getattr(generator, "focused", None)
     source = focus(made.labels) if focus else generator
-    return list(source.generate("train", n, Random(config.seed)))
+    again = source.generate("train", n, Random(config.seed))
+    # What shows a broken answer is another prompt now, which must not pass for the first round's.
+    return [
+        structs.replace(each, id=f"focused/{each.id}") if each.tags.get("bad_outputs") else each
+        for each in again
+    ]
 
 
 def _table(
