@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="times each line runs, in turns")
     parser.add_argument("--limit", help="GPU memory, such as 3.5GiB")
     parser.add_argument("--tricks", help="only these, with commas between; all if unset")
-    parser.add_argument("--config", type=Path, default=Path("configs/hard.toml"))
+    parser.add_argument("--config", type=Path, default=Path("benchmarks/speed.toml"))
     parser.add_argument("--set", action="append", default=[], help="override of the config")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

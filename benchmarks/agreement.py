@@ -44,7 +44,7 @@ Side = Callable[[Config, Sequence[Example], Order, int, Path], tuple[list[float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--config", type=Path, default=Path("configs/hard.toml"))
+    parser.add_argument("--config", type=Path, default=Path("benchmarks/speed.toml"))
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=100, help="held-out Examples to answer")
     parser.add_argument("--floor", action="store_true", help="plain training twice")

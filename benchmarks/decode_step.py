@@ -5,7 +5,7 @@
        1 to 512 slots, base and with a fresh adapter; the dearest kernels; and how many texts differ
        between one slot and 512
 
-Prompts are those of configs/hard.toml. `alone` replays the captured step of full slots. `as
+Prompts are those of benchmarks/speed.toml. `alone` replays the captured step of full slots. `as
 decoded` divides the whole second call of `generate`, with its prefills and checks, by its steps.
 What fails prints its error, and the rest goes on.
 """
@@ -227,7 +227,7 @@ def compared(name: str, loaded: Loaded, prompts: Sequence[list[int]], limit: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--config", type=Path, default=Path("configs/hard.toml"))
+    parser.add_argument("--config", type=Path, default=Path("benchmarks/speed.toml"))
     parser.add_argument("--new-tokens", type=int, default=128)
     asked = parser.parse_args()
     if not torch.cuda.is_available():

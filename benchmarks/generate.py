@@ -1,6 +1,6 @@
 """Greedy generation beside transformers' generate(): same weights, prompts and token limit.
 
-    python benchmarks/generate.py                        48 prompts of the presets quick and hard
+    python benchmarks/generate.py                        48 prompts of quick.toml and of speed.toml
     python benchmarks/generate.py configs/quick.toml --prompts 200 --adapter runs/quick/adapter
     python benchmarks/generate.py --ways dynamic,static,compiled,continuous,ours --repeats 3
     -> a table: seconds, CPU seconds, new tokens, tokens/s, and how many completions are the same
@@ -200,7 +200,7 @@ def measured(path: Path, asked: argparse.Namespace) -> list[Line]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    presets = [Path("configs/quick.toml"), Path("configs/hard.toml")]
+    presets = [Path("configs/quick.toml"), Path("benchmarks/speed.toml")]
     parser.add_argument("configs", type=Path, nargs="*", default=presets)
     parser.add_argument("--prompts", type=int, default=48)
     parser.add_argument("--adapter", type=Path)

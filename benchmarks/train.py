@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--model", help="another model, or with --shape its tokenizer")
     parser.add_argument("--steps", type=int, default=12, help="optimizer steps of each line")
     parser.add_argument("--limit", help="GPU memory for both sides, such as 3.5GiB")
-    parser.add_argument("--config", type=Path, default=Path("configs/hard.toml"))
+    parser.add_argument("--config", type=Path, default=Path("benchmarks/speed.toml"))
     parser.add_argument("--set", action="append", default=[], help="override for our side")
     parser.add_argument("--only", choices=["ours", "trl"])
     parser.add_argument("--rounds", type=int, default=1, help="times each line runs, in turns")

@@ -31,8 +31,11 @@ LAST = re.compile(rf"(?:\{{[^{{}}\n]{{2,300}}\}}|{_TEXT})(?=\])")
 """The last item of an array: a text, or an object without others in it."""
 VALUE = re.compile(rf"(?<=: ){_TEXT}|(?<=: )\d{{1,4}}(?=[,}}])|^{_TEXT}$")
 """What differs from item to item: values of pairs, or the item itself."""
+CLOSING = re.compile(r'[^".!?\\\n]{8,140}[.!?](?=")')
+"""The last sentence of a text."""
+WORD = re.compile(r"[a-z]{3,}")
 ENDLESS = 0.5
-"""How often an array of the text finds no end, if it has one, instead of a loop."""
+"""How often an array or a text finds no end, where there is one, instead of a loop."""
 FEWEST, MOST = 2, 5
 SHORTEST = 60
 """A loop has at least so many characters."""
@@ -60,15 +63,23 @@ def looped(text: str, dice: Dice) -> str | None:
 
 
 def endless(text: str, dice: Dice) -> str | None:
-    """The text up to the end of an array, which goes on with more items; None without an array.
+    """The text up to the end of an array or of a string, which goes on; None without either.
 
-    The items have the last one's keys, texts that stand elsewhere in the text, and numbers that
-    count on.
+    An array's new items have the last one's keys, texts that stand elsewhere in the text, and numbers
+    that count on. A string's new sentences are its last one with other words of the text.
     """
-    found = [*LAST.finditer(text)]
-    if not found:
+    kinds = [found for each in (LAST, CLOSING) if (found := [*each.finditer(text)])]
+    if not kinds:
         return None
-    last = dice.choice(found)
+    last = dice.choice(dice.choice(kinds))
+    if last.re is CLOSING:
+        words = WORD.findall(text)
+        spoken = last.group().strip()
+        told = [
+            WORD.sub(lambda at: dice.choice(words) if dice.chance(0.3) else at.group(), spoken)
+            for _ in range(dice.between(FEWEST, MOST))
+        ]
+        return " ".join([text[: last.end()], *told])
     texts = re.findall(rf"(?<=: ){_TEXT}|(?<=\[){_TEXT}(?=[,\]])|(?<=, ){_TEXT}(?=[,\]])", text)
 
     def other(value: re.Match[str], by: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from fmtharness.generators.families import FAMILIES
 from fmtharness.harness.config import load_config
 from fmtharness.harness.errors import ConfigError
 from fmtharness.harness.options import build, check, parse_spec, parse_value
@@ -211,35 +212,18 @@ def left_out(written: dict[str, Any], resolved: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_hard_preset_is_what_was_asked_for() -> None:
-    tables = load_config(ROOT / "configs" / "hard.toml").tables()
-    wanted: dict[str, dict[str, object]] = {
-        "data": {
-            "n_train": 2000,
-            "n_dev": 200,
-            "n_eval": 1000,
-            "hard_negative_prob_train": 0.4,
-            "hard_negative_prob_eval": 0.4,
-            "fix_bad_output_prob_train": 0.25,
-            "eval_strictness": "hard",
-        },
-        "model": {"quantization": "nf4", "precision": "bf16"},
-        "train": {
-            "max_seq_length": 512,
-            "per_device_train_batch_size": 1,
-            "gradient_accumulation_steps": 16,
-            "learning_rate": 2e-4,
-            "num_train_epochs": 2,
-            "warmup_ratio": 0.03,
-            "eval_steps": 25,
-            "save_steps": 25,
-            "save_total_limit": 10,
-            "n_format_eval_prompts": 200,
-            "format_eval_max_new_tokens": 128,
-        },
-    }
-    for table, keys in wanted.items():
-        assert keys.items() <= tables[table].items()
+@pytest.mark.parametrize("name", ["hard", "hard_dupfix"])
+def test_hard_presets_ask_for_everything_and_measure_what_it_costs(name: str) -> None:
+    config = load_config(ROOT / "configs" / f"{name}.toml")
+    tables = config.tables()
+    tasks, chat = tables["data"]["mix"]["tasks"], tables["data"]["mix"]["chat"]
+    assert {name for name, weight in tasks["families"].items() if weight} == FAMILIES.keys()
+    assert (tasks["eval_strictness"], tables["data"]["n_eval"]) == ("hard", 1000)
+    assert chat["splits"] == ["train"]
+    assert tables["model"]["quantization"] == "nf4"
+    assert tables["train"]["rounds"] == 2
+    assert tables["eval"]["sets"].keys() == {"open_short", "open_long"}
+    assert tables["retention"]["dev_prompts"] > 0
 
 
 def test_options_are_immutable() -> None:

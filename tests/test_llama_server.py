@@ -284,7 +284,7 @@ def test_a_stream_is_the_answer_in_pieces(server: str) -> None:
 def test_it_feeds_the_ids_that_fmtharness_feeds(server: str) -> None:
     """Parity from outside: what the server's own template and tokenizer make of our prompts."""
     _, tokenizer = state_for(ModelOptions())
-    config = load_config(ROOT / "configs/hard.toml")
+    config = load_config(ROOT / "benchmarks/speed.toml")
     prompts = [each.prompt for each in config.generator.generate("eval", 20, Random(config.seed))]
     shapes = {tuple(message.role for message in prompt) for prompt in prompts}
     assert shapes > {("user",), ("system", "user")}

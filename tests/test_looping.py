@@ -54,6 +54,10 @@ def test_an_array_finds_no_end() -> None:
     assert all('{"day": 3, "meal": ' in each and '{"day": 4, "meal": ' in each for each in found)
     assert any('"day": 3, "meal": "soup"' in each for each in found)
     assert endless('{"a": "one"}', Dice("0")) is None
+    story = '{"text": "Rain falls all day. The lake rises slowly."}'
+    told = [each for i in range(9) if (each := endless(story, Dice(str(i))))]
+    assert all(each.startswith(story[:-2]) and each.endswith(".") for each in told)
+    assert len({*told}) > 3
     cups = endless('{"items": ["a cup", "a plate"]}', Dice("3"))
     assert cups is not None
     assert cups.startswith('{"items": ["a cup", "a plate", "a ')
