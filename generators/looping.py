@@ -33,7 +33,7 @@ VALUE = re.compile(rf"(?<=: ){_TEXT}|(?<=: )\d{{1,4}}(?=[,}}])|^{_TEXT}$")
 """What differs from item to item: values of pairs, or the item itself."""
 CLOSING = re.compile(r'[^".!?\\\n]{8,140}[.!?](?=")')
 """The last sentence of a text."""
-WORD = re.compile(r"[a-z]{3,}")
+WORD = re.compile(r"\b[a-z]{4,}\b")
 ENDLESS = 0.5
 """How often an array or a text finds no end, where there is one, instead of a loop."""
 FEWEST, MOST = 2, 5
@@ -65,18 +65,17 @@ def looped(text: str, dice: Dice) -> str | None:
 def endless(text: str, dice: Dice) -> str | None:
     """The text up to the end of an array or of a string, which goes on; None without either.
 
-    An array's new items have the last one's keys, texts that stand elsewhere in the text, and numbers
-    that count on. A string's new sentences are its last one with other words of the text.
+    An array's new items have the last one's keys, texts that stand elsewhere in the text, and
+    numbers that count on. A string's new sentences are its last one with another last word.
     """
     kinds = [found for each in (LAST, CLOSING) if (found := [*each.finditer(text)])]
     if not kinds:
         return None
     last = dice.choice(dice.choice(kinds))
     if last.re is CLOSING:
-        words = WORD.findall(text)
-        spoken = last.group().strip()
+        words, spoken = WORD.findall(text), last.group().strip()
         told = [
-            WORD.sub(lambda at: dice.choice(words) if dice.chance(0.3) else at.group(), spoken)
+            re.sub(r"[\w'-]+(?=[.!?]$)", lambda _: dice.choice(words), spoken) if words else spoken
             for _ in range(dice.between(FEWEST, MOST))
         ]
         return " ".join([text[: last.end()], *told])
