@@ -60,18 +60,24 @@ def _full(tables: Tables) -> None:
     """The preset as it is."""
 
 
-def _drop(tables: Tables, made: Callable[[Tables], bool]) -> None:
-    """Leave out the sources of the mix that `made` says no to."""
+def _drop_empty(tables: Tables) -> None:
+    """Leave out the sources of the mix that have nothing left to make."""
+    kinds = {"open": 1, "retention": 1, "plain": 0}  # the defaults of self_answers
     mix = tables["data"].get("mix", {})
-    for name in [name for name, part in mix.items() if not made(part)]:
-        del mix[name]
+    for name, part in list(mix.items()):
+        if part.get("generator") == "self_answers":
+            makes = any(part.get(kind, weight) for kind, weight in kinds.items())
+        else:
+            makes = bool(part.get("families", True))
+        if not makes:
+            del mix[name]
 
 
 def _no_retention(tables: Tables) -> None:
     for part in _parts(tables):
         if part.get("generator") == "self_answers":
             part["retention"] = part["plain"] = 0.0
-    _drop(tables, lambda part: part.get("generator") != "self_answers" or part.get("open", 1) > 0)
+    _drop_empty(tables)
 
 
 def _no_open(tables: Tables) -> None:
@@ -79,14 +85,7 @@ def _no_open(tables: Tables) -> None:
     for part in _parts(tables):
         if part.get("generator") == "self_answers":
             part["open"] = 0.0
-    _drop(
-        tables,
-        lambda part: bool(
-            part.get("retention", 1) or part.get("plain")
-            if part.get("generator") == "self_answers"
-            else part.get("families", True)
-        ),
-    )
+    _drop_empty(tables)
 
 
 def _one_round(tables: Tables) -> None:

@@ -12,6 +12,7 @@ that takes one more item again and again, until the answer is cut off.
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from msgspec import structs
 
@@ -31,6 +32,8 @@ LAST = re.compile(rf"(?:\{{[^{{}}\n]{{2,300}}\}}|{_TEXT})(?=\])")
 """The last item of an array: a text, or an object without others in it."""
 VALUE = re.compile(rf"(?<=: ){_TEXT}|(?<=: )\d{{1,4}}(?=[,}}])|^{_TEXT}$")
 """What differs from item to item: values of pairs, or the item itself."""
+TEXTS = re.compile(rf"(?<=: ){_TEXT}|(?<=\[){_TEXT}(?=[,\]])|(?<=, ){_TEXT}(?=[,\]])")
+"""The texts that are values or items."""
 CLOSING = re.compile(r'[^".!?\\\n]{8,140}[.!?](?=")')
 """The last sentence of a text."""
 WORD = re.compile(r"\b[a-z]{4,}\b")
@@ -73,25 +76,30 @@ def endless(text: str, dice: Dice) -> str | None:
         return None
     last = dice.choice(dice.choice(kinds))
     if last.re is CLOSING:
-        words, spoken = WORD.findall(text), last.group().strip()
-        told = [
-            re.sub(r"[\w'-]+(?=[.!?]$)", lambda _: dice.choice(words), spoken) if words else spoken
-            for _ in range(dice.between(FEWEST, MOST))
-        ]
-        return " ".join([text[: last.end()], *told])
-    texts = re.findall(rf"(?<=: ){_TEXT}|(?<=\[){_TEXT}(?=[,\]])|(?<=, ){_TEXT}(?=[,\]])", text)
+        return " ".join([text[: last.end()], *_sentences(last.group().strip(), text, dice)])
+    return ", ".join([text[: last.end()], *_items(last.group(), text, dice)])
 
-    def other(value: re.Match[str], by: int) -> str:
+
+def _sentences(last: str, text: str, dice: Dice) -> list[str]:
+    words = WORD.findall(text)
+    more = range(dice.between(FEWEST, MOST))
+    return [
+        re.sub(r"[\w'-]+(?=[.!?]$)", lambda _: dice.choice(words), last) if words else last
+        for _ in more
+    ]
+
+
+def _items(last: str, text: str, dice: Dice) -> list[str]:
+    texts = TEXTS.findall(text)
+
+    def other(by: int, value: re.Match[str]) -> str:
         old = value.group()
         if old[0] != '"':
             return str(int(old) + by)
         return dice.choice(texts) if texts and dice.chance(0.6) else old
 
-    more = [
-        VALUE.sub(lambda value, by=i: other(value, by), last.group())  # type: ignore[misc]
-        for i in range(1, dice.between(FEWEST, MOST) + 1)
-    ]
-    return ", ".join([text[: last.end()], *more])
+    more = range(1, dice.between(FEWEST, MOST) + 1)
+    return [VALUE.sub(partial(other, by), last) for by in more]
 
 
 def with_loop(example: Example, dice: Dice) -> Example:

@@ -73,7 +73,7 @@ class Tasks(Options):
     weights, such as `{ truncated = 3, duplicate_key = 1 }`; if empty, in all ways equally."""
     loop_prob_train: Probability = 0.0
     """How often a training Example has a rejected answer beside the target, which repeats a part of
-    it, or goes on in an array without an end, until it is cut off; trainer `dpo` learns from it."""
+    it, or finds no end of an array or string, until it is cut off; trainer `dpo` learns from it."""
     quote_prob: Probability = 0.3
     """How often a source quotes its texts, so that they can be copied token by token."""
     train_strictness: Level = "mixed"
