@@ -42,6 +42,7 @@ ROWS = [
     Encoded([7, 7, 50, 51, 52, 53, 0], 2, [7, 7, *range(60, 90)]),
     Encoded([*ASK, 11, 20, 0], 6),
     Encoded([*ASK, 20, 0], 5, [*ASK, 20, 20, 0]),
+    Encoded([*ASK, 20, 21, 23, 24, 0], 5, [*ASK, 20, 21, 21]),
 ]
 LABELS = sum(len(row.ids) - row.prompt_length for row in ROWS)
 OBJECTIVES: dict[Reference, Preference] = {
@@ -93,30 +94,30 @@ def plainly(folder: Path, reference: Reference) -> tuple[float, dict[str, torch.
     """The loss and its gradient as in the papers, by peft's forward pass, row by row."""
     model, objective = drawn(folder, fast=False), OBJECTIVES[reference]
 
-    def log_p(row: Encoded) -> torch.Tensor:
-        logits = model(input_ids=torch.tensor([row.ids])).logits[0, row.prompt_length - 1 : -1]
-        labels = torch.tensor(row.ids[row.prompt_length :])
-        return -cross_entropy(logits, labels, reduction="sum")
+    def log_p(ids: list[int], begin: int) -> torch.Tensor:
+        logits = model(input_ids=torch.tensor([ids])).logits[0, begin - 1 : -1]
+        return -cross_entropy(logits, torch.tensor(ids[begin:]), reduction="sum")
 
-    def referring(row: Encoded) -> torch.Tensor:
+    def referring(ids: list[int], begin: int) -> torch.Tensor:
         with torch.no_grad():
             if reference == "start":
-                return log_p(row)
+                return log_p(ids, begin)
             with model.disable_adapter():
-                return log_p(row)
+                return log_p(ids, begin)
 
     loss = torch.zeros(())
     for row in ROWS:
-        chosen, *others = row.answers
-        likely = log_p(chosen)
-        loss = loss - likely / LABELS * (objective.sft_weight if others else 1.0)
-        for rejected in others:
-            if reference == "none":
-                sizes = [len(each.ids) - each.prompt_length for each in (chosen, rejected)]
-                margin = likely / sizes[0] - log_p(rejected) / sizes[1]
-            else:
-                margin = likely - referring(chosen) - log_p(rejected) + referring(rejected)
-            scaled = objective.beta * margin - objective.target_margin
+        weight = 1.0 if row.rejected is None else objective.sft_weight
+        loss = loss - log_p(row.ids, row.prompt_length) / LABELS * weight
+        if row.rejected is not None:
+            both = [(row.ids, row.prompt_length), (row.rejected, row.prompt_length)]
+            if reference == "none":  # the means of what follows the common beginning
+                both_ids = zip(row.ids, row.rejected, strict=False)
+                common = next(at for at, (one, other) in enumerate(both_ids) if one != other)
+                chosen, rejected = (log_p(ids, common) / (len(ids) - common) for ids, _ in both)
+            else:  # the whole answers, as in DPO's paper
+                chosen, rejected = (log_p(*each) - referring(*each) for each in both)
+            scaled = objective.beta * (chosen - rejected) - objective.target_margin
             loss = loss - logsigmoid(scaled) / len(ROWS)
     trained = {name: w for name, w in model.named_parameters() if w.requires_grad}
     found = torch.autograd.grad(loss, list(trained.values()))
@@ -200,7 +201,8 @@ def test_the_loss_is_trls(folder: Path) -> None:
 
 def test_sides_and_shapes_count_both_answers() -> None:
     assert sides_of([Encoded([5, 6], 1), Encoded([5, 7], 1, [5, 8, 9])]) == [-1, 0, 1, 1]
-    assert shape_of(ROWS)[1:] == (8, 33, LABELS + 3 + 30 + 3, 3)
+    assert sides_of([Encoded([5, 6, 7, 8], 1, [5, 6, 9])]) == [-2, 0, 0, 1]
+    assert shape_of(ROWS)[1:] == (10, 33, LABELS + 3 + 30 + 2 + 1, 4)
     assert sum(len(part) for part in micro_batches(ROWS, 30)) == len(ROWS)
 
 

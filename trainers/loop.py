@@ -221,13 +221,13 @@ def _encoded(
 
 
 def _paired(loaded: Loaded, example: Example, row: Encoded, stop_id: int, most: int) -> Encoded:
-    """The row with the rejected answer beside it, cut to `most` tokens, if there is one."""
+    """The row with the rejected answer beside it, cut to `most` tokens, if the two differ there."""
     if example.rejected is None:
         return row
-    rejected = encode_rejected(loaded.tokenizer, example, stop_id, most)
-    return (
-        row._replace(rejected=rejected, keeps=False) if len(rejected) > row.prompt_length else row
+    pair = row._replace(
+        rejected=encode_rejected(loaded.tokenizer, example, stop_id, most), keeps=False
     )
+    return pair if len(pair.ids) > pair.shared < len(pair.rejected or ()) else row
 
 
 def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:

@@ -8,6 +8,9 @@
     margin = beta (log p(chosen) / n - log p(rejected) / m) - target_margin      reference "none";
                                                                  n, m: the labels of each answer
 
+Labels before the two answers differ are in no margin: against a reference they cancel, and a mean
+over them would make the shared beginning of a longer chosen answer unlikely.
+
 Sources: Rafailov et al. 2023, "Direct Preference Optimization"; Meng et al. 2024, "SimPO: Simple
 Preference Optimization with a Reference-Free Reward"; Pang et al. 2024, "Iterative Reasoning
 Preference Optimization" (the cross entropy of chosen answers, without which the likelihood of both
@@ -24,6 +27,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from fmtharness.harness.engine.encoding import Encoded
+from fmtharness.trainers.batch.packed import UNPAIRED
 from fmtharness.trainers.step.objective import Pairs, answers_of
 from fmtharness.trainers.step.passes import Passes
 
@@ -61,8 +65,8 @@ class Preference(NamedTuple):
         real = sizes[:, 0] > 0  # others only pad the pass
         preferred = torch.where(real, -logsigmoid(margins - self.target_margin), 0.0).sum()
 
-        chosen = pairs.sides % 2 == 0  # -1, a label of no pair, is odd
-        shares = torch.where(pairs.sides < 0, 1.0, self.sft_weight * chosen)
+        chosen = pairs.sides % 2 == 0  # as ALIKE is
+        shares = torch.where(pairs.sides == UNPAIRED, 1.0, self.sft_weight * chosen)
         loss = (losses * shares).sum() * per_label + preferred * per_example
         told = torch.stack([*rewards.unbind(1), margins, margins > 0, torch.ones_like(margins)])
         return loss, torch.where(real, told.detach(), 0.0).sum(1)

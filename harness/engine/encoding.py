@@ -10,6 +10,7 @@ begin with what closes them, so that the target is an answer and no thought.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import UNSET, structs
@@ -52,10 +53,24 @@ class Encoded(NamedTuple):
         return self.ids[self.prompt_length :] if self.drawn is None else self.drawn
 
     @property
+    def shared(self) -> int:
+        """How many ids the two answers begin with alike, the prompt's among them.
+
+        The margin of a pair is made of what follows. Without a rejected answer it is the prompt.
+        """
+        if self.rejected is None:
+            return self.prompt_length
+        pairs = zip(self.ids, self.rejected, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    @property
     def answers(self) -> list[Encoded]:
-        """The row without its pair, and the rejected answer as a row of its own."""
+        """The row without its pair, and the rejected answer as a row of its own.
+
+        The labels of the rejected answer begin where the two differ.
+        """
         own = Encoded(self.ids, self.prompt_length, drawn=self.drawn)
-        return [own] if self.rejected is None else [own, Encoded(self.rejected, own.prompt_length)]
+        return [own] if self.rejected is None else [own, Encoded(self.rejected, self.shared)]
 
     @property
     def tokens(self) -> int:

@@ -98,9 +98,22 @@ def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
     made: torch.Tensor
     if weight.requires_grad or weight.dtype != x.dtype:
         made = weight * rms_norm(x, weight.shape, None, epsilon)
-    else:
+    elif x.requires_grad:
         made = _RmsNorm.apply(x, weight, epsilon)  # type: ignore[no-untyped-call]
+    else:  # calling an autograd function takes longer than its kernel
+        made = _normed(x, weight, epsilon)[0]
     return made
+
+
+def _normed(
+    x: torch.Tensor, weight: torch.Tensor, epsilon: float
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """The norm, and what its gradient needs: rows and 1 / sqrt(...) of each, or x alone."""
+    if own := kernels(x):
+        rows = x.reshape(-1, x.shape[-1]).contiguous()
+        made, inverse = own.norm(rows, weight, epsilon)
+        return made.view(x.shape), (rows, inverse)
+    return rms_norm(x, weight.shape, None, epsilon).mul_(weight), (x,)
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -108,14 +121,10 @@ class _RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+        made, (rows, *inverses) = _normed(x, weight, epsilon)
         ctx.epsilon = epsilon
-        if own := kernels(x):
-            rows = x.reshape(-1, x.shape[-1]).contiguous()
-            made, inverse = own.norm(rows, weight, epsilon)
-            ctx.save_for_backward(rows, weight, inverse)
-            return made.view(x.shape)  # type: ignore[no-any-return]
-        ctx.save_for_backward(x, weight)
-        return rms_norm(x, weight.shape, None, epsilon).mul_(weight)
+        ctx.save_for_backward(rows, weight, *inverses)
+        return made
 
     @staticmethod
     @once_differentiable

@@ -85,7 +85,7 @@ def _own_tokens(rows: Sequence[Encoded]) -> list[int]:
     for row in rows:
         pairs = zip(row.ids[: row.prompt_length], previous, strict=False)
         shared = len(list(itertools.takewhile(lambda p: p[0] == p[1], pairs)))
-        again = 0 if row.rejected is None else row.prompt_length
+        again = 0 if row.rejected is None else row.shared
         sizes.append(row.tokens - shared - again)
         previous = row.ids
     return sizes

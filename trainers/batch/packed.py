@@ -20,6 +20,8 @@ from fmtharness.harness.engine.encoding import Encoded
 if TYPE_CHECKING:
     import torch
 
+UNPAIRED, ALIKE = -1, -2
+"""Labels of rows without a rejected answer, and of what a chosen answer begins with alike."""
 LONGEST = 1.05
 """A bucket has at most 5% more tokens than any of its passes."""
 
@@ -122,16 +124,21 @@ def _views(flat: torch.Tensor, sizes: Sequence[int]) -> Packed:
 
 
 def sides_of(rows: Sequence[Encoded]) -> list[int]:
-    """For each label the answer that it is in: 2 p chosen and 2 p + 1 rejected of pair p; else -1.
+    """For each label the answer that it is in: 2 p chosen and 2 p + 1 rejected of pair p.
 
-    sides_of([Encoded([5, 6], 1), Encoded([5, 7], 1, [5, 8, 9])])    [-1, 0, 1, 1]
+    ALIKE marks the labels before the two answers differ, and UNPAIRED those of no pair.
+
+    sides_of([Encoded([5, 6], 1), Encoded([5, 4, 7], 1, [5, 4, 8, 9])])    [-1, -2, 0, 1, 1]
     """
     sides: list[int] = []
     pairs = itertools.count()
     for row in rows:
-        pair = -1 if row.rejected is None else 2 * next(pairs)
-        for side, answer in enumerate(row.answers):
-            sides += [pair + side] * (len(answer.ids) - answer.prompt_length)
+        if row.rejected is None:
+            sides += [UNPAIRED] * (len(row.ids) - row.prompt_length)
+            continue
+        pair, shared = 2 * next(pairs), row.shared
+        sides += [ALIKE] * (shared - row.prompt_length) + [pair] * (len(row.ids) - shared)
+        sides += [pair + 1] * (len(row.rejected) - shared)
     return sides
 
 
@@ -191,7 +198,7 @@ def pack(rows: Sequence[Encoded], shape: Shape, *, pin: bool = False) -> Packed:
         before + [tokens - 1] * missing_labels,
         targets + [-100] * missing_labels,
         starts,
-        sides + [-1] * (max(labels, len(sides)) - len(sides) if pairs else 0),
+        sides + [UNPAIRED] * (max(labels, len(sides)) - len(sides) if pairs else 0),
         bits + [0] * (pairs - len(bits)),
     )
     flat = torch.tensor([number for part in parts for number in part])

@@ -25,7 +25,8 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
     """The rows as a prefix tree; with `share=False` every row keeps tokens of its own.
 
     Under a causal mask a hidden state depends on earlier tokens only, so loss and gradient, which
-    are sums over rows, stay the same. Prompts are shared, completions are not.
+    are sums over rows, stay the same. Prompts are shared, and what both answers of a pair
+    begin with; other completions are not.
     """
     import torch
 
@@ -35,17 +36,17 @@ def pack_tree(rows: Sequence[Encoded], *, share: bool = True) -> Packed:
     paths: list[tuple[list[int], int]] = []
     before: list[int] = []
     targets: list[int] = []
-    for row in (answer for each in rows for answer in each.answers):
+    for row, common in ((answer, each.shared) for each in rows for answer in each.answers):
         path: list[int] = []
         start = len(ids)
         for place, token in enumerate(row.ids):
             key = (path[-1] if path else -1, token)
-            known = children.get(key) if share and place < row.prompt_length else None
+            known = children.get(key) if share and place < common else None
             if known is None:
                 known = len(ids)
                 ids.append(token)
                 positions.append(place)
-                if place < row.prompt_length:
+                if place < common:
                     children[key] = known
             path.append(known)
         paths.append((path, len(ids) - start))

@@ -119,6 +119,11 @@ class Accumulator:
             return torch.multinomial(logits.float().softmax(1), 1, generator=generator)[:, 0]
 
     @property
+    def labels_at_once(self) -> int:
+        """How many labels may have logits in fp32 at once."""
+        return self._logits_bytes // (4 * len(self.model.get_output_embeddings().weight))
+
+    @property
     def _logits_bytes(self) -> int:
         """How much memory fp32 logits may take at once."""
         if self.checkpointing or self.device.type == "cpu":

@@ -9,7 +9,7 @@ packed rows run on each kind of device, and `row_passes` how single rows do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -33,8 +33,8 @@ from fmtharness.trainers.step.row_passes import RowPasses
 
 MOST = 4096
 """Tokens in a pass that computes log-probabilities alone."""
-ROWS_OF_LOGITS = 8
-"""Rows whose logits exist at once while labels are drawn."""
+FEWEST_LABELS = 256
+"""Labels whose logits exist at once while labels are drawn, where memory is short."""
 TOGETHER = 128
 """Pairs that are packed together for that."""
 
@@ -123,17 +123,28 @@ class Passes:
         self.model.eval()
         generator = torch.Generator(self.weights.device).manual_seed(seed)
         found: dict[int, list[int]] = {}
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
-        size = ROWS_OF_LOGITS if self._packs else 1
         with progress(len(rows), "base", unit="row") as bar:
-            for at in range(0, len(order), size):
-                places = order[at : at + size]
+            for places in self._by_labels(rows):
                 part = [rows[place] for place in places]
                 drawn = self._accumulator.drawn_labels(self._part(part), generator).tolist()
                 for place, row in zip(places, part, strict=True):
                     found[place], drawn = drawn[: len(row.labels)], drawn[len(row.labels) :]
                 bar.advance(len(part))
         return [found[place] for place in range(len(rows))]
+
+    def _by_labels(self, rows: Sequence[Encoded]) -> Iterator[list[int]]:
+        """The rows' places, short rows first, in parts whose logits fit in memory at once."""
+        most = max(FEWEST_LABELS, self._accumulator.labels_at_once) if self._packs else 0
+        part, held = list[int](), 0
+        for place in sorted(range(len(rows)), key=lambda index: len(rows[index].ids)):
+            labels = len(rows[place].labels)
+            if part and held + labels > most:
+                yield part
+                part, held = [], 0
+            part.append(place)
+            held += labels
+        if part:
+            yield part
 
     def _part(self, rows: Sequence[Encoded]) -> Packed | Encoded:
         """The rows as one pass on the device, or the one row as it is."""
