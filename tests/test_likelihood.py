@@ -312,6 +312,25 @@ def test_gradients_are_the_same_after_a_measurement(
     assert all(w.grad is None for w in loaded.model.parameters())
 
 
+def test_where_memory_is_short_fewer_logits_are_made_at_a_time(
+    base: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = answer_log_probabilities(base, ROWS, adapter=True)
+    monkeypatch.setattr(likelihood, "FEWEST", 2)
+    monkeypatch.setattr(likelihood, "TRIED", 2)
+    head, most = base.model.lm_head.forward, list[int]()
+
+    def small(states: torch.Tensor) -> torch.Tensor:
+        most.append(states.shape[-2])
+        if most[-1] > 3:
+            raise torch.OutOfMemoryError
+        return head(states)
+
+    monkeypatch.setattr(base.model.lm_head, "forward", small)
+    assert answer_log_probabilities(base, ROWS, adapter=True) == pytest.approx(whole, rel=1e-5)
+    assert max(most) > 3 >= most[-1]
+
+
 def test_memory_that_runs_out_halves_the_passes(
     base: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

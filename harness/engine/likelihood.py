@@ -45,7 +45,9 @@ from fmtharness.harness.text import first_line
 TOKENS = {"cpu": 1024, "cuda": 8192}
 """Most tokens of a pass, with padding."""
 LOGITS = {"cpu": 2**25, "cuda": 2**28}
-"""Most bytes of fp32 logits at a time; at least 16 rows of them are made."""
+"""Most bytes of fp32 logits at a time, but for FEWEST rows of them."""
+FEWEST = 16
+"""Rows of logits that are made at a time where memory is short."""
 LIKE_BASE = ("gaussian", "eva", "orthogonal")
 """Ways to begin a LoRA that leave the base's weights alone; PiSSA and others take a part out."""
 TRIED = 8
@@ -239,7 +241,7 @@ def _parts(model: Any, ids: Sequence[int]) -> _Parts:
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     device = next(causal.parameters()).device
     kind = "cpu" if device.type == "cpu" else "cuda"
-    chunk = max(16, LOGITS[kind] // (4 * embedded(causal)))
+    chunk = max(FEWEST, LOGITS[kind] // (4 * embedded(causal)))
 
     def hidden(ids: torch.Tensor) -> torch.Tensor:
         states: torch.Tensor = causal.base_model(**_given(ids)).last_hidden_state
@@ -280,7 +282,7 @@ def _by_row(
 ) -> list[list[float]]:
     """A finite value for each label, which `compute` gives for some rows, in the rows' order.
 
-    When GPU memory runs out, fewer rows are computed at a time.
+    When GPU memory runs out, fewer logits are made at a time, then fewer rows.
     """
     found: list[list[float]] = [[] for _ in rows]
     labelled = [place for place, row in enumerate(rows) if len(row.ids) > row.prompt_length]
@@ -297,13 +299,19 @@ def _by_row(
                 with borrowed(), ready_kernels():
                     values = compute(parts, [rows[place] for place in places])
             except torch.OutOfMemoryError:
-                if len(places) == 1 or processes.sharded():  # the others are in the same pass
+                if processes.sharded():  # the others are in the same pass
+                    raise
+                if len(places) == 1 and parts.chunk == FEWEST:
                     raise
                 full = True
             if full:
                 torch.cuda.empty_cache()
-                half = len(places) // 2
-                waiting += [places[half:], places[:half]]
+                if parts.chunk > FEWEST:
+                    parts = parts._replace(chunk=max(FEWEST, parts.chunk // 8))
+                    waiting.append(places)
+                else:
+                    half = len(places) // 2
+                    waiting += [places[half:], places[:half]]
                 continue
             if not all(map(math.isfinite, values)):
                 raise not_finite(loaded.model)
