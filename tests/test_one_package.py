@@ -101,7 +101,7 @@ def test_the_command_in_a_project_with_the_four_folders(project: Path, path: str
         ["check", '{"city": "Oslo"}'],
         ["eval", "--completions", "rows.jsonl"],
         ["plugins"],
-        ["generate", str(ROOT / "configs" / "formats.toml"), "--set", "data.n_train=20"],
+        ["generate", str(ROOT / "configs" / "example.toml"), "--set", "data.n_train=20"],
     ):
         done = python("-m", "fmtharness", *arguments, at=project, path=path)
         assert done.returncode == 0, done.stderr
