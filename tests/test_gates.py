@@ -277,6 +277,20 @@ def test_a_bound_holds_up_to_its_limit(bound: str, step: float) -> None:
     }
 
 
+def test_several_answers_to_a_prompt_are_no_independent_draws() -> None:
+    samples = [
+        Completion(example_id=f"e{prompt}", text=GOOD if prompt < 8 else BAD, sample=k)
+        for prompt in range(10)
+        for k in range(5)
+    ]
+    write_records(Path("gates", "rows.jsonl"), samples)
+    found = judged(SOURCE + THRESHOLD)[f"{SUCCESS}.min"].properties
+    assert (found["value"], found["denominator"]) == (0.8, 50)
+    of_prompts, of_draws = rate("", 8, 10), rate("", 40, 50)
+    assert of_prompts.low is not None and of_draws.low is not None
+    assert found["low"] < of_prompts.low < of_draws.low
+
+
 def test_a_failure_says_all_there_is_to_know() -> None:
     rows([GOOD, "Sure: {}", BAD, '```json\n{"a": 1,}\n```', *[BAD] * 4])
     text = "[thresholds.json_strict]\nformat_success_rate = { min = 0.5, min_low = 0.25 }"

@@ -318,7 +318,8 @@ def test_where_memory_is_short_fewer_logits_are_made_at_a_time(
     whole = answer_log_probabilities(base, ROWS, adapter=True)
     monkeypatch.setattr(likelihood, "FEWEST", 2)
     monkeypatch.setattr(likelihood, "TRIED", 2)
-    head, most = base.model.lm_head.forward, list[int]()
+    head: Callable[[torch.Tensor], torch.Tensor] = base.model.lm_head.forward
+    most = list[int]()
 
     def small(states: torch.Tensor) -> torch.Tensor:
         most.append(states.shape[-2])

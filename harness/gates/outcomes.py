@@ -28,7 +28,7 @@ from fmtharness.harness.gates.gate_file import (
 )
 from fmtharness.harness.gates.outcome import Outcome
 from fmtharness.harness.gates.retention import retention_outcomes
-from fmtharness.harness.judging.rows import read_rows
+from fmtharness.harness.judging.rows import read_rows, samples_in
 from fmtharness.harness.judging.statistics import mcnemar
 from fmtharness.harness.judging.tally import Tally
 from fmtharness.harness.judging.verdicts import formats_asked, judge, verdicts_on
@@ -37,12 +37,19 @@ from fmtharness.harness.report.diagnostics import diagnosis
 from fmtharness.harness.report.tables import shown, unscored_lines
 from fmtharness.harness.requirements import needs_for_backend
 from fmtharness.harness.run.checked import Made
-from fmtharness.harness.run.sources import check_answers, completions_by, config_for, known_examples
+from fmtharness.harness.run.sources import (
+    check_answers,
+    completions_by,
+    config_for,
+    known_examples,
+    sampled,
+)
 from fmtharness.harness.text import one_line, printable
 
 WORST = 5
 """The number of completions that a failure lists."""
-Source = tuple[Mapping[str, Example], Iterator[Completion | BrokenRow]]
+Source = tuple[Mapping[str, Example], Iterator[Completion | BrokenRow], int]
+"""Examples by id, completions, and how many of them a prompt has."""
 Passed = dict[str, bool | None]
 """Example id -> whether its completion passed; None if it cannot be compared."""
 
@@ -63,7 +70,7 @@ def judge_gate(gate: Gate) -> dict[str, Outcome]:
 
 
 def _outcomes(gate: Gate) -> dict[str, Outcome]:
-    examples, rows = _source(gate)
+    examples, rows, n = _source(gate)
     before: dict[str, Passed] = {}
     worst = {SCORED: _Worst(lambda verdict: verdict.passed is None)}
     watching = {evaluator.name: [worst[SCORED]] for evaluator in gate.evaluators}
@@ -76,7 +83,7 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
     for name in before:
         worst[drop_item(name)] = _Worst(_is_broken(before[name]))
         watching[name].append(worst[drop_item(name)])
-    sums = Tally(gate.evaluators)
+    sums = Tally(gate.evaluators, n=n)
     answers: Counter[str] = Counter()
     formats = formats_asked(examples)
     for row in rows:
@@ -111,7 +118,7 @@ def _outcomes(gate: Gate) -> dict[str, Outcome]:
 
 
 def _source(gate: Gate) -> Source:
-    """The gate's Examples by id (empty if it has none) and its completions."""
+    """The gate's Examples by id (empty if it has none), and its completions."""
     folder, options = gate.path.parent, gate.options
     if gate.model is not None:
         data = folder / options.data if options.data else None
@@ -122,7 +129,7 @@ def _source(gate: Gate) -> Source:
     path = folder / options.completions
     data = folder / options.data if options.data else None
     examples = known_examples(data) if data else {}
-    return examples, _answers(path, examples, data)
+    return examples, _answers(path, examples, data), samples_in(path)
 
 
 def _run(run: Path, arm: str | None) -> Source:
@@ -130,7 +137,8 @@ def _run(run: Path, arm: str | None) -> Source:
     made, arm = Made(run), arm or "sft"
     completions = made.file(f"completions/{file_of(arm)}.jsonl")
     examples = made.asked(arm)
-    return examples, _answers(completions, examples, run / "data" / "eval.jsonl")
+    answers = _answers(completions, examples, run / "data" / "eval.jsonl")
+    return examples, answers, samples_in(completions)
 
 
 def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
@@ -142,8 +150,9 @@ def _generated(model: ModelSource, folder: Path, data: Path | None) -> Source:
     needs_for_backend(config.backend, config.model.name, adapter)
     examples = known_examples(data, model.num_prompts or config.eval.num_prompts)
     arm = "sft" if adapter else "base"
-    asked = [*examples.values()]
-    return examples, completions_by(config.backend, config.model, adapter, asked, arm=arm)
+    n = config.eval.n
+    asked = sampled(examples.values(), n)
+    return examples, completions_by(config.backend, config.model, adapter, asked, arm=arm), n
 
 
 def _answers(
@@ -164,7 +173,7 @@ def _reference(
     """By evaluator: which completions of the reference pass, by the gate's own evaluators."""
     path = gate.path.parent / regression.against
     if path.is_dir():
-        examples, rows = _run(path, regression.arm)
+        examples, rows, _ = _run(path, regression.arm)
     else:
         examples, rows = ours, _answers(path, ours, None)
     completions = (row for row in rows if isinstance(row, Completion))
