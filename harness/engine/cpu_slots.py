@@ -22,7 +22,7 @@ import torch
 from fmtharness.harness.engine import slots
 from fmtharness.harness.engine.decode_check import without_head
 from fmtharness.harness.engine.fused_decode import fused_heads
-from fmtharness.harness.engine.kernels.decode_choice import decode_product, plain_product
+from fmtharness.harness.engine.kernels.decode_choice import decode_tools
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.slot_layers import TokensLayer
 from fmtharness.harness.engine.slots import Cached, Slots
@@ -140,17 +140,17 @@ def kind_for(model: Any) -> type[Slots]:
 
 
 def use_products(model: Any, patches: Patches) -> None:
-    """Compute linear layers by the products of `kernels.decode_choice`, if those are not torch's.
+    """Compute linear layers by the products of `kernels.cpu_decode`, where they can be used.
 
     Weights stay as they are, so that a training computes the same bits as without an evaluation.
     """
-    product = decode_product(next(model.parameters()).device, model.dtype)
-    if product is plain_product:
+    tools = decode_tools(next(model.parameters()).device, model.dtype)
+    if tools is None:
         return
     for module in model.modules():
         plain = type(module) is torch.nn.Linear and "forward" not in vars(module)
         if plain and module.weight.dtype == model.dtype and module.weight.is_contiguous():
-            forward = partial(_multiplied, module, product)
+            forward = partial(_multiplied, module, tools.product)
             patches.replace(module, "forward", forward, "a faster product of few rows")
 
 

@@ -21,11 +21,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers.cache_utils import Cache, DynamicCache
 
 from fmtharness.harness.engine.cuda_graphs import is_lent
-from fmtharness.harness.engine.fused_layers import GATED, open_gate
+from fmtharness.harness.engine.fused_layers import GATED, open_gate, plain_norm
 from fmtharness.harness.engine.kernels.choice import kernels, rotate_half
 from fmtharness.harness.engine.kernels.decode_choice import (
     decode_kernel,
-    decode_product,
+    decode_tools,
     plain_product,
 )
 from fmtharness.harness.engine.lora_linear import group_of
@@ -70,9 +70,12 @@ class Parts(NamedTuple):
     """What a layer's step computes with."""
 
     layer: Any
+    norms: Sequence[Callable[[torch.Tensor], torch.Tensor]]
+    """Before attention, and before the feed-forward layer."""
     projected: Product
     attended: Product
     opened: Product
+    gate: Callable[[torch.Tensor], torch.Tensor]
     down: Product
     attend: Callable[..., torch.Tensor]
     """The kernel of `kernels.decode_choice`, with the number of query heads and the scale."""
@@ -86,7 +89,7 @@ class Parts(NamedTuple):
         """hidden (rows, 1, width), which is overwritten; turns: cos and sin (rows, 1, size)."""
         rows = len(hidden)
         residual = hidden.view(rows, -1)
-        projected = self.projected(self.layer.input_layernorm(residual))
+        projected = self.projected(self.norms[0](residual))
         cos, sin = (each.reshape(rows, -1) for each in turns)
         slots, at = cached.places
         more: dict[str, Any] = {}
@@ -102,7 +105,7 @@ class Parts(NamedTuple):
         """hidden (rows, T, width), which is overwritten; turns: cos and sin (rows, T, size)."""
         rows, tokens, width = hidden.shape
         residual, size = hidden.view(-1, width), turns[0].shape[-1]
-        each = self.projected(self.layer.input_layernorm(residual)).view(len(residual), -1, size)
+        each = self.projected(self.norms[0](residual)).view(len(residual), -1, size)
         kv_heads = self.kv_heads
         turned = each[:, : self.queries + kv_heads]
         _turn(turned, *(turn.reshape(-1, size) for turn in turns))
@@ -120,8 +123,8 @@ class Parts(NamedTuple):
 
     def _rest(self, attended: torch.Tensor, residual: torch.Tensor) -> None:
         self.attended(attended, residual)
-        opened = self.opened(self.layer.post_attention_layernorm(residual))
-        self.down(open_gate(opened), residual)
+        opened = self.opened(self.norms[1](residual))
+        self.down(self.gate(opened), residual)
 
 
 def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
@@ -227,8 +230,28 @@ def _parts(layer: Any, dtype: torch.dtype) -> Parts | None:
     if len(products) < 4:
         return None
     projected, attended, opened, down = products
+    tools = decode_tools(device, dtype)
+    norms = [_norm(each, tools) for each in (layer.input_layernorm, layer.post_attention_layernorm)]
+    gate = tools.gate if tools else open_gate
     attend = partial(kernel, queries=queries, scale=scale)
-    return Parts(layer, projected, attended, opened, down, attend, queries, kv_heads, scale)
+    return Parts(
+        layer,
+        norms,
+        projected,
+        attended,
+        opened,
+        gate,
+        down,
+        attend,
+        queries,
+        kv_heads,
+        scale,
+    )
+
+
+def _norm(module: Any, tools: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    plain = plain_norm(module) if tools else None
+    return partial(tools.norm, weight=plain[0], epsilon=plain[1]) if plain else module
 
 
 def _product(layers: Sequence[Any], dtype: torch.dtype) -> Product | None:
@@ -247,7 +270,8 @@ def _product(layers: Sequence[Any], dtype: torch.dtype) -> Product | None:
     else:
         return None
     known = weight()
-    multiply = decode_product(known.device, dtype) if known.is_contiguous() else plain_product
+    own = decode_tools(known.device, dtype) if known.is_contiguous() else None
+    multiply = own.product if own else plain_product
     if not any(groups):
         return Product(weight, bias, multiply=multiply)
     downs, ups = list[torch.Tensor](), list[torch.Tensor]()

@@ -107,13 +107,12 @@ def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def _call(name: str, *arguments: torch.Tensor | int | float) -> None:
     """Call a C function; a tensor is passed as its data pointer, without its strides."""
-    getattr(library(SOURCE), name)(*map(converted, arguments))
+    getattr(library(SOURCE), name)(*map(_converted, arguments))
 
 
-def converted(argument: torch.Tensor | int | float | None) -> Any:
-    """An argument of a C function; a tensor is passed as its data pointer, None as NULL."""
-    if argument is None or isinstance(argument, torch.Tensor):
-        return ctypes.c_void_p(None if argument is None else argument.data_ptr())
+def _converted(argument: torch.Tensor | int | float) -> Any:
+    if isinstance(argument, torch.Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
     return ctypes.c_float(argument) if isinstance(argument, float) else ctypes.c_int64(argument)
 
 

@@ -2,10 +2,11 @@
 
     decode_kernel(device, dtype, 9, 3, 64)      its attention: `kernels.decode.attend` on a GPU,
                                                 in fp32 on a CPU `kernels.cpu_decode.attend`
-    decode_product(device, dtype)               its products: in fp32 on a CPU
-                                                `kernels.cpu_decode.product`, else torch's
-Attention is None where it is not right or cannot be built. Before first use each is compared with
-torch's operations on a small example.
+    decode_tools(device, dtype)                 its products, norms and gates: in fp32 on a CPU
+                                                `kernels.cpu_decode`
+
+Both are None where there is nothing better than torch, or it cannot be built or is not right.
+Before first use each is compared with torch's operations on a small example.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from subprocess import SubprocessError
 from typing import Any
 
 import torch
-from torch.nn.functional import linear
+from torch.nn.functional import linear, rms_norm, silu
 
 from fmtharness.harness.engine.kernels.choice import rotate_half
 from fmtharness.harness.engine.rounding import agree
@@ -40,10 +41,9 @@ def decode_kernel(
     return kernel
 
 
-def decode_product(device: torch.device, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
-    """The product for these tensors, with the arguments of `plain_product`."""
-    own = _on_cpu() if device.type == "cpu" and dtype == torch.float32 else None
-    return own.product if own else plain_product
+def decode_tools(device: torch.device, dtype: torch.dtype) -> Any:
+    """The module of kernels for products, norms and gates on this device; None for torch's."""
+    return _on_cpu() if device.type == "cpu" and dtype == torch.float32 else None
 
 
 def plain_product(
@@ -61,13 +61,13 @@ def plain_product(
 
 @cache
 def _on_cpu() -> Any:
-    """The module of fp32 kernels for this CPU, if they can be built and their product is right."""
+    """The module of fp32 kernels for this CPU, if they can be built and are right."""
     from fmtharness.harness.engine.kernels import cpu, cpu_decode
 
     if cpu.compiler() is None:
         return None
     try:
-        right = multiplies_right(cpu_decode.product)
+        right = are_right(cpu_decode)
     except (OSError, AttributeError, SubprocessError) as error:
         reason = first_line(error)
         say(f"generate: the C compiler cannot build kernels here ({reason}); using torch's")
@@ -83,27 +83,25 @@ def _tried_on_cpu(queries: int, kv_heads: int, size: int) -> Any:
 
 
 @torch.inference_mode()
-def multiplies_right(product: Callable[..., torch.Tensor]) -> bool:
-    """Whether a product on the CPU agrees with torch's for some sizes, whole tiles and parts."""
+def are_right(tools: Any) -> bool:
+    """Whether products, norms and gates agree with torch's, for sizes of whole tiles and parts."""
     generator = torch.Generator().manual_seed(0)
 
     def randn(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator)
 
+    pairs = list[tuple[torch.Tensor, torch.Tensor]]()
     for rows, depth, columns in (1, 3, 2), (5, 64, 16), (6, 40, 96), (29, 1610, 50):
-        x, weight, bias, into = (
-            randn(*shape)
-            for shape in ((rows, depth), (columns, depth), (columns,), (rows, columns))
-        )
-        given: list[tuple[Any, ...]] = [(None, None), (bias, None), (None, into), (bias, into)]
-        for some_bias, some_into in given:
-            expected = plain_product(
-                x, weight, some_bias, None if some_into is None else into.clone()
-            )
-            found = product(x, weight, some_bias, None if some_into is None else into.clone())
-            if not agree(found, expected):
-                return False
-    return True
+        x, weight, bias = randn(rows, depth), randn(columns, depth), randn(columns)
+        into = randn(rows, columns)
+        for given in None, bias:
+            pairs.append((tools.product(x, weight, given), plain_product(x, weight, given)))
+            found = tools.product(x, weight, given, into.clone())
+            pairs.append((found, plain_product(x, weight, given, into.clone())))
+        pairs.append((tools.norm(x, weight[0], 0.5), rms_norm(x, (depth,), weight[0], 0.5)))
+        opened, up = (both := randn(rows, 2 * depth)).chunk(2, -1)
+        pairs.append((tools.gate(both), silu(opened) * up))
+    return all(agree(found, expected) for found, expected in pairs)
 
 
 @torch.inference_mode()
@@ -120,7 +118,7 @@ def fills_right(
     slots, at = torch.tensor([2, 2, 2, 2, 0, 0]), torch.tensor([0, 1, 2, 3, 3, 4])
     projected = randn(len(at), (queries + 2 * kv_heads) * size)
     cos, sin = randn(len(at), size), randn(len(at), size)
-    keys, values = randn(3, kv_heads, 8, size), randn(3, kv_heads, 8, size)
+    keys, values = randn(3, kv_heads, 64, size), randn(3, kv_heads, 64, size)
     own, made = (keys.clone(), values.clone()), list[torch.Tensor]()
     for i, slot in enumerate(slots.tolist()):
         if i == 4:
