@@ -27,7 +27,7 @@ from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.slot_layers import TokensLayer
 from fmtharness.harness.engine.slots import Cached, Slots
 
-PASS = 1024
+PASS = 256
 """Most tokens of one pass of a prefill."""
 MEMORY_SHARE = 4
 """Keys and values may take 1/MEMORY_SHARE of the memory that is available."""
