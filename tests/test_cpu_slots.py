@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fmtharness.harness.engine import cpu_slots, generation
-from fmtharness.harness.engine.cpu_slots import CpuSlots, lay_out
+from fmtharness.harness.engine.cpu_slots import CpuSlots
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_layers import fuse
 from fmtharness.harness.engine.generation import generate
@@ -97,40 +97,6 @@ def test_memory_bounds_the_slots(
     assert written(model, -1, 5) == expected
 
 
-@pytest.mark.parametrize("adapter", [False, True])
-def test_weights_are_by_columns_inside_and_by_rows_again_outside(model: Any, adapter: bool) -> None:
-    with Patches() as patches:
-        if adapter:
-            names = ["q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "down_proj"]
-            model = get_peft_model(model, LoraConfig(r=2, target_modules=names)).eval()
-            fuse(model, patches)
-        linears = [m for m in model.modules() if type(m) is torch.nn.Linear]
-        before = {name: weight.clone() for name, weight in model.named_parameters()}
-        base = (
-            next(m for name, m in model.named_modules() if name.endswith("k_proj.base_layer"))
-            if adapter
-            else model.model.layers[0].self_attn.k_proj
-        )
-        with Patches() as laid, torch.inference_mode():
-            lay_out(model, laid)
-            assert base.weight.stride(0) == 1
-            assert {row.attribute for row in laid.table()} == {"weight"}
-            for name, weight in model.named_parameters():
-                torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
-        for name, weight in model.named_parameters():
-            torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
-        assert all(linear.weight.is_contiguous() for linear in linears)
-        assert not any(linear.weight.is_inference() for linear in linears)
-        whole = sum(
-            {
-                w.untyped_storage().data_ptr(): w.untyped_storage().nbytes()
-                for w in model.parameters()
-            }.values()
-        )
-        assert whole == sum(4 * weight.numel() for weight in model.parameters())
-        model(input_ids=torch.tensor([[1, 2, 3]])).logits.sum().backward()
-
-
 def test_an_adapters_layers_write_the_same(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     adapted: Any = get_peft_model(model, LoraConfig(r=2, target_modules=names)).eval()
@@ -142,15 +108,6 @@ def test_an_adapters_layers_write_the_same(model: Any, monkeypatch: pytest.Monke
         fuse(adapted, patches)
         monkeypatch.delattr(generation, "_decode")
         assert [each.ids for each in written(adapted, -1, 3)] == expected
-
-
-def test_tied_weights_stay_by_rows() -> None:
-    config = LlamaConfig(**SIZES, num_key_value_heads=2, tie_word_embeddings=True)
-    tied: Any = LlamaForCausalLM(config)
-    with Patches() as patches:
-        lay_out(tied, patches)
-        assert tied.lm_head.weight.is_contiguous()
-        assert not tied.model.layers[0].mlp.up_proj.weight.is_contiguous()
 
 
 def test_a_prefill_computes_no_logits(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:

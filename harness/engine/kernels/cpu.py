@@ -179,8 +179,9 @@ def _loaded(path: Path) -> ctypes.CDLL | None:
             return None
         if not path.stem.endswith(f"-{_digest(file.read())}"):
             return None
-        # By its descriptor: another file may stand at the path by now.
-        return ctypes.CDLL(f"/proc/self/fd/{opened}")
+        # By its descriptor: another file may stand at the path by now. It stays open, since the
+        # loader takes two files whose descriptors have one number for one library.
+        return ctypes.CDLL(f"/proc/self/fd/{os.dup(opened)}")
 
 
 def _digest(content: bytes) -> str:

@@ -17,10 +17,10 @@ enum { LANES = 16, TALL = 12 };
 #else
 enum { LANES = 8, TALL = 6 };
 #endif
-enum { WIDE = 2 * LANES, DEEP = 768, LINE = 16, RUN = 16 };
+enum { WIDE = 2 * LANES, DEEP = 768, LINE = 16, RUN = 16, ENOUGH = 100000 };
 /* A tile of TALL rows and WIDE columns of a product fits the registers; DEEP numbers of WIDE
    columns fit the second cache; LINE floats are one line of it. RUN tokens of a slot attend
-   together. */
+   together. ENOUGH numbers to norm or to gate are worth a second thread. */
 
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef float eight __attribute__((vector_size(32), aligned(4)));
@@ -108,7 +108,7 @@ static void tiles(size rows, const float *x, size x_row, const float *panel, siz
 void product(const float *x, const float *w, const float *bias, float *out, size rows, size n,
              size depth, size add, size threads) {
     size parts = (depth + DEEP - 1) / DEEP, step = ((depth + parts - 1) / parts + 7) / 8 * 8;
-#pragma omp parallel for schedule(static) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, 2) num_threads(threads)
     for (size column = 0; column < n; column += WIDE) {
         float panel[DEEP * WIDE] __attribute__((aligned(64))), *to = out + column;
         const float *own = w + column * depth;
@@ -126,7 +126,7 @@ void product(const float *x, const float *w, const float *bias, float *out, size
 }
 
 void gate(const float *restrict both, float *restrict out, size rows, size n, size threads) {
-#pragma omp parallel for schedule(static) num_threads(threads)
+#pragma omp parallel for schedule(static) num_threads(threads) if (rows * n > ENOUGH)
     for (size row = 0; row < rows; row++) {
         const float *opened = both + 2 * row * n, *up = opened + n;
 #pragma omp simd
@@ -137,7 +137,7 @@ void gate(const float *restrict both, float *restrict out, size rows, size n, si
 
 void norm(const float *restrict x, const float *restrict weight, float *restrict out, size rows,
           size n, float epsilon, size threads) {
-#pragma omp parallel for schedule(static) num_threads(threads)
+#pragma omp parallel for schedule(static) num_threads(threads) if (rows * n > ENOUGH)
     for (size row = 0; row < rows; row++) {
         const float *from = x + row * n;
         float sum = 0.0f;
