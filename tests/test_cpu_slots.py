@@ -17,6 +17,7 @@ from fmtharness.harness.engine.cpu_slots import CpuSlots
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_layers import fuse
 from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.kernels.cpu import compiler
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.token_count import TokenCount
 from fmtharness.harness.progress import progress
@@ -124,6 +125,73 @@ def test_a_prefill_computes_no_logits(model: Any, monkeypatch: pytest.MonkeyPatc
         assert not rows
         slots.step()
     assert rows == [1]
+
+
+@pytest.fixture
+def filled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The number of tokens and of copies in each pass of a prefill."""
+    seen: list[tuple[int, int]] = []
+    fill = CpuSlots._fill
+
+    def watched(self: CpuSlots, tokens: Any, copies: Any) -> None:
+        seen.append((len(tokens), len(copies)))
+        fill(self, tokens, copies)
+
+    monkeypatch.setattr(CpuSlots, "_fill", watched)
+    return seen
+
+
+SHARING = [
+    [9, 8, 7, 6, 5, 4, 3, 2, 1],
+    [9, 8, 7, 6, 5, 14, 13],
+    [9, 8, 7, 6, 5, 14, 13],
+    [9, 8, 7, 6],
+    [1],
+    [20, 9, 8],
+    [9, 8, 7, 6, 5, 4, 3, 30],
+]
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler here")
+@pytest.mark.parametrize("slots", [2, 3, 7])
+@pytest.mark.parametrize("tokens", [2, 5, 256])
+def test_prompts_that_share_a_beginning_write_what_they_write_alone(
+    model: Any,
+    filled: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    slots: int,
+    tokens: int,
+) -> None:
+    monkeypatch.setattr(cpu_slots, "PASS", tokens)
+    stop = common_stop(model)
+    expected = [one_by_one(model, prompt, stop, 12) for prompt in SHARING]
+    found = sorted(generate(model, SHARING, stop_ids={stop}, batch_size=slots, **OPTIONS))
+    assert [(each.ids, each.finish_reason) for each in found] == expected
+    assert max(count for count, _ in filled) <= tokens
+    if slots == 7:
+        trial, alone, shared = 2, 8 + 2, 4  # of the four that share, all but one token is copied
+        assert sum(count for count, _ in filled) == trial + alone + shared
+        assert sum(copies for _, copies in filled) == 4
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler here")
+def test_a_slot_that_was_entered_anew_is_no_source_of_what_it_held(
+    model: Any, filled: list[tuple[int, int]]
+) -> None:
+    first, second = [3, 4, 5, 6, 7, 8], [30, 31, 32, 33, 34, 35]
+    with torch.inference_mode(), Patches() as patches:
+        CpuSlots.prepare(model, patches)
+        slots = CpuSlots(model, 2, 20)
+        slots.enter({0: first})
+        slots.enter({0: second})
+        slots.enter({1: first})
+        assert [copies for _, copies in filled] == [0, 0, 0]
+        slots.enter({0: first})
+        assert filled[-1] == (1, 1)
+        slots.step()
+        held = [cached[slot, :, :6] for slot in (0, 1) for both in slots._layers for cached in both]
+    for found, expected in zip(held[:4], held[4:], strict=True):
+        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("in_slots", [True, False])
