@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from fmtharness.harness.engine import decode_attention
 from fmtharness.harness.engine.cuda_graphs import borrowed, captured, is_lent, nothing_read
-from fmtharness.harness.engine.decode_check import centered, not_finite, uncached, without_head
+from fmtharness.harness.engine.decode_check import centered, next_logits, not_finite, without_head
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_decode import (
     fuse_steps,
@@ -55,8 +55,6 @@ SHARE = 4
 """Prefill once 1/SHARE of the slots are free, because a prefill delays the other rows."""
 Cached = tuple[torch.Tensor, torch.Tensor]
 """One layer's keys and values, (count, KV heads, length, size)."""
-_moves: WeakKeyDictionary[Any, dict[int, list[tuple[float, float]]]] = WeakKeyDictionary()
-"""How far rounding moves a model's logits, by the number of prompts."""
 _unfit: WeakSet[Any] = WeakSet()
 """Models for which slots failed."""
 
@@ -96,7 +94,7 @@ def slots_for(
     ends = zip(range(count), waiting[-2:], (TRIED, TRIED // 2), strict=False)
     trial = {slot: prompts[place][-most:] for slot, place, most in ends}
     with borrowed(), decode_attention.ready_kernels():
-        own = _own(model, list(trial.values()))
+        own = next_logits(model, list(trial.values()))
     kept = len(patches)
     try:
         kind.prepare(model, patches)
@@ -119,14 +117,6 @@ def slots_for(
     how = "without CUDA graphs" if on_gpu(model) else "without slots"
     say(f"generate: this model decodes {how} ({reason})")
     return None
-
-
-def _own(model: Any, prompts: Sequence[Sequence[int]]) -> Own:
-    """The logits of the prompts' next tokens by the model as it is, without a cache."""
-    known = _moves.setdefault(model, {})
-    own = uncached(model, prompts, last=1, moves=known.get(len(prompts)))
-    known[len(prompts)] = own.moves
-    return own
 
 
 def decode_in_slots(
