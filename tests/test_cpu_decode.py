@@ -77,7 +77,8 @@ def test_what_is_wrong_is_not_right() -> None:
         return cpu_decode.attend(*given, **{**more, "copies": ()})
 
     def late(*given: Any, **more: Any) -> torch.Tensor:
-        return cpu_decode.attend(*given[:5], given[5].clamp(max=50), **more)
+        *tensors, at = given
+        return cpu_decode.attend(*tensors, at.clamp(max=50), **more)
 
     assert not fills_right(uncopied, 9, 3, 64)
     assert not is_right(late, CPU, torch.float32, 9, 3, 64)
@@ -92,8 +93,9 @@ def test_a_rows_result_does_not_depend_on_rows_and_threads() -> None:
     def computed(rows: slice) -> list[torch.Tensor]:
         projected = drawn(200, (4 + 2 * 2) * 16)[rows]
         held = keys[rows].clone(), values[rows].clone()
-        more = {"queries": 4, "scale": 0.25}
-        attended = cpu_decode.attend(projected, cos[rows], sin[rows], *held, at[rows], **more)
+        attended = cpu_decode.attend(
+            projected, cos[rows], sin[rows], *held, at[rows], queries=4, scale=0.25
+        )
         both = cpu_decode.product(x[rows], weight)
         return [attended, both, cpu_decode.gate(both), cpu_decode.norm(both, weight[0, :70], 0.1)]
 

@@ -38,7 +38,7 @@ class SlotLayer(DynamicLayer):
         return self._cached
 
 
-class TokensLayer(SlotLayer):
+class TokensLayer(SlotLayer):  # type: ignore[no-untyped-call]
     """As SlotLayer, but with all slots' keys and values, and several new tokens of a slot.
 
     `places` are the tokens' slots and positions. `copies`: see `kernels.cpu_decode.attend`.

@@ -124,8 +124,10 @@ def fills_right(
         if i == 4:
             for cached in own:
                 cached[0, :, :3] = cached[2, :, :3]
-        row, cache = slice(i, i + 1), [cached[slot : slot + 1] for cached in own]
-        made.append(plain(projected[row], cos[row], sin[row], *cache, at[row], queries, size**-0.5))
+        row, (key, value) = slice(i, i + 1), [cached[slot : slot + 1] for cached in own]
+        made.append(
+            plain(projected[row], cos[row], sin[row], key, value, at[row], queries, size**-0.5)
+        )
     more = {"queries": queries, "scale": size**-0.5, "slots": slots, "copies": [(2, 0, 3)]}
     found = attend(projected, cos, sin, keys, values, at, **more)
     pairs = (found, torch.cat(made)), (keys, own[0]), (values, own[1])
