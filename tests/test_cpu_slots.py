@@ -17,6 +17,7 @@ from fmtharness.harness.engine.cpu_slots import CpuSlots
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_layers import fuse
 from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.kernels import decode_choice
 from fmtharness.harness.engine.kernels.cpu import compiler
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.token_count import TokenCount
@@ -109,6 +110,19 @@ def test_an_adapters_layers_write_the_same(model: Any, monkeypatch: pytest.Monke
         fuse(adapted, patches)
         monkeypatch.delattr(generation, "_decode")
         assert [each.ids for each in written(adapted, -1, 3)] == expected
+        expected = [one_by_one(adapted, prompt, -1, 12)[0] for prompt in SHARING]
+        found = sorted(generate(adapted, SHARING, stop_ids={-1}, batch_size=3, **OPTIONS))
+        assert [each.ids for each in found] == expected
+
+
+def test_without_kernels_slots_write_the_same(
+    model: Any, filled: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_choice, "_on_cpu", lambda: None)
+    monkeypatch.delattr(generation, "_decode")
+    expected = [one_by_one(model, prompt, -1, 12)[0] for prompt in PROMPTS]
+    assert [each.ids for each in written(model, -1, 3)] == expected
+    assert not filled
 
 
 def test_a_prefill_computes_no_logits(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
