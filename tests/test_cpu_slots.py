@@ -13,10 +13,12 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fmtharness.harness.engine import cpu_slots, generation
-from fmtharness.harness.engine.cpu_slots import CpuSlots, lay_out
+from fmtharness.harness.engine.cpu_slots import CpuSlots
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_layers import fuse
 from fmtharness.harness.engine.generation import generate
+from fmtharness.harness.engine.kernels import decode_choice
+from fmtharness.harness.engine.kernels.cpu import compiler
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.token_count import TokenCount
 from fmtharness.harness.progress import progress
@@ -97,40 +99,6 @@ def test_memory_bounds_the_slots(
     assert written(model, -1, 5) == expected
 
 
-@pytest.mark.parametrize("adapter", [False, True])
-def test_weights_are_by_columns_inside_and_by_rows_again_outside(model: Any, adapter: bool) -> None:
-    with Patches() as patches:
-        if adapter:
-            names = ["q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "down_proj"]
-            model = get_peft_model(model, LoraConfig(r=2, target_modules=names)).eval()
-            fuse(model, patches)
-        linears = [m for m in model.modules() if type(m) is torch.nn.Linear]
-        before = {name: weight.clone() for name, weight in model.named_parameters()}
-        base = (
-            next(m for name, m in model.named_modules() if name.endswith("k_proj.base_layer"))
-            if adapter
-            else model.model.layers[0].self_attn.k_proj
-        )
-        with Patches() as laid, torch.inference_mode():
-            lay_out(model, laid)
-            assert base.weight.stride(0) == 1
-            assert {row.attribute for row in laid.table()} == {"weight"}
-            for name, weight in model.named_parameters():
-                torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
-        for name, weight in model.named_parameters():
-            torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
-        assert all(linear.weight.is_contiguous() for linear in linears)
-        assert not any(linear.weight.is_inference() for linear in linears)
-        whole = sum(
-            {
-                w.untyped_storage().data_ptr(): w.untyped_storage().nbytes()
-                for w in model.parameters()
-            }.values()
-        )
-        assert whole == sum(4 * weight.numel() for weight in model.parameters())
-        model(input_ids=torch.tensor([[1, 2, 3]])).logits.sum().backward()
-
-
 def test_an_adapters_layers_write_the_same(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     adapted: Any = get_peft_model(model, LoraConfig(r=2, target_modules=names)).eval()
@@ -142,15 +110,19 @@ def test_an_adapters_layers_write_the_same(model: Any, monkeypatch: pytest.Monke
         fuse(adapted, patches)
         monkeypatch.delattr(generation, "_decode")
         assert [each.ids for each in written(adapted, -1, 3)] == expected
+        expected = [one_by_one(adapted, prompt, -1, 12)[0] for prompt in SHARING]
+        found = sorted(generate(adapted, SHARING, stop_ids={-1}, batch_size=3, **OPTIONS))
+        assert [each.ids for each in found] == expected
 
 
-def test_tied_weights_stay_by_rows() -> None:
-    config = LlamaConfig(**SIZES, num_key_value_heads=2, tie_word_embeddings=True)
-    tied: Any = LlamaForCausalLM(config)
-    with Patches() as patches:
-        lay_out(tied, patches)
-        assert tied.lm_head.weight.is_contiguous()
-        assert not tied.model.layers[0].mlp.up_proj.weight.is_contiguous()
+def test_without_kernels_slots_write_the_same(
+    model: Any, filled: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_choice, "_on_cpu", lambda: None)
+    monkeypatch.delattr(generation, "_decode")
+    expected = [one_by_one(model, prompt, -1, 12)[0] for prompt in PROMPTS]
+    assert [each.ids for each in written(model, -1, 3)] == expected
+    assert not filled
 
 
 def test_a_prefill_computes_no_logits(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +139,73 @@ def test_a_prefill_computes_no_logits(model: Any, monkeypatch: pytest.MonkeyPatc
         assert not rows
         slots.step()
     assert rows == [1]
+
+
+@pytest.fixture
+def filled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The number of tokens and of copies in each pass of a prefill."""
+    seen: list[tuple[int, int]] = []
+    fill = CpuSlots._fill
+
+    def watched(self: CpuSlots, tokens: Any, copies: Any) -> None:
+        seen.append((len(tokens), len(copies)))
+        fill(self, tokens, copies)
+
+    monkeypatch.setattr(CpuSlots, "_fill", watched)
+    return seen
+
+
+SHARING = [
+    [9, 8, 7, 6, 5, 4, 3, 2, 1],
+    [9, 8, 7, 6, 5, 14, 13],
+    [9, 8, 7, 6, 5, 14, 13],
+    [9, 8, 7, 6],
+    [1],
+    [20, 9, 8],
+    [9, 8, 7, 6, 5, 4, 3, 30],
+]
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler here")
+@pytest.mark.parametrize("slots", [2, 3, 7])
+@pytest.mark.parametrize("tokens", [2, 5, 256])
+def test_prompts_that_share_a_beginning_write_what_they_write_alone(
+    model: Any,
+    filled: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    slots: int,
+    tokens: int,
+) -> None:
+    monkeypatch.setattr(cpu_slots, "PASS", tokens)
+    stop = common_stop(model)
+    expected = [one_by_one(model, prompt, stop, 12) for prompt in SHARING]
+    found = sorted(generate(model, SHARING, stop_ids={stop}, batch_size=slots, **OPTIONS))
+    assert [(each.ids, each.finish_reason) for each in found] == expected
+    assert max(count for count, _ in filled) <= tokens
+    if slots == 7:
+        trial, alone, shared = 2, 8 + 2, 4  # of the four that share, all but one token is copied
+        assert sum(count for count, _ in filled) == trial + alone + shared
+        assert sum(copies for _, copies in filled) == 4
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler here")
+def test_a_slot_that_was_entered_anew_is_no_source_of_what_it_held(
+    model: Any, filled: list[tuple[int, int]]
+) -> None:
+    first, second = [3, 4, 5, 6, 7, 8], [30, 31, 32, 33, 34, 35]
+    with torch.inference_mode(), Patches() as patches:
+        CpuSlots.prepare(model, patches)
+        slots = CpuSlots(model, 2, 20)
+        slots.enter({0: first})
+        slots.enter({0: second})
+        slots.enter({1: first})
+        assert [copies for _, copies in filled] == [0, 0, 0]
+        slots.enter({0: first})
+        assert filled[-1] == (1, 1)
+        slots.step()
+        held = [cached[slot, :, :6] for slot in (0, 1) for both in slots._layers for cached in both]
+    for found, expected in zip(held[:4], held[4:], strict=True):
+        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("in_slots", [True, False])

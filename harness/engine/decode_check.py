@@ -34,6 +34,8 @@ LAST = 3
 """Tokens whose logits are compared: the last of the prefill, and two steps."""
 _known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 """Models that were checked, and the results."""
+_moves: WeakKeyDictionary[Any, dict[int, list[tuple[float, float]]]] = WeakKeyDictionary()
+"""How far rounding moves a model's logits, by the number of prompts."""
 
 
 class Batch:
@@ -173,6 +175,14 @@ def uncached(
         return [centered(logits) for logits in every]
 
     return measured(model, compute) if moves is None else Own(compute(), moves)
+
+
+def next_logits(model: Any, prompts: Sequence[Sequence[int]]) -> Own:
+    """The centered logits of the prompts' next tokens by the model as it is, without a cache."""
+    known = _moves.setdefault(model, {})
+    own = uncached(model, prompts, last=1, moves=known.get(len(prompts)))
+    known[len(prompts)] = own.moves
+    return own
 
 
 def centered(logits: torch.Tensor) -> torch.Tensor:

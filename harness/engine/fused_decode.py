@@ -1,4 +1,4 @@
-"""Decoder layers of the plain Llama shape with few kernels a decode step, on a GPU.
+"""Decoder layers of the plain Llama shape with few kernels a decode step.
 
     fuse_steps(model, patches)      True where every layer is replaced, for slots alone
 
@@ -17,16 +17,21 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
-from torch.nn.functional import linear, scaled_dot_product_attention
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.cache_utils import Cache, DynamicCache
 
 from fmtharness.harness.engine.cuda_graphs import is_lent
-from fmtharness.harness.engine.fused_layers import GATED, open_gate
+from fmtharness.harness.engine.fused_layers import GATED, open_gate, plain_norm
 from fmtharness.harness.engine.kernels.choice import kernels, rotate_half
-from fmtharness.harness.engine.kernels.decode_choice import decode_kernel
+from fmtharness.harness.engine.kernels.decode_choice import (
+    decode_kernel,
+    decode_tools,
+    plain_product,
+)
 from fmtharness.harness.engine.lora_linear import group_of
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.rounding import apart, measured
+from fmtharness.harness.engine.slot_layers import PromptLayer, SlotLayer, TokensLayer
 
 LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 """The child modules of a plain decoder layer."""
@@ -40,40 +45,6 @@ unfused: WeakSet[Any] = WeakSet()
 """Models that did not decode right with fused steps."""
 
 
-class SlotLayer(DynamicLayer):
-    """One layer's keys and values, (rows, KV heads, columns, size), during one step.
-
-    `places` are the rows and their positions: `update` writes one token per row there and returns
-    the whole cache.
-    """
-
-    def __init__(
-        self, keys: torch.Tensor, values: torch.Tensor, places: tuple[torch.Tensor, torch.Tensor]
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.keys, self.values = self._cached = keys, values
-        self.is_initialized = True
-        self.places = places
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, at = self.places
-        for cached, new in zip(self._cached, (key_states, value_states), strict=True):
-            cached[rows, :, at] = new[:, :, 0]
-        return self._cached
-
-
-class PromptLayer(DynamicLayer):
-    """One layer's keys and values, (rows, KV heads, tokens, size), of prompts padded on the right.
-
-    They attend to what is before them, and `keys` and `values` are theirs alone.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-
 class Product(NamedTuple):
     """Linear layers with one input as one product: y = x W' + b + (x A') B'.
 
@@ -85,21 +56,13 @@ class Product(NamedTuple):
     bias: torch.Tensor | None
     down: torch.Tensor | None = None
     up: torch.Tensor | None = None
+    multiply: Callable[..., torch.Tensor] = plain_product
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(rows, in) -> (rows, out)."""
-        return self._adapted(linear(x, self.weight(), self.bias), x)
-
-    def add(self, x: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
-        """The same added in place to `into` (rows, out), which is returned."""
-        into.addmm_(x, self.weight().t())
-        if self.bias is not None:
-            into.add_(self.bias)
-        return self._adapted(into, x)
-
-    def _adapted(self, made: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor, into: torch.Tensor | None = None) -> torch.Tensor:
+        """(rows, in) -> (rows, out); added in place to `into`, if that is given."""
+        made = self.multiply(x, self.weight(), self.bias, into)
         if self.down is not None and self.up is not None:
-            made.addmm_(x @ self.down.t(), self.up.t())
+            self.multiply(self.multiply(x, self.down), self.up, None, made)
         return made
 
 
@@ -107,13 +70,17 @@ class Parts(NamedTuple):
     """What a layer's step computes with."""
 
     layer: Any
+    norms: Sequence[Callable[[torch.Tensor], torch.Tensor]]
+    """Before attention, and before the feed-forward layer."""
     projected: Product
     attended: Product
     opened: Product
+    gate: Callable[[torch.Tensor], torch.Tensor]
     down: Product
     attend: Callable[..., torch.Tensor]
-    """`kernels.decode.attend`, with the number of query heads and the scale."""
+    """The kernel of `kernels.decode_choice`, with the number of query heads and the scale."""
     queries: int
+    kv_heads: int
     scale: float
 
     def step(
@@ -122,9 +89,13 @@ class Parts(NamedTuple):
         """hidden (rows, 1, width), which is overwritten; turns: cos and sin (rows, 1, size)."""
         rows = len(hidden)
         residual = hidden.view(rows, -1)
-        projected = self.projected(self.layer.input_layernorm(residual))
+        projected = self.projected(self.norms[0](residual))
         cos, sin = (each.reshape(rows, -1) for each in turns)
-        attended = self.attend(projected, cos, sin, cached.keys, cached.values, cached.places[1])
+        slots, at = cached.places
+        more: dict[str, Any] = {}
+        if isinstance(cached, TokensLayer):
+            more = {"slots": slots, "copies": cached.copies}
+        attended = self.attend(projected, cos, sin, cached.keys, cached.values, at, **more)
         self._rest(attended, residual)
         return hidden
 
@@ -134,8 +105,8 @@ class Parts(NamedTuple):
         """hidden (rows, T, width), which is overwritten; turns: cos and sin (rows, T, size)."""
         rows, tokens, width = hidden.shape
         residual, size = hidden.view(-1, width), turns[0].shape[-1]
-        each = self.projected(self.layer.input_layernorm(residual)).view(len(residual), -1, size)
-        kv_heads = (each.shape[1] - self.queries) // 2
+        each = self.projected(self.norms[0](residual)).view(len(residual), -1, size)
+        kv_heads = self.kv_heads
         turned = each[:, : self.queries + kv_heads]
         _turn(turned, *(turn.reshape(-1, size) for turn in turns))
         split = each.view(rows, tokens, -1, size).transpose(1, 2)
@@ -151,9 +122,9 @@ class Parts(NamedTuple):
         return hidden
 
     def _rest(self, attended: torch.Tensor, residual: torch.Tensor) -> None:
-        self.attended.add(attended, residual)
-        opened = self.opened(self.layer.post_attention_layernorm(residual))
-        self.down.add(open_gate(opened), residual)
+        self.attended(attended, residual)
+        opened = self.opened(self.norms[1](residual))
+        self.down(self.gate(opened), residual)
 
 
 def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
@@ -191,7 +162,18 @@ def fuse_steps(model: Any, patches: Patches) -> bool:
 
 def has_fused_steps(model: Any) -> bool:
     """Whether `fuse_steps` replaced the layers of this model."""
-    return any(getattr(m.forward, "func", None) is _forward for m in model.modules())
+    return bool(_fused_parts(model))
+
+
+def fused_heads(model: Any) -> list[tuple[int, int]]:
+    """The number of KV heads and their size in each layer with fused steps."""
+    every = sorted(_fused_parts(model), key=lambda parts: parts.layer.self_attn.layer_idx)
+    return [(parts.kv_heads, parts.layer.self_attn.head_dim) for parts in every]
+
+
+def _fused_parts(model: Any) -> list[Parts]:
+    forwards = [m.forward for m in model.modules()]
+    return [each.args[0] for each in forwards if getattr(each, "func", None) is _forward]
 
 
 def sum_in_fp32(model: Any, patches: Patches) -> None:
@@ -248,8 +230,28 @@ def _parts(layer: Any, dtype: torch.dtype) -> Parts | None:
     if len(products) < 4:
         return None
     projected, attended, opened, down = products
+    tools = decode_tools(device, dtype)
+    norms = [_norm(each, tools) for each in (layer.input_layernorm, layer.post_attention_layernorm)]
+    gate = tools.gate if tools else open_gate
     attend = partial(kernel, queries=queries, scale=scale)
-    return Parts(layer, projected, attended, opened, down, attend, queries, scale)
+    return Parts(
+        layer,
+        norms,
+        projected,
+        attended,
+        opened,
+        gate,
+        down,
+        attend,
+        queries,
+        kv_heads,
+        scale,
+    )
+
+
+def _norm(module: Any, tools: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    plain = plain_norm(module) if tools else None
+    return partial(tools.norm, weight=plain[0], epsilon=plain[1]) if plain else module
 
 
 def _product(layers: Sequence[Any], dtype: torch.dtype) -> Product | None:
@@ -267,8 +269,11 @@ def _product(layers: Sequence[Any], dtype: torch.dtype) -> Product | None:
         weight, bias = _whole(bases), _biases(bases)
     else:
         return None
+    known = weight()
+    own = decode_tools(known.device, dtype) if known.is_contiguous() else None
+    multiply = own.product if own else plain_product
     if not any(groups):
-        return Product(weight, bias)
+        return Product(weight, bias, multiply=multiply)
     downs, ups = list[torch.Tensor](), list[torch.Tensor]()
     for each, base in zip(groups, bases, strict=True):
         if each:
@@ -278,7 +283,7 @@ def _product(layers: Sequence[Any], dtype: torch.dtype) -> Product | None:
         else:
             ups.append(base.weight.new_zeros(base.out_features, 0))
     whole: torch.Tensor = torch.block_diag(*ups)  # type: ignore[no-untyped-call]
-    return Product(weight, bias, torch.cat(downs), whole)
+    return Product(weight, bias, torch.cat(downs), whole, multiply)
 
 
 def _is_linear(layer: Any, dtype: torch.dtype) -> bool:

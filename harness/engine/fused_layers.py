@@ -58,6 +58,11 @@ def fuse_norms(model: torch.nn.Module, patches: Patches) -> int:
     return fused
 
 
+def plain_norm(module: Any) -> tuple[torch.Tensor, float] | None:
+    """The weight and epsilon of an RMS norm that `fuse_norms` found plain, else None."""
+    return (module.weight, _epsilon(module)) if _plain_norms.get(module) else None
+
+
 def fuse_mlps(model: torch.nn.Module, dtype: torch.dtype, patches: Patches) -> int:
     """Fuse feed-forward layers, y = (silu(x G') * x U') D'; returns how many."""
     fused = 0

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -24,11 +24,9 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from fmtharness.harness.engine import decode_attention
 from fmtharness.harness.engine.cuda_graphs import borrowed, captured, is_lent, nothing_read
-from fmtharness.harness.engine.decode_check import centered, not_finite, uncached, without_head
+from fmtharness.harness.engine.decode_check import centered, next_logits, not_finite, without_head
 from fmtharness.harness.engine.encoding import Generated
 from fmtharness.harness.engine.fused_decode import (
-    PromptLayer,
-    SlotLayer,
     fuse_steps,
     has_fused_steps,
     sum_in_fp32,
@@ -39,6 +37,7 @@ from fmtharness.harness.engine.grammar import Matcher, masked
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.rounding import ROOM, Own, apart
 from fmtharness.harness.engine.sampling import Sampler, Sampling, choose
+from fmtharness.harness.engine.slot_layers import PromptLayer, SlotLayer
 from fmtharness.harness.engine.slot_rows import SlotRows
 from fmtharness.harness.engine.transfers import Coming, sent
 from fmtharness.harness.progress import say
@@ -56,8 +55,6 @@ SHARE = 4
 """Prefill once 1/SHARE of the slots are free, because a prefill delays the other rows."""
 Cached = tuple[torch.Tensor, torch.Tensor]
 """One layer's keys and values, (count, KV heads, length, size)."""
-_moves: WeakKeyDictionary[Any, dict[int, list[tuple[float, float]]]] = WeakKeyDictionary()
-"""How far rounding moves a model's logits, by the number of prompts."""
 _unfit: WeakSet[Any] = WeakSet()
 """Models for which slots failed."""
 
@@ -97,7 +94,7 @@ def slots_for(
     ends = zip(range(count), waiting[-2:], (TRIED, TRIED // 2), strict=False)
     trial = {slot: prompts[place][-most:] for slot, place, most in ends}
     with borrowed(), decode_attention.ready_kernels():
-        own = _own(model, list(trial.values()))
+        own = next_logits(model, list(trial.values()))
     kept = len(patches)
     try:
         kind.prepare(model, patches)
@@ -120,14 +117,6 @@ def slots_for(
     how = "without CUDA graphs" if on_gpu(model) else "without slots"
     say(f"generate: this model decodes {how} ({reason})")
     return None
-
-
-def _own(model: Any, prompts: Sequence[Sequence[int]]) -> Own:
-    """The logits of the prompts' next tokens by the model as it is, without a cache."""
-    known = _moves.setdefault(model, {})
-    own = uncached(model, prompts, last=1, moves=known.get(len(prompts)))
-    known[len(prompts)] = own.moves
-    return own
 
 
 def decode_in_slots(
@@ -205,7 +194,7 @@ class Slots:
         fuse_norms(model, patches)
         if on_gpu(model):
             sum_in_fp32(model, patches)
-            fuse_steps(model, patches)
+        fuse_steps(model, patches)
 
     def __init__(self, model: Any, count: int, length: int) -> None:
         self.model, self.count = model, count
@@ -283,15 +272,20 @@ class Slots:
                 logits_to_keep=1,
                 **more,
             )
-        rows = sent(list(prompts), device)
         # In some models keys and values have different head sizes.
         made: list[Cached] = [(layer.keys, layer.values) for layer in cache.layers]
         self._layers = self._layers or self._allocated(made)
+        rows = sent(list(prompts), device)
         for layer, prefilled in zip(self._layers, made, strict=True):
             for cached, new in zip(layer, prefilled, strict=True):
                 cached[rows, :, :width] = new
+        self._begin(prompts)
+
+    def _begin(self, prompts: Mapping[int, Sequence[int]]) -> None:
+        """The next step feeds the last tokens of these slots' prompts."""
         last = [[prompt[-1], len(prompt) - 1] for prompt in prompts.values()]
-        self._ids[rows], self._at[rows] = sent(last, device)[:, None].unbind(-1)
+        rows = sent(list(prompts), self._ids.device)
+        self._ids[rows], self._at[rows] = sent(last, self._ids.device)[:, None].unbind(-1)
 
     def packed(self, lines: dict[int, int]) -> dict[int, int]:
         """The rows by slot once no prompt waits: a captured step computes all slots anyway."""
@@ -372,8 +366,14 @@ class Slots:
             SlotLayer(keys[:rows, :, :columns], values[:rows, :, :columns], places)
             for keys, values in self._layers
         ]
+        return self._fed(self._ids[:rows], at, mask, layers)
+
+    def _fed(
+        self, ids: torch.Tensor, at: torch.Tensor, mask: torch.Tensor, layers: list[Any]
+    ) -> torch.Tensor:
+        """The logits after one token a row: ids and at (rows, 1), mask (rows, columns)."""
         logits: torch.Tensor = self.model(
-            input_ids=self._ids[:rows],
+            input_ids=ids,
             attention_mask=mask[:, None, None],
             position_ids=at,
             past_key_values=Cache(layers=layers),

@@ -19,6 +19,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from typing import Any
 import torch
 
 SOURCE = Path(__file__).with_suffix(".c")
+HEADER = SOURCE.with_name("exponential.h")
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = (
     *("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd"),
@@ -105,7 +107,7 @@ def loss_rows(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def _call(name: str, *arguments: torch.Tensor | int | float) -> None:
     """Call a C function; a tensor is passed as its data pointer, without its strides."""
-    getattr(_library(), name)(*map(_converted, arguments))
+    getattr(library(SOURCE), name)(*map(_converted, arguments))
 
 
 def _converted(argument: torch.Tensor | int | float) -> Any:
@@ -115,7 +117,7 @@ def _converted(argument: torch.Tensor | int | float) -> Any:
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def library(source: Path, *options: str) -> ctypes.CDLL:
     """The compiled library: the cached one, or if it is damaged or not safe to load, a new one.
 
     Its name ends with its hash. Raises OSError or subprocess.SubprocessError if it cannot be built
@@ -126,24 +128,25 @@ def _library() -> ctypes.CDLL:
     program = compiler()
     if program is None:
         raise OSError("no C compiler")
-    name = f"cpu-{_fingerprint(program)}"
+    options = (*OPTIONS, *options)
+    name = f"{source.stem}-{_fingerprint(program, source, options)}"
     folder = _own_folder()
     for known in sorted(folder.glob(f"{name}-*.so")) if folder else ():
-        if (library := _loaded(known)) is not None:
-            return library
+        if (loaded := _loaded(known)) is not None:
+            return loaded
     if folder is not None:
         sweep(folder)
     with held_folder(folder or Path(tempfile.gettempdir()), name) as temporary:
         output = temporary / f"{name}.so"
-        command = [program, *OPTIONS, "-o", str(output), str(SOURCE), "-lm"]
+        command = [program, *options, "-o", str(output), str(source), "-lm"]
         subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
         output.chmod(0o700)
         built = output.rename(output.with_stem(f"{name}-{_digest(output.read_bytes())}"))
-        if (library := _loaded(built)) is None:
+        if (loaded := _loaded(built)) is None:
             raise OSError(f"{built} is not what the compiler wrote")
         if folder is not None:
             built.replace(folder / built.name)
-    return library
+    return loaded
 
 
 def _own_folder() -> Path | None:
@@ -176,15 +179,16 @@ def _loaded(path: Path) -> ctypes.CDLL | None:
             return None
         if not path.stem.endswith(f"-{_digest(file.read())}"):
             return None
-        # By its descriptor: another file may stand at the path by now.
-        return ctypes.CDLL(f"/proc/self/fd/{opened}")
+        # By its descriptor: another file may stand at the path by now. It stays open, since the
+        # loader takes two files whose descriptors have one number for one library.
+        return ctypes.CDLL(f"/proc/self/fd/{os.dup(opened)}")
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def _fingerprint(program: str) -> str:
+def _fingerprint(program: str, source: Path, options: Sequence[str]) -> str:
     """A hash of the compiler's version, the CPU's features, the source and the options.
 
     Different machines may share the home folder that holds the cache.
@@ -197,7 +201,8 @@ def _fingerprint(program: str) -> str:
         version,
         flags,
         platform.machine().encode(),
-        SOURCE.read_bytes(),
-        *map(os.fsencode, OPTIONS),
+        source.read_bytes(),
+        HEADER.read_bytes(),
+        *map(os.fsencode, options),
     )
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
