@@ -123,6 +123,7 @@ TRICKS = {
             *KERNELS,
             "harness/engine/kernels/cpu.py",
             "harness/engine/kernels/cpu.c",
+            "harness/engine/kernels/exponential.h",
             "tests/test_cpu_kernels.py",
         ),
     ),
