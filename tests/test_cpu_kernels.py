@@ -13,7 +13,12 @@ from torch.nn.functional import silu
 
 from fmtharness.harness.engine.kernels import choice
 from fmtharness.harness.engine.kernels import cpu as cpu_kernels
-from fmtharness.harness.engine.kernels.choice import are_right, kernels
+from fmtharness.harness.engine.kernels.choice import (
+    are_right,
+    gradients_are_right,
+    kernels,
+    training_kernels,
+)
 from tests import test_kernels as by_torch
 
 CPU = torch.device("cpu")
@@ -38,10 +43,11 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @needs_compiler
 def test_they_are_right_and_used() -> None:
     assert are_right(cpu_kernels, CPU, torch.bfloat16)
+    assert gradients_are_right(cpu_kernels, CPU, torch.bfloat16)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert kernels(drawn(2)) is cpu_kernels
+        assert kernels(drawn(2)) is training_kernels(drawn(2)) is cpu_kernels
         torch.set_num_threads(choice.FEW + 1)  # so many are faster together
         assert kernels(drawn(2)) is None
     finally:

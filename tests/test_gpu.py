@@ -53,9 +53,10 @@ def model_of(folder: Path, **options: Any) -> Any:
 def test_triton_agrees_with_torch(dtype: torch.dtype) -> None:
     pytest.importorskip("triton")
     from fmtharness.harness.engine.kernels import triton as triton_kernels
-    from fmtharness.harness.engine.kernels.choice import are_right
+    from fmtharness.harness.engine.kernels.choice import are_right, gradients_are_right
 
     assert are_right(triton_kernels, torch.device("cuda"), dtype)
+    assert gradients_are_right(triton_kernels, torch.device("cuda"), dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

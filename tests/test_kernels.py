@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, silu
 
-from fmtharness.harness.engine.kernels.choice import _tried, are_right, kernels
+from fmtharness.harness.engine.kernels.choice import (
+    _tried,
+    are_right,
+    gradients_are_right,
+    kernels,
+    training_kernels,
+)
 from fmtharness.trainers.attention import rotary
 from fmtharness.trainers.step.loss_log import Reading
 
@@ -87,18 +93,22 @@ WRONG: dict[str, Any] = {
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_right_kernels_are_found_right(dtype: torch.dtype) -> None:
-    assert are_right(SimpleNamespace(**RIGHT), CPU, dtype)
-    with torch.inference_mode():  # where generation is the first to ask
-        assert are_right(SimpleNamespace(**RIGHT), CPU, dtype)
+    for check in (are_right, gradients_are_right):
+        assert check(SimpleNamespace(**RIGHT), CPU, dtype)
+        with torch.inference_mode():  # where generation is the first to ask
+            assert check(SimpleNamespace(**RIGHT), CPU, dtype)
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_each_wrong_kernel_is_found(name: str) -> None:
-    assert not are_right(SimpleNamespace(**RIGHT | {name: WRONG[name]}), CPU, torch.float32)
+    wrong = SimpleNamespace(**RIGHT | {name: WRONG[name]})
+    checks = are_right(wrong, CPU, torch.float32), gradients_are_right(wrong, CPU, torch.float32)
+    assert not all(checks)
+    assert checks[0] == (name in ("gate_back", "norm_back", "loss_rows"))
 
 
 def test_no_kernels_for_fp32_on_a_cpu() -> None:
-    assert kernels(torch.zeros(1)) is None
+    assert kernels(torch.zeros(1)) is training_kernels(torch.zeros(1)) is None
 
 
 def test_a_triton_that_cannot_build_is_one_sentence(

@@ -19,7 +19,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, rms_norm, silu
 
-from fmtharness.harness.engine.kernels.choice import kernels
+from fmtharness.harness.engine.kernels.choice import kernels, training_kernels
 from fmtharness.harness.engine.lora_linear import (
     Group,
     adapter_gradients,
@@ -106,15 +106,15 @@ def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
     elif x.requires_grad:
         made = _RmsNorm.apply(x, weight, epsilon)  # type: ignore[no-untyped-call]
     else:  # calling an autograd function takes longer than its kernel
-        made = _normed(x, weight, epsilon)[0]
+        made = _normed(x, weight, epsilon, kernels(x))[0]
     return made
 
 
 def _normed(
-    x: torch.Tensor, weight: torch.Tensor, epsilon: float
+    x: torch.Tensor, weight: torch.Tensor, epsilon: float, own: Any
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """The norm, and what its gradient needs: rows and 1 / sqrt(...) of each, or x alone."""
-    if own := kernels(x):
+    if own:
         rows = x.reshape(-1, x.shape[-1]).contiguous()
         made, inverse = own.norm(rows, weight, epsilon)
         return made.view(x.shape), (rows, inverse)
@@ -126,7 +126,7 @@ class _RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-        made, (rows, *inverses) = _normed(x, weight, epsilon)
+        made, (rows, *inverses) = _normed(x, weight, epsilon, training_kernels(x))
         ctx.epsilon = epsilon
         ctx.save_for_backward(rows, weight, *inverses)
         return made
@@ -137,7 +137,7 @@ class _RmsNorm(torch.autograd.Function):
         x, weight, *inverses = ctx.saved_tensors
         if inverses:
             come = gradient.reshape(x.shape).contiguous()
-            found = kernels(x).norm_back(x, weight, *inverses, come)
+            found = training_kernels(x).norm_back(x, weight, *inverses, come)
             return found.view(gradient.shape), None, None
         # The backward pass of torch's rms_norm takes five times as long on a CPU.
         wide = x.to(torch.float32, copy=True)  # x may be a view of what others still need
@@ -152,7 +152,9 @@ class _RmsNorm(torch.autograd.Function):
 def _mlp(module: Any, x: torch.Tensor) -> torch.Tensor:
     both = side_by_side((module.gate_proj, module.up_proj), x)
     last = group_of([module.down_proj])
-    anew = both.is_cuda or kernels(both)  # without kernels, recomputing costs more than keeping it
+    anew = both.is_cuda or training_kernels(
+        both
+    )  # without kernels, recomputing costs more than keeping it
     if last is None or last.drops or not anew:
         gate: Any = _Gate.apply
         return module.down_proj(gate(both))  # type: ignore[no-any-return]
@@ -172,7 +174,7 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, both: torch.Tensor) -> torch.Tensor:
         rows = both.view(-1, both.shape[-1])
-        if own := kernels(both):
+        if own := training_kernels(both):
             ctx.save_for_backward(rows)
             made = own.gate(rows)
         else:
@@ -187,7 +189,7 @@ class _Gate(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         rows, *opened = ctx.saved_tensors
         come = gradient.reshape(len(rows), -1)
-        if own := kernels(rows):
+        if own := training_kernels(rows):
             found, _ = own.gate_back(rows, come)
         else:
             found = _gate_back(rows, opened[0], come)
@@ -219,7 +221,7 @@ class _GatedLinear(torch.autograd.Function):
         for_narrow, (for_up,) = adapter_gradients(flat, narrow, ctx.layer.scales, (up,))
         for_gated = (flat @ ctx.layer.weight()).addmm_(for_narrow, down)
         rows = both.view(len(flat), -1)
-        if own := kernels(both):
+        if own := training_kernels(both):
             for_both, gated = own.gate_back(rows, for_gated)
         else:
             gate, up = rows.chunk(2, -1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from fmtharness.harness.engine.kernels.choice import kernels, rotate_half
+from fmtharness.harness.engine.kernels.choice import kernels, rotate_half, training_kernels
 
 
 def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
@@ -22,7 +22,7 @@ def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
 
 def turn_back(gradient: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
     """Replace the gradient of `turn`'s output by that of its input, in place."""
-    if own := kernels(gradient):
+    if own := training_kernels(gradient):
         own.turn(gradient, gradient, cos, sin, back=True)
         return
     by_sin = rotate_half(gradient * sin.unsqueeze(1))

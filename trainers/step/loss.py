@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy, linear
 
 from fmtharness.harness.engine.encoding import Encoded
-from fmtharness.harness.engine.kernels.choice import kernels
+from fmtharness.harness.engine.kernels.choice import training_kernels
 from fmtharness.trainers.batch.packed import Packed
 
 CPU_ROWS = 8
@@ -110,7 +110,7 @@ class _HeadLoss(torch.autograd.Function):
         losses, gradients = [], []
         for x, label in zip(torch.split(hidden, chunk), torch.split(labels, chunk), strict=True):
             logits = linear(x, weight, bias)
-            if own := kernels(hidden):
+            if own := training_kernels(hidden):
                 losses.append(own.loss_rows(logits, label))
             else:
                 rows = CPU_ROWS if hidden.device.type == "cpu" else chunk

@@ -1,14 +1,17 @@
 """Selects the fused kernels for a tensor's device and dtype.
 
-    kernels(x)      the module triton or cpu beside this one, or None
+    kernels(x)              the module triton or cpu beside this one, or None
+    training_kernels(x)     the same where its kernels for gradients are right, too
 
 Both need a C compiler at first use; Triton is installed with torch on Linux. Before first use on a
-device, every kernel is compared with torch's own operations on a small example.
+device, every kernel is compared with torch's own operations on a small example; those for gradients
+by themselves, since generation does without them and each takes a while to build.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from functools import cache
 from subprocess import SubprocessError
 from typing import Any
@@ -35,15 +38,24 @@ def kernels(x: torch.Tensor) -> Any:
     return _compiled() if on_cpu and torch.get_num_threads() <= FEW else None
 
 
+def training_kernels(x: torch.Tensor) -> Any:
+    """What `kernels` gives, if its kernels for gradients can be built and agree, too; else None."""
+    own = kernels(x)
+    if own is None:
+        return None
+    right = _tried(x.device, x.dtype, backward=True) if x.is_cuda else _compiled(backward=True)
+    return own if right else None
+
+
 @cache
-def _tried(device: torch.device, dtype: torch.dtype) -> Any:
+def _tried(device: torch.device, dtype: torch.dtype, *, backward: bool = False) -> Any:
     if importlib.util.find_spec("triton") is None:
         return None
     try:
         from fmtharness.harness.engine.kernels import triton as triton_kernels
 
         with torch.no_grad(), torch.cuda.device(device):
-            right = are_right(triton_kernels, device, dtype)
+            right = (gradients_are_right if backward else are_right)(triton_kernels, device, dtype)
     except Exception as error:  # compilation can fail in many ways, and torch is the fallback
         reason = _reason(error)
         say(
@@ -55,15 +67,15 @@ def _tried(device: torch.device, dtype: torch.dtype) -> Any:
 
 
 @cache
-def _compiled() -> Any:
+def _compiled(*, backward: bool = False) -> Any:
     from fmtharness.harness.engine.kernels import cpu as cpu_kernels
 
     if cpu_kernels.compiler() is None:
         return None
+    check = gradients_are_right if backward else are_right
     try:
         with torch.no_grad():
-            device = torch.device("cpu")
-            right = are_right(cpu_kernels, device, torch.bfloat16)
+            right = check(cpu_kernels, torch.device("cpu"), torch.bfloat16)
     except (OSError, AttributeError, SubprocessError) as error:
         reason = _reason(error)
         say(
@@ -81,17 +93,26 @@ def _reason(error: Exception) -> str:
     return (output or str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
-@torch.inference_mode(False)  # the check needs autograd, and generation may be the first caller
 def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether each kernel agrees with torch's own operations on a small example.
+    """Whether each kernel without a gradient agrees with torch's own operations on an example.
 
     torch computes the reference in fp32; the tolerance is that of `dtype` in `engine.rounding`.
     """
-    generator = torch.Generator().manual_seed(0)
+    randn = _numbers(device, dtype)
+    both = randn(3, 2 * 1040)
+    gate, up = both.float().chunk(2, -1)
+    pairs = [(kernels.gate(both), silu(gate) * up)]
 
-    def randn(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator).to(device, dtype)
+    x, weight, epsilon = randn(3, 1040), randn(1040), 0.5
+    normed = rms_norm(x.float(), (1040,), weight.float(), epsilon)
+    pairs += [(kernels.norm(x, weight, epsilon)[0], normed), _turned(kernels, randn, back=False)]
+    return all(agree(found, expected.to(dtype)) for found, expected in pairs)
 
+
+@torch.inference_mode(False)  # the check needs autograd, and generation may be the first caller
+def gradients_are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
+    """The same of the kernels that compute gradients."""
+    randn = _numbers(device, dtype)
     both, grad_output = randn(3, 2 * 1040), randn(3, 1040)
     with torch.enable_grad():
         leaf = both.to(torch.float32, copy=True).requires_grad_()
@@ -99,25 +120,16 @@ def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
         gated = silu(gate) * up
         (grad_both,) = torch.autograd.grad(gated, leaf, grad_output.float())
     found, recomputed = kernels.gate_back(both, grad_output)
-    pairs = [(kernels.gate(both), gated), (recomputed, gated), (found, grad_both)]
+    pairs = [(recomputed, gated), (found, grad_both)]
 
     x, weight, grad_output, epsilon = randn(3, 1040), randn(1040), randn(3, 1040), 0.5
     with torch.enable_grad():
         leaf = x.to(torch.float32, copy=True).requires_grad_()
         normed = rms_norm(leaf, (1040,), weight.float(), epsilon)
         (grad_x,) = torch.autograd.grad(normed, leaf, grad_output.float())
-    out, inverse = kernels.norm(x, weight, epsilon)
-    pairs += [(out, normed), (kernels.norm_back(x, weight, inverse, grad_output), grad_x)]
-
-    x, cos, sin = randn(3, 24, 64), randn(3, 64), randn(3, 64)
-    rotated, sine = x[:, :17].float(), sin[:, None].float()
-    for back in (False, True):
-        rolled = -rotate_half(rotated * sine) if back else rotate_half(rotated) * sine
-        out = x.clone()
-        kernels.turn(out[:, :17], out[:, :17], cos, sin, back=back)
-        pairs.append(
-            (out, torch.cat([rotated * cos[:, None].float() + rolled, x[:, 17:].float()], 1))
-        )
+    _, inverse = kernels.norm(x, weight, epsilon)
+    pairs.append((kernels.norm_back(x, weight, inverse, grad_output), grad_x))
+    pairs.append(_turned(kernels, randn, back=True))
 
     logits, labels = 3 * randn(3, 5000), torch.tensor([4999, -100, 7], device=device)
     with torch.enable_grad():
@@ -128,6 +140,23 @@ def are_right(kernels: Any, device: torch.device, dtype: torch.dtype) -> bool:
     pairs.append((logits, grad_logits))  # loss_rows overwrites the logits with their gradient
     losses_agree = agree(kernel_losses, losses)
     return losses_agree and all(agree(found, expected.to(dtype)) for found, expected in pairs)
+
+
+def _numbers(device: torch.device, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return lambda *shape: torch.randn(shape, generator=generator).to(device, dtype)
+
+
+def _turned(
+    kernels: Any, randn: Callable[..., torch.Tensor], *, back: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Some heads turned, or turned back, by the kernel and by torch."""
+    x, cos, sin = randn(3, 24, 64), randn(3, 64), randn(3, 64)
+    rotated, sine = x[:, :17].float(), sin[:, None].float()
+    rolled = -rotate_half(rotated * sine) if back else rotate_half(rotated) * sine
+    out = x.clone()
+    kernels.turn(out[:, :17], out[:, :17], cos, sin, back=back)
+    return out, torch.cat([rotated * cos[:, None].float() + rolled, x[:, 17:].float()], 1)
 
 
 def rotate_half(x: torch.Tensor) -> torch.Tensor:
