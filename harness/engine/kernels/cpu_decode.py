@@ -66,9 +66,9 @@ def attend(
     projected (T, (queries + 2 KV heads) * size), whose queries and keys are overwritten; cos and
     sin (T, size); keys and values (slots, KV heads, length, size), alike and contiguous but for the
     first two dimensions, with room for `length` rounded up to 64; at, slots (T,): each token's
-    position and its slot, its own index if not
-    given. `copies` (from, to, n): what the first n positions of a slot then hold is copied to
-    another one before any token attends, in this order.
+    position and its slot, which is its own index if not given. `copies` (from, to, n): what the
+    first n positions of a slot then hold is copied to another one before any token attends, in
+    this order.
     """
     _, kv_heads, _, size = keys.shape
     tokens = len(projected)
