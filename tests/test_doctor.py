@@ -282,12 +282,12 @@ def test_nothing_grave_in_generated_rows(config: str, tmp_path: Path) -> None:
     assert not [each for each in found.findings if each.grave]
     # The generator's own temptations stand in some prompts; no other note is about 1% of rows.
     notes = {each.check: each for each in found.findings}
-    # The family `languages` asks in English for words of other scripts.
+    # `languages` asks in English for words of other scripts; a few cities have such names, too.
     words = notes.pop("other_script", None)
     by_id = {each.id: each for each in generator.generate("train", 3500, Random(7))}
     for place in words.places if words else ():
         if place.id in by_id:
-            assert by_id[place.id].tags["family"] == "languages"
+            assert by_id[place.id].tags["family"] in ("languages", "open_writing")
     assert notes.keys() <= {"unfilled_prompt", "layout_mixed", "far_longer", "types_once"}
     assert sum(each.count for each in notes.values()) < 50
 

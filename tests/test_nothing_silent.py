@@ -241,7 +241,7 @@ assert not heavy, heavy
     after = os.times()
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     # In the processor's time, which other processes take no part of.
-    assert sum(after[2:4]) - sum(before[2:4]) < 1.5
+    assert sum(after[2:4]) - sum(before[2:4]) < 4  # torch alone takes more
     (line,) = (line for line in done.stderr.splitlines() if not line.startswith("config: "))
     return line.removeprefix("error: ")
 
