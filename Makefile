@@ -104,7 +104,7 @@ define install
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version + "; set PYTHON")'
 @$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 @echo "installing into $(VENV), which takes a minute or two the first time"
-@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '$(1)'
+@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt -e '$(1)'
 endef
 
 $(INSTALLED): pyproject.toml constraints.txt
