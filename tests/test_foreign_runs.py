@@ -224,6 +224,7 @@ def test_a_model_that_is_not_whole_ends_a_run_with_one_sentence(
     assert sentence in told(done)
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_a_gguf_is_converted(tmp_path: Path, cache: Path) -> None:
     path = write_gguf(tiny_model(tmp_path / "model"), tmp_path / "tiny.gguf")
     done = fmtharness("eval", "--model", str(path), "--num-prompts", "1", file_size=100_000)

@@ -83,6 +83,7 @@ def rates(distributions: Distributions, folder: Path) -> dict[str, Any]:
     return found | {"manifest": json.loads((folder / "out" / "manifest.json").read_text())}
 
 
+@pytest.mark.slow
 def test_another_version_of_a_plugin_judges_again(
     distributions: Distributions, tmp_path: Path
 ) -> None:

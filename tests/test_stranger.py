@@ -289,9 +289,8 @@ def test_what_new_refuses(
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "file"]
 
 
-@pytest.mark.parametrize(
-    "section", [pytest.param("A format", marks=pytest.mark.slow), "An evaluator"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("section", ["A format", "An evaluator"])
 def test_every_command_of_the_tutorial_works(site: Site, section: str) -> None:
     text = TUTORIAL.split(f"\n## {section}\n")[1].split("\n## ")[0]
     lines = re.findall(r"^    ((?:fmtharness|pip|pytest) .+)$", text, re.MULTILINE)

@@ -34,6 +34,10 @@ def spans(text: str, judge: TomlFormat = STRICT) -> list[tuple[str, str]]:
 
 def test_the_format_keeps_its_promises() -> None:
     check_format(STRICT)
+
+
+@pytest.mark.slow
+def test_a_lower_depth_keeps_the_promises() -> None:
     check_format(TomlFormat(max_depth=6), examples=20)
 
 

@@ -300,7 +300,9 @@ def test_a_training_that_diverges_keeps_its_last_good_checkpoint(
     assert not (out / "adapter").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_leaves(
     config: Path, tmp_path: Path, undisturbed: Path, number: signal.Signals
 ) -> None:

@@ -34,6 +34,10 @@ def spans(text: str, judge: YamlFormat = STRICT) -> list[tuple[str, str]]:
 
 def test_the_format_keeps_its_promises() -> None:
     check_format(STRICT)
+
+
+@pytest.mark.slow
+def test_a_lower_depth_keeps_the_promises() -> None:
     check_format(YamlFormat(max_depth=5), examples=20)
 
 

@@ -42,7 +42,8 @@ PAIRS: Final = (
 )
 AFTER: Final = ("\n\nI hope this helps!", "\nLet me know if you need anything else.", "\n```")
 REMARKS: Final = ("# note", "// note", "/* note */", "<!-- note -->", "; note", "-- note", "% note")
-SIZES: Final = (1_500, 24_000)
+SIZE: Final = 1_500
+"""About how many characters the shorter text has; the longer one has 16 times its units."""
 PARTS: Final = (150, 2_400)
 GROWTH: Final = 48
 """How much longer 16 times the text may take.
@@ -180,7 +181,7 @@ def _linear(tested: Format, examples: int) -> None:
     units += [(longest, unit) for unit in UNITS]
     units += [("", longest), ("", longest + "\n"), (longest[: len(longest) // 2], longest)]
     for start, unit in units:
-        small, large = (start + unit * (size // len(unit)) for size in SIZES)
+        small, large = _grown(start, unit)
         _in_step(bound, small, large, f"{start!r} and then {unit!r} over and over")
     for shape in sorted(tested.shapes):
         try:
@@ -203,8 +204,14 @@ def _in_step(bound: Format, small: str, large: str, what: str) -> None:
 
 def is_linear(work: Callable[[str], object], unit: str, before: str = "", after: str = "") -> bool:
     """Whether the work on 16 times as many units takes at most `GROWTH` times as long."""
-    small, large = (before + unit * (size // len(unit)) + after for size in SIZES)
+    small, large = _grown(before, unit, after)
     return not outgrown(lambda: work(small), lambda: work(large))
+
+
+def _grown(before: str, unit: str, after: str = "") -> tuple[str, str]:
+    """A text of about SIZE characters, and one of 16 times as many units."""
+    times = max(2, SIZE // len(unit))  # a single one may be valid, and two not
+    return before + unit * times + after, before + unit * (16 * times) + after
 
 
 def outgrown(
