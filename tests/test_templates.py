@@ -421,9 +421,7 @@ def on_day(monkeypatch: pytest.MonkeyPatch, day: str) -> None:
     monkeypatch.setattr(folder, "date", Day)
 
 
-@pytest.mark.parametrize(
-    "template", [DATED, pytest.param(LLAMA_DATED, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("template", [DATED, pytest.param(LLAMA_DATED, marks=pytest.mark.slow)])
 def test_a_run_that_goes_on_tomorrow_encodes_the_same_ids(
     config: Path, template: str, fed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

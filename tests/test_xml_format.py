@@ -21,7 +21,9 @@ def found(text: str, judge: XmlFormat = XML) -> list[tuple[str, str]]:
     return [(p.label, text[p.start : p.end]) for p in judge.parse(text).problems]
 
 
-@pytest.mark.parametrize("options", [{}, pytest.param({"root": "answer", "max_depth": 6}, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"root": "answer", "max_depth": 6}, marks=pytest.mark.slow)]
+)
 def test_the_format_keeps_its_promises(options: Any) -> None:
     check_format(XmlFormat(**options))
 
