@@ -13,6 +13,7 @@ from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.records import Problem
 from fmtharness.harness.testing import check_format
+from fmtharness.harness.testing.promises import _grown
 
 PAIR = re.compile(r"(\w+)=(.*)")
 LIKE = re.compile(r"\w+(=|: )")
@@ -281,3 +282,9 @@ class Silent(Pairs):
 def test_a_broken_promise_is_told(kind: type[Pairs], said: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(said)):
         check_format(kind())
+
+
+@pytest.mark.parametrize("length", [1, 7, 800, 1_499, 5_000])
+def test_the_longer_text_has_16_times_the_units_however_long_one_is(length: int) -> None:
+    small, large = _grown("[", "a" * length, "]")
+    assert len(large) - 2 == 16 * (len(small) - 2) > 0
