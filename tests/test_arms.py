@@ -18,7 +18,7 @@ from fmtharness.harness.errors import ConfigError, PluginError
 from fmtharness.harness.judging.statistics import pairs_needed
 from fmtharness.harness.plugins import Registered
 from fmtharness.harness.records import Completion, Example, Message, read_records
-from fmtharness.harness.run import stages
+from fmtharness.harness.run import provenance, stages
 from fmtharness.harness.run.folder import RunFolder
 from tests.fakes import CALLS, FAKE_CONFIG
 
@@ -137,6 +137,27 @@ def test_the_order_of_the_arms_is_free(tmp_path: Path) -> None:
     assert [*found] == ["repaired", "server:one", "base"]
     assert [arm.tally.metrics()["json_strict"][0].numerator for arm in found.values()] == [4, 4, 2]
     assert cures_of(opened)[1].retained is not None
+
+
+def test_what_a_format_shapes_is_asked_again_when_its_code_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = config(tmp_path, '["base", "repaired", "instructed", "constrained"]')
+    run(tmp_path, loaded)
+    identity = provenance.identity
+    monkeypatch.setattr(
+        provenance,
+        "identity",
+        lambda kind, name: f"{identity(kind, name)}{' edited' * (kind == 'formats')}",
+    )
+    capsys.readouterr()
+    run(tmp_path, loaded)
+    again = [line for line in capsys.readouterr().err.splitlines() if "runs again" in line]
+    asked = [line for line in again if line.startswith("completions/")]
+    assert [line.split(":")[0] for line in asked] == [
+        f"completions/{arm}" for arm in ("instructed", "constrained", "repaired")
+    ]
+    assert all("format json" in line for line in asked), asked
 
 
 def test_prompts_with_the_instruction_and_with_examples(tmp_path: Path) -> None:

@@ -24,8 +24,16 @@ from fmtharness.harness.config import Arm
 from fmtharness.harness.contracts import Backend
 from fmtharness.harness.errors import PluginError
 from fmtharness.harness.files import digest, file_digest
+from fmtharness.harness.options import build
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import Completion, Example, encode, read_records, write_records
+from fmtharness.harness.records import (
+    NO_FORMAT,
+    Completion,
+    Example,
+    encode,
+    read_records,
+    write_records,
+)
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.prompting import prompted, repaired
 from fmtharness.harness.run.provenance import made_by, model_inputs
@@ -93,6 +101,9 @@ def _inputs(run: RunFolder, arm: Arm, asked: Asked) -> dict[str, str]:
     }
     if arm.repairs:
         inputs[arm.repairs] = file_digest(_repaired_file(run, arm, asked))
+    if arm.repairs or arm.prompting == "instructed" or getattr(arm.backend, "constrained", False):
+        names = sorted({each.format for each in asked.examples} - {NO_FORMAT})
+        inputs |= made_by([("formats", build("formats", name)) for name in names])
     if arm.prompting == "few_shot":
         inputs["train.jsonl"] = file_digest(run.data("train"))
     return inputs
