@@ -324,6 +324,7 @@ def test_missing_answers(server: FakeServer) -> None:
             '--base-url base_url = "nowhere": it must be an address',
         ),
         (["my.toml", "--server", "on"], "[eval.servers.on], did you mean 'one'?"),
+        (["--server", "one"], "name the CONFIG whose [eval.servers.one] describes it"),
         (["my.toml", "--concurrency", "4"], "backend 'transformers' has no concurrency"),
     ],
 )

@@ -127,9 +127,11 @@ def _resolved(
         return _of_backend(load_config(None, overrides=overrides), base_url, model)
     if server is not None:
         known = load_config(config, overrides=overrides).servers
+        if server not in known and config is None:
+            raise UserError(f"--server: name the CONFIG whose [eval.servers.{server}] describes it")
         if server not in known:
             there = did_you_mean(server, known) or "; describe it there"
-            raise UserError(f"{config or 'CONFIG'} has no table [eval.servers.{server}]{there}")
+            raise UserError(f"{config} has no table [eval.servers.{server}]{there}")
         named = f"eval.arms={json.dumps([f'server:{server}'])}"
         chosen = load_config(config, overrides=[*overrides, named])
         return _with(chosen, chosen.arms[0].backend)
