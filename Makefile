@@ -41,11 +41,16 @@ run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
 
 # One process and thread per core; a file's tests stay together, since they share models and runs.
+# A process that dies is not replaced: pytest-xdist 3.8 would wait for ever (its issue 1378).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0
+# A test that hangs tells where, and ends it all.
+TIMEOUT := -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
+
 test: $(INSTALLED_DEV)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(PYTEST) $(TIMEOUT) -m "not slow"
 
 test-slow: $(INSTALLED_DEV)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m slow
+	$(PYTEST) -m slow
 
 plugin:
 	PYTHON=$(PYTHON) .ci/plugin

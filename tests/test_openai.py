@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -15,6 +16,7 @@ from msgspec import structs
 
 from fmtharness.harness.backends.openai import OpenAI
 from fmtharness.harness.backends.server import client
+from fmtharness.harness.backends.server.cache import RequestCache
 from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import ConfigError, UserError
 from fmtharness.harness.options import check
@@ -439,6 +441,26 @@ def test_few_examples_are_in_memory(server: FakeServer) -> None:
     next(answers)
     assert rows.looked <= 7
     answers.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("leave", ["closed", "raised"])
+def test_the_cache_outlives_the_requests(
+    server: FakeServer, leave: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[bool] = []
+
+    def close(_: RequestCache) -> None:
+        closed.append(any(each.name == "requests" for each in threading.enumerate()))
+
+    monkeypatch.setattr(RequestCache, "close", close)
+    answers = backend(server, concurrency=3)._answers([example(f"eval-{n}") for n in range(20)])
+    next(answers)
+    if leave == "closed":
+        answers.close()  # type: ignore[attr-defined]
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            answers.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    assert closed == [False]
 
 
 def test_leaving_cancels_what_is_open(server: FakeServer) -> None:

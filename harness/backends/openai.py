@@ -13,7 +13,7 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -157,7 +157,8 @@ class OpenAI(Options):
             bar = stack.enter_context(progress(len(examples), "ask", unit="completion"))
             most = 2 * self.concurrency  # so that a caller who takes time leaves no request idle
             asked = as_they_finish(asking.answer, enumerate(examples), most, asking.server.close)
-            for index, answer in asked:
+            # A caller who leaves early ends the requests before the cache that they write to.
+            for index, answer in stack.enter_context(closing(asked)):
                 bar.advance()
                 yield index, answer
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -27,7 +27,7 @@ def as_they_finish(
     items: Iterable[Item],
     most: int,
     close: Callable[[], Coroutine[Any, Any, None]] | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield the results in the order in which they are there; `most` items are in work at once.
 
     Results that wait for the caller count, too. The first exception ends it. At the end, however
