@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gguf
 import pytest
 
 from fmtharness.harness.contracts import ModelOptions
+from fmtharness.harness.engine import gguf as engine_gguf
 from fmtharness.harness.engine.gguf import needs_template, resolve
 from fmtharness.harness.errors import ModelError
 from tests.tiny import tiny_model
@@ -45,6 +48,30 @@ def test_a_gguf_is_one_in_small_and_capital_letters(model: Path, tmp_path: Path,
     converted = Path(resolve(str(path), ModelOptions(name=str(path))))
     assert (converted / "model.safetensors").is_file()
     assert (converted / "chat_template.jinja").is_file()
+
+
+def test_a_conversion_reads_a_file_once_and_changes_nothing(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_gguf(model, tmp_path / "tiny.gguf")
+    with monkeypatch.context() as stock:
+        stock.setattr(engine_gguf, "_read_once", nullcontext)
+        engine_gguf._convert_gguf(path, tmp_path / "stock")
+    opened: list[object] = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, path: str) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    engine_gguf._convert_gguf(path, tmp_path / "ours")
+    assert len(opened) == 1
+    assert gguf.GGUFReader is Counted
+    files = sorted(each.name for each in (tmp_path / "stock").iterdir())
+    assert "model.safetensors" in files and "tokenizer.json" in files
+    for name in files:
+        assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "stock" / name).read_bytes()
 
 
 def test_weights_that_a_gguf_lacks_are_refused(model: Path, tmp_path: Path, cache: Path) -> None:

@@ -18,11 +18,14 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fmtharness.harness.contracts import BUILTIN_MODEL, ModelOptions
+from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.quiet import quiet_transformers
 from fmtharness.harness.engine.weights import reason, refuse_pointers, refuse_unmatched
 from fmtharness.harness.errors import ModelError
@@ -175,7 +178,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
         arguments["quantization_config"] = transformers.GgufConfig(dequantize=True)
     load: Any = transformers.AutoModelForCausalLM.from_pretrained
     try:
-        with quiet_transformers():
+        with quiet_transformers(), _read_once():
             model, found = load(
                 source.parent, gguf_file=source.name, dtype=torch.bfloat16, **arguments
             )
@@ -196,6 +199,28 @@ def _convert_gguf(source: Path, target: Path) -> None:
         raise ModelError(
             f"model {source}: transformers cannot convert this GGUF: {reason(error)}"
         ) from error
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Inside, transformers parses a GGUF file's metadata once, instead of three times.
+
+    It also makes the table of tensor names once, instead of once for each tensor. On two CPU cores
+    the built-in model is converted in 11 s instead of 40.
+    """
+    import gguf
+    import numpy as np
+
+    class Reader(gguf.GGUFReader):
+        """Slices a plain array: 2.0 s in place of a memory map's 4.6."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, np.asarray(value) if name == "data" else value)
+
+    with Patches() as patches:
+        patches.replace(gguf, "GGUFReader", cache(Reader), "one reader for a file")
+        patches.replace(gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map), "one table")
+        yield
 
 
 def builtin_gguf() -> Path:
