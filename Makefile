@@ -10,6 +10,7 @@
 # make faults     damaged files of a run and kills, and what each command makes of them; minutes
 # make kills      a small training, killed twenty times at random moments; minutes
 # make servers    llama.cpp's server, built from source into the cache; a quarter of an hour, once
+# make install    only the environment, which the others make as well
 # make docs       write the generated docs anew
 # make clean      remove the environment and the tools' caches; outputs/ stays
 #
@@ -35,7 +36,7 @@ SECONDS := 60
 FAULTS := 300
 JUDGE_TESTS := $(sort $(wildcard tests/test_json_*.py) tests/test_duplicate_json_objects.py tests/test_extras.py)
 
-.PHONY: run test test-slow plugin light hypothesis gpu models gemma faults kills fuzz servers lint docs clean
+.PHONY: run test test-slow plugin light hypothesis gpu models gemma faults kills fuzz servers lint install docs clean
 
 run: $(INSTALLED)
 	$(BIN)/fmtharness run configs/quick.toml
@@ -95,6 +96,8 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/python -m mypy docs/generate.py
 	$(BIN)/python -m mypy benchmarks/*.py
 	$(BIN)/python docs/generate.py --check
+
+install: $(INSTALLED_DEV)
 
 docs: $(INSTALLED_DEV)
 	$(BIN)/python docs/generate.py

@@ -126,7 +126,12 @@ class Handler(BaseHTTPRequestHandler):
     started = False
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        sent = self.rfile.read(length)
+        if len(sent) < length:  # the client has left
+            self.close_connection = True
+            return
+        asked = json.loads(sent)
         self.started = False
         if self.path == "/tokenize":
             tokens = self.fake.tokens

@@ -146,6 +146,28 @@ def test_a_killed_evaluation_asks_nothing_twice(server: FakeServer) -> None:
     assert len(contents) <= 40 + 2, "only what was open when it was killed is asked again"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_an_error_ends_the_process_with_requests_open(server: FakeServer) -> None:
+    """Its traceback holds them until the interpreter ends, when their thread is gone."""
+    import resource
+
+    server.reply = lambda _: after(0.2, answer())
+    command = [sys.executable, "-m", "fmtharness", "eval", "my.toml"]
+    command += ["--evaluator", "json_strict", "--num-prompts", "40", "--dump-jsonl", "rows.jsonl"]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": import_path(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ") and "too large" in done.stderr
+    assert len(server.requests) < 40
+
+
 KEYS = ("choices", "message", "delta", "content", "tool_calls", "function", "index", "usage")
 ALL_KEYS = (*KEYS, "finish_reason", "error", "arguments", "name", "prompt_tokens")
 JSON = st.recursive(

@@ -11,6 +11,7 @@ caller is busy with the last one.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import Future
@@ -56,10 +57,12 @@ def _event_loop(
     try:
         yield loop
     finally:
-        asyncio.run_coroutine_threadsafe(_finish(close), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        # Where the interpreter is ending, the thread is gone, and what it had open goes with it.
+        if not sys.is_finalizing():
+            asyncio.run_coroutine_threadsafe(_finish(close), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
 
 async def _finish(close: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
