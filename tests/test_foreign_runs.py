@@ -21,6 +21,7 @@ from fmtharness.harness.cli import main
 from fmtharness.harness.commands.group import Commands
 from fmtharness.harness.config import load_config
 from fmtharness.harness.files import LARGE, is_full, quick_digest
+from fmtharness.harness.judging.rows import BLOCK_BYTES
 from fmtharness.harness.run.provenance import hub_commit, model_inputs
 from tests.fakes import ROOT
 from tests.tiny import tiny_config, tiny_model
@@ -154,6 +155,7 @@ def fmtharness(*command: str, file_size: int | None = None) -> subprocess.Comple
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         preexec_fn=limited,
         check=False,
+        timeout=120,
     )
 
 
@@ -233,12 +235,13 @@ def test_a_full_disk_while_a_gguf_is_converted(tmp_path: Path, cache: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_a_full_disk_while_rows_are_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_full_disk_while_rows_are_written(tmp_path: Path, processes: int) -> None:
+    """Processes that judge are ended, too."""
     rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"text": "{}"}\n' * 20)
-    done = fmtharness(
-        "eval", "--completions", str(rows), "--evaluator", "json_strict", "--verdicts", "/dev/full"
-    )
+    rows.write_text('{"text": "{}"}\n' * (20 if processes == 1 else 3 * BLOCK_BYTES // 15))
+    command = ["eval", "--completions", str(rows), "--evaluator", "json_strict"]
+    done = fmtharness(*command, "--verdicts", "/dev/full", "--processes", str(processes))
     assert "the disk is full" in told(done) and "free some space" in told(done)
 
 

@@ -102,15 +102,29 @@ def _told(group: click.Group, ctx: click.Context | None = None) -> Iterator[None
     except (click.Abort, click.exceptions.Exit):
         raise  # click ends the process by these
     except Exception as error:
+        ended: BaseException = error
         code, sentences = _explained(error, ctx.invoked_subcommand if ctx else group.name)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        ended = error
         code = SIGNALLED + signal.SIGINT
         sentences = ["interrupted; the same command goes on where this one ended"]
     with suppress(OSError):  # standard error may be what is broken
         for each in sentences:
             echo(each, err=True)
+    _let_go(ended)
     _drop_broken_streams()
     raise SystemExit(code)
+
+
+def _let_go(error: BaseException) -> None:
+    """Close what the error's frames hold: the interpreter would wait for its processes."""
+    errors, seen = [error], set[int]()
+    while errors:
+        each = errors.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            errors += [one for one in (each.__cause__, each.__context__) if one is not None]
 
 
 def _explained(error: Exception, command: str | None) -> tuple[int, list[str]]:
