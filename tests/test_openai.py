@@ -113,6 +113,7 @@ FAULTS: dict[str, Act] = {
     "truncated body": fake_server.truncated,
     "wrong JSON": body('{"choices": [tru'),
     "no JSON": body("<html>Bad gateway</html>"),
+    "JSON too deep": body("[" * 100_000 + "]" * 100_000),
     "no object": body("[]"),
     "no choices": body('{"choices": []}'),
     "choice without a message": body('{"choices": [{"index": 0}]}'),
@@ -398,8 +399,10 @@ STREAM_FAULTS: dict[str, Act] = {
     "empty": chunks(done=False),
     "half an event": lambda handler: handler.stream(['data: {"choices": [{"del']),
     "wrong JSON": lambda handler: handler.stream(['data: {"choices": [{]\n\n']),
+    "too deep": lambda handler: handler.stream(["data: " + "[" * 99_999 + "]" * 99_999 + "\n\n"]),
     "error": lambda handler: handler.stream(['data: {"error": {"message": "out of memory"}}\n\n']),
     "500": status(500),
+    "500, too deep": body("[" * 100_000, 500),
 }
 
 

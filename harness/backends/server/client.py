@@ -206,8 +206,10 @@ class Server:
             return Fault(f"no chat completion came ({error})")
         if isinstance(error, openai.APIError):
             return Fault(f"the answer ended with an error ({error.message})")
-        if isinstance(error, ValueError) and not isinstance(error, UnicodeEncodeError):
-            return Fault("its answer is not JSON, or was cut off")
+        if isinstance(error, UnicodeEncodeError):  # of the request
+            return None
+        if isinstance(error, ValueError | RecursionError):
+            return Fault("its answer is not JSON, was cut off, or nests too deep")
         return None
 
     def _fault_of_status(self, error: Any) -> Fault:

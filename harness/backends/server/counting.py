@@ -27,7 +27,7 @@ def tokens_of(texts: Sequence[str], base_url: str, model: str, key: str | None) 
             plain = {"add_special": False, "add_special_tokens": False}
             try:
                 told: Any = client.post("/tokenize", cast_to=object, body=body | plain)
-            except (OpenAIError, ValueError):
+            except (OpenAIError, ValueError, RecursionError):
                 return None
             tokens = told.get("tokens") if isinstance(told, dict) else None
             if not isinstance(tokens, list):
