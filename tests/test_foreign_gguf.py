@@ -54,9 +54,11 @@ def test_a_conversion_reads_a_file_once_and_changes_nothing(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_gguf(model, tmp_path / "tiny.gguf")
+    options = ModelOptions(name=str(path))
     with monkeypatch.context() as stock:
         stock.setattr(engine_gguf, "_read_once", nullcontext)
-        engine_gguf._convert_gguf(path, tmp_path / "stock")
+        stock.setenv("FMTHARNESS_CACHE", str(tmp_path / "stock"))
+        theirs = Path(resolve(str(path), options))
     opened: list[object] = []
 
     class Counted(gguf.GGUFReader):
@@ -65,13 +67,14 @@ def test_a_conversion_reads_a_file_once_and_changes_nothing(
             super().__init__(path)
 
     monkeypatch.setattr(gguf, "GGUFReader", Counted)
-    engine_gguf._convert_gguf(path, tmp_path / "ours")
+    ours = Path(resolve(str(path), options))
     assert len(opened) == 1
     assert gguf.GGUFReader is Counted
-    files = sorted(each.name for each in (tmp_path / "stock").iterdir())
+    assert ours != theirs
+    files = sorted(each.name for each in theirs.iterdir())
     assert "model.safetensors" in files and "tokenizer.json" in files
     for name in files:
-        assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "stock" / name).read_bytes()
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
 
 
 def test_weights_that_a_gguf_lacks_are_refused(model: Path, tmp_path: Path, cache: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -626,3 +628,29 @@ def test_options_that_do_not_fit(table: dict[str, Any], said: str) -> None:
     assert faults[0].startswith("my.toml: ")
     assert KEY not in faults[0]
     assert re.search(said, faults[0])
+
+
+HOLDS_REQUESTS = """
+import asyncio
+from fmtharness.harness.backends.server.loop import as_they_finish
+
+async def work(seconds):
+    await asyncio.sleep(seconds)
+
+def main():
+    answers = as_they_finish(work, [0, 60, 60], most=2)
+    next(answers)
+    error = OSError()
+    error.again = error
+    raise error
+
+main()
+"""
+
+
+def test_a_script_ends_though_its_error_holds_requests() -> None:
+    """The reference to itself lets it live until the interpreter ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", HOLDS_REQUESTS], capture_output=True, check=False, timeout=30
+    )
+    assert done.returncode == 1 and b"OSError" in done.stderr

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -126,11 +127,17 @@ def _converted(gguf: Callable[[], Path], key: str) -> Path:
         if _is_whole(target):
             return target
         say(f"model: {target} is damaged, or of an earlier version")
-    source = gguf()
+    with _read_once():
+        _convert(gguf(), target)
+    return target
+
+
+def _convert(source: Path, target: Path) -> None:
+    """Convert beside the target, which a whole conversion becomes in one step."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent)
-        with held_folder(target.parent, key) as temporary:
+        with held_folder(target.parent, target.name) as temporary:
             converted = temporary / "model"
             _convert_gguf(source, converted)
             hashes = {path.name: file_digest(path) for path in sorted(converted.iterdir())}
@@ -148,7 +155,6 @@ def _converted(gguf: Callable[[], Path], key: str) -> Path:
             f"model {source}: its conversion cannot be written into {target.parent} "
             f"({reason(error)}); FMTHARNESS_CACHE names another folder"
         ) from error
-    return target
 
 
 def _is_whole(converted: Path) -> bool:
@@ -178,7 +184,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
         arguments["quantization_config"] = transformers.GgufConfig(dequantize=True)
     load: Any = transformers.AutoModelForCausalLM.from_pretrained
     try:
-        with quiet_transformers(), _read_once():
+        with quiet_transformers():
             model, found = load(
                 source.parent, gguf_file=source.name, dtype=torch.bfloat16, **arguments
             )
@@ -203,7 +209,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
 
 @contextmanager
 def _read_once() -> Iterator[None]:
-    """Inside, transformers parses a GGUF file's metadata once, instead of three times.
+    """Inside, a GGUF file's metadata are parsed once; transformers alone would do it three times.
 
     It also makes the table of tensor names once, instead of once for each tensor. On two CPU cores
     the built-in model is converted in 11 s instead of 40.
@@ -217,8 +223,13 @@ def _read_once() -> Iterator[None]:
         def __setattr__(self, name: str, value: Any) -> None:
             super().__setattr__(name, np.asarray(value) if name == "data" else value)
 
+    readers = cache(Reader)
+
+    def reader(path: str | Path) -> Reader:
+        return readers(os.path.realpath(path))
+
     with Patches() as patches:
-        patches.replace(gguf, "GGUFReader", cache(Reader), "one reader for a file")
+        patches.replace(gguf, "GGUFReader", reader, "one reader for a file")
         patches.replace(gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map), "one table")
         yield
 

@@ -206,9 +206,8 @@ class Server:
             return Fault(f"no chat completion came ({error})")
         if isinstance(error, openai.APIError):
             return Fault(f"the answer ended with an error ({error.message})")
-        if isinstance(error, UnicodeEncodeError):  # of the request
-            return None
-        if isinstance(error, ValueError | RecursionError):
+        broken = isinstance(error, ValueError | RecursionError)
+        if broken and not isinstance(error, UnicodeEncodeError):
             return Fault("its answer is not JSON, was cut off, or nests too deep")
         return None
 
