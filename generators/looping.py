@@ -39,7 +39,9 @@ CLOSING = re.compile(r'[^".!?\\\n]{8,140}[.!?](?=")')
 WORD = re.compile(r"\b[a-z]{4,}\b")
 ENDLESS = 0.5
 """How often an array or a text finds no end, where there is one, instead of a loop."""
-FEWEST, MOST = 2, 5
+ARRAYS = 0.75
+"""How often it is the array, where the answer has both."""
+FEWEST, MOST = 2, 9
 SHORTEST = 60
 """A loop has at least so many characters."""
 NUMBERED = 0.4
@@ -68,16 +70,18 @@ def looped(text: str, dice: Dice) -> str | None:
 def endless(text: str, dice: Dice) -> str | None:
     """The text up to the end of an array or of a string, which goes on; None without either.
 
-    An array's new items have the last one's keys, texts that stand elsewhere in the text, and
-    numbers that count on. A string's new sentences are its last one with another last word.
+    An array's new items have the last one's keys, numbers that count on, and texts that stand
+    elsewhere in the text, most of them with a word replaced. A string's new sentences are its last
+    one with another last word.
     """
-    kinds = [found for each in (LAST, CLOSING) if (found := [*each.finditer(text)])]
-    if not kinds:
+    arrays, texts = [*LAST.finditer(text)], [*CLOSING.finditer(text)]
+    if arrays and (not texts or dice.chance(ARRAYS)):
+        last = dice.choice(arrays)
+        return ", ".join([text[: last.end()], *_items(last.group(), text, dice)])
+    if not texts:
         return None
-    last = dice.choice(dice.choice(kinds))
-    if last.re is CLOSING:
-        return " ".join([text[: last.end()], *_sentences(last.group().strip(), text, dice)])
-    return ", ".join([text[: last.end()], *_items(last.group(), text, dice)])
+    last = dice.choice(texts)
+    return " ".join([text[: last.end()], *_sentences(last.group().strip(), text, dice)])
 
 
 def _sentences(last: str, text: str, dice: Dice) -> list[str]:
@@ -90,13 +94,18 @@ def _sentences(last: str, text: str, dice: Dice) -> list[str]:
 
 
 def _items(last: str, text: str, dice: Dice) -> list[str]:
-    texts = TEXTS.findall(text)
+    texts, words = TEXTS.findall(text), WORD.findall(text)
 
     def other(by: int, value: re.Match[str]) -> str:
         old = value.group()
         if old[0] != '"':
             return str(int(old) + by)
-        return dice.choice(texts) if texts and dice.chance(0.6) else old
+        new = dice.choice(texts) if texts and dice.chance(0.6) else old
+        places = [*WORD.finditer(new)]
+        if not places or dice.chance(0.3):
+            return new
+        word = dice.choice(places)
+        return new[: word.start()] + dice.choice(words) + new[word.end() :]
 
     more = range(1, dice.between(FEWEST, MOST) + 1)
     return [VALUE.sub(partial(other, by), last) for by in more]

@@ -58,9 +58,17 @@ def test_an_array_finds_no_end() -> None:
     told = [each for i in range(9) if (each := endless(story, Dice(str(i))))]
     assert all(each.startswith(story[:-2]) and each.endswith(".") for each in told)
     assert len({*told}) > 3
-    cups = endless('{"items": ["a cup", "a plate"]}', Dice("3"))
-    assert cups is not None
-    assert cups.startswith('{"items": ["a cup", "a plate", "a ')
+    cups = '{"items": ["a cup", "a plate"]}'
+    goes_on = [each for i in range(20) if (each := endless(cups, Dice(str(i))))]
+    assert all(each.startswith('{"items": ["a cup", "a plate", "a ') for each in goes_on)
+    assert any('"a items"' in each for each in goes_on)  # with a word of another place
+
+
+def test_most_answers_without_an_end_are_arrays() -> None:
+    text = '{"items": ["a cup", "a plate"], "text": "Rain falls all day. The lake rises slowly."}'
+    found = [each for i in range(100) if (each := endless(text, Dice(str(i))))]
+    arrays = sum(text[:40] not in each for each in found)
+    assert 60 < arrays < 90
 
 
 def test_rejected_answers_repeat_or_find_no_end_and_move_no_other_draw() -> None:

@@ -19,6 +19,8 @@ from fmtharness.harness.engine.kernels.triton import LOWEST, _rounded
 
 CHUNK = 1024
 """Columns per program where rows are long and few: their parts are then combined."""
+WHOLE = 1 << 30
+"""Columns per program where rows are not split: one kernel for all lengths, built once."""
 ENOUGH = 256
 """Programs that keep a GPU busy; more rows and heads than these are not split."""
 LOG2_E = 1.4426950408889634
@@ -195,7 +197,7 @@ def attend(
     padded = max(16, triton.next_power_of_2(size))
     split = length > CHUNK and rows * kv_heads < ENOUGH
     parts = triton.cdiv(length, CHUNK) if split else 1
-    chunk = CHUNK if split else triton.next_power_of_2(length)
+    chunk = CHUNK if split else WHOLE
     block = BLOCK[padded] // (2 if keys.dtype == torch.float32 else 1)
     heads = max(16, triton.next_power_of_2(queries // kv_heads))
     out = projected.new_empty(rows, queries * size)
