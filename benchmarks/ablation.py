@@ -4,7 +4,7 @@
     python benchmarks/ablation.py --shape qwen2.5-0.5b --tricks graphs,attention
     -> a table: tokens/s without the trick, what it buys, its lines of code with tests
 
-Each line is a process of its own; `--rounds` repeats all lines in turns, the median counts.
+Each line is a process of its own; `--rounds` repeats all lines in turn; the median counts.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def switch_off(name: str) -> None:
 
 
 def lines_of(files: tuple[str, ...]) -> int:
-    """The lines of these files and functions."""
+    """The number of lines in these files and functions."""
     import ast
 
     found = 0

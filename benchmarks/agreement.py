@@ -39,7 +39,7 @@ from fmtharness.harness.run.training import Training
 from fmtharness.trainers.batch.order import Order
 
 Side = Callable[[Config, Sequence[Example], Order, int, Path], tuple[list[float], Path]]
-"""Trains so many steps in a folder; returns the loss of each and the adapter."""
+"""Trains for a number of steps in a folder; returns the loss of each step, and the adapter."""
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ WAYS: tuple[tuple[float, Callable[[str, Random], str]], ...] = (
 
 
 def rows(count: int, seed: int) -> Iterator[bytes]:
-    """Yield so many lines."""
+    """Yield `count` lines."""
     rng = Random(seed)
     encode = msgspec.json.Encoder().encode
     for number in range(count):

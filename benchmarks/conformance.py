@@ -4,8 +4,8 @@
     ->  y_  95 files  95 accepted ...
 
 Files named y_* must be accepted, n_* rejected, and i_* may go either way. The judge is
-`json_strict` with any root; a repeated key, which the grammar allows, is a label of our own and no
-rejection here. A file that is not UTF-8 is no text, so it is rejected before any judge sees it:
+`json_strict` with any root; a repeated key, which the grammar allows, is a label of our own and not
+a rejection here. A file that is not UTF-8 is not text, so it is rejected before any judge sees it:
 such files are counted by themselves. Exit code 1 where a file is misjudged or the judge raises, 2
 where there are no files.
 The suite is not part of this project: https://github.com/nst/JSONTestSuite

@@ -6,7 +6,7 @@
 
 The rows are TRL's prompt/completion, of about 200 and 100 characters, with JSON as the target; the
 command runs in a process of its own. Memory is the sum of the resident sizes of that process and
-those that it starts, looked at 20 times a second.
+those that it starts, sampled 20 times a second.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def resident(pid: int) -> int:
 
 
 def measured(command: list[str]) -> tuple[float, float, int, int]:
-    """Seconds, those of all cores, the peak of memory in bytes, and the exit code."""
+    """Wall-clock seconds, CPU seconds, the peak of memory in bytes, and the exit code."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=sys.stderr)
     peak, ended = 0, threading.Event()

@@ -2,12 +2,12 @@
 
     python benchmarks/decode_step.py                     needs a GPU; 90 seconds on an H200
     -> a table of ms a step by graph replay alone and as decoded, tokens/s and kernels a step, for
-       1 to 512 slots, base and with a fresh adapter; the dearest kernels; and how many texts differ
+       1 to 512 slots, base and with a fresh adapter; the slowest kernels; and how many texts differ
        between one slot and 512
 
 Prompts are those of benchmarks/speed.toml. `alone` replays the captured step of full slots. `as
 decoded` divides the whole second call of `generate`, with its prefills and checks, by its steps.
-What fails prints its error, and the rest goes on.
+What fails prints its error, and the rest still runs.
 """
 
 from __future__ import annotations
@@ -129,14 +129,14 @@ def why_not_fused(model: Any) -> str:
         return "no kernel for its heads, or a linear layer of another kind"
     try:
         far = fused_decode._distance(parts, rotary[0], model.dtype)
-    except Exception:  # this is what is asked for
+    except Exception:  # the error is what is asked for
         return traceback.format_exc(limit=-4)
     known = model in fused_decode.unfused
     return f"its first layer is {far:.2f} of its rounding apart; known as unfit: {known}"
 
 
 def kernels_of(slots: Slots) -> list[tuple[str, float, int]]:
-    """The name, us and launches of each kernel of one replay, the dearest first."""
+    """The name, us and launches of each kernel of one replay, the costliest first."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         slots._replay()
         torch.cuda.synchronize()

@@ -6,9 +6,9 @@
     -> a table: seconds, CPU seconds, new tokens, tokens/s, and how many completions are the same
 
 All get the prompts sorted by length and the same model in memory; transformers pads on the left to
-its batch's longest prompt, but for its continuous batching. The first call is told apart from the
-best of the other `--repeats`, each in turn with the others, since a machine is rarely idle: what
-generation needs at its first call counts there, loading nowhere. A way that fails says so.
+its batch's longest prompt, except in continuous batching. The first call is reported apart from the
+best of the other `--repeats`, each in turn with the others, since a machine is rarely idle. The
+first call includes what generation sets up once, but not loading. A way that fails says so.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def ours(loaded: Loaded, prompts: Sequence[list[int]], limit: int, batch_size: i
 
 
 def settings_of(loaded: Loaded, limit: int, **more: Any) -> Any:
-    """transformers' settings for the likeliest tokens."""
+    """transformers' settings for greedy decoding."""
     greedy: Any = GenerationConfig
     stops, pad = sorted(stop_tokens(loaded)), stop_token(loaded.tokenizer)
     return greedy(

@@ -137,7 +137,7 @@ def _by_peer(check: Callable[[str], bool]) -> Check:
 
 
 def contestants() -> tuple[dict[str, Check], list[str]]:
-    """Everyone who judges, by name, and a note for each who is not here."""
+    """Every judge by name, and a note for each that is missing."""
     evaluator = build("evaluators", OURS)
 
     def alone(texts: Sequence[str], completions: Sequence[Completion]) -> None:

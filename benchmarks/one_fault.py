@@ -46,7 +46,7 @@ VARIANTS: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
 """The options with which each format is judged, in turn."""
 
 _NO_ARRAY_INSIDE: Final = frozenset({"wrong_brackets"})
-"""What needs an array inside the value, which plain values of these formats have not."""
+"""Labels that need an array inside the value, which plain values of these formats lack."""
 
 NOT_PLANTED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("json_array", "jsonl"), _NO_ARRAY_INSIDE),
@@ -54,7 +54,7 @@ NOT_PLANTED: Final[Mapping[str, frozenset[str]]] = {
     "toml": frozenset({"syntax_error"}),
     "yaml": frozenset({"syntax_error"}),  # what no other label describes
 }
-"""Labels that no single fault of a valid text gives, such as those for all that has no other."""
+"""Labels that no single fault of a valid text gives, such as the catch-all labels."""
 
 MORE_WORDS: Final = (
     *("", " ", "Die Straße ist naß.", "one\ntwo", "C:\\temp\\new", "café\t1", "{}", "[1]"),
@@ -89,7 +89,7 @@ class Tally(NamedTuple):
 
 
 def values_of(tested: Format, seed: int) -> list[Any]:
-    """Values with plain words, and such with anything for words that the format holds."""
+    """Values with plain words, and values with stranger words, as far as the format holds them."""
     found = plain_values(tested, seed, (*WORDS, *MORE_WORDS))
     return found if seed else plain_values(tested) + found
 
@@ -112,7 +112,7 @@ def texts_of(tested: Format) -> Iterator[tuple[Format, str]]:
 
 
 def plant(tested: Format, wanted: int) -> Tally:
-    """Break valid texts in every way in turn, until so many faults are planted."""
+    """Break valid texts in every way in turn, until `wanted` faults are planted."""
     tally = Tally(Counter(), Counter(), {})
     for number, (bound, text) in enumerate(texts_of(tested)):
         for name, corruption in bound.corruptions().items():

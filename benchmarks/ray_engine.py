@@ -95,7 +95,7 @@ def measured(folder: Path, rows: int, nodes: int) -> list[Outcome]:
 
 
 def run(folder: Path, count: int, address: str, what: str, kill: Any = None) -> Outcome:
-    """The command on so many rows; `kill` is called when a third of its shards is there."""
+    """Run the command on `count` rows; `kill` is called when a third of its shards is there."""
     folder.mkdir(exist_ok=True)
     rows, out = folder / "rows.jsonl", folder / "out"
     with rows.open("wb") as file:

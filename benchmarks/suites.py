@@ -22,7 +22,7 @@ from fmtharness.harness.report.tables import table
 
 Outcome = Literal["alike", "refused", "rejected", "unpaired", "wrong"]
 ERROR, NOTHING = object(), object()
-"""What a suite expects that is no value: an error, or something it does not write down."""
+"""What a suite expects that is not a value: an error, or something it does not write down."""
 
 
 class Case(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@
         markdown_table  cmarkgfm    9,871 accepted texts, 0 read otherwise
 
 What a strict Format accepts is to be read alike by every reader: same columns, same rows, same
-cells. Readers of Python are used where they are installed (csv; pandas, polars; markdown_it,
-cmarkgfm); those of npm where --npm names a folder with papaparse, csv-parse or marked, which
+cells. Python's readers are used where they are installed (csv; pandas, polars; markdown_it,
+cmarkgfm); npm's where --npm names a folder with papaparse, csv-parse or marked, which
 `npm install papaparse csv-parse marked` makes. Exit code 1 where one reads something else.
 """
 
@@ -169,7 +169,7 @@ NPM: Final = {"csv": ("papaparse", "csv-parse"), "markdown_table": ("marked",)}
 
 
 def mutated(tested: Format, count: int) -> list[str]:
-    """So many rendered texts with up to three pieces put in, dropped or doubled."""
+    """`count` rendered texts with up to three pieces inserted, dropped or doubled."""
     rng = Random(0)
     values = [plain_values(tested, seed, (*WORDS, *MORE_WORDS)) for seed in range(12)]
     texts = []
@@ -193,7 +193,7 @@ def mutated(tested: Format, count: int) -> list[str]:
 
 
 def by_npm(package: str, folder: Path, texts: Sequence[str]) -> list[Rows | None]:
-    """What a reader of npm has for each text."""
+    """What a reader from npm makes of each text."""
     done = subprocess.run(
         ["node", "-e", _NODE, package],
         input="".join(json.dumps(text) + "\n" for text in texts),
@@ -206,7 +206,7 @@ def by_npm(package: str, folder: Path, texts: Sequence[str]) -> list[Rows | None
 
 
 def by_python(read: Read, texts: Sequence[str]) -> list[Rows | None]:
-    """What a reader of Python has for each text, None where it raises."""
+    """What a Python reader makes of each text, None where it raises."""
     found: list[Rows | None] = []
     for text in texts:
         try:
@@ -224,7 +224,7 @@ def alike(name: str, expected: Rows, found: Rows | None) -> bool:
 
 
 def compare(kind: str, count: int, npm: Path | None, shown: int) -> int:
-    """Print each reader's differences; how many there are."""
+    """Print each reader's differences; returns how many there are."""
     tested = FORMATS[kind]
     accepted: dict[str, Rows] = {}
     for text in mutated(tested, count):

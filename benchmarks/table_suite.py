@@ -33,7 +33,7 @@ CSV = CsvFormat(min_columns=1)
 MARKDOWN = MarkdownTableFormat()
 INLINE = MarkdownIt("commonmark").enable("strikethrough")
 NAMELESS = re.compile("bad-header-(?:no|wrong)-header")
-"""Files that are bad only for the header that the reader expects, which no text tells."""
+"""Files that are bad only because of the header that the reader expects, which no text tells."""
 _LINK = re.compile(r"</?a\b[^>]*>")
 _EXAMPLE = re.compile(r"^`{32} example[^\n]*\n(.*?)^\.\n(.*?)(?:^\.\n.*?)?^`{32}$", re.M | re.S)
 

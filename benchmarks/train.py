@@ -229,7 +229,7 @@ def _start(spec: dict[str, Any], said: Path) -> subprocess.Popen[str]:
 
 
 def _result(spec: dict[str, Any], process: subprocess.Popen[str], said: Path) -> dict[str, Any]:
-    """What a line gives once it had its turn; a failure keeps its last words."""
+    """What a line returns once it has had its turn; a failure keeps its last words."""
     click.echo(f"... {spec['name']}", err=True)
     process.communicate("go\n")
     if process.returncode:
@@ -306,7 +306,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
 
         ablation.switch_off(spec["without"])
 
-    limit = spec["limit"] or "1000GiB"  # else the config's own would hold
+    limit = spec["limit"] or "1000GiB"  # else the config's own would apply
     config = load_config(
         Path(spec["config"]),
         overrides=[

@@ -10,7 +10,7 @@
 Texts are drawn from a grammar of YAML's styles and edited (yaml_texts.py). Those that the judge
 accepts are read by PyYAML, libyaml, ruamel.yaml, js-yaml 4 and `yaml` in its modes 1.2 and 1.1, and
 each value is compared with ours: the types too, but numbers as doubles where the reader is
-JavaScript. Without --node the three of Python read alone. The exit code is 1 where one differed.
+JavaScript. Without --node, only the three in Python read. The exit code is 1 where one differed.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def main(node: str, wanted: int, seed: int, suite: str, processes: int, show: in
 
 
 def _found(pool: Pool, seed: int, processes: int) -> Iterator[Found]:
-    """What each seed gives, without end; a pool would take in an endless iterator at once."""
+    """What each seed gives, without end; a pool would consume an endless iterator at once."""
     for first in count(seed, 8 * processes):
         yield from pool.imap(_compare, range(first, first + 8 * processes))
 

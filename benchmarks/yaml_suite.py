@@ -40,7 +40,7 @@ def expected(folder: Path) -> Any:
 
 
 def _documents(text: str) -> list[Any]:
-    """The JSON values that stand one behind the other."""
+    """The JSON values that stand one after the other."""
     decoder, found, at = json.JSONDecoder(), [], 0
     while rest := re.compile(r"\s*(?=\S)").match(text, at):
         value, at = decoder.raw_decode(text, rest.end())

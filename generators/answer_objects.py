@@ -130,7 +130,7 @@ TOLD: dict[str, Wording] = {
         "eval": ("An introduction first, the rest after it.",),
     },
 }
-"""What a request may say of an object without naming a key."""
+"""What a request may say about an object without naming a key."""
 OPEN: Wording = {
     "train": (
         "only {format}, no other text",
@@ -340,7 +340,7 @@ def request(context: Context, ask: str, made: Object) -> Draft:
 
 
 def _demand(context: Context, value: Any, *, free: bool) -> str:
-    """How exacting it is: easy asks for the format, medium and hard for nothing but it."""
+    """The demand for the format: easy asks for it, medium and hard for nothing but it."""
     name = with_article(context.format)
     if context.strictness == "easy":
         return context.say(DEMANDS["easy"], format=name)

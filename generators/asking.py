@@ -93,14 +93,14 @@ def scalar(context: Context, value: Scalar) -> Scalar:
 
 
 def ordered(context: Context, keys: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of these slots' values, in an order of the dice."""
+    """The record of these slots' values, in an order that the dice give."""
     slots: list[str] = [*keys]
     context.dice.shuffle(slots)
     return {keys[slot]: values[slot] for slot in slots}
 
 
 def distinct(draw: Callable[[], Scalar], count: int) -> list[Any]:
-    """As many different values; fewer where a thousand draws hold no more."""
+    """`count` different values; fewer where a thousand draws yield no more."""
     found: dict[Scalar, None] = {}
     for _ in range(1000):
         if len(found) == count:
@@ -110,7 +110,7 @@ def distinct(draw: Callable[[], Scalar], count: int) -> list[Any]:
 
 
 def joined(parts: Iterable[str], gap: str = " ") -> str:
-    """The parts one behind the other; one that ends without a mark gets a full stop."""
+    """The parts one after the other; one that ends without a mark gets a full stop."""
     told = [part for part in parts if part]
     ended = [part if part[-1] in ".!?:;\"'`)" else f"{part}." for part in told[:-1]]
     return gap.join([*ended, *told[-1:]])

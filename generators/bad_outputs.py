@@ -89,7 +89,7 @@ def break_answer(
 
 
 def _drawn(context: Context, kinds: Sequence[str], weights: Mapping[str, float]) -> Iterator[str]:
-    """The kinds in a random order; with weights, those that have one, the likely ones earlier."""
+    """The kinds in a random order; with weights, those that have one, likelier ones earlier."""
     if not weights:
         order = list(kinds)
         context.dice.shuffle(order)

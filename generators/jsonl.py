@@ -127,7 +127,7 @@ class Rows(Options):
 
     @property
     def inputs(self) -> dict[str, str]:
-        """What says whether datasets of the hub and a schema in code have changed."""
+        """What tells whether datasets of the hub and a schema in code have changed."""
         found = {name: fingerprint(name) for name in self._names if name.startswith(HUB)}
         if names_code(self.schema):
             found["schema"] = digest(self._schema())
@@ -198,7 +198,7 @@ class Rows(Options):
         return (row for row in found if self._split_of(row, root) == split)
 
     def _split_of(self, row: Row, root: int) -> Split:
-        """The split of a training row: its prompt's place in the unit interval says it."""
+        """The split of a training row: its prompt's place in the unit interval decides."""
         at = int.from_bytes(sha256(f"{root}/".encode() + _key(row)).digest()[:8]) / 2**64
         if at < self.eval_share:
             return "train" if self.eval_file else "eval"
@@ -207,9 +207,9 @@ class Rows(Options):
         return "train"
 
     def _elsewhere(self, split: Split, root: int) -> dict[bytes, str]:
-        """The prompts of the splits that this one must share none with, and where they stand.
+        """The prompts of the splits with which this one must share none, and where they stand.
 
-        Splits that are taken out of the main file share none as they are made.
+        Splits that are taken out of the main file share none by construction.
         """
         found: dict[bytes, str] = {}
         for other in COMPARED.get(split, ()):
@@ -250,7 +250,7 @@ class _Facts(NamedTuple):
 
 @lru_cache(64)
 def _facts_of(sources: tuple[Source, ...], fingerprints: tuple[str, ...]) -> _Facts:
-    """What the rows ask for; of large files it is kept in the cache, since each command asks."""
+    """What the rows ask for; for large files it is kept in the cache, since each command asks."""
     paths = [Path(each.name) for each in sources]
     if sum(each.stat().st_size for each in paths if each.is_file()) < LARGE:
         return _counted(sources)

@@ -62,25 +62,25 @@ class _Target(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A prompt that was drawn for an Example, and what shall be made of its answer."""
+    """A prompt that was drawn for an Example, and what is to be made of its answer."""
 
     kind: str
     """`open`, `retention` or `plain`."""
     prompt: Prompt
     dice: Dice
     text: str = ""
-    """What needs no answer."""
+    """The text of an Example that needs no answer."""
 
 
 def _cut(asked: _Asked) -> str:
-    """What may be cut off: what the base is kept on; content is whole, and so are earlier turns."""
+    """What to do with a cut-off answer: shorten content, drop an earlier turn, keep any other."""
     if asked.kind == "open":
         return SHORTEN
     return DROP if asked.prompt.follow_up else KEEP
 
 
 def _blank(split: Split, i: int) -> Example:
-    """An Example that keeps the base, without its text."""
+    """An Example at which the base's predictions are kept, without its text."""
     return Example(id=f"{split}-{i}", prompt=(), format=NO_FORMAT, tags={KEEPS: True})
 
 
@@ -170,7 +170,7 @@ class SelfAnswers(Options):
         root = rng.getrandbits(64)
         ready: dict[int, Example] = {}
         waiting: dict[int, int] = {}
-        """The attempts that were made for Examples that are begun."""
+        """The attempts made so far for each Example that has been begun."""
         done, begun, width = 0, 0, min(n, NARROW)
         while done < n:
             while begun < n and len(waiting) < width:
@@ -248,7 +248,7 @@ class SelfAnswers(Options):
         free = kind == "retention" and self.retention_text == "prompts"
         prompt = ordinary(split, drawn, kinds, turns=kind == "retention" and not free)
         if free:
-            # Of the prompt, so that no prompt has two answers.
+            # Drawn from the prompt, so that no prompt has two answers.
             other = ordinary(split, Dice(repr(prompt.messages)), KINDS, turns=False)
             return _Asked(kind, prompt, dice, other.messages[-1].content)
         if kind == "plain" and self.plain_text == "prompts":
@@ -298,7 +298,7 @@ class SelfAnswers(Options):
         ]
 
     def _usable(self, example: Example, answer: Completion, cut: str) -> str:
-        """The answer's text if it does not loop, and may be used as it ends; else nothing."""
+        """The answer's text if it does not loop, and may be used with the end it has; else ""."""
         text = answer.text.strip()
         if answer.unclosed or answer.finish_reason == "error":
             return ""
@@ -310,7 +310,7 @@ class SelfAnswers(Options):
             return ""
         if cut == SHORTEN and repeats(text):
             return ""
-        # A special token that is no end would be one in training, too.
+        # The text of a special token would become that token in training.
         if not text or "<|" in text or "\ufffd" in text:
             return ""
         return text if self._judge.evaluate(example, answer).passed else ""

@@ -2,8 +2,8 @@
 
     SCALARS["multiples"](context, 24)  ->  ([7, 14, ..., 168], {"step": 7})
 
-Each returns the elements, at times fewer than asked for, and the fields of a wording that tells
-the rule.
+Each returns the elements, at times fewer than asked for, and the fields of a wording that
+states the rule.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class Tasks(Options):
             dice = Dice(f"{root}/{split}/{i}")
             spec = dice.weighted(weights) if len(weights) > 1 else next(iter(weights))
             example = self._example(split, i, dice, targets[spec])
-            again = Dice(f"{root}/{split}/{i}/loop")  # of its own, so that no other draw moves
+            again = Dice(f"{root}/{split}/{i}/loop")  # separate, so that no other draw changes
             if split == "train" and again.chance(self.loop_prob_train):
                 example = with_loop(example, again)
             yield example

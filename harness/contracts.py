@@ -365,7 +365,7 @@ def judges(evaluator: Evaluator, name: str) -> bool:
 
 
 def lacks(evaluator: Evaluator, example: Example | None) -> str:
-    """What the Example has not and a Verdict of the evaluator needs: `target`; empty if nothing."""
+    """What a Verdict of the evaluator needs and the Example lacks: `target`; empty if nothing."""
     kind = type(evaluator)
     if example is not None and example.value is msgspec.UNSET and _flag(kind, "needs_value"):
         return records.wanted(example)

@@ -38,7 +38,7 @@ TEMPLATES = "additional_chat_templates"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SAYS_FULL = re.compile(rf"os error ({'|'.join(map(str, _FULL))})\b")
 _LEFT = re.compile(r"\..+\.(\d+|[a-z0-9_]{8})\.tmp|\.(step-\d+|adapter|state\.json)\.tmp")
-"""How temporary files and folders are called: after what they become, and mostly by whom."""
+"""The names of temporary files and folders: what they become, and mostly who writes them."""
 _PACKED = Path(__file__).parent / "shipped"
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -112,7 +112,7 @@ def quick_digest(path: Path) -> str:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether a file had no space, on its disk or in its user's share of it.
+    """Whether there was no space for a file, on its disk or in the user's quota.
 
     Libraries in other languages say so in their own types of error.
     """

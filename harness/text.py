@@ -132,7 +132,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is spelled nearly so, if there is one."""
+    """The known word that is spelled nearly like this one, if there is one."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
 
 

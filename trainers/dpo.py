@@ -57,7 +57,7 @@ class Dpo(LowRankOptions):
     def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
         """Train on the Examples, from the run's last checkpoint on; returns the adapter's folder.
 
-        Raises as `loop.train` does, and UserError if the model is quantized otherwise than to NF4.
+        Raises as `loop.train` does, and UserError if the model is quantized to anything but NF4.
         """
         from fmtharness.harness.engine.patching import Patches
         from fmtharness.trainers.loop import train

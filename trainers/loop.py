@@ -61,8 +61,8 @@ def train(
 ) -> Path:
     """Train on the Examples, resuming from the run's last checkpoint; returns the adapter's folder.
 
-    `prepare` may complete the rows, by the model that training starts from. Raises ParityError if
-    prompts are encoded otherwise than in generation, UserError if no Example fits max_seq_length
+    `prepare` may complete the rows with the model that training starts from. Raises ParityError if
+    prompts are encoded differently than in generation, UserError if no Example fits max_seq_length
     or the model is not supported, TrainingError if the loss diverges or the gradient is not finite,
     and StoppedError after a signal.
     """
@@ -168,8 +168,8 @@ def _encoded(
 ) -> tuple[list[Encoded], dict[str, Any]]:
     """The token ids of the Examples that fit, and the certificate of parity with generation.
 
-    Left out is an Example that the chat template refuses, and one that is longer than
-    max_seq_length or the model's context. With `pairs` rejected answers are encoded, too.
+    Leaves out any Example that the chat template refuses, or that is longer than
+    max_seq_length or the model's context. With `pairs`, rejected answers are encoded, too.
     """
     stop_id = stop_token(loaded.tokenizer)
     refused: list[str] = []
@@ -233,8 +233,8 @@ def _paired(loaded: Loaded, example: Example, row: Encoded, stop_id: int, most: 
 def _schedule(options: LowRankOptions, steps: int) -> Callable[[int], float]:
     """The learning rate of each step, counted from 1, by transformers' schedules.
 
-    In k steps of warm-up it is 1/k, 2/k, ... of the highest; transformers begins at 0, and so
-    spends the first step on nothing.
+    In k steps of warm-up it is 1/k, 2/k, ... of the highest; transformers begins at 0, which
+    wastes the first step.
     """
     from transformers import get_scheduler
 

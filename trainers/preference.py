@@ -1,4 +1,4 @@
-"""The preference objective: of two answers to one prompt the chosen one shall be likelier.
+"""The preference objective: of two answers to a prompt, the chosen one should be the likelier.
 
     loss of a batch =   mean over Examples of  -log sigmoid(margin)       for pairs
                       + mean over labels of    cross entropy              for rows without a pair
@@ -38,7 +38,7 @@ class Preference(NamedTuple):
     beta: float
     sft_weight: float
     target_margin: float
-    """Of reference-free margins; 0 where there is a reference."""
+    """Subtracted from reference-free margins; 0 where there is a reference."""
     reference_free: bool
     pairs: bool = True
     scalars: tuple[str, ...] = (
@@ -55,17 +55,17 @@ class Preference(NamedTuple):
         per_label: torch.Tensor,
         per_example: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `step.objective.Objective.loss`."""
+        """See `step.objective.Objective.loss`."""
         if pairs.sides is None or pairs.references is None or not len(pairs.sides):
             return losses.sum() * per_label, losses.new_zeros(len(self.scalars) + 1)
         log_p, sizes = answers_of(losses, pairs)
         against = log_p / sizes.clamp(min=1) if self.reference_free else log_p - pairs.references
         rewards = self.beta * against
         margins = rewards[:, 0] - rewards[:, 1]
-        real = sizes[:, 0] > 0  # others only pad the pass
+        real = sizes[:, 0] > 0  # the other pairs only pad the pass
         preferred = torch.where(real, -logsigmoid(margins - self.target_margin), 0.0).sum()
 
-        chosen = pairs.sides % 2 == 0  # as ALIKE is
+        chosen = pairs.sides % 2 == 0  # ALIKE is even, too
         shares = torch.where(pairs.sides == UNPAIRED, 1.0, self.sft_weight * chosen)
         loss = (losses * shares).sum() * per_label + preferred * per_example
         told = torch.stack([*rewards.unbind(1), margins, margins > 0, torch.ones_like(margins)])
@@ -73,9 +73,9 @@ class Preference(NamedTuple):
 
 
 def with_references(rows: Sequence[Encoded], passes: Passes, *, base: bool) -> list[Encoded]:
-    """The rows with the log-probabilities of their pairs by the model as it is.
+    """The rows, with the log-probabilities of their pairs under the model as it is.
 
-    With `base` it computes them without its adapter.
+    With `base`, they are computed without the adapter.
     """
     with passes.weights.absent() if base else nullcontext():
         known = passes.log_probabilities([row for row in rows if row.rejected is not None])

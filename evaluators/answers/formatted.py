@@ -29,7 +29,7 @@ _JSON: Final = JsonFormat(root="any", unique_keys=False, unicode_scalars=False)
 _CSV, _TOML, _XML = CsvFormat(), TomlFormat(), XmlFormat()
 _FENCE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*([\w+.#-]*)[^\n`]*$", re.MULTILINE)
 _DATA: Final = frozenset({"", "json", "jsonl", "yaml", "yml", "toml", "xml", "csv", "text", "txt"})
-"""What a fence calls what may be data; code in another language is code."""
+"""The languages of fences that may hold data; anything in another language is code."""
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*\n\s*")
 _STARTS_JSON: Final = re.compile(
     r"""(?:\[\s*)?\{\s*(?:["'“][^"'”\n]*(?:["'”]\s*(?::|\Z)|\Z)|\Z)|\[\s*["'“]"""
@@ -79,12 +79,12 @@ def formatted(text: str, formats: tuple[str, ...]) -> Formatted | None:
 
 
 def _weight(text: str) -> int:
-    """How many characters of it are no blanks."""
+    """How many characters of it are not blanks."""
     return len("".join(text.split()))
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the value may stand: in each fence, else in all or without its outer parts."""
+    """Yield where the value may stand: in each fence; else in all of it, or without outer parts."""
     fences = list(_FENCE.finditer(text))
     if fences:
         closing = [*(fence.start() for fence in fences[1::2]), len(text)]

@@ -40,7 +40,7 @@ _MOST_ECHOES: Final = 0.25
 _FEWEST_DISTINCT: Final = 0.5
 _FEW_TEXTS: Final = 4
 _FEW_WORDS: Final = 30
-"""So many words may come from the prompt alone, as where it describes what to write down."""
+"""From this many words on, all may come from the prompt, as where it describes what to write."""
 _WORD: Final = re.compile(r"[^\W_]+")
 _BY_SCHEMA: Final = JsonSchema()
 Fault = tuple[str, str]
@@ -157,7 +157,7 @@ def _lengths(value: Any, tags: Mapping[str, Any]) -> Iterator[Fault]:
         raise ValueError(f"the Example's tag lengths must be a table, not {asked!r:.80}")
     for path, length in asked.items():
         steps = path.split(".")
-        # A path that is missing is no array of another length: it may be optional.
+        # A missing path is not an array of another length: it may be optional.
         for found in _at(value, steps) if _has(value, steps) else ():
             if not isinstance(found, list) or len(found) != length:
                 size = len(found) if isinstance(found, list) else "no"
@@ -176,7 +176,7 @@ def _by_schema(value: Any, text: str, example: Example) -> Iterator[Fault]:
 
 
 def _echo(texts: Sequence[tuple[Sequence[str | int], str]], value: Any, example: Example) -> str:
-    """Why the value is an echo of its keys or of the prompt; empty if it is none."""
+    """Why the value is an echo of its keys or of the prompt; empty if it is not."""
     echoes = 0
     given: list[str] = []
     for path, text in texts:

@@ -46,7 +46,7 @@ _FIRST_EMOJI: Final = "\U0001f000"
 _NUMBERED_WORDS, _WORDS_PER_NUMBER = 40, 5
 _WINDOW, _REPEATED_SHARE, _GRAM = 100, 0.75, 4
 _FEWEST_REPEATS: Final = 12
-"""A text with fewer 4-grams that stood there before cannot loop by any of the rules."""
+"""A text with fewer repeated 4-grams cannot loop by any of the rules."""
 _FACTORS: Final = np.array([1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], "u8")
 
 
@@ -123,7 +123,7 @@ def _cycle(
 
 
 def _names(ids: Any, known: dict[str, int]) -> Any:
-    """Which tokens are the key of a value or the name of a tag, as far as one sees."""
+    """Which tokens seem to be the key of a value or the name of a tag."""
     around = np.concatenate(([-1], ids, [-1, -1]))
     before, after, second = around[:-3], around[2:-1], around[3:]
     quote, colon, *tag = (known.get(sign, -2) for sign in '":<')
@@ -134,7 +134,7 @@ def _names(ids: Any, known: dict[str, int]) -> Any:
 
 
 def _has_run(flags: Any, size: int) -> bool:
-    """Whether so many flags in a row, 15 or more, may be set; if they are, it is never False."""
+    """Whether `size` flags in a row, 15 or more, may be set; never False if they are."""
     eights = flags[: len(flags) // 8 * 8].view("u8")
     full = np.flatnonzero(eights == 0x0101010101010101)
     wanted = (size - 7) // 8 - 1
@@ -142,7 +142,7 @@ def _has_run(flags: Any, size: int) -> bool:
 
 
 def _window(ids: Any, letter: Any) -> tuple[int, int] | None:
-    """The first and last of the windows of words in which most runs stood there twice before."""
+    """The first and last of the windows of words in which most runs occurred twice before."""
     if len(ids) < _WINDOW:
         return None
     size = len(ids) - _GRAM + 1
@@ -157,7 +157,7 @@ def _window(ids: Any, letter: Any) -> tuple[int, int] | None:
 
 
 def _earlier(ids: Any) -> Any:
-    """For each run of 4 tokens, how often it stood there before."""
+    """For each run of 4 tokens, how often it occurred before."""
     size = len(ids) - _GRAM + 1
     # Equal sums of other runs are as rare as equal hashes of 64 bits.
     codes = sum(ids[at : at + size].astype("u8") * _FACTORS[at] for at in range(_GRAM))

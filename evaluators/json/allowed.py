@@ -3,7 +3,7 @@
     schema_for(example, "object")   {"type": "object"}, or the Example's tag json_schema
     calls_of((), example, "one")    {"type": "object", "properties": {"name": ..., ...}, ...}
 
-A grammar does not keep keys apart that no schema names, nor count how deep a value nests.
+A grammar does not rule out repeated keys that no schema names, nor count how deep a value nests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SCALARS: Final = ["string", "number", "boolean", "null"]
 
 
 def schema_for(example: Example | None, root: str) -> dict[str, Any]:
-    """The Example's schema, with this root if it says nothing of its type; else the root alone."""
+    """The Example's schema, with this root if it states no type; else the root alone."""
     typed = {} if root == "any" else {"type": root}
     own = example.tags.get("json_schema") if example else None
     return {**typed, **own} if isinstance(own, dict) else typed

@@ -116,7 +116,7 @@ def _open_behind(text: str, pos: int, problems: Problems) -> int:
 
 
 def take_unopened(scanner: Scanner, problems: Problems) -> bool:
-    """What stands here belongs into a container that was closed too early, or never opened."""
+    """What stands here belongs in a container that was closed too early, or never opened."""
     text, pos, state = scanner.text, scanner.pos, scanner.state
     if state == KEY and text[pos] not in '"}]':
         begin, opener = pos, "["

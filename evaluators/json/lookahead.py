@@ -35,7 +35,7 @@ CLEAN: Final = 3
 further on, or none."""
 
 MOST_READ: Final = 4
-"""So many times the length of the text is read ahead, all places together, up to a limit."""
+"""At most this many times the text's length is read ahead, over all places, up to a limit."""
 _SPARE: Final = 20_000
 _MOST_CHARACTERS: Final = 400_000
 _PER_PLACE: Final = 200  # The work for a place besides its characters, in characters.

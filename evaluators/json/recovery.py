@@ -149,7 +149,7 @@ def _ends_in_prose(scanner: Scanner, problems: Problems) -> bool:
 
 
 def note_truncated(problems: Problems, at: int, opened: int, *, in_string: bool) -> None:
-    """The value ends at `at` with so many brackets open."""
+    """The value ends at `at` with `opened` brackets open."""
     brackets = f"{opened} bracket{'s' * (opened != 1)} still open"
     where = "inside a string, with" if in_string else "with"
     problems.add("truncated", at, at, f"the value ends {where} {brackets}")
@@ -218,7 +218,7 @@ def _recover(scanner: Scanner, problems: Problems) -> None:
 
 
 def _take_alternatives(scanner: Scanner, problems: Problems) -> bool:
-    """Behind a string more of them, as in the prompt: "low" | "high", "YES" or "NO"."""
+    """Label further strings behind one, as in a prompt: "low" | "high", "YES" or "NO"."""
     text, pos = scanner.text, scanner.pos
     begin, end = scanner.scalar
     if not (begin < end and text[begin] == '"' and not text[end:pos].strip(SPACE)):
@@ -234,7 +234,7 @@ def _take_alternatives(scanner: Scanner, problems: Problems) -> bool:
 
 
 def _after_value(scanner: Scanner, problems: Problems) -> None:
-    """Neither comma nor closing bracket after a value."""
+    """Label what is neither a comma nor a closing bracket after a value."""
     text, pos = scanner.text, scanner.pos
     char = text[pos]
     begin, end = scanner.scalar

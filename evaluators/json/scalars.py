@@ -3,7 +3,7 @@
     True -> python_literal, 007 -> leading_zero, 'it' -> single_quotes, "a\\q" -> bad_escape
 
 Each `take_*` labels the scanner's current token and moves the scanner behind it. Brackets, commas
-and colons are left to `json_recovery`.
+and colons are left to `recovery`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from urllib.parse import quote, urldefrag, urljoin
 from fmtharness.harness.text import one_line
 
 HERE: Final = "https://schema.invalid/folder/"
-"""The address of a schema that names none. One that leaves the folder with .. is another one."""
+"""The address of a schema that names none. A path that leaves the folder with .. is another one."""
 _MOST_FILES: Final = 10_000
 _MOST_BYTES: Final = 64 * 2**20
 
@@ -36,7 +36,7 @@ class Documents:
     """The address that the folder has; a schema without $id stands there."""
     parsed: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     broken: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
-    """Why the files that are no JSON are none."""
+    """By the address of each file that is not JSON, why it is not."""
 
     def address(self, file: Path | None) -> str:
         """The address of a schema's file, so that its references are relative to it."""

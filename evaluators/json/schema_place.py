@@ -19,7 +19,7 @@ from fmtharness.evaluators.json.schema_size import References
 from fmtharness.harness.matching import Path
 
 _MOST_PAIRS: Final = 20_000
-"""After so many pairs of a schema and a part, the narrowest fault among those is taken."""
+"""After this many pairs of a schema and a part, the narrowest fault among those is taken."""
 _PART: Final = "fmtharness:part"
 _TYPES: Final[Mapping[str, Any]] = {
     "object": dict,

@@ -3,7 +3,7 @@
     unfolded({"allOf": [{"$ref": "#/$defs/a"}] * 2, "$defs": {"a": {"type": "object"}}})  ->  5
 
 A validator visits as much of it for one value: with sixty definitions, each of which names the
-next one twice, that is 2**60. A $ref back to where it stands in counts once, for the validator
+next one twice, that is 2**60. A $ref back to a schema around it counts once, for the validator
 remembers those. When it lists what is wrong it remembers nothing, and `visits` counts that.
 
     visits(References(schema), schema, [[], []], 100)  ->  6 if schema is {"items": {"$ref": "#"}}
@@ -184,7 +184,7 @@ def visits(references: References, schema: Any, value: Any, most: int) -> int:
 
     try:
         return count(schema, value)
-    except (RecursionError, AttributeError, TypeError):  # a $ref may name what is no schema
+    except (RecursionError, AttributeError, TypeError):  # a $ref may name what is not a schema
         return most
 
 

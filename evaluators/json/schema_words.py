@@ -3,7 +3,7 @@
     problems_of(errors, {"items": [{"price": "12"}]}, '{"items": [{"price": "12"}]}', schema)
     -> (Problem("schema_type", '/items/0/price: expected a number, got "12" (a string)', 21, 25),)
 
-The errors are those of jsonschema-rs; of branches that all fail, the nearest one is told.
+The errors are those of jsonschema-rs; of branches that all fail, the nearest one is reported.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Violation(NamedTuple):
     at_key: bool = False
     """Whether the problem is the key at the path, not its value."""
     schemas: int = 0
-    """If one of several schemas must fit and this is told of the nearest: how many there are."""
+    """If one of several schemas must fit and this is about the nearest one: how many there are."""
 
 
 class _Place(NamedTuple):
@@ -113,7 +113,7 @@ def _without_echoes(errors: Iterable[Any]) -> list[Any]:
 
 
 def _owner(error: Any) -> tuple[Any, ...]:
-    """The schema that an error is of, and where in the value."""
+    """The schema that an error is about, and where in the value it is."""
     return tuple(error.schema_path[:-1]), tuple(error.instance_path)
 
 
@@ -151,9 +151,9 @@ def _of_branches(
 ) -> Iterator[_Violation]:
     """What a value lacks that fits none of several schemas.
 
-    All schemas are told if they only want other types, or other fixed values at one place. Else it
-    is what the one lacks that a value of this type and with these fixed values is meant for; if
-    that is not clear, what the nearest lacks.
+    All schemas are named if they only want other types, or other fixed values at one place. Else it
+    is what the value lacks for the schema that is meant for values of this type and with these
+    fixed values; if that is not clear, what it lacks for the nearest.
     """
     branches, depth = error.kind.context, len(error.instance_path)
     firsts = [branch[0] for branch in branches]
@@ -201,7 +201,7 @@ def _options(error: Any) -> list[Any]:
 
 
 def _hardness(error: Any) -> tuple[bool, int]:
-    """The order in which the errors of one branch are told: a wrong tag, then the outermost."""
+    """The order in which the errors of one branch are reported: a wrong tag, then the outermost."""
     return not _is_tag(error), len(error.instance_path)
 
 

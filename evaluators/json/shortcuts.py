@@ -5,7 +5,7 @@
     shortcut('{"a": 1,}', 0, problems, 64, True)      -> 8: this needs the diagnosing scanner
 
 A truncated value is one that becomes valid once it is closed; a value that repeats keys is one that
-is valid if keys may repeat. Values that are broken in another way are left to `json_recovery`. The
+is valid if keys may repeat. Values that are broken in another way are left to `recovery`. The
 results are those of its `walk`, only faster.
 """
 

@@ -62,10 +62,10 @@ from fmtharness.harness.records import Example, Problem
 from fmtharness.harness.surroundings import bounded, shifted
 
 _LINE_OF_STRING: Final = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+(?:"|\\?\Z|(?=\n))'
-"""A string, or one without an end up to the end of its line."""
+"""A string; if it has no end, up to the end of its line."""
 _STRING_OR_TAG: Final = re.compile(rf"{_LINE_OF_STRING}|({TAG})", re.DOTALL)
 _ENOUGH: Final = 1000
-"""After so many problems no further piece is judged, which bounds the time."""
+"""After this many problems no further piece is judged, which bounds the time."""
 _TAG: Final = re.compile(TAG).finditer
 
 

@@ -225,7 +225,7 @@ def _missing_arguments(call: _Call, rng: Random, key: str) -> None:
 
 
 def _loose(arguments: _Call) -> bool:
-    """Whether arguments that stand beside the name are seen to be no other key of a call."""
+    """Whether arguments that stand beside the name cannot be taken for other keys of a call."""
     return bool(arguments) and not {"name", "id", "type"} & arguments.keys()
 
 
@@ -344,7 +344,7 @@ def _other_name(rng: Random, tools: tuple[str, ...]) -> str:
 
 
 def _nested(rng: Random, max_depth: int) -> Any:
-    """A value in which so many arrays or objects are open at once."""
+    """A value in which `max_depth` arrays or objects are open at once."""
     value: Any = "x"
     for _ in range(max_depth):
         value = {"next": value} if rng.random() < 0.5 else [value]

@@ -100,7 +100,7 @@ def faults(value: Any, rules: Rules) -> Iterator[Fault]:
                 yield Fault("call_not_object", LABELS["call_not_object"], (index,))
             elif not isinstance(before, str) or _arguments_of(call, rules):
                 yield from _faults_of_call(call, (index,), rules)
-            # Behind a text stand the arguments of the call that it names.
+            # Behind a text stand the arguments of the call that the text names.
             before = call
     else:
         yield Fault("wrong_root", f"the value is {_WANTED[rules.root]}", ())
@@ -182,7 +182,7 @@ _BESIDES: Final = frozenset(
         "status",
     ]
 )
-"""Keys that models add to a call, and that are no arguments."""
+"""Keys that models add to a call, and that are not arguments."""
 
 
 def _name_of(call: dict[str, Any]) -> str | None:

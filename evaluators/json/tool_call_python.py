@@ -30,7 +30,7 @@ from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import CORRUPTIONS as AROUND
 
 TAGS: Final = ("<|python_start|>", "<|python_end|>")
-"""What Llama 4 writes around its calls, or not."""
+"""What Llama 4 may write around its calls."""
 _WORD: Final = r"[^\W\d]\w*+(?:\\_\w*+)*+"
 """A name; models also write a_b as in Markdown, as a\\_b, which is a problem."""
 _TOKEN: Final = re.compile(

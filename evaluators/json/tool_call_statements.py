@@ -57,9 +57,9 @@ _STRINGS: Final = {
     ).match
     for quote in "'\""
 }
-"""A quote closes a string only where something follows that follows strings."""
+"""A quote closes a string only before something that can follow a string."""
 _MOST_UNCLOSED: Final = 4
-"""After so many calls that nothing closes, no more are looked at, which bounds the time."""
+"""After this many calls that nothing closes, no more are looked at, which bounds the time."""
 _MOST_WORDS: Final = 4
 """How many words such as `await` may stand before the call of a statement."""
 
@@ -76,7 +76,7 @@ class Run(NamedTuple):
 
 
 has_list: Final = re.compile(rf"\[[ \t\r\n]*+(?:\]|{_NAME}(?:\(|\Z)|\Z)").search
-"""Where a list of calls begins, or one without any."""
+"""Where a list of calls, perhaps an empty one, begins."""
 
 
 def runs(text: str, tools: tuple[str, ...] = ()) -> list[Run]:

@@ -335,4 +335,4 @@ SYNTAXES: Final[dict[str, Syntax]] = {
         "[TOOL_CALLS], the name, [ARGS] and the arguments as a JSON object",
     ),
 }
-"""All but Python's lists of calls, which are no JSON between tags."""
+"""All but Python's lists of calls, which are not JSON between tags."""

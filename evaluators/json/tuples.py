@@ -105,7 +105,7 @@ def _rewritten(text: str) -> tuple[str, list[int]]:
 
 
 def take_set(scanner: Scanner, problems: Problems) -> bool:
-    """In place of its first key or behind it an object goes on as the elements of an array do."""
+    """Label an object that goes on like an array, in place of its first key or behind it."""
     text, pos = scanner.text, scanner.pos
     start = pos if scanner.state == KEY_OR_END else string_before(scanner, pos)[0]
     brace = last_before(text, start) if start > 0 else -1

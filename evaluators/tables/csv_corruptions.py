@@ -90,7 +90,7 @@ def _too_narrow(text: str, rng: Random, delimiter: str) -> str:
 
 
 def _unquoted(text: str, rng: Random, delimiter: str) -> str | None:
-    """A field with the delimiter that has no quotes, or others than it needs."""
+    """A field that holds the delimiter, without quotes or in the wrong kind of quotes."""
     cells = [
         c
         for c in _cells(text, delimiter, 1)

@@ -3,8 +3,8 @@
     field_at('a,"b"', 2, ",", Place(1, None), note)    -> Cell(2, 5, "b", True), and no problem
     field_at('"a "b" c",1', 0, ",", Place(0, 2), note) -> Cell(0, 9, ...), unescaped_quote twice
 
-A quote that is not doubled, or lacks, would shift all fields behind it; what the field is meant to
-be shows in the separators of its line and, for a quote that lacks, in the widths of two lines.
+A quote that is missing or not doubled would shift all fields behind it; what the field is meant to
+be shows in the separators of its line and, for a missing quote, in the widths of two lines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 LINE_ENDS: Final = re.compile(r"[\r\n]+")
 SPENT: Final = frozenset({"unclosed_quote", "text_after_quote"})
-"""The labels of a field after which no more of its row are guessed at."""
+"""The labels of a field after which no more fields of its row are guessed at."""
 _LINE: Final = re.compile(r"[^\r\n]*")
 _LINE_END: Final = re.compile(r"\r?\n|\r")
 Note = Callable[[str, int, int], None]
@@ -33,7 +33,7 @@ class Cell(NamedTuple):
 
 
 class Place(NamedTuple):
-    """How many fields stand before it in its row, and in the header, which is None in itself."""
+    """How many fields stand before it in its row, and how many the header has (None for itself)."""
 
     before: int
     width: int | None

@@ -269,7 +269,7 @@ def _halves(text: str, rows: Sequence[_Row], row: _Row) -> bool:
 
 
 def _moved(text: str, one: _Row, other: _Row) -> bool:
-    """Whether a pipe that lacks at the end of a line or the start of the next is on the other."""
+    """Whether a pipe missing at the end of a line or the start of the next is on the other line."""
     if one.closes and one.opens and other.closes and not other.opens:
         start, end = one.cells[-1]
         return start == end and len(one.cells) == len(other.cells) + 1

@@ -4,7 +4,7 @@
     notes.note("mismatched_bracket", 11, 12)
     notes.note("truncated", 12, 12)          -> nothing, since the bracket is what is wrong
 
-Behind some faults it is open where the next item begins, so that what follows in the statement
+After some faults it is unclear where the next item begins, so that what follows in the statement
 reads as broken for no fault of its own.
 """
 
@@ -24,7 +24,7 @@ _PLACE_LOST: Final = frozenset(
     | {"missing_comma", "missing_equals", "mismatched_bracket", "several_values", "extra_comma"}
     | {"unescaped_quote", "unclosed_quote", "unclosed_bracket", "missing_value"}
 )
-"""Labels of what leaves it open where the next item of the line begins."""
+"""Labels of faults after which it is unclear where the next item of the line begins."""
 _OF_BRACKETS: Final = frozenset({"truncated", "unclosed_bracket", "mismatched_bracket", NEWLINE})
 _FOLLOWS: Final = _PLACE_LOST | _OF_BRACKETS | {"bare_value", "unquoted_key", "bad_number"}
 """Labels that what follows on the line may get for no fault of its own."""

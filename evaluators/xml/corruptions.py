@@ -176,7 +176,7 @@ def _in_leaf(*pieces: str) -> Corruption:
 
 
 def too_deep(max_depth: int) -> Corruption:
-    """Elements in one of the document's, more of them than allowed."""
+    """Nest more elements than are allowed in one of the document's."""
 
     def broken(text: str, rng: Random) -> str | None:
         name = rng.choice(["item", "child", "a"])

@@ -215,7 +215,7 @@ def _problem(label: str, start: int, end: int) -> Problem:
 
 
 def _broken_root(text: str, first: int, start: int) -> tuple[int, int, str] | None:
-    """Where the root's opening tag stands that is none, and its name: data>...</data>."""
+    """Where a broken opening tag of the root stands, and its name: data>...</data>."""
     closing = _LAST_TAG.match(text, max(text.rfind("</"), 0))
     declared = _DECLARED.match(text, first)
     begin = declared.end() if declared else first

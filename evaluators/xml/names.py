@@ -39,7 +39,7 @@ def is_uri(name: str) -> bool:
 
 
 def why(name: str) -> str:
-    """Why expat refuses a name; "" for one that holds no sign."""
+    """Why expat refuses a name; "" for an empty one, or if nothing is wrong with it."""
     if not name:
         return ""
     if _WHOLE(name):
@@ -51,7 +51,7 @@ def why(name: str) -> str:
 
 
 def colons(name: str) -> str:
-    """Why a name is none in a document with namespaces, where a colon ends its prefix."""
+    """Why a name is invalid in a document with namespaces, where a colon ends its prefix."""
     if name.count(":") > 1:
         return f"{name:.40} holds more than one colon"
     if name.startswith(":") or name.endswith(":"):

@@ -271,7 +271,7 @@ def read(
 
 
 def _unbound(data: bytes) -> Found | None:
-    """What is wrong with the first prefix, colon or namespace that is."""
+    """What is wrong with the first prefix, colon or namespace that has a fault."""
     parser = expat.ParserCreate("utf-8", "}")
     try:
         parser.Parse(data, True)

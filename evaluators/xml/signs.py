@@ -19,7 +19,7 @@ _SUBSET: Final = (
     rf"(?:[^\]\"'<]|{_QUOTED}|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)|<(?!!--|\?))*+(?:\]\s*+>|.*)"
 )
 DOCTYPE: Final = rf"<!doctype(?:[^\[<>\"']|{_QUOTED})*+(?:>|\[{_SUBSET})"
-"""A document type declaration, up to the text's end if it has none; for patterns with DOTALL."""
+"""A document type declaration, up to the text's end if it has no end; for patterns with DOTALL."""
 _STRAY: Final = rb"[^\w\s<>/:!?.\x80-\xff-]"
 _SIGNS: Final = re.compile(
     rb"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)"
@@ -38,7 +38,7 @@ _SIGNS: Final = re.compile(
 )
 _OPENED: Final = re.compile(rb"<\s*+([^\s<>/]++)")
 _RUINED: Final = re.compile(rb"<{1,3}+(?:[^\s<]|\s[^\s<>][^<>]{0,80}+>)|&{1,3}+/?+[^\s<>&]{1,80}+>")
-"""What a sign begins that was to be in a tag."""
+"""What a sign begins that was meant to be in a tag."""
 _ROOT_NAME: Final = re.compile(rb"(?:<[?!][^<>]*+>|\s)*+<([^\s<>/]++)")
 _PLUS: Final = b"+"[0]
 _NAMED: Final = re.compile(rb"</?+(" + _NAME + rb")[\s/>]")
@@ -129,7 +129,7 @@ def own(
 
 
 def _outside(data: bytes, signs: list[Found], stopped: Found) -> list[Found]:
-    """The signs apart from those in a broken tag or name, whose fault they are, also its twin's."""
+    """The signs without those that are the fault of a broken tag or name, or of its twins."""
     inside = next((one for one in signs if stopped.start <= one.start < stopped.end), None)
     if not inside:
         return signs
@@ -144,7 +144,7 @@ def _outside(data: bytes, signs: list[Found], stopped: Found) -> list[Found]:
 
 
 def _ruins(data: bytes, sign: Found, stopped: Found) -> bool:
-    """Whether expat stopped only because the sign stands where a tag was to be."""
+    """Whether expat stopped only because the sign stands where a tag was meant to be."""
     if sign.label not in ("bare_less_than", "malformed_tag", "bad_character", "bare_ampersand"):
         return False
     if stopped.label in ("bad_name", "malformed_tag"):
@@ -159,7 +159,7 @@ def _ruins(data: bytes, sign: Found, stopped: Found) -> bool:
 
 
 def _last_tag(data: bytes, found: list[Found]) -> Found | None:
-    """The closing tag of the root at the text's end, where it is no tag: /data>, </>data."""
+    """The closing tag of the root at the text's end, where it is not a tag: /data>, </>data."""
     root = _ROOT_NAME.match(data)
     texts = [one.start for one in found if one.label == "mixed_content"]
     end = len(data.rstrip())

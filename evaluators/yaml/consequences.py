@@ -29,7 +29,7 @@ def follows(text: str, mended: Problem, error: Problem) -> bool:
 
 
 def cut_by_comment(text: str, block: int, noted: Sequence[Problem], error: Problem) -> bool:
-    """Whether a line fits nothing above it because a comment ended the block text that it is of."""
+    """Whether a line fits nothing above it because a comment ended the block text it belongs to."""
     if error.label != "bad_indentation" or not noted or noted[-1].label != "comment":
         return False
     start, end = noted[-1].start, noted[-1].end

@@ -113,7 +113,7 @@ COUNT: Wording = {
 
 
 def make(context: Context) -> Draft:
-    """Two values by one plan: one is shown, or a version of it without content, one is wanted."""
+    """Two values by one plan: one, perhaps without its content, is shown; the other is wanted."""
     dice = context.dice
     tree = "tree" in context.abilities.shapes
     leaves = leaves_wanted(dice) if tree else dice.between(2, 7)

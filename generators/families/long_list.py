@@ -336,5 +336,5 @@ def _rows(context: Context, n: int) -> Listed:
 
 
 INVENTED = frozenset({"made_up", "made_up_rows", "timetable"})
-"""Any content would do, so no answer is compared with it."""
+"""Kinds of list for which any content would do, so no answer is compared with the value."""
 ROW_KINDS = ("squares_rows", "times_table", "calendar", "timetable")

@@ -1,4 +1,4 @@
-"""nested_record: a source tells a deep object, three to six levels, and the answer is that object.
+"""nested_record: a source describes an object of three to six levels, which is the answer.
 
     stage
       title: The plain belt

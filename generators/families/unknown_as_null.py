@@ -1,4 +1,4 @@
-"""unknown_as_null: the source is silent on some fields, and the request says what stands there.
+"""unknown_as_null: the source is silent on some fields, and the request says what to put there.
 
     guest, room, nights from this note; null where it says nothing.
     Ada Lopez stays for 4 nights.     ->  {"guest": "Ada Lopez", "room": null, "nights": 4}

@@ -1,4 +1,4 @@
-"""Wordings about programs and formats: what a programmer asks, and who only hears of it."""
+"""Wordings about programs and formats: by programmers, and by people who only hear of them."""
 
 CODE = """
 I need a Python function that {program}.

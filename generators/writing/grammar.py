@@ -133,7 +133,7 @@ class Topic:
 
 @dataclass(slots=True)
 class Writer:
-    """Writes texts of one split about a topic, with people who come back in it."""
+    """Writes texts of one split about a topic, with people who recur in it."""
 
     split: Split
     dice: Dice

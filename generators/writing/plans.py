@@ -37,7 +37,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A list of so many elements."""
+    """A list of `count` elements."""
 
     item: Leaf | Group
     count: int
@@ -57,7 +57,7 @@ TYPES = {
     "rating": "number",
     "flag": "boolean",
 }
-"""The JSON types of leaves that are no text."""
+"""The JSON types of leaves that are not text."""
 LONG = frozenset(
     ["paragraph", "sentence", "summary", "fact", "tip", "step", "note", "praise", "answer"]
 )
@@ -133,7 +133,7 @@ def leaf(context: Context, kind: str) -> Leaf:
 
 
 def draw_plan(context: Context, leaves: int, depth: int) -> Group:
-    """A plan of this split with about so many leaves, and records at most so deep."""
+    """A plan of this split with about `leaves` leaves, and records at most `depth` deep."""
     style = context.style()
     while True:
         plan = _group(context, leaves, depth, style)

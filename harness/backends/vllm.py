@@ -26,7 +26,7 @@ from fmtharness.harness.text import first_line
 AT_ONCE = 2048
 """Prompts that vLLM gets in one call, whose Completions come together."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The largest ranks that vLLM can be started for."""
+"""The maximum ranks that vLLM can be started with."""
 DTYPES = {"auto": "auto", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
@@ -62,7 +62,7 @@ class Vllm(Options):
     ) -> Iterator[Completion]:
         """Load the model and yield one Completion per Example, in the order of `examples`.
 
-        Raises ConfigError for options of the model that vLLM has not, and ModelError for what vLLM
+        Raises ConfigError for options of the model that vLLM lacks, and ModelError for what vLLM
         refuses.
         """
         needs(f"backend {self.name}", "vllm")
@@ -177,7 +177,7 @@ def _refuse(model: ModelOptions) -> None:
 
 
 def _rank(adapter: Path) -> int:
-    """The least rank to start vLLM for. Raises ModelError for an adapter of a larger one."""
+    """The maximum rank to start vLLM with. Raises ModelError for an adapter above all of RANKS."""
     path = adapter / "adapter_config.json"
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))

@@ -158,7 +158,7 @@ def _with(config: Config, backend: Any) -> Config:
 
 
 def _changed(config: Config, **options: int | None) -> Config:
-    """The config with other options of its backend. Raises UserError for one that it has not."""
+    """The config with other options of its backend. Raises UserError for one that it lacks."""
     given = {key: value for key, value in options.items() if value is not None}
     backend: Any = config.backend
     for key in given:

@@ -206,7 +206,7 @@ def consumed(checked: Sequence[Checked], judges: Sequence[Evaluator]) -> Asked:
 def report_json(checked: Iterable[Checked], asked: Asked | None = None) -> list[dict[str, Any]]:
     """The same as plain data: the rows of `eval --verdicts`, each problem with line and column.
 
-    How real readers took a text stands beside, by evaluator and reader.
+    How real readers took a text is included, by evaluator and reader.
     """
     rows: list[dict[str, Any]] = [{"name": each.name, "verdicts": _rows(each)} for each in checked]
     for row, outcomes in zip(rows, asked.outcomes if asked else (), strict=False):

@@ -31,7 +31,7 @@ SHORT = 40
 
 
 def refuse_training(folder: Path, config: Config) -> None:
-    """Raise UserError if the run has trained, and its config or files are others now."""
+    """Raise UserError if the run has trained, and its config or files have changed since."""
     if why := stages.trained_otherwise(RunFolder(folder, config)):
         raise UserError(
             f"{folder}: its training is finished and of another config ({why}), and comparing "
@@ -66,7 +66,7 @@ def compare(run: RunFolder, num_prompts: int, target: Path) -> tuple[str, Mappin
             "## Before and after",
             diffs(examples, base, tuned, num_prompts, markdown=True),
         ]
-        text = "\n\n".join(written) + "\n"  # of which UTF-8 holds no lone surrogate
+        text = "\n\n".join(written) + "\n"  # may hold lone surrogates, which UTF-8 lacks
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     by_slice = slices_side_by_side(evaluators, examples, base, tuned)
     shown = [

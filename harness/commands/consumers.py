@@ -4,8 +4,8 @@
         consumers.read([Text("1", '{"a": 9007199254740993}', {"json_strict": Judgement(True)})])
     -> [{"json_strict": {"Python json": "accepted", "JavaScript JSON.parse": "otherwise", ...}}]
 
-The evaluators of a Format that names `consumers` are looked at. A text is read otherwise by a
-reader whose value is not the strict one where the text passes, and else not what most readers have.
+Only evaluators whose Format names `consumers` take part. A reader reads a text `otherwise` if its
+value is not the strict one, where the text passes, or else not the one that most readers have.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Outcomes = dict[str, dict[str, str]]
 """What each reader made of a text, by evaluator and reader."""
 STARTED_TOGETHER: Final = 4
 _UNKNOWN: Any = object()
-"""The value that a reader does not tell."""
+"""Stands for a value that a reader does not report."""
 
 
 class Judgement(msgspec.Struct):
@@ -193,7 +193,7 @@ def _judged(
 
 
 def _value(dump: bytes) -> Any:
-    """A dump's value; unknown if the reader tells none, or what its driver wrote is none."""
+    """A dump's value; unknown if the reader reports none, or its driver wrote something invalid."""
     try:
         return _UNKNOWN if dump == b"?" else undumped(dump)
     except ValueError:
@@ -216,7 +216,7 @@ def _differing(
 
 
 def _of_most(values: Mapping[bytes, Any], dumps: Sequence[bytes]) -> Any:
-    """The value that most readers have, of equally many the first reader's."""
+    """The value that most readers have; in a tie, the first reader's."""
     known = [dump for dump in dumps if values[dump] is not _UNKNOWN]
     if not known:
         return _UNKNOWN
@@ -238,7 +238,7 @@ def _short(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 1_000:
         return f"an integer of {value.bit_length()} bits"
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
-        return str(int(value))  # as other readers tell the same number
+        return str(int(value))  # as other readers report the same number
     return cut(json.dumps(value) if isinstance(value, str) else str(value), 60)
 
 
@@ -274,7 +274,7 @@ class Asked(NamedTuple):
 def of_verdicts(
     judged: Iterable[tuple[str, Sequence[Verdict]]], evaluators: Sequence[Evaluator]
 ) -> Asked:
-    """What readers make of texts that stand in no file, each given with its Verdicts."""
+    """What readers make of texts that are not in a file, each given with its Verdicts."""
     texts = [
         Text(
             verdicts[0].id,

@@ -159,7 +159,7 @@ def shown(rows: Rows, tokens: Tokens, count: int, *, color: bool, encoding: str)
 def mend(rows: Rows, file: Path, out: Path) -> tuple[str, Rows]:
     """Write FILE mended; returns what was done, and the new file in FILE's place.
 
-    Raises UserError if FILE is no file of rows, or one that would be written over.
+    Raises UserError if FILE is not a file of rows, or if it would be overwritten.
     """
     if rows.sources[0].name != str(file):
         raise UserError("--fix mends a file of rows; name one instead of a folder or a config")

@@ -171,7 +171,7 @@ def _examples(
     schema: str | None,
     most: int | None = None,
 ) -> dict[str, Example]:
-    """The first rows as Examples by id; how rows are read is for --data's alone."""
+    """The first rows as Examples by id; options for reading rows apply to --data only."""
     if data is None:
         return known_examples(None, most)
     held = None if schema is None else load_schema(schema, "--schema")

@@ -117,7 +117,7 @@ def _told(group: click.Group, ctx: click.Context | None = None) -> Iterator[None
 
 
 def _let_go(error: BaseException) -> None:
-    """Close what the error's frames hold: the interpreter would wait for its processes."""
+    """Close what the error's frames hold, else the interpreter would wait for its processes."""
     errors, seen = [error], set[int]()
     while errors:
         each = errors.pop()
@@ -128,13 +128,13 @@ def _let_go(error: BaseException) -> None:
 
 
 def _explained(error: Exception, command: str | None) -> tuple[int, list[str]]:
-    """The exit code of an error, and what to say of it."""
+    """The exit code of an error, and what to say about it."""
     if isinstance(error, StoppedError):
         return SIGNALLED + error.signal, [str(error)]
     if isinstance(error, HarnessError):
         return USER_ERROR, [f"error: {line}" for line in str(error).splitlines()]
     if isinstance(error, BrokenPipeError):
-        return SIGNALLED + PIPE, []  # whoever read has seen enough, such as `head`
+        return SIGNALLED + PIPE, []  # the reader, such as `head`, has seen enough
     if isinstance(error, ModuleNotFoundError):
         with suppress(ModuleNotFoundError):
             return USER_ERROR, [f"error: {explained(command, error)}"]
@@ -146,7 +146,7 @@ def _explained(error: Exception, command: str | None) -> tuple[int, list[str]]:
 
 
 def _sentence(error: Exception) -> str | None:
-    """What to tell of an error that the machine is the cause of; None for a fault of our own."""
+    """The sentence for an error that the machine caused; None for a fault of our own."""
     if type(error).__name__ == "OutOfMemoryError":
         return f"out of GPU memory ({error}); {OUT_OF_MEMORY}"
     if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate" in str(error):
@@ -159,7 +159,7 @@ def _sentence(error: Exception) -> str | None:
 
 
 def _details(error: Exception) -> str:
-    """Write the traceback into a file, and say which; with $FMTHARNESS_TRACEBACK it is shown."""
+    """Write the traceback to a file, and say to which; with $FMTHARNESS_TRACEBACK it is shown."""
     versions = f"fmtharness {_version()}, Python {platform.python_version()}, {sys.platform}\n"
     text = versions + "".join(traceback.format_exception(error))
     if not os.environ.get("FMTHARNESS_TRACEBACK"):
@@ -210,7 +210,7 @@ def _needs_streams() -> None:
 
 
 def _drop_broken_streams() -> None:
-    """Send what a broken stream still holds to nowhere; it would break the exit, too."""
+    """Discard what a broken stream still holds; it would break the exit, too."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -19,7 +19,7 @@ folder = click.Path(path_type=Path, file_okay=False)
 
 OF_RAY = ("out", "concurrency", "ray_address", "shard_rows")
 HERE = ("verdicts", "dump_jsonl", "processes", "consumers")
-"""The options of `eval` that go with --engine ray, and those that go without."""
+"""OF_RAY: the options of `eval` for --engine ray; HERE: those for work without it."""
 template_option = click.option(
     "--template",
     metavar="FILE|chatml|plain",
@@ -69,7 +69,7 @@ def one_model(model: str | None, overrides: Iterable[str]) -> None:
 
 
 def of_engine(engine: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    """The options without those of the other way to work. Raises UserError if one is given."""
+    """The options without those for the other way of working. Raises UserError if one is given."""
     other = OF_RAY if engine is None else HERE
     for name in other:
         if options[name]:

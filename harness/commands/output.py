@@ -42,7 +42,7 @@ def echo_json(document: Any) -> None:
 
 
 def opened_as(path: Path) -> Path:
-    """The path of a file to write; /dev/stdout is standard output also while that is reserved."""
+    """The path of a file to write; /dev/stdout is standard output even while that is reserved."""
     stream = stdout()
     if stream is None or stream is sys.stdout or str(path) not in STDOUT:
         return path

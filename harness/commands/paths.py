@@ -3,7 +3,7 @@
     not_read([("--completions", rows)], [("--verdicts", rows)])
         ->  UserError("--completions and --verdicts are the same file rows.jsonl; name another")
 
-A file that an option names is written over otherwise: the user named it.
+Otherwise a file that an option names is overwritten: the user named it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Named = Iterable[tuple[str, Path | None]]
 def not_read(reads: Named, writes: Named) -> None:
     """Raise UserError if a file would be written that is read, or written twice.
 
-    A folder among `reads` stands for all files in it. Devices and pipes are no such files.
+    A folder among `reads` stands for all files in it. Devices and pipes do not count.
     """
     known: dict[Path, str] = {}
     folders: list[tuple[str, Path]] = []
@@ -66,7 +66,7 @@ def is_run(folder: Path) -> bool:
 
 
 def has_begun(folder: Path) -> None:
-    """Raise UserError if the folder is no run's folder."""
+    """Raise UserError if the folder is not a run's folder."""
     if not read_manifest(folder / MANIFEST):
         usual = OUTPUTS / folder.name
         near = f", did you mean {str(usual)!r}?" if is_run(usual) else near_miss(folder, is_run)
@@ -84,7 +84,7 @@ def files_of(run: Path) -> Iterator[tuple[str, Path]]:
 
 
 def not_foreign(folder: Path, config: Config) -> None:
-    """Raise UserError for what stands where a run that has not begun would write its own.
+    """Raise UserError for foreign files where a run that has not begun would write its own.
 
     A run that was stopped at once leaves its config.toml, and nothing else.
     """
@@ -105,7 +105,7 @@ def not_foreign(folder: Path, config: Config) -> None:
 
 
 def _as_runs_write(config: Path) -> bool:
-    """Whether the file has all tables of a config, and no comment or order of a person's."""
+    """Whether the file has all tables of a config, and no comments or order from a person."""
     try:
         text = config.read_text(encoding="utf-8")
         tables = tomllib.loads(text)

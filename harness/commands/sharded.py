@@ -40,7 +40,7 @@ from fmtharness.harness.run.sources import EXAMPLES, conditions
 from fmtharness.harness.schemas import load_schema
 
 SAMPLE = 1_000
-"""How many rows say what form all have, and which evaluators they imply."""
+"""How many rows decide which form all rows have, and which evaluators they imply."""
 SHARD_ROWS = 500
 
 
@@ -65,7 +65,7 @@ def evaluate(
     """Answer and judge each row once, and return what the result was made with, and its sums.
 
     Raises UserError for what shards cannot hold: several arms, files of completions, rows that are
-    no JSON Lines. A row that cannot be read or answered is unscored.
+    not JSON Lines. A row that cannot be read or answered is unscored.
     """
     needs("--engine ray", "ray")
     if out is None:
@@ -108,7 +108,7 @@ def evaluate(
 def _work(
     job: Job, blocks: Sequence[Block], rows: int, address: str | None, concurrency: int | None
 ) -> None:
-    """Have the blocks without a finished shard worked on."""
+    """Let workers process the blocks that have no finished shard."""
     left = [block for block in blocks if not is_done(job, block)]
     if not left:
         say(f"{job.out}: all {len(blocks)} shards are up to date")

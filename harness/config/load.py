@@ -167,7 +167,7 @@ def _next_round(
     try:
         own = component("trainers", chosen).model_fields
     except UserError:
-        own = {}  # `section` says so
+        own = {}  # `section` reports that
     inherited = trainer.model_dump(mode="json", include=trainer.model_fields_set & own.keys())
     return section(
         {**inherited, **first.next_round},

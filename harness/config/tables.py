@@ -282,7 +282,7 @@ class Config:
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        """Those of the arms that are asked."""
+        """The backends of the arms that are asked."""
         return tuple(arm.backend for arm in self.arms if not arm.repairs)
 
     def arm(self, name: str) -> Arm:

@@ -76,7 +76,7 @@ def examine(
 
 
 def refuse_unknown(allow: Collection[str]) -> None:
-    """Raise UserError for a name that is no check's."""
+    """Raise UserError for a name that no check has."""
     for name in allow:
         if name not in CHECKS:
             near = did_you_mean(name, CHECKS)

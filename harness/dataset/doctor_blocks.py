@@ -40,11 +40,11 @@ from fmtharness.harness.text import Shown
 
 OF_LINES: Final = (".jsonl", ".ndjson")
 AT_ONCE: Final = 4
-"""A file of fewer blocks is looked at by this process, which is sooner done than another starts."""
+"""A file of fewer blocks is looked at by this process, which is done before another could start."""
 IN_FLIGHT: Final = 3
 """How many blocks may wait for each process, which bounds the memory."""
 ROWS: Final = 4096
-"""In a part of what is read in one piece."""
+"""How many rows a part has where a file is read in one piece."""
 
 
 class Block(NamedTuple):
@@ -182,7 +182,7 @@ def rows_in(source: Source, block: Block) -> Iterator[Row]:
 
 
 _given: list[Any] = []
-"""What this process looks at rows with."""
+"""The arguments with which this process looks at rows."""
 
 
 def _begin(source: Source, aims: Aims, near: Near | None, keep: bool) -> None:
@@ -200,7 +200,7 @@ def _look(block: Block) -> Part:
 
 
 def _serve(source: Source, aims: Aims, near: Near | None, keep: bool, seconds: float) -> None:
-    """Begin in a process of its own, which ends with its parent; only that handles Ctrl-C."""
+    """Begin in a process of its own, which ends with its parent; only the parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(2, 1)

@@ -97,7 +97,7 @@ class Finding(msgspec.Struct):
     places: list[Place]
     """The first few."""
     labels: dict[str, int] = {}
-    """Of targets that fail, how often each label."""
+    """For targets that fail: how often each label occurs."""
     allowed: bool = False
 
     @property

@@ -45,7 +45,7 @@ from fmtharness.harness.records import (
 from fmtharness.harness.text import LONE_SURROGATE
 
 FIRST: Final = 3
-"""Places that are kept of each check and block."""
+"""How many places are kept for each check and block."""
 HASHES: Final = (
     "prompt", "exact", "target", "value", "keys", "order", "types", "system",
 )  # fmt: skip
@@ -85,7 +85,7 @@ class Aims(msgspec.Struct):
     longest: int | None = None
     """max_seq_length: a row that may have more tokens is kept, to be tokenized."""
     own: bool = True
-    """Whether the rows are Examples, of which the reader parses no target that has a value."""
+    """Whether the rows are Examples; of those with a value, the reader parses no target."""
     frame: int = 0
     """Tokens that a template puts around a message, at most."""
 
@@ -194,7 +194,7 @@ class Looked:
         return value
 
     def _may_be_cut_off(self, example: Example, target: str) -> bool:
-        """A token takes a byte at least, beside those that the template puts around a message."""
+        """Whether it may be too long: a token takes a byte or more, except the template's own."""
         size = len(target.encode(errors="replace")) + self.aims.frame * (1 + len(example.prompt))
         size += sum(len(each.content.encode(errors="replace")) for each in example.prompt)
         return bool(example.tools) or self.aims.longest is None or size > self.aims.longest
@@ -250,7 +250,7 @@ def hashed(data: bytes) -> int:
 def texts_of(example: Example) -> tuple[str, str, str]:
     """All of a prompt, its system prompt, and what is asked, by which prompts are compared.
 
-    A short question is compared with its system prompt, where then what varies may stand.
+    A short question is compared with its system prompt, which may then hold what varies.
     """
     system = "\n".join(each.content for each in example.prompt if each.role == "system")
     asked = "\n".join(each.content for each in example.prompt if each.role != "system")

@@ -27,14 +27,14 @@ from fmtharness.harness.dataset.doctor_rows import (
 from fmtharness.harness.dataset.doctor_text import SCRIPTS
 
 ALIKE: Final = 10
-"""From so many rows that are alike, an odd one is worth a note."""
+"""Among this many rows or more that are alike, an odd one is worth a note."""
 FEW: Final = 0.05
 """The share up to which rows are odd."""
 FEW_SYSTEMS: Final = 4
 CHANCE: Final = 1e-4
-"""How likely it may be at most that a split got no system prompt by chance."""
+"""A split without a system prompt is noted if chance explains it with at most this probability."""
 FAR, LONG = 20, 2000
-"""A target is far longer at so many times the median, and so many characters."""
+"""A target is far longer above this many times the median, and this many characters."""
 
 
 class Odd(NamedTuple):
@@ -48,7 +48,7 @@ class Odd(NamedTuple):
 
 
 def compared(files: Sequence[Any]) -> Iterator[Odd]:
-    """What is odd in each file, and between each two."""
+    """What is odd in each file, and between every two files."""
     for number, facts in enumerate(files):
         for odd in _alone(facts):
             yield odd._replace(file=number)
@@ -87,14 +87,14 @@ def _alone(facts: Any) -> Iterator[Odd]:
 
 
 def _again(values: Any) -> tuple[Any, Any]:
-    """The indices of values that stood before, and where each stood first; 0 counts as nothing."""
+    """The indices of values that occurred before, and where each occurred first; 0 is no value."""
     _, first, back = np.unique(values, return_index=True, return_inverse=True)
     again = np.flatnonzero((first[back] != np.arange(len(values))) & (values != 0))
     return again, first[back[again]]
 
 
 def _repeated(facts: Any, has: Any) -> Iterator[Odd]:
-    """Rows whose prompt stood before: with the same target, or with one that means another."""
+    """Rows whose prompt occurred before: with the same target, or with one of another meaning."""
     at, first = _again(np.where(has, facts["exact"], 0))
     same = facts["target"][at] == facts["target"][first]
     other = facts["value"][at] != facts["value"][first]
@@ -173,7 +173,7 @@ def _systems(files: Sequence[Any]) -> Iterator[Odd]:
 
 
 def _chance(held: int, rows: int, others: int) -> float:
-    """How likely none of `held` rows is among the `others`, if they lie anywhere in both."""
+    """How likely none of `held` rows is among the `others`, if they are spread at random."""
     every = rows + others
     return exp(
         lgamma(rows + 1) - lgamma(rows - held + 1) - lgamma(every + 1) + lgamma(every - held + 1)

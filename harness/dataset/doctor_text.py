@@ -35,7 +35,7 @@ TURNS: Final = re.compile(
     r"<\|im_start\|>\s*\w|<\|start_header_id\|>|<start_of_turn>|\[/INST\]|<\|turn>\w|"
     r"<｜Assistant｜>|<\|START_OF_TURN_TOKEN\|>|<\|assistant\|>|<\|start_of_role\|>"
 )
-"""What opens a turn: a prompt that holds it went through a template already."""
+"""What opens a turn: a prompt that holds it has already gone through a template."""
 UNFILLED: Final = re.compile(
     r"(?<!\$)\{\{-?\s*[A-Za-z_][\w.]*\s*(?:\|[^{}]{0,40})?-?\}\}|\{%-?\s*\w+"
 )
@@ -62,7 +62,7 @@ _ELSEWHERE: Final = re.compile(
     r"(?:$|[<|\r])",
     re.MULTILINE,
 )
-"""A placeholder that is all of a value; within prose an ellipsis is none."""
+"""A placeholder that is a whole value; an ellipsis within prose does not count."""
 _PLACEHOLDERS: Final = {
     **dict.fromkeys(("json", "jsonl", "json_array", "tool_call"), _IN_JSON),
     "csv": _IN_CSV,
@@ -89,7 +89,7 @@ _ANY_ASCII: Final = (
     "[insert", "[enter", "[placeholder", "your_", "your-", "your ", "anguage model", "orry",
     "annot ", "an't", "s an AI", "s an art", "s a AI", "00000000", "99999999", "\x7f",
 )  # fmt: skip
-"""What one of the checks on ASCII needs; most targets hold nothing of it."""
+"""Strings of which each check on ASCII needs one; most targets hold none."""
 _MEANS: Final = {
     "damaged_text": "{0!r} is what a wrong decoding leaves",
     "invisible_characters": "{1} is not visible",
@@ -110,7 +110,7 @@ def markers(more: tuple[str, ...] = ()) -> re.Pattern[str]:
 
 
 def faults(target: str, prompt: str, form: str, more: tuple[str, ...]) -> Iterator[Fault]:
-    """What is wrong with the target, one fault of a kind; `more` are a tokenizer's markers."""
+    """What is wrong with the target, one fault of each kind; `more` are a tokenizer's markers."""
     if ("<" in target or "[" in target or more) and (found := _marker(target, prompt, more)):
         yield "template_markers", *found.span(), f"{found[0]} is a marker of a chat template"
     plain = target.isascii()

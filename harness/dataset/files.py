@@ -78,7 +78,7 @@ def unit_of(name: str) -> str:
 
 
 def fingerprint(name: str) -> str:
-    """What says whether the rows have changed: a file's hash, or the fingerprint of a dataset."""
+    """What tells whether the rows have changed: a file's hash, or the fingerprint of a dataset."""
     if name.startswith(HUB):
         return str(_dataset(name)._fingerprint)
     return quick_digest(Path(name)) if Path(name).is_file() else ""
@@ -198,7 +198,7 @@ def _of_table(path: Path, delimiter: str | None) -> Iterator[_Raw]:
         if delimiter is None:
             head = file.readline()
             if named := _NAMES_DELIMITER.fullmatch(head):
-                delimiter = named[1]  # Excel's own first line, which stays behind
+                delimiter = named[1]  # Excel's own first line, which has been read
             else:
                 file.seek(0)
         if delimiter is None:
@@ -319,7 +319,7 @@ def _needs(library: str, name: str) -> Iterator[None]:
 
 
 def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
-    """The row without the nulls inside of its values.
+    """The row without the nulls inside its values.
 
     A column's objects all have the keys that any of them has, null where they had none.
     """
@@ -352,7 +352,7 @@ def _check_encoding(path: Path) -> None:
         named = "UTF-32" if sample[:4].count(0) > 2 else "UTF-16"
     if named:
         raise DataError(f"{path}: it is {named}; save it as UTF-8")
-    # The sample may end inside of a character.
+    # The sample may end inside a character.
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample, final=len(sample) < SAMPLE)
     except UnicodeDecodeError as error:

@@ -39,7 +39,7 @@ class Mended(NamedTuple):
 
 
 def write_mended(source: Source, path: Path, only: Sequence[str] = MENDS) -> Mended:
-    """Write all rows, mended in these ways, as JSONL; a row that stood before is left out."""
+    """Write all rows, mended in these ways, as JSONL; a row that occurred before is left out."""
     counts: Counter[str] = Counter()
     orders = _orders(source) if "key_order_mixed" in only else {}
     seen: set[int] = set()

@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 class Data(NamedTuple):
-    """A target that stands there as data, which its Format writes as text."""
+    """A target that is given as data, which its Format writes as text."""
 
     value: Any
 
@@ -58,7 +58,7 @@ class Form(NamedTuple):
 
     name: str
     title: str
-    """What the field calls it."""
+    """What practitioners call it."""
     needs: tuple[str, ...]
     """The keys that each row has; a null stands for what is not known."""
     read: Callable[[Row], Parts]

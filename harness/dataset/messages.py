@@ -1,4 +1,4 @@
-"""Chat messages, tools and schemas of a row, in the shapes that the field writes them.
+"""Chat messages, tools and schemas of a row, in the shapes that are in use.
 
 messages([{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}])
     (Message("system", "Be brief."),)
@@ -33,7 +33,7 @@ ROLES: Final[Mapping[str, Any]] = {
     "function": "tool",
     "observation": "tool",
 }
-"""What the field calls a role, and what chat templates call it."""
+"""The names of roles that are in use, and what chat templates call them."""
 
 
 def messages(value: Any, what: str = "messages") -> tuple[Message, ...]:
@@ -48,7 +48,7 @@ def messages(value: Any, what: str = "messages") -> tuple[Message, ...]:
 def is_message(raw: Any) -> bool:
     """Whether data is meant as a message; `{"from": "Oslo", "to": "Rome"}` is not."""
     if not isinstance(raw, dict):
-        return True  # a list of texts is a mistake, and is told as one
+        return True  # a list of texts is a mistake, and is reported as one
     said = {"content", "tool_calls", "function_call"}
     return ("role" in raw and not said.isdisjoint(raw)) or {"from", "value"} <= raw.keys()
 

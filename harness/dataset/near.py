@@ -21,11 +21,11 @@ THRESHOLD: Final = 0.8
 BANDS, ROWS, SEED = 20, 6, 24
 """20 bands of 6 find a pair at the threshold with 1 - (1 - 0.8**6)**20 = 99.8%."""
 WORDS, CHARACTERS = 3, 3
-"""In a shingle; characters where a text has no spaces between words, as in Chinese."""
+"""How many are in a shingle; characters where a text has no spaces between words, as in Chinese."""
 SLOTS: Final = 1 << 22
-"""Of a table that says which shingles may be known."""
+"""The size of a table that tells which shingles may be known."""
 SAMPLE: Final = 2000
-"""Prompts that tell what is shared by many."""
+"""How many prompts decide what is shared by many."""
 SHARED: Final = 0.05
 LEAST_SHARED: Final = 3
 
@@ -62,7 +62,7 @@ class Near:
     """An index of prompts, and a query for each other prompt."""
 
     def __init__(self, known: Sequence[Known], others: Iterable[str] = ()) -> None:
-        """`others` is a sample of the prompts that will be asked for."""
+        """`others` is a sample of the prompts that will be looked up."""
         self.known = known
         self.table: bytearray | None = None
         asked = [*islice(others, SAMPLE)]
@@ -87,7 +87,7 @@ class Near:
         return best
 
     def _too_new(self, own: set[str]) -> bool:
-        """Whether too many of the shingles are in no known prompt, which spares the MinHash."""
+        """Whether too many of the shingles are in no known prompt, which saves the MinHash."""
         table, may_lack = self._table(), (1 - THRESHOLD) * len(own)
         lacks = 0
         for shingle in own:

@@ -142,7 +142,7 @@ def _known(source: Source) -> tuple[str, dict[str, str]]:
 
 
 def _recognised(source: Source, line: int, raw: Any) -> str:
-    """The form of a row; DataError if it is none."""
+    """The form of a row; DataError if it has none."""
     if not isinstance(raw, dict):
         raise DataError(f"{where(source, line)}: a row must be an object, not {raw!r:.60}")
     form = recognise(raw)
@@ -220,7 +220,7 @@ class _Reader:
 
         The target of one with the tag `open` is one of many right answers and no value.
 
-        Raises DataError for an id that stands there twice.
+        Raises DataError for an id that occurs twice.
         """
         if example.id in self.ids:
             raise DataError(
@@ -370,7 +370,7 @@ def _written(answer: Message, name: str, options: dict[str, Any]) -> str:
     asked = options if name == TOOL_CALL else {}
     syntax = {key: option for key, option in asked.items() if key == "syntax"}
     # A Format may ask for a list of one call. A name that it does not allow, or arguments that are
-    # no object, stay for the target's judges.
+    # not an object, are left to the target's judges.
     for chosen, calls in ((asked, value), (asked, [value]), (syntax, value)):
         with suppress(ValueError):
             return str(_tool_call(json.dumps(chosen)).render(calls))

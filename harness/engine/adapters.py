@@ -71,7 +71,7 @@ def with_adapter(
 
     A LoRA is fused, if the logits of the token ids `probe` are peft's then; other types go through
     peft's own forward. Raises ModelError for a folder that
-    is no adapter of this base, and for a type whose texts would not be peft's.
+    is not an adapter of this base, and for a type whose texts would not be peft's.
     """
     from peft import PeftConfig, get_peft_model
 
@@ -226,7 +226,7 @@ def _unmatched(unexpected: Sequence[str], missing: Sequence[str]) -> str:
 
 
 def differences(told: TrainedOn | None, state: TrainedOn, named: str = "") -> list[str]:
-    """In which ways the adapter is used otherwise than it was trained, as sentences.
+    """In which ways the adapter is used differently than it was trained, as sentences.
 
     `named` is the base in the adapter_config.json, for a folder that tells nothing else.
     """

@@ -33,7 +33,7 @@ MEMORY_SHARE = 4
 """Keys and values may take 1/MEMORY_SHARE of the memory that is available."""
 
 Copy = tuple[int, int, int]
-"""Of the first slot to the second one, the keys and values of so many first tokens."""
+"""From the first slot to the second, the keys and values of this many first tokens."""
 
 
 class CpuSlots(Slots):

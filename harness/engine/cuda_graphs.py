@@ -99,7 +99,7 @@ def lend(pool: torch.cuda.MemPool) -> Iterator[None]:
 
 
 def is_lent() -> bool:
-    """Whether a training lends its memory: its graphs then keep the addresses of weights."""
+    """Whether training lends its memory: its graphs then keep the addresses of weights."""
     return _lent.get() is not None
 
 

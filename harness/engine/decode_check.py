@@ -102,7 +102,7 @@ def without_head(model: Any) -> Iterator[None]:
 
 
 def check_finite(chosen: torch.Tensor, model: Any) -> None:
-    """Raise ModelError if the largest logits (rows,) are not all finite: argmax is then at random.
+    """Raise ModelError if the largest logits (rows,) are not all finite: argmax is then arbitrary.
 
     NaN counts as the largest of all.
     """
@@ -139,7 +139,7 @@ def decodes_right(
 
 
 def _difference(model: Any, trial: Sequence[Sequence[int]], pad_id: int) -> str:
-    """Why the trial prompts decode otherwise than they should; empty if they do not."""
+    """Why the trial prompts do not decode as they should; empty if they do."""
     with borrowed(), ready_kernels():
         own = uncached(model, trial)
     try:
@@ -147,7 +147,7 @@ def _difference(model: Any, trial: Sequence[Sequence[int]], pad_id: int) -> str:
             far = apart(own, _cached(model, trial, pad_id))
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # a foreign model's code may raise anything
+    except Exception as error:  # a third-party model's code may raise anything
         return f"it does not decode in padded batches: {first_line(error)}"
     if far <= 1:
         return ""
@@ -234,7 +234,7 @@ class _Masked(LogitsProcessor):
 
 
 class Drawn(LogitsProcessor):
-    """Leaves of each step's logits the one of the token that is drawn for a prompt."""
+    """Keeps only one logit of each step: that of the token that is drawn for a prompt."""
 
     def __init__(self, sampler: Sampler, place: int, budget: int) -> None:
         self._sampling = sampler.sampling

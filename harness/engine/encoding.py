@@ -4,7 +4,7 @@ encode_prompt(tokenizer, example.prompt, example.tools)    -> [1, 4093, 198, ...
 encode_example(tokenizer, example, stop_id=2)  -> Encoded(ids=[1, ..., 2], prompt_length=31)
 
 A prompt's ids end with the chat template's generation prompt. If that opens think tags, the labels
-begin with what closes them, so that the target is an answer and no thought.
+begin with what closes them, so that the target is an answer and not a thought.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def encode_prompt(
 def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id: int) -> Encoded:
     """The ids of the prompt and the completion, each tokenized separately, and the stop token.
 
-    Of an Example without a prompt, which is plain text, they are those of the text alone, behind
+    For an Example without a prompt, which is plain text, they are those of the text alone, after
     what the tokenizer begins a text with. Raises DataError for an Example without a completion.
     """
     keeps = bool(example.tags.get(KEEPS))

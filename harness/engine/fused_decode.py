@@ -333,7 +333,7 @@ def _agrees(parts: Parts, rotary: Any, dtype: torch.dtype) -> bool:
     if parts.layer not in _plain:
         try:
             _plain[parts.layer] = _distance(parts, rotary, dtype) <= 1
-        except (AttributeError, RuntimeError, TypeError, ValueError):  # it is called otherwise
+        except (AttributeError, RuntimeError, TypeError, ValueError):  # it is called differently
             _plain[parts.layer] = False
     return _plain[parts.layer]
 

@@ -122,7 +122,7 @@ def _normed(
 
 
 class _RmsNorm(torch.autograd.Function):
-    """w x / sqrt(mean(x^2) + eps), w frozen; rounds before the product by w, as transformers."""
+    """w x / sqrt(mean(x^2) + eps), w frozen; rounds before the product by w, like transformers."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -101,7 +101,7 @@ def _compiled(source: str) -> Compiled:
 
 
 def _attempts(schema: dict[str, Any]) -> Any:
-    """The schema; it without patterns that no grammar holds; only the type of its root."""
+    """The schema; the schema without patterns that no grammar holds; only the type of its root."""
     yield schema, []
     without = _without_patterns(schema)
     if without != schema:

@@ -49,7 +49,7 @@ LOGITS = {"cpu": 2**25, "cuda": 2**28}
 FEWEST = 16
 """Rows of logits that are made at a time where memory is short."""
 LIKE_BASE = ("gaussian", "eva", "orthogonal")
-"""Ways to begin a LoRA that leave the base's weights alone; PiSSA and others take a part out."""
+"""Ways to initialize a LoRA that leave the base's weights alone; PiSSA and others change them."""
 TRIED = 8
 """Tokens on which a model's head is tried by itself."""
 
@@ -128,7 +128,7 @@ def divergence(loaded: Loaded, rows: Sequence[Encoded]) -> Divergence | None:
             with switched_off(parts.head):
                 expected = parts.head(at_base).float().log_softmax(-1)
             ratio = expected - parts.head(at_tuned).float().log_softmax(-1)
-            ratio.masked_fill_(expected == -math.inf, 0)  # what the base rules out counts nothing
+            ratio.masked_fill_(expected == -math.inf, 0)  # what the base rules out does not count
             found += (expected.exp() * ratio).sum(-1).tolist()
         return found
 
@@ -175,7 +175,7 @@ def _windows(loaded: Loaded, piece: str) -> Iterator[Encoded]:
 
 
 def _beginning(tokenizer: Any, piece: str, own: Sequence[int]) -> list[int]:
-    """What the tokenizer puts before the tokens of a text, as its beginning-of-sequence."""
+    """What the tokenizer puts before the tokens of a text, such as beginning-of-sequence."""
     whole = list(tokenizer(piece)["input_ids"])
     for at in range(len(whole) - len(own) + 1):
         if whole[at : at + len(own)] == list(own):
@@ -223,7 +223,7 @@ class _Parts(NamedTuple):
     """Most tokens of a pass."""
 
     def states(self, rows: Sequence[Encoded]) -> torch.Tensor:
-        """What the head makes logits for the labels of, (N, size)."""
+        """The states from which the head makes the logits for the labels, (N, size)."""
         width = max(len(row.ids) for row in rows) - 1
         # Padding comes after all that counts, and attention is causal: it needs no mask.
         padded = [[*row.ids[:-1], *[0] * (width + 1 - len(row.ids))] for row in rows]
@@ -237,7 +237,7 @@ class _Parts(NamedTuple):
 
 
 def _parts(model: Any, ids: Sequence[int]) -> _Parts:
-    """The model cut before its head, or, if its logits are more than that head's, behind it."""
+    """The model cut before its head, or behind it if its logits are more than the head's output."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     device = next(causal.parameters()).device
     kind = "cpu" if device.type == "cpu" else "cuda"
@@ -260,7 +260,7 @@ def _parts(model: Any, ids: Sequence[int]) -> _Parts:
             return torch.allclose(head(hidden(few)), logits(few), rtol=1e-5)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # a foreign model's code may raise anything
+        except Exception as error:  # a third-party model's code may raise anything
             say(f"likelihood: more slowly, with whole logits, since {first_line(error)}")
             return False
 
@@ -323,7 +323,7 @@ def _by_row(
 
 
 def _passes(rows: Sequence[Encoded], places: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Places of rows of similar length, of so many tokens at most or a single one."""
+    """Places of rows of similar length: at most `tokens` tokens together, or a single row."""
     some: list[int] = []
     for place in sorted(places, key=lambda place: len(rows[place].ids)):
         if some and (len(some) + 1) * (len(rows[place].ids) - 1) > tokens:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PROBE = 'Write {"city": "Oslo", "nights": 4} as YAML, CSV and XML, with a list of 10 hotels.'
 """A text on whose tokens a model is tried: in fp16, and with a fused adapter."""
 _TOO_LARGE_FOR_FP16: set[tuple[str, str | None]] = set()
-"""Models, with their revisions, of which this process has seen it."""
+"""Models, with their revisions, that this process has found to be too large for fp16."""
 
 
 def load_model(
@@ -82,7 +82,7 @@ def load_model(
                 )
     except (torch.OutOfMemoryError, ModuleNotFoundError):
         raise
-    except Exception as error:  # a foreign model's files lead the libraries anywhere
+    except Exception as error:  # a third-party model's files can lead the libraries anywhere
         raise unloadable(options, error) from error
     if getattr(model.config, "attn_logit_softcapping", None):
         patches.attend_by(model, "eager", "SDPA has no cap, and older versions leave it out")
@@ -146,7 +146,7 @@ def _model(source: str, options: ModelOptions, dtype: torch.dtype, device: torch
 
 
 def _folder(source: str, model: Any) -> Path | None:
-    """Where the files of a loaded model lie: its folder, or that of a hub model in hub's cache."""
+    """Where the files of a loaded model lie: its folder, or a hub model's in the hub's cache."""
     from transformers.utils.hub import cached_file
 
     if Path(source).is_dir():

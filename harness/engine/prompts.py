@@ -21,7 +21,7 @@ from fmtharness.harness.records import Completion, Example, FinishReason, ids_di
 
 
 class Prompts:
-    """The prompts of Examples. Those that cannot be answered are told in one line."""
+    """The prompts of Examples. Those that cannot be answered are reported in one line."""
 
     def __init__(
         self, loaded: Loaded, examples: Sequence[Example], limit: int | None = None

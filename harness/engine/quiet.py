@@ -17,7 +17,7 @@ from fmtharness.harness.progress import say
 
 LIBRARIES = ("transformers", "bitsandbytes", "peft", "accelerate")
 ADVICE = re.compile(
-    # Of what these tell, weights.py refuses or says the same in its own words.
+    # What these report, weights.py refuses or says in its own words.
     r"LOAD REPORT|checkpoint seem corrupted|no linear modules were found|to instantiate .* type ``"
     r"|deprecat|is experimental|flash[-_ ]attention|attn_implementation|fast path"
     r"|Dequantizing the whole model|modules are dequantized in|merge_and_unload"
@@ -27,7 +27,7 @@ ADVICE = re.compile(
     r"|avx512|AVX512|special tokens have been added|sequential(ly)? implementation",
     re.IGNORECASE,
 )
-"""Of which logged messages only developers learn something: how else it could be called or run."""
+"""Logged messages that only help developers: how else something could be called or run."""
 
 _SAID: set[str] = set()
 
@@ -45,7 +45,7 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Inside: stderr is dropped; what the libraries warn of is said at the end, but for ADVICE."""
+    """Inside: stderr is dropped; the libraries' warnings are said at the end, except for ADVICE."""
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()

@@ -43,7 +43,7 @@ PAIRS = (
 )
 """What templates call them; the first pair that a template mentions is its own."""
 LONGEST = 4 * max(len(tags.open) for tags in PAIRS)
-"""No prompt's last opening tag, with the blanks after it, takes more tokens."""
+"""The most tokens that a prompt's last opening tag takes, with the blanks after it."""
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 
 

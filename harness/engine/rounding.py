@@ -1,4 +1,4 @@
-"""Tells rounding from mistakes: compares two computations of the same, in any dtype.
+"""Tells rounding from mistakes: compares two computations of the same thing, in any dtype.
 
     own = measured(model, compute)      compute() untouched, and how far rounding moves its values
     replace something in the model

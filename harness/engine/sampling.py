@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 AT_FIRST = 1024
-"""Tokens that are ordered first for top-p; all of them, if a row needs more."""
+"""How many tokens are sorted at first for top-p; all of them, if a row needs more."""
 
 
 class Sampling(NamedTuple):
@@ -74,7 +74,7 @@ def choose(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampling) -> 
 
 def _likeliest(shares: torch.Tensor, top_p: float) -> torch.Tensor:
     """The shares, 0 but for the fewest tokens whose sum reaches `top_p`, and ties with the last."""
-    for count in (AT_FIRST, shares.shape[1]):  # to order all of them takes several times as long
+    for count in (AT_FIRST, shares.shape[1]):  # sorting all of them takes several times as long
         ordered = shares.topk(min(count, shares.shape[1])).values
         if bool((ordered.sum(-1) >= top_p).all()):
             break

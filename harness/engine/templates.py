@@ -108,7 +108,7 @@ def chat_text(
     *,
     generation_prompt: bool = True,
 ) -> str:
-    """The messages as the template writes them, which is given the tools.
+    """The messages as the template, which is given the tools, writes them.
 
     If the template refuses or drops the system message, it goes in front of the next user message,
     with a blank line between them; if it leaves out tools, calls or their results, a note says so.

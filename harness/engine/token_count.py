@@ -25,7 +25,7 @@ class TokenCount:
         self._next = self._began + SHOWN_SECONDS
 
     def add(self, count: int) -> None:
-        """Count new tokens; shows them where it is time."""
+        """Count new tokens; shows them when it is time."""
         self._tokens += count
         now = time.monotonic()
         if now < self._next:

@@ -61,7 +61,7 @@ def flash(
     longest: int,
     scale: float,
 ) -> tuple[torch.Tensor, ...]:
-    """Causal attention of rows one behind the other, and what its backward pass needs.
+    """Causal attention of rows one after the other, and what its backward pass needs.
 
     query (T, heads, size), key and value (T, KV heads, size), starts (rows + 1,) int32 ->
     out (T, heads, size), the logarithms of the softmax's sums, and the state of dropout.

@@ -1,4 +1,4 @@
-"""What there is to know of a model without its weights, for engines that load them themselves.
+"""What there is to know about a model without its weights, for engines that load them themselves.
 
 source, known = weightless(ModelOptions(name="./model"), None)
 known.tokenizer, known.model.config, known.model.generation_config
@@ -39,6 +39,6 @@ def weightless(options: ModelOptions, adapter: Path | None) -> tuple[str, Loaded
                 generation = GenerationConfig.from_model_config(config)
     except ModelError:
         raise
-    except Exception as error:  # a foreign model's files lead the libraries anywhere
+    except Exception as error:  # a third-party model's files can lead the libraries anywhere
         raise ModelError(f"model {options.name!r}: {first_line(error)}") from error
     return source, Loaded(SimpleNamespace(config=config, generation_config=generation), tokenizer)

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 SHOWN = 3
-"""Keys that a sentence names."""
+"""How many keys a sentence names."""
 LENGTH = 500
-"""Characters of a library's error that a sentence shows."""
+"""How many characters of a library's error a sentence shows."""
 _CONSENT = re.compile(r"[Pp]lease (pass the argument|set the option) `trust_remote_code=True`")
 _NO_SUCH_PAGE = re.compile(r"You can inspect the repository content at https://hf\.co//\S+ ")
-"""transformers says it of a local folder, too."""
+"""transformers says this about a local folder, too."""
 _UNFIT = re.compile(r"^(\S.*?)\s*\|\s*(?:\x1b\[[\d;]*m)?CONVERSION", re.MULTILINE)
 """A weight that the loader makes of several, in the table to which its error refers."""
 
@@ -115,11 +115,11 @@ def _in_files(folder: Path) -> Iterator[tuple[Path, str, torch.Tensor]]:
 
 
 def refuse_pointers(name: str, place: Path | None) -> None:
-    """Raise ModelError for a file of a local model that stands for another, which Git LFS holds."""
+    """Raise ModelError for a file of a local model that is only a pointer of Git LFS."""
     if place is None:
         return
     for path in sorted(place.iterdir()) if place.is_dir() else [place]:
-        if path.is_file() and path.stat().st_size < 1024:  # such a file has three lines
+        if path.is_file() and path.stat().st_size < 1024:  # a pointer has three lines
             with path.open("rb") as file:
                 if file.read(len(LFS_POINTER)) == LFS_POINTER:
                     raise ModelError(

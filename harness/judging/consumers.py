@@ -6,7 +6,7 @@
         reader.read("{,}")   -> Answer("refused", said="Expected property name ...")
 
 A reader that dies or takes too long is `crashed` on that text, and started again for the next.
-The protocol is told in docs/design/consumers.md; what a driver says is not trusted.
+The protocol is described in docs/design/consumers.md; what a driver says is not trusted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ START_SECONDS: Final = 60.0
 """How long a driver may take to start; Java compiles first."""
 BUILD_SECONDS: Final = 300.0
 MOST_CRASHES: Final = 50
-"""After so many crashes a reader is not asked again."""
+"""After this many crashes a reader is not asked again."""
 LONGEST_ANSWER: Final = 200_000_000
 State = Literal["accepted", "refused", "crashed"]
 
@@ -201,7 +201,7 @@ def _found(program: str) -> None:
 
 
 def _filled(command: tuple[str, ...], named: Mapping[str, str]) -> list[str]:
-    """Only our own two names are filled in; other braces stay."""
+    """Fill in only our own two names; other braces stay."""
     found = []
     for part in command:
         for name, value in named.items():

@@ -79,7 +79,7 @@ def watched() -> None:
 
 
 def limit(seconds: float) -> None:
-    """Let each evaluation take as long, from now on."""
+    """Let each evaluation take this long, from now on."""
     _clock.stop()
     _clock.seconds = seconds
 

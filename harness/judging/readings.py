@@ -31,7 +31,7 @@ _NUMBERS: Final = (int, float, Decimal)
 
 
 class Other(NamedTuple):
-    """A value of a type that JSON has not, such as a date, by its text."""
+    """A value of a type that JSON lacks, such as a date, by its text."""
 
     text: str
 
@@ -50,7 +50,7 @@ class Difference(NamedTuple):
 
 
 def undumped(dump: bytes) -> Any:
-    """The value of a driver's dump. Raises ValueError if it is none."""
+    """The value of a driver's dump. Raises ValueError if it is not a dump."""
     root: list[Any] = []
     stack: list[tuple[bytes, list[Any]]] = [(b"", root)]
     at = 0
@@ -85,7 +85,7 @@ def undumped(dump: bytes) -> Any:
 
 
 def _other(text: str) -> Other:
-    """A moment is the same whether a language has a type for days, and for UTC, or not."""
+    """A moment is the same whether or not a language has a type for days, and for UTC."""
     return Other(_MIDNIGHT.sub("", _UTC.sub("", text)))
 
 

@@ -53,7 +53,7 @@ def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
 
 
 def samples_in(path: Path) -> int:
-    """How many completions of a prompt a file has, as a run wrote it: those of its first."""
+    """How many completions of a prompt a run's file has, counted for its first prompt."""
     first: str | None = None
     count = 1
     for row in read_rows(path):

@@ -42,7 +42,7 @@ INTERVENTION = "intervention_rate"
 OWN_RATES = {REASONING: ("reasoned", "answered"), INTERVENTION: ("interventions", "steps")}
 """The Completions' own rates: a Tally's numerator and denominator."""
 OWN = ""
-"""What stands for an evaluator at the sums of the Completions themselves."""
+"""Takes the place of an evaluator in the sums of the Completions themselves."""
 COUNTED_HERE = frozenset({*OUTCOMES, "scored"})
 
 

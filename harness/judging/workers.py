@@ -192,7 +192,7 @@ def judge_file(path: Path, work: Work, *, processes: int | None = None) -> Itera
 
 
 class _Task(NamedTuple):
-    """A block of the file, and at which counts its evaluators are not asked."""
+    """A block of the file, and the counts at which its evaluators are not asked."""
 
     number: int
     first: int
@@ -214,7 +214,7 @@ class _Worker:
     def __init__(self, path: Path, work: Work) -> None:
         self.path, self.work = path, work
         self.tasks: deque[_Task] = deque()
-        """What it was given, the one that it is at first."""
+        """The tasks it was given; it is working on the first one."""
         context = multiprocessing.get_context("spawn")
         self.calls: Any = context.RawArray("q", 1)
         self.seen, self.looked, self.held = 0, time.monotonic(), 0.0

@@ -44,7 +44,7 @@ class Answers(NamedTuple):
 
     @property
     def scored(self) -> set[str]:
-        """The Examples that an evaluator could judge its answer to."""
+        """The Examples whose answers an evaluator could judge."""
         return set().union(*self.passed.values())
 
 

@@ -47,12 +47,12 @@ class Answer(NamedTuple):
 
     @property
     def stopped(self) -> bool:
-        """Whether it said `stop`."""
+        """Whether its finish reason is `stop`."""
         return self.completion.finish_reason == "stop"
 
     @property
     def at_length(self) -> bool:
-        """Whether it said `length`."""
+        """Whether its finish reason is `length`."""
         return self.completion.finish_reason == "length"
 
     @property
@@ -179,7 +179,7 @@ def within_limit(promise: str, modes: Iterable[Asked]) -> Finding:
 
 
 def without_reasoning(promise: str, on: Asked, off: Asked) -> Finding:
-    """Whether answers with thinking switched off have no reasoning; and if the switch does much."""
+    """Whether answers with thinking off have no reasoning, and whether the switch does much."""
     if on.refused or off.refused:
         return not_shown(promise, on.refused or off.refused)
     thought = [each for each in on.present.values() if each.completion.reasoning]

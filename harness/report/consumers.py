@@ -22,7 +22,7 @@ ACCEPTED, OTHERWISE, REFUSED, CRASHED = "accepted", "otherwise", "refused", "cra
 
 
 class Case(NamedTuple):
-    """A completion that a reader takes otherwise than the strict evaluator or the others."""
+    """A completion that a reader takes differently than the strict evaluator or other readers."""
 
     id: str
     reader: str
@@ -101,7 +101,7 @@ def _table(evaluator: str, found: Consumed) -> str:
 
 
 def _together(found: Consumed) -> dict[tuple[str, str], list[str]]:
-    """By completion and what is said of it the readers, with one case of each reader and kind."""
+    """The readers by completion and what is said of it, with one case of each reader and kind."""
     first = {(case.reader, case.kind): case for case in reversed(found.cases)}
     together: dict[tuple[str, str], list[str]] = defaultdict(list)
     for case in found.cases:

@@ -1,4 +1,4 @@
-"""Which cure? One row for each arm: its rates, its retention, and what an answer of it costs.
+"""Which cure? One row for each arm: its rates, its retention, and what one of its answers costs.
 
 arm          format_success_rate  exact_match_rate  against base [95%] ...      p  tokens  seconds
 base         0.010 [0.003, 0.036] 0.000 [...]                                        91.2    0.31

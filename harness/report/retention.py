@@ -15,7 +15,7 @@ from fmtharness.harness.report.tables import counted, shown, table
 
 RATES = ("unasked_format_rate", "loop_rate")
 MEASURES = ("answer_length_ratio", "perplexity", "perplexity_ratio", "divergence")
-"""The numbers that are no rates."""
+"""The numbers that are not rates."""
 
 
 class Retained(msgspec.Struct, frozen=True, kw_only=True):

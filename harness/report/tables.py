@@ -22,7 +22,7 @@ from fmtharness.harness.text import one_line, visible
 STOPS = ("stop", "length", "error")
 """The finish reasons in the order of the table; others follow, `unknown` among them."""
 COMPLETIONS = "completions"
-"""What stands for an evaluator at a rate of the completions themselves."""
+"""Takes the place of an evaluator for a rate of the completions themselves."""
 WIDEST = 40
 MOST_OF_A_REASON = 1_000
 

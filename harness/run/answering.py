@@ -82,7 +82,7 @@ def answering(config: Config) -> Iterator[Complete]:
 
 
 def _asked(config: Config, limit: int) -> Ask:
-    """The config's backend with this most of new tokens."""
+    """The config's backend with this limit of new tokens."""
     backend: Any = config.backend
     needs_for_run("the generator's model", config)
     needs_for_backend(backend, config.model.name, None)
@@ -127,7 +127,7 @@ class _Kept:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:  # a line break first ends what a killed one left
+            with self.path.open("ab") as file:  # a line break first ends a killed process's line
                 file.write(b"\n" + msgspec.json.encode(_Row(key, answer)) + b"\n")
         except OSError as error:
             say(f"{self.path}: cannot be written ({error.strerror}), so answers are not kept")

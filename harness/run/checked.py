@@ -85,7 +85,7 @@ class Made:
 
 
 def refuse_changed(run: RunFolder, stage: str) -> None:
-    """Raise UserError if one of the stage's files, those in folders left out, was changed since."""
+    """Raise UserError if one of the stage's files, except those in folders, was changed since."""
     for name, known in run.known(stage).get("files", {}).items():
         path = run.path / name
         if isinstance(known, str) and path.is_file() and file_digest(path) != known:

@@ -66,7 +66,7 @@ class Asked(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    """What is to be asked into one file, and made from what."""
+    """What is to be asked for one file, and what that is made from."""
 
     name: str
     asked: Asked
@@ -76,7 +76,7 @@ class _Stage(NamedTuple):
 def answer(run: RunFolder, arm: Arm, asked: Sequence[Asked]) -> None:
     """Write the arm's completions that are not up to date.
 
-    What has one limit of tokens is decoded together.
+    What has the same limit of tokens is decoded together.
     """
     todo: list[_Stage] = []
     for each in asked:
@@ -210,7 +210,7 @@ class _Part:
         if completion.error is not None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:  # a line break first ends what a killed one left
+        with self.path.open("ab") as file:  # a line break first ends a killed process's line
             file.write(b"\n" + encode(completion) + b"\n")
 
 

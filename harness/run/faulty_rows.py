@@ -1,4 +1,4 @@
-"""Stops a training on rows that would teach the wrong thing.
+"""Stops training on rows that would teach the wrong thing.
 
 refuse_faulty(run)   raises DataError("outputs/x/data/train.jsonl, line 3: ... or go on with ...")
 

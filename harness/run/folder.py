@@ -31,7 +31,7 @@ from fmtharness.harness.run.provenance import distributions, version
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "pluggy")
 OF_A_MANIFEST = ("name", "began", "seed", "config_sha256", "stages")
-"""What the manifest of a run has, and one of another program lacks."""
+"""Keys that a run's manifest has, and that of another program lacks."""
 MODEL_INPUTS = ("model files", "model commit")
 """What a stage knows of a model's contents, where it is on this machine or on the hub."""
 
@@ -171,7 +171,7 @@ class RunFolder:
         self._save(stage, {"begun": True, "inputs": dict(inputs), "files": {}, **facts})
 
     def known(self, stage: str) -> dict[str, Any]:
-        """What the manifest holds of a stage that was recorded or begun; empty for no such one."""
+        """What the manifest holds of a stage that was recorded or begun; empty if neither."""
         known: dict[str, Any] = self.manifest.get("stages", {}).get(stage, {})
         return known
 
@@ -231,7 +231,7 @@ def held(path: Path) -> Any:
     """The SHA-256 of a file, or those of all files in a folder but its README.md, by name."""
     if path.is_file():
         return file_digest(path)
-    card = path / "README.md"  # people edit it, and nothing rests on it
+    card = path / "README.md"  # people edit it, and nothing depends on it
     inside = sorted(each for each in path.rglob("*") if each.is_file() and each != card)
     return {each.relative_to(path).as_posix(): file_digest(each) for each in inside}
 
@@ -253,13 +253,13 @@ def _changes(old: Any, new: Mapping[str, str]) -> str:
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """The hash that a manifest has of itself, as `sha256`."""
+    """A manifest's hash of itself, which it holds as `sha256`."""
     rest = {name: value for name, value in manifest.items() if name != "sha256"}
     return digest(json.loads(json.dumps(rest)))
 
 
 def intact_manifest(path: Path) -> dict[str, Any]:
-    """A manifest whose own hash fits, if it has one. Raises ValueError or AttributeError else."""
+    """A manifest that fits its own hash, if it has one. Else raises ValueError, AttributeError."""
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if manifest.get("sha256", own := manifest_digest(manifest)) != own:
         raise ValueError("its own hash does not fit: it was changed or damaged")

@@ -33,7 +33,7 @@ LEVELS = {
     "fmtharness.harness": 3,
     "fmtharness.trainers": 2,
 }
-"""How many parts of a module's name count: a change in TOML's leaves JSON's results alone."""
+"""How many parts of a module's name count: a change in TOML's code leaves JSON's results alone."""
 SOURCES = ("*.py", "*.c", "*.toml", "*.json")
 
 
@@ -94,7 +94,7 @@ def _package(module: str) -> str:
 
 @functools.cache
 def hub_commit(name: str, revision: str | None) -> str | None:
-    """The commit that a hub model stands at, as loading it would find: of the hub, else the cache.
+    """The commit of a hub model, as loading would find it: on the hub, else in the cache.
 
     None where neither knows the model.
     """
@@ -102,7 +102,7 @@ def hub_commit(name: str, revision: str | None) -> str | None:
         from huggingface_hub import hf_hub_download
     except ModuleNotFoundError:
         return None
-    with suppress(Exception):  # what is wrong with the name or the network, loading tells
+    with suppress(Exception):  # loading tells what is wrong with the name or the network
         return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
     return None
 

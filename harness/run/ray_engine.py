@@ -76,7 +76,7 @@ def on_ray(
 def _connect(ray: Any, address: str | None) -> None:
     """Start a local cluster or join the one at the address; Ray is to send nothing anywhere."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it warns of what is meant here
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it warns of what is intended
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)

@@ -48,7 +48,7 @@ OPEN = "open_request"
 """The evaluator of answers whose content is the model's own."""
 
 OF_LATER = ("[train] next_round", "[train] rounds")
-"""The inputs of a training that do not shape its first round; the first of them shapes others."""
+"""The inputs of training that do not shape its first round; the first of them shapes later ones."""
 
 
 def round_folder(run: RunFolder, number: int) -> Path:
@@ -151,10 +151,10 @@ def _judges(config: Config) -> list[Evaluator]:
 
 
 def _fresh(generator: Generator, run: RunFolder, number: int) -> list[Example]:
-    """The training Examples behind those that were trained on and asked before.
+    """The training Examples after those that were trained on and asked before.
 
     They are drawn with the run's own seed, since it may say which rows are dev and eval. Where
-    there are no more, as of a user's own rows, the first come again.
+    there are no more, as with a user's own rows, the first come again.
     """
     n = run.config.next_round.prompts
     trained = list(read_records(run.data("train"), Example))

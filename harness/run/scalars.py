@@ -61,7 +61,7 @@ class Scalars:
 
 
 def _suffix(metrics: Path, tb_logdir: Path) -> str:
-    """What the names of this run's logs end with, also after its folder was moved."""
+    """What the names of this run's logs end with, even after its folder was moved."""
     inside = tb_logdir.is_relative_to(metrics.parent)
     return f".{'' if inside else digest(metrics.resolve())[:8]}fmtharness"
 
@@ -76,9 +76,9 @@ def _view(tb_logdir: Path, suffix: str) -> SummaryWriter | None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; broken lines are left out, and told.
+    """The rows of a metrics.jsonl; broken lines are left out, and reported.
 
-    Not told is a last line that a kill cut short.
+    A last line that a kill cut short is not reported.
     """
     return [row for _, row in _rows(path)]
 

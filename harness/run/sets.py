@@ -98,7 +98,7 @@ def dev_inputs(run: RunFolder) -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    """The file's hash; empty where a config of now asks for what the run has not made."""
+    """The file's hash; empty where the present config asks for what the run has not made."""
     return file_digest(path) if path.is_file() else ""
 
 

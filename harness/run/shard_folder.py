@@ -95,7 +95,7 @@ def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def summed(job: Job, blocks: Iterable[Block], evaluators: Sequence[Evaluator]) -> Tally:
     """The sums of all shards, read one after the other; says what the sums do not show.
 
-    Raises HarnessError for a shard that has not its block's rows.
+    Raises HarnessError for a shard that lacks rows of its block.
     """
     sums = Tally(evaluators)
     unjudged = 0

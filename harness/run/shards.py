@@ -44,7 +44,7 @@ _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder(object)
 
 
 class Block(NamedTuple):
-    """Some lines of the file; blank ones are no rows."""
+    """Some lines of the file; blank ones are not rows."""
 
     number: int
     first: int

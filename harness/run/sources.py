@@ -59,7 +59,7 @@ def config_for(
 
 
 def _settings_of(adapter: Path, model: str | None) -> list[str]:
-    """Overrides for base, quantization, template and decoding; only the base for one of others.
+    """Overrides for base, quantization, template and decoding; if trained elsewhere, only the base.
 
     The options of a backend that is not the default may be paths, addresses or commands: none is
     taken from an adapter's folder.

@@ -4,7 +4,7 @@ begin_training(run, train_inputs(run, model))
     "train: runs again, since [train] learning_rate (0.001 -> 0.002) changed; what it replaces is
     kept in outputs/quick/before-5c1f09ab"
 
-Options that do not shape the adapter are no inputs. If a training only became longer it goes on;
+Options that do not shape the adapter are not inputs. If a training only became longer it goes on;
 nothing of an old one is deleted.
 """
 

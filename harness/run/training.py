@@ -182,7 +182,7 @@ class Training:
     def _retained(
         self, loaded: Loaded, step: int, examples: Sequence[Example], rates: Mapping[str, float]
     ) -> tuple[dict[str, float], float]:
-        """Retention's numbers that are no rates, and by how much all are over the budget.
+        """Retention's numbers that are not rates, and by how much all are over the budget.
 
         What they are compared with is the first training's model at step 0, where the adapter does
         nothing.

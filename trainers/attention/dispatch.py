@@ -45,9 +45,9 @@ def use(model: Any, patches: Patches) -> None:
 
 
 def window(config: Any) -> int | None:
-    """How many tokens back some layer of the model looks at most; None for all of them.
+    """The most tokens that a layer with a window looks back; None if no layer has a window.
 
-    Rows that fit in it may attend without a mask.
+    Rows that fit in the window may attend without a mask.
     """
     return getattr(config, "sliding_window", None) or getattr(config, "attention_window_size", None)
 
@@ -62,7 +62,7 @@ def _forward(
 ) -> Any:
     """hidden_states (1, T, hidden); the layer's own forward if `packed` is None.
 
-    Also for partial rotary positions, which only the size of position_embeddings shows.
+    Handles partial rotary positions, too: only the size of position_embeddings shows them.
     """
     if packed is None or position_embeddings[0].shape[-1] != module.head_dim:
         more = kwargs if packed is None else {**kwargs, "packed": packed}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 UNPAIRED, ALIKE = -1, -2
-"""Labels of rows without a rejected answer, and of what a chosen answer begins with alike."""
+"""Sides of labels in rows without a rejected answer, and of labels before two answers differ."""
 LONGEST = 1.05
 """A bucket has at most 5% more tokens than any of its passes."""
 
@@ -96,7 +96,7 @@ class Packed(NamedTuple):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The sizes of all tensors: a CUDA graph replays passes that have the same."""
+        """The sizes of all tensors: a CUDA graph replays passes of the same sizes."""
         parts = self.ids[0], self.positions[0], self.slots, self.tokens, self.before, self.labels
         more = (self.starts, self.sides, self.references)
         return (*map(len, parts), *(0 if part is None else len(part) for part in more), self.length)
@@ -124,9 +124,9 @@ def _views(flat: torch.Tensor, sizes: Sequence[int]) -> Packed:
 
 
 def sides_of(rows: Sequence[Encoded]) -> list[int]:
-    """For each label the answer that it is in: 2 p chosen and 2 p + 1 rejected of pair p.
+    """For each label, its answer: 2 p is the chosen answer of pair p, 2 p + 1 the rejected one.
 
-    ALIKE marks the labels before the two answers differ, and UNPAIRED those of no pair.
+    ALIKE marks the labels before the two answers differ, and UNPAIRED those outside any pair.
 
     sides_of([Encoded([5, 6], 1), Encoded([5, 4, 7], 1, [5, 4, 8, 9])])    [-1, -2, 0, 1, 1]
     """
@@ -152,7 +152,7 @@ def shape_of(rows: Sequence[Encoded]) -> Shape:
 
 
 def buckets(shapes: Iterable[Shape]) -> dict[Shape, Shape]:
-    """Few Shapes for many: the bucket of each Shape has at most 5% more tokens."""
+    """Map many Shapes to a few: the bucket of each Shape has at most 5% more tokens."""
     found: dict[Shape, Shape] = {}
     remaining = sorted(set(shapes), reverse=True)
     while remaining:

@@ -110,7 +110,7 @@ def _groups(paths: Sequence[tuple[list[int], int]]) -> list[list[tuple[list[int]
 
 
 def _bias(missing: Sequence[int], m: int, n: int) -> torch.Tensor:
-    """The causal mask (R, m, n) of rows with so many places of padding on the left each."""
+    """The causal mask (R, m, n) of rows, each with `missing` places of padding on its left."""
     import torch
 
     query, key = torch.arange(n - m, n)[:, None], torch.arange(n)

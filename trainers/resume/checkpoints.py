@@ -68,10 +68,10 @@ def save(
 def newest(folder: Path, inputs: str) -> Checkpoint | None:
     """The newest complete checkpoint.
 
-    Raises UserError if it is of other inputs: it is not resumed, and would be overwritten. So it
-    does if the adapter beside the checkpoints could not be written.
+    Raises UserError if it was made from other inputs, since it is not resumed and would be
+    overwritten, or if the adapter beside the checkpoints could not be written.
     """
-    refuse_no_folder(folder.with_name("adapter"))  # told now, since it is written at the end
+    refuse_no_folder(folder.with_name("adapter"))  # checked now, since it is written at the end
     for _, path in sorted(_by_step(folder).items(), reverse=True):
         state = _verified(path)
         if state is None:
@@ -87,7 +87,7 @@ def newest(folder: Path, inputs: str) -> Checkpoint | None:
 
 
 def at(folder: Path, step: int, inputs: str) -> Checkpoint | None:
-    """The checkpoint of one step; None unless it is complete and of these inputs."""
+    """The checkpoint of one step; None unless it is complete and made from these inputs."""
     path = folder / f"step-{step}"
     state = _verified(path)
     return Checkpoint(path, state) if state and state["inputs"] == inputs else None
@@ -105,7 +105,7 @@ def load_weights(checkpoint: Checkpoint, model: Any) -> None:
 def load_adapter(folder: Path, model: Any) -> None:
     """Load the weights of an adapter's folder into the model's adapter.
 
-    Raises UserError if the folder has none, or if its rank, scale or layers are others.
+    Raises UserError if the folder has none, or if its rank, scale or layers differ.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors import SafetensorError
@@ -169,7 +169,7 @@ def _write_weights(folder: Path, model: Any) -> None:
     written = json.loads(settings.read_text(encoding="utf-8"))
     for key, value in vars(model.peft_config[model.active_adapter]).items():
         if isinstance(value, set) and key in written:
-            written[key] = sorted(value)  # a set has another order in each process
+            written[key] = sorted(value)  # a set's order differs between processes
     settings.write_text(json.dumps(written, indent=2, sort_keys=True), encoding="utf-8")
 
 
@@ -187,13 +187,13 @@ def refuse_no_folder(target: Path) -> None:
 def _whole_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that replaces the target once it is complete and flushed to disk.
 
-    Files of other names that stand in the target are kept. Raises UserError if the target is a file
-    or a link.
+    Files in the target that have other names are kept. Raises UserError if the target is a file or
+    a link.
     """
     refuse_no_folder(target)
     made, old = (target.with_name(f".{target.name}.{name}") for name in ("tmp", "old"))
     if old.exists() and not target.exists():
-        old.rename(target)  # a kill came between the two
+        old.rename(target)  # a kill came between the two renames
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     yield made
@@ -242,7 +242,7 @@ def _by_step(folder: Path) -> dict[int, Path]:
 
 
 def _verified(path: Path) -> dict[str, Any] | None:
-    """The state of a checkpoint whose files all match their hashes, its state too, else None."""
+    """A checkpoint's state if all its files, the state included, match their hashes; else None."""
     try:
         state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
         own = state.pop("state_sha256")

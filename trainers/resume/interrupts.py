@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, handled where a training can stop without losing work.
+"""SIGTERM and Ctrl-C, handled where training can stop without losing work.
 
 with interrupts() as stop:
     ...a step...

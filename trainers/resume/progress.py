@@ -1,4 +1,4 @@
-"""The progress of a training and its best checkpoint, saved with checkpoints and restored.
+"""Training progress and the best checkpoint, saved with each checkpoint and restored.
 
 restore(run, model, weights, update)  ->  Progressed(step=25, evaluated=25, best_step=25, ...)
 """
@@ -39,7 +39,7 @@ class Progressed(msgspec.Struct):
     """The last step that was evaluated."""
     best_step: int | None = None
     best: tuple[float, float, float] = (-math.inf, -1.0, -1.0)
-    """Of the best step: minus what it is over the retention budget, the mean lower bound of
+    """Of the best step: its excess over the retention budget, negated, the mean lower bound of
     format_success_rate, and its exact_match_rate."""
     worse: int = 0
     """The number of evaluations since the best."""
@@ -61,8 +61,8 @@ class Progressed(msgspec.Struct):
         It may be the best if the model is `trained`: at step 0 only if it began with an adapter.
 
         Within the retention budget the mean of the lower bounds decides: that of the dev Examples
-        and those of the evaluation sets. If no step is within, the least over it is the best. Of
-        two equal steps the later is the better one, since it was trained for longer.
+        and those of the evaluation sets. If no step is within it, the one least over it is best. Of
+        two equal steps, the later is the better one, since it was trained for longer.
         """
         self.evaluated = self.step
         format_rate, content = (metrics.get(name) for name in CHOOSE_BY)
@@ -107,7 +107,7 @@ def restore(run: TrainingRun, model: Any, weights: AdapterWeights, update: Updat
 def save(
     options: LowRankOptions, run: TrainingRun, model: Any, update: Update, at: Progressed
 ) -> None:
-    """Save a checkpoint of this step; one that is there already gets the new state only."""
+    """Save a checkpoint of this step; one that exists already only gets the new state."""
     at.saved = at.step
     if not run.leads:
         return
@@ -128,7 +128,7 @@ def save(
 def _refuse_changed(metrics: Path, found: checkpoints.Checkpoint) -> None:
     """Raise UserError unless metrics.jsonl begins with the rows that the checkpoint was saved with.
 
-    Say so if the file is gone.
+    The message says so if the file is gone.
     """
     known, step = found.state.get("metrics"), found.state["step"]
     if known is None:

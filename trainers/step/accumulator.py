@@ -65,7 +65,7 @@ class Accumulator:
         (enable or self.model.gradient_checkpointing_enable)(keywords)
 
     def start(self, labels: int, examples: int) -> None:
-        """Reset the sums for a batch of so many labels and Examples over all processes."""
+        """Reset the sums for a batch with this many labels and Examples over all processes."""
         self.loss.zero_()
         self.measured.zero_()
         self.weights.gradient.zero_()
@@ -97,7 +97,7 @@ class Accumulator:
     def run(self, part: Packed | Encoded) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The pass's part of the batch's loss, of the objective's scalars and of the gradient.
 
-        Of an fp16 model the gradient (weights,) is multiplied by the scaler's loss scale.
+        For an fp16 model, the gradient (weights,) is multiplied by the scaler's loss scale.
         """
         losses = self._losses_of(self.model, part, self._logits_bytes)
         pairs = pairs_of_row(part, self.device) if isinstance(part, Encoded) else part

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 SHOWN = 3
-"""Kinds of weights without an adapter that are named."""
+"""How many kinds of weights without an adapter are named."""
 LEAST = 0.01
-"""Their least share of all weights."""
+"""The share of all weights that such a kind must exceed."""
 
 
 def coverage(model: Any, quantized: int) -> str:
-    """The sentence for a peft model of whose weights so many are, or were, in 4 bits.
+    """The sentence for a peft model; `quantized` of its weights are, or were, in 4 bits.
 
     A weight that two layers share counts once. Routed experts that are one tensor get no adapter,
     and are not quantized.

@@ -92,7 +92,7 @@ def fast_forward(model: Any, rows: Sequence[Encoded], patches: Patches) -> Forwa
                 reason = f"packed rows give other numbers ({difference:.0f} times its rounding)"
             except torch.OutOfMemoryError:
                 raise
-            except Exception as error:  # a foreign model's code may raise anything
+            except Exception as error:  # a third-party model's code may raise anything
                 reason = f"packed rows fail in it: {first_line(error)}"
             patches.undo(keep=before)
     say(f"train: more slowly, row by row in the model's own forward pass, since {reason}")
@@ -123,7 +123,7 @@ def _own(model: Any, rows: Sequence[Encoded]) -> list[torch.Tensor]:
 
 
 def _computed(model: Any, way: Forward, packed: Packed) -> list[torch.Tensor]:
-    """The same by a way of packed rows."""
+    """The same, by a way that takes packed rows."""
     with torch.no_grad():
         logits = way.logits(model, packed)
     return [logits, *_gradients(model, way.losses(model, packed).sum())]

@@ -31,7 +31,7 @@ from fmtharness.trainers.step.graphs import Captured
 from fmtharness.trainers.step.sharding import even_passes
 
 SMALL = 1024
-"""Tokens that keep a GPU busy: below, checkpointing costs less than still smaller passes."""
+"""Tokens that keep a GPU busy: below this, checkpointing costs less than even smaller passes."""
 FINE = 32
 """Stop the size search within 1/32 of the smallest size known to be too large."""
 ROOM = 2**26

@@ -1,10 +1,10 @@
-"""Rows at which the model shall go on predicting what its base does: retention in training.
+"""Rows on which the model should keep predicting what its base does: retention in training.
 
     with_base_labels(rows, passes, seed=0)    the same rows, with labels drawn from the base
 
 The base's greedy answer as a target would make the model surer than its base, and plain text less
-likely. A label that is drawn from the base's own distribution at that position has the gradient of
-KL(base || model) as the expectation of its own, whatever the text is: it costs a forward pass
+likely. If a label is drawn from the base's own distribution at that position, its gradient is, in
+expectation, that of KL(base || model), whatever the text is: it costs a forward pass
 before the first step, and nothing in the steps.
 """
 

@@ -17,7 +17,7 @@ import torch
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 WORTH_A_LANE = 400
-"""Tokens per lane from which on computing, not loading the weights, takes most of the time."""
+"""Tokens per lane above which computing, not loading the weights, takes most of the time."""
 
 
 def lanes_for(sizes: Sequence[int], most: int) -> int:

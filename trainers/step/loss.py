@@ -20,7 +20,7 @@ from fmtharness.harness.engine.kernels.choice import training_kernels
 from fmtharness.trainers.batch.packed import Packed
 
 CPU_ROWS = 8
-"""Rows of logits in one softmax on a CPU: so many fit in its cache in fp32."""
+"""Rows of logits in one softmax on a CPU: this many fit in its cache in fp32."""
 
 
 def label_losses(model: Any, packed: Packed, logits_bytes: int = 2**29) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Logging the loss without making the GPU wait, and stopping a training that diverges.
+"""Logging the loss without making the GPU wait, and stopping training that diverges.
 
     losses = LossLog(run, bar, scaler, at, device, scalars)
     losses.add(loss, measured)                          after each step; their means are logged

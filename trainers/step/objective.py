@@ -66,7 +66,7 @@ class CrossEntropy:
         per_label: torch.Tensor,
         per_example: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `Objective.loss`."""
+        """See `Objective.loss`."""
         return losses.sum() * per_label, losses.new_empty(0)
 
 
@@ -81,7 +81,7 @@ class RowPairs(NamedTuple):
 
 
 def pairs_of_row(row: Encoded, device: torch.device) -> RowPairs:
-    """The pair that a row is, if it is one."""
+    """The row as a pair, if it is one."""
     if row.rejected is None:
         return RowPairs(None, None)
     return RowPairs(

@@ -36,7 +36,7 @@ MOST = 4096
 FEWEST_LABELS = 256
 """Labels whose logits exist at once while labels are drawn, where memory is short."""
 TOGETHER = 128
-"""Pairs that are packed together for that."""
+"""Pairs whose log-probabilities are computed together."""
 
 
 class Passes:
@@ -68,7 +68,7 @@ class Passes:
             self.gpu.plan(batches)
 
     def gradient(self, batch: Sequence[Encoded], labels: int, examples: int = 1) -> None:
-        """Compute this process's rows of a batch of so many labels and Examples over all processes.
+        """Compute this process's rows of a batch; `labels` and `examples` count over all processes.
 
         Only an objective of pairs divides by `examples`; labels of rejected answers do not count.
         """
@@ -77,7 +77,7 @@ class Passes:
         self._run(batch, labels, examples)
 
     def log_probabilities(self, rows: Sequence[Encoded]) -> list[tuple[float, float]]:
-        """Those of the chosen and rejected answers of rows that are pairs, in nats.
+        """The log-probabilities of the chosen and rejected answers of rows that are pairs, in nats.
 
         Each process computes a share, or all of them if the model is sharded.
         """
@@ -94,7 +94,7 @@ class Passes:
         return [pair for _, pair in sorted(shared)]
 
     def _computed(self, rows: Sequence[Encoded]) -> list[tuple[float, float]]:
-        """The log-probabilities, in passes that halve as long as they do not fit in memory."""
+        """The log-probabilities, in passes that are halved until they fit in memory."""
         tokens = max(self._longest, MOST)
         while True:
             try:

@@ -1,8 +1,8 @@
 """Python's readers, one for each process: `python.py orjson`.
 
 Each request is a length, a line feed and as many bytes; so is each answer: `+` and the value's
-dump, `-` and why the text is refused, or at the start `=` and the version, or `!` and what lacks.
-The dump is told in docs/design/consumers.md: {"a": [1, 0.5]} is {s1:a[i1;d3fe0000000000000]}
+dump, `-` and why the text is refused, or at first `=` and the version, or `!` and what is missing.
+The dump is described in docs/design/consumers.md: {"a": [1, 0.5]} is {s1:a[i1;d3fe0000000000000]}
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""One server: requests through the official client, at a pace, again where that may help.
+"""One server: requests through the official client, paced, and repeated where that may help.
 
 reply = await Server("http://127.0.0.1:8080/v1", Limits(...), key=None, key_env="OPENAI_API_KEY")
     .ask({"model": "m", "messages": [...]}, extra={})          Reply(text="{}", seconds=0.4, ...)
 
 A 429, a 5xx, a timeout, a broken connection or half a body is asked again, later each time; after
-the last time UnansweredError is raised, which concerns one Example. What no repetition helps
-against raises ConfigError, which ends the run. No sentence holds the key or a part of the prompt.
+the last time UnansweredError is raised, which concerns one Example. What no repetition can mend
+raises ConfigError, which ends the run. No message holds the key or a part of the prompt.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ AGAIN = frozenset({408, 409, 425, 429})
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds before the second attempt, doubled before each later one up to the longest."""
 MOST_ASKED = 600.0
-"""A server that asks for a longer wait than these seconds is not waited for."""
+"""If a server asks to wait for more seconds than this, it is not waited for."""
 ONE_PROMPT = frozenset({"content_filter", "context_length_exceeded", "exceed_context_size_error"})
 """The codes of a refusal that concerns one prompt, not the options."""
 QUOTA = "insufficient_quota"
 SECRET, SECRET_IN_ANSWERS = 4, 16
-"""Shorter keys are placeholders, such as `ollama`, and an ordinary text may hold them."""
+"""Shorter keys are placeholders, such as `ollama`, which ordinary texts may hold, too."""
 WINDOW = 24
-"""So many characters of a prompt in a row are a part of it, and no coincidence."""
+"""This many consecutive characters of a prompt are a quotation, not a coincidence."""
 
 sleep = asyncio.sleep
 
@@ -91,7 +91,7 @@ class Pace:
             await sleep(wait)
 
     def hold(self, seconds: float) -> None:
-        """Let no turn begin for so many seconds."""
+        """Let no turn begin for this many seconds."""
         self.next = max(self.next, time.monotonic() + seconds)
 
 
@@ -154,13 +154,13 @@ class Server:
         return one_line(head + quote + told)
 
     def hidden(self, text: str, least: int = SECRET) -> str:
-        """The text with another in place of the key, if that has so many characters."""
+        """The text with `[key]` in place of the key, if the key has at least `least` characters."""
         if self.key is None or len(self.key) < least:
             return text
         return text.replace(self.key, "[key]")
 
     def _clean(self, reply: Reply) -> Reply:
-        """The reply, should the server have sent the key back."""
+        """The reply with the key hidden, should the server have sent it back."""
         least = SECRET_IN_ANSWERS
         return reply._replace(
             text=self.hidden(reply.text, least),
@@ -187,7 +187,7 @@ class Server:
         return reply._replace(seconds=seconds, first_token_seconds=first)
 
     def _fault(self, error: Exception) -> Fault | None:
-        """What a failed attempt means; None for an error that is no server's."""
+        """What a failed attempt means; None for an error that is not the server's."""
         import openai
 
         if isinstance(error, openai.APIStatusError):
@@ -238,7 +238,7 @@ def backoff(attempt: int) -> float:
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """The seconds of a Retry-After, which are a number or lead to a date; None without one."""
+    """The seconds of a Retry-After, given as a number or as a date; None without one."""
     text = headers.get("retry-after", "").strip()
     if not text:
         return None

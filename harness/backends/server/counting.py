@@ -1,4 +1,4 @@
-"""How many tokens a text has, as the server's own tokenizer says it.
+"""How many tokens a text has according to the server's own tokenizer.
 
     tokens_of(['{"a": 1}'], "http://127.0.0.1:8080/v1", "m", key=None)   ->  [7]
 
@@ -15,7 +15,7 @@ TIMEOUT = 30.0
 
 
 def tokens_of(texts: Sequence[str], base_url: str, model: str, key: str | None) -> list[int] | None:
-    """The number of tokens of each text, without special tokens; None if the server says none."""
+    """The number of tokens of each text, without special tokens; None if the server cannot tell."""
     from openai import OpenAI, OpenAIError
 
     known: dict[str, int] = {}

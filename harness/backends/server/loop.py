@@ -29,10 +29,10 @@ def as_they_finish(
     most: int,
     close: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> Generator[Result, None, None]:
-    """Yield the results in the order in which they are there; `most` items are in work at once.
+    """Yield the results as they become available; `most` items are in progress at once.
 
     Results that wait for the caller count, too. The first exception ends it. At the end, however
-    it comes, what is still in work is cancelled, and then `close` is awaited.
+    it comes, what is still in progress is cancelled, and then `close` is awaited.
     """
     done: SimpleQueue[Future[Result]] = SimpleQueue()
     with _event_loop(close) as loop:

@@ -29,7 +29,7 @@ REASONS: dict[str, FinishReason] = {
     "error": "error",
     "abort": "error",
 }
-"""What servers call the end of an answer, and what a Completion does."""
+"""What servers call the end of an answer, and what a Completion calls it."""
 THOUGHTS = ("reasoning_content", "reasoning")
 """Where servers put what stood in think tags."""
 TOOL_CALL = "tool_call"
@@ -160,7 +160,7 @@ def _split(text: str) -> tuple[str | None, str, bool]:
 
 
 def _written(calls: tuple[tuple[str, str], ...], example: Example) -> str:
-    """The calls as text; arguments that are no JSON stay as they are, for the judge to see."""
+    """The calls as text; arguments that are not JSON stay as they are, for the judge to see."""
     parts = [f'{{"name": {_quoted(name)}, "arguments": {given}}}' for name, given in calls]
     as_json = parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
     if example.format != TOOL_CALL or not example.format_options:

@@ -23,7 +23,7 @@ SCHEMA = "json_schema"
 
 
 def messages_of(prompt: Iterable[Message]) -> list[dict[str, Any]]:
-    """The prompt's turns; a call without an id gets one, and the tool turn behind it the same."""
+    """The prompt's turns; a call without an id gets one, and the tool turn after it the same."""
     found: list[dict[str, Any]] = []
     open_calls: deque[str] = deque()
     calls = 0
