@@ -104,8 +104,8 @@ def _items(last: str, text: str, dice: Dice) -> list[str]:
         places = [*WORD.finditer(new)]
         if not places or dice.chance(0.3):
             return new
-        word = dice.choice(places)
-        return new[: word.start()] + dice.choice(words) + new[word.end() :]
+        word, another = dice.choice(places), dice.choice(words)
+        return f"{new[: word.start()]}{another}{new[word.end() :]}"
 
     more = range(1, dice.between(FEWEST, MOST) + 1)
     return [VALUE.sub(partial(other, by), last) for by in more]
