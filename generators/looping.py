@@ -36,7 +36,8 @@ TEXTS = re.compile(rf"(?<=: ){_TEXT}|(?<=\[){_TEXT}(?=[,\]])|(?<=, ){_TEXT}(?=[,
 """The texts that are values or items."""
 CLOSING = re.compile(r'[^".!?\\\n]{8,140}[.!?](?=")')
 """The last sentence of a text."""
-WORD = re.compile(r"\b[a-z]{4,}\b")
+WORD = re.compile(r"(?<!\\)\b[a-z]{4,}\b")
+"""A word; the letter of an escape belongs to none."""
 ENDLESS = 0.5
 """How often an array or a text finds no end, where there is one, instead of a loop."""
 ARRAYS = 0.75

@@ -64,6 +64,13 @@ def test_an_array_finds_no_end() -> None:
     assert any('"a items"' in each for each in goes_on)  # with a word of another place
 
 
+def test_a_replaced_word_breaks_no_escape() -> None:
+    text = r'{"notes": ["salt\nwater tonight", "salt\nwater"]}'
+    found = [each for i in range(60) if (each := endless(text, Dice(str(i))))]
+    assert len({*found}) > 20
+    assert all(each.count("\\") == each.count(r"\nwater") for each in found)
+
+
 def test_most_answers_without_an_end_are_arrays() -> None:
     text = '{"items": ["a cup", "a plate"], "text": "Rain falls all day. The lake rises slowly."}'
     found = [each for i in range(100) if (each := endless(text, Dice(str(i))))]
