@@ -65,7 +65,7 @@ hypothesis: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -m hypothesis $(JUDGE_TESTS)
 
 gpu: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -rs tests/test_gpu.py
+	$(BIN)/python -m pytest -rs tests/test_gpu.py tests/test_sampling.py tests/test_constrained.py
 
 models: $(INSTALLED_DEV)
 	$(BIN)/python -m tests.models

@@ -9,10 +9,10 @@ A wrong character moves what stands behind it, and a reader who sees it does not
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.contracts import Parsed
 from fmtharness.harness.records import Problem
 

@@ -97,8 +97,10 @@ PINNED = [0.2891764870830774, 0.9573112274091392]
 """What must be the same on every machine and in every later version."""
 
 
-@pytest.fixture
-def model() -> Any:
+@pytest.fixture(params=["cpu", "cuda"])
+def model(request: pytest.FixtureRequest) -> Any:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU here")
     torch.manual_seed(3)
     sizes: dict[str, Any] = {
         "vocab_size": 40,
@@ -110,7 +112,7 @@ def model() -> Any:
         "initializer_range": 0.2,
     }
     made: Any = LlamaForCausalLM(LlamaConfig(**sizes))
-    return made.eval()
+    return made.to(request.param).eval()
 
 
 @pytest.fixture(params=["slots", "loop", "alone"])
@@ -144,7 +146,9 @@ def expected(model: Any, place: int) -> list[int]:
     temperature, top_p, _ = SAMPLER.sampling
     for number in SAMPLER.draws(place, 12).tolist():
         with torch.inference_mode():
-            logits = model(input_ids=torch.tensor([ids])).logits[0, -1].double()
+            logits = (
+                model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1].double()
+            )
         shares = (logits / temperature).softmax(-1).tolist()
         kept: list[int] = []
         for token in sorted(range(40), key=lambda token: -shares[token]):

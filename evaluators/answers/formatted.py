@@ -12,12 +12,12 @@ that a program assigns.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.reader import UNREAD
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.tables.csv import CsvFormat
 from fmtharness.evaluators.toml.format import TomlFormat
 from fmtharness.evaluators.xml.format import XmlFormat

@@ -11,11 +11,11 @@ in the values), `lengths` (a path and how many elements it has) and `json_schema
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from fmtharness.evaluators.json.schema import JsonSchema
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.contracts import Options, Rate
 from fmtharness.harness.formats import for_example
 from fmtharness.harness.matching import leaves

@@ -20,11 +20,12 @@ The last is seq-rep-4 of Welleck et al. 2019, in a window and for the third copy
 
 from __future__ import annotations
 
-import re
 from itertools import combinations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+
+from fmtharness.evaluators.possessive import re
 
 LONGEST_CYCLE: Final = 200
 _NO_SPACES: Final = (

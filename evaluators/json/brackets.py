@@ -8,7 +8,6 @@ Each function labels the bracket at the scanner's position and moves the scanner
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from fmtharness.evaluators.json.labels import Problems
@@ -21,6 +20,7 @@ from fmtharness.evaluators.json.lookahead import (
     string_before,
 )
 from fmtharness.evaluators.json.scanner import AFTER, COLON, KEY, VALUE, WS, Scanner
+from fmtharness.evaluators.possessive import re
 
 _COMMA_FOLLOWS: Final = re.compile(rf"{WS},").match
 

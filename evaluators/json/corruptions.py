@@ -9,7 +9,6 @@ result, and that result carries the label (other labels may come with it).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import msgspec
 
 from fmtharness.evaluators.json.scanner import CHARS, SCALAR, WS
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.contracts import Corruption
 
 _TOKEN: Final = re.compile(

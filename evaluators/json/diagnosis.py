@@ -9,7 +9,6 @@ value to `recovery`. A text without problems is one that the fast reader accepts
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final, Literal
@@ -35,6 +34,7 @@ from fmtharness.evaluators.json.scanner import (
     skip_space,
 )
 from fmtharness.evaluators.json.shortcuts import shortcut
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.records import Problem
 
 Root = Literal["object", "array", "any"]

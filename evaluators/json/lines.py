@@ -9,7 +9,6 @@ Only a line feed ends a line; a line or paragraph separator inside a string does
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from random import Random
@@ -27,6 +26,7 @@ from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.reader import REPEATED, UNREAD, whole
 from fmtharness.evaluators.json.recovery import walk
 from fmtharness.evaluators.json.scanner import DONE, SPACE, WS, Scanner
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape

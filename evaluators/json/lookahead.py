@@ -7,7 +7,6 @@ How much is read ahead in one text is bounded by a multiple of its length; then 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from fmtharness.evaluators.json.labels import Problems
@@ -26,6 +25,7 @@ from fmtharness.evaluators.json.scanner import (
     Scanner,
     skip_space,
 )
+from fmtharness.evaluators.possessive import re
 
 BAD: Final = 0
 FAR: Final = 1

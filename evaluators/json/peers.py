@@ -19,7 +19,6 @@ contains-json may differ from the original.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, Final, Literal, TypeVar
@@ -29,6 +28,7 @@ from pydantic import RootModel
 from fmtharness.evaluators.json.reader import read
 from fmtharness.evaluators.json.scanner import CHARS, DONE, FLAT_ARRAY, SCALAR, SPACE, WS, Scanner
 from fmtharness.evaluators.json.side_by_side import find_objects
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.flow import reads
 
 type_value = TypeVar("type_value")

@@ -9,12 +9,12 @@ and indices, as in `harness.matching`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final, NamedTuple
 
 from fmtharness.evaluators.json.scanner import CHARS, SPACE, WS
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.matching import Path
 
 _TOKENS: Final = re.compile(rf'("{CHARS}")(?={WS}:)|"{CHARS}"|[{{}}\[\]]|[^{SPACE},"\[\]{{}}:]+')

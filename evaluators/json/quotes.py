@@ -12,7 +12,6 @@ text is bounded by a multiple of its length; beyond it nothing is found.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -39,6 +38,7 @@ from fmtharness.evaluators.json.scanner import (
     WS,
     Scanner,
 )
+from fmtharness.evaluators.possessive import re
 
 _WINDOW: Final = 64
 _MOST_COLONS: Final = 3

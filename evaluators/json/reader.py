@@ -11,7 +11,6 @@ nests too deeply for recursion is read by `build`, once it is known to be valid.
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from itertools import accumulate
 from json import JSONDecodeError, JSONDecoder
@@ -21,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from fmtharness.evaluators.json.scanner import CHARS, SPACE, WS
+from fmtharness.evaluators.possessive import re
 
 UNREAD: Final[Any] = msgspec.UNSET
 """The sentinel for no value, since None is a value."""

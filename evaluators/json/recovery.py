@@ -9,7 +9,6 @@ ends, and no character is read more than a few times. Text around the value is n
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from fmtharness.evaluators.json.brackets import (
@@ -51,6 +50,7 @@ from fmtharness.evaluators.json.scanner import (
     scan_scalar,
 )
 from fmtharness.evaluators.json.tuples import note_tuples, take_set, take_tuples
+from fmtharness.evaluators.possessive import re
 
 _ANY_QUOTE: Final = '"' + QUOTES
 # A string whose quotes are escaped, and so are the backslashes in it; or an escaped line break.

@@ -9,13 +9,13 @@ text, which the same strict check judges.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from fmtharness.evaluators.json import peers
 from fmtharness.evaluators.json.scanner import DONE, END, Scanner
 from fmtharness.evaluators.json.side_by_side import find_objects
+from fmtharness.evaluators.possessive import re
 
 REPAIR_LIMIT: Final = 10_000
 DEEPEST_REPAIR: Final = 100

@@ -8,11 +8,11 @@ and colons are left to `recovery`.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.scanner import AFTER, COLON, KEY, KEY_OR_END, WS, Scanner
+from fmtharness.evaluators.possessive import re
 
 comment_at: Final = re.compile(r"//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)").match
 odd_space: Final = re.compile(r"(?:(?![ \t\n\r])[\s\u200b\u2060\ufeff])++").match

@@ -9,9 +9,10 @@ scanner builds no value and assigns no label.
 
 from __future__ import annotations
 
-import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final, Literal
+
+from fmtharness.evaluators.possessive import re
 
 SPACE: Final = " \t\n\r"
 WS: Final = r"[ \t\n\r]*+"

@@ -11,7 +11,6 @@ outside of a folder that the user names.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import warnings
 from decimal import Decimal
@@ -30,6 +29,7 @@ from fmtharness.evaluators.json.schema_size import References, unfolded, visits
 from fmtharness.evaluators.json.schema_words import problem_at, problems_of
 from fmtharness.evaluators.json.tool_call import in_tags
 from fmtharness.evaluators.json.tool_call_places import as_json
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.contracts import Options
 from fmtharness.harness.errors import UserError
 from fmtharness.harness.records import Completion, Example, Problem, Verdict

@@ -8,7 +8,6 @@ The errors are those of jsonschema-rs; of branches that all fail, the nearest on
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +22,7 @@ from fmtharness.evaluators.json.schema_shown import (
     named,
     stands,
 )
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.matching import Path, pointer
 from fmtharness.harness.records import Problem
 from fmtharness.harness.text import nearest

@@ -11,7 +11,6 @@ results are those of its `walk`, only faster.
 
 from __future__ import annotations
 
-import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.reader import NOT_BRACKETS, REPEATED, UNREAD, read, whole
 from fmtharness.evaluators.json.recovery import note_repeated_key, note_truncated
 from fmtharness.evaluators.json.scanner import SPACE
+from fmtharness.evaluators.possessive import re
 
 _CLOSER: Final = {"{": "}", "[": "]"}
 _MOST_NESTED: Final = 64

@@ -10,11 +10,11 @@ a complete object inside a broken or truncated one is not counted as its neighbo
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from fmtharness.evaluators.json.reader import SAFE_DEPTH, UNREAD, read, whole
 from fmtharness.evaluators.json.scanner import CHARS, DONE, END, FLAT_OBJECT, WS, Scanner
+from fmtharness.evaluators.possessive import re
 
 # The text up to a brace worth following; braces that break off at once are skipped.
 _NEXT_BRACE: Final = re.compile(

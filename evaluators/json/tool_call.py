@@ -13,7 +13,6 @@ tool is not checked here; the evaluator json_schema can check it for bare JSON.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, ClassVar, Final, Literal
 
@@ -55,6 +54,7 @@ from fmtharness.evaluators.json.tool_call_syntax import (
     blanked,
     cut_tag,
 )
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.rendering import checked, dumped
 from fmtharness.harness.contracts import Corruption, Options, Parsed, Shape
 from fmtharness.harness.formats import Consumer, for_example

@@ -9,7 +9,6 @@ corruptions("hermes", "any", (), 64)["missing_tag"]("<tool_call>\n{...}\n</tool_
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Final
@@ -18,6 +17,7 @@ from fmtharness.evaluators.json.format import JsonFormat
 from fmtharness.evaluators.json.scanner import SPACE
 from fmtharness.evaluators.json.tool_call_faults import Calls
 from fmtharness.evaluators.json.tool_call_syntax import SYNTAXES, Syntax
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.rendering import dumped
 from fmtharness.harness.contracts import Corruption
 from fmtharness.harness.surroundings import CORRUPTIONS as AROUND

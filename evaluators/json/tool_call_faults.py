@@ -8,12 +8,12 @@ The label is the same whatever the syntax calls the key; the message names it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from fmtharness.evaluators.json.labels import LABELS as JSON_LABELS
 from fmtharness.evaluators.json.places import places
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.matching import Path
 from fmtharness.harness.records import Problem
 

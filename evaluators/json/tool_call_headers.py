@@ -8,12 +8,12 @@ Models that were taught [TOOL_CALLS]name[ARGS]{...}, or a name on the line above
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from fmtharness.evaluators.json.scanner import DONE, SPACE, WS, Scanner
 from fmtharness.evaluators.json.tool_call_faults import problem
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.records import Problem
 
 _WORD: Final = re.compile(r"[A-Za-z_][\w.]*+", re.ASCII).fullmatch

@@ -7,7 +7,6 @@ diagnose_list("f(a=1)", JsonFormat(root="any"), Rules("array")) -> problem bad_p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -19,6 +18,7 @@ from fmtharness.evaluators.json.tool_call_faults import Rules, faults, problem, 
 from fmtharness.evaluators.json.tool_call_python import TAGS, translated
 from fmtharness.evaluators.json.tool_call_statements import Run, around, has_list, runs
 from fmtharness.evaluators.json.tool_call_syntax import TAG, blanked, cut_tag
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import bounded, shifted
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
@@ -24,6 +23,7 @@ from typing import Any, Final, NamedTuple
 from fmtharness.evaluators.json.scanner import CHARS, WS
 from fmtharness.evaluators.json.tool_call_faults import Calls, problem
 from fmtharness.evaluators.json.tool_call_syntax import TAG
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.rendering import dumped
 from fmtharness.harness.contracts import Corruption
 from fmtharness.harness.records import Problem

@@ -10,13 +10,13 @@ mistakes leave more than one reading, means nothing.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 from fmtharness.evaluators.json.labels import LABELS, Problems
 from fmtharness.evaluators.json.recovery import walk
 from fmtharness.evaluators.json.tool_call_python import Translated
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.records import Problem
 
 _ESCAPE_OR_QUOTE: Final = re.compile(r'\\([\'"`])|"|[\x00-\x1f]|\\.', re.DOTALL).sub

@@ -12,7 +12,6 @@ the given tools. Only brackets and strings are looked at, in time linear in the 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -20,6 +19,7 @@ from fmtharness.evaluators.json.diagnosis import Diagnosis
 from fmtharness.evaluators.json.scanner import SPACE
 from fmtharness.evaluators.json.tool_call_faults import problem
 from fmtharness.evaluators.json.tool_call_syntax import gap
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.records import Problem
 from fmtharness.harness.surroundings import bounded
 

@@ -11,7 +11,6 @@ nothing but JSON's whitespace; a tag inside a JSON string is text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +18,7 @@ from fmtharness.evaluators.json.diagnosis import note_comments
 from fmtharness.evaluators.json.labels import Problems
 from fmtharness.evaluators.json.scanner import DONE, END, SPACE, WS, Scanner
 from fmtharness.evaluators.json.tool_call_faults import Rules, problem
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.rendering import dumped
 from fmtharness.harness.records import Problem
 

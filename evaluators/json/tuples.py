@@ -11,7 +11,6 @@ quotes may be wrong too.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from functools import lru_cache
 from typing import Final
@@ -26,6 +25,7 @@ from fmtharness.evaluators.json.scanner import (
     WS,
     Scanner,
 )
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness.surroundings import MOST_OF_ONE_LABEL
 
 _CLOSES: Final = rf"\)(?={WS}(?:[,;|(/#\])}}]|\Z)|[ \t]*+[\r\n])"

@@ -10,7 +10,6 @@ literals and named groups is a layout: it can render values, and its mismatches 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from random import Random
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import field_validator
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.regex.layout import compiled, fault, found, layout, missing, prefixes
 from fmtharness.evaluators.rendering import checked
 from fmtharness.harness import surroundings

@@ -8,12 +8,13 @@ Results are cached by pattern.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import re2
+
+from fmtharness.evaluators.possessive import re
 
 _NAME: Final = re.compile(r"\\.|\(\?P?<(\w+)>", re.DOTALL)
 _ANY_BYTE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\C")

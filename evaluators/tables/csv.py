@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from fmtharness.evaluators.one_edit import Mends, all_of_one_edit
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.tables.csv_corruptions import corruptions_of
 from fmtharness.evaluators.tables.csv_fields import CONTROL, LINE_ENDS
 from fmtharness.evaluators.tables.csv_reader import (

@@ -8,11 +8,11 @@ The text must be a valid table with this delimiter. A corruption that does not a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.tables.csv_fields import CONTROL, Cell
 from fmtharness.evaluators.tables.csv_reader import DELIMITERS, Row, read, rows_of
 from fmtharness.harness import surroundings

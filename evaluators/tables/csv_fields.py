@@ -10,9 +10,10 @@ be shows in the separators of its line and, for a missing quote, in the widths o
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
+
+from fmtharness.evaluators.possessive import re
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 LINE_ENDS: Final = re.compile(r"[\r\n]+")

@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.tables.csv_fields import (
     LINE_ENDS,
     SPENT,

@@ -12,11 +12,11 @@ or a line that one would break otherwise than the others is refused, too.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from fmtharness.evaluators.one_edit import Mends, all_of_one_edit
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.tables.csv import columns_of
 from fmtharness.evaluators.tables.markdown_corruptions import CORRUPTIONS
 from fmtharness.harness import surroundings

@@ -9,12 +9,12 @@ The text must be valid, with blanks around each equals sign and no text over sev
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.toml.scalars import KEY
 from fmtharness.harness.contracts import Corruption
 from fmtharness.harness.surroundings import CORRUPTIONS as AROUND

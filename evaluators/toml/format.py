@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.toml.corruptions import CORRUPTIONS, too_deep
 from fmtharness.evaluators.toml.labels import LABELS
 from fmtharness.evaluators.toml.scalars import KEY

@@ -10,9 +10,9 @@ reads as broken for no fault of its own.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.toml.labels import LABELS
 from fmtharness.harness.records import Problem
 

@@ -7,8 +7,9 @@ wrong("True")  -> "python_literal"
 from __future__ import annotations
 
 import math
-import re
 from typing import Final
+
+from fmtharness.evaluators.possessive import re
 
 PART: Final = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]++|\\[^\n])*+"|'[^'\n]*+')"""
 KEY: Final = rf"{PART}(?:[ \t]*+\.[ \t]*+{PART})*+"

@@ -8,9 +8,9 @@ It checks TOML's grammar, values that JSON cannot hold (dates, infinity) and wha
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.toml.notes import NEWLINE, Notes, broken_up
 from fmtharness.evaluators.toml.scalars import KEY, PART, cut_off, wrong
 from fmtharness.evaluators.toml.strings import QUOTES, bad_escapes, closed, odd_quotes, over_lines
@@ -91,7 +91,7 @@ class _Scanner(Notes):
                 self._comment()
             elif here == "[":
                 self._header()
-            elif half := _HALF_HEADER.match(self.text, self.at):
+            elif half := _HALF_HEADER.match(self.text, self.at, self._line_end()):
                 header = half[0].rstrip()
                 self._note("bad_header", self.at, self.at + len(header), "its [ is missing")
                 self.at = half.end()

@@ -6,9 +6,9 @@ bad_escapes('"\\\\q"', 0, 4, '"') -> [(1, 3)]
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.toml.scalars import KEY
 
 QUOTES: Final = ('"""', "'''", '"', "'")

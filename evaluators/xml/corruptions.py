@@ -9,11 +9,11 @@ The text must be as XmlFormat renders it. A corruption that does not apply gives
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.harness import surroundings
 from fmtharness.harness.contracts import Corruption
 

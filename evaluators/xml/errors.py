@@ -8,11 +8,11 @@ accept; the tag or the text before that byte shows which mistake it is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 from xml.parsers.expat import errors
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.xml.tags import (
     BLANK,
     Found,

@@ -11,12 +11,12 @@ scalar is text. A DOCTYPE is rejected before anything in it is read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.xml.corruptions import CORRUPTIONS, too_deep
 from fmtharness.evaluators.xml.reader import BLANK, LABELS, read
 from fmtharness.evaluators.xml.signs import DOCTYPE

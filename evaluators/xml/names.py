@@ -9,8 +9,9 @@ all names of the fourth are names of the fifth. A name that passes is one by bot
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from fmtharness.evaluators.possessive import re
 
 _START: Final = (
     ":A-Z_a-z\\xc0-\\xd6\\xd8-\\xf6\\xf8-\\u02ff\\u0370-\\u037d\\u037f-\\u1fff\\u200c\\u200d\\u2070-\\u218f"

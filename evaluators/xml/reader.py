@@ -10,11 +10,11 @@ text is read again, to find what else is wrong with it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.xml import signs
 from fmtharness.evaluators.xml.errors import explained
 from fmtharness.evaluators.xml.names import colons, is_uri

@@ -8,9 +8,9 @@ A tag with a stray sign behind its < is read as the tag, so that nothing else se
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.xml.tags import Found
 
 _NAME: Final = rb"[A-Za-z_:\x80-\xff][-.\w:\x80-\xff]*"

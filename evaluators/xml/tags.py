@@ -6,9 +6,9 @@ in_tag(b"<f a='x'b='y'/>", 0, 8)    -> Found("malformed_tag", 8, 9, "no blank st
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.xml.names import why
 
 BLANK: Final = b" \t\r\n"

@@ -5,10 +5,10 @@ read('{"a" "b"}') -> problem missing_colon at 1:5, and no missing_value at 1:4
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.harness.records import Problem
 

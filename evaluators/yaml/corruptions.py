@@ -8,10 +8,10 @@ The text may be in block style, as `YamlFormat.render` writes it, or in brackets
 
 from __future__ import annotations
 
-import re
 from random import Random
 from typing import Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.members import Member, flows, is_words, line, one, replaced
 from fmtharness.evaluators.yaml.scalar_corruptions import CORRUPTIONS as OF_SCALARS
 from fmtharness.harness.contracts import Corruption

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, NamedTuple
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.harness.records import Problem
 

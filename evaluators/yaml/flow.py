@@ -15,10 +15,11 @@ takes a few such texts.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import msgspec
+
+from fmtharness.evaluators.possessive import re
 
 MAX_DEPTH: Final = 99
 """A node inside this many open collections exceeds js-yaml's `maxDepth`, which is 100 and counts

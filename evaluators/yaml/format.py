@@ -11,13 +11,13 @@ numbers are doubles, as in JavaScript, an integer beyond 2**53 is rounded, as in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
 from fmtharness.evaluators.one_edit import Mends, all_of_one_edit
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.corruptions import CORRUPTIONS, too_deep, wrong_root
 from fmtharness.evaluators.yaml.labels import LABELS
 from fmtharness.evaluators.yaml.reader import ROOTS, Root, clean, read

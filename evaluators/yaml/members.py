@@ -6,13 +6,13 @@ flows("a: [1]")   -> [(3, 6)]
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Final, NamedTuple
 
 import yaml
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.scalars import plain
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -10,13 +10,13 @@ at the same length and the text is read again, to find the mistakes behind it to
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 import msgspec
 import yaml
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.consequences import (
     brought,
     cut_by_comment,

@@ -6,10 +6,10 @@ CORRUPTIONS["bad_escape"]("a: 1\\n", Random(0)) -> None: nothing to break that w
 
 from __future__ import annotations
 
-import re
 from random import Random
 from typing import Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.members import Member, is_words, line, one, replaced
 from fmtharness.evaluators.yaml.scalars import Unclear, plain
 from fmtharness.harness.contracts import Corruption

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any, Final, NamedTuple
 
 from fmtharness.evaluators.json.reader import integer
+from fmtharness.evaluators.possessive import re
 
 NOT_RAW: Final = re.compile(
     "[^\t\n\r -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|\r(?!\n)"

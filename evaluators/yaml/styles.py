@@ -6,10 +6,10 @@ block_fault("|\\n\\n", 0, 3)      -> "a block text of blanks alone, ...: quote i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
+from fmtharness.evaluators.possessive import re
 from fmtharness.evaluators.yaml.errors import until
 
 _HEAD: Final = re.compile(r"[|>]([-+0-9]*+)[^\r\n]*+")
