@@ -127,7 +127,8 @@ def fetched(folder: Path) -> Path:
     subprocess.run([*command, "-d", str(folder), PACKAGE], check=True)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
+        packed.extractall(folder)
     return next(folder.glob("*/json"))
 
 

@@ -167,7 +167,8 @@ def fetched(folder: Path) -> Path:
     )
     (archive,) = folder.glob("*.tgz")
     with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
+        packed.extractall(folder)
     return folder / "package/build/dist/xmlconf"
 
 

@@ -211,7 +211,8 @@ def _unpacked(archive: Path, folder: Path) -> Path:
     """Unpack llama.cpp's source, and nothing else from the archive; returns its folder."""
     with tarfile.open(archive) as packed:
         inside = [each for each in packed if each.name.partition("/")[2].startswith(SOURCE)]
-        packed.extractall(folder, inside, filter="data")
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
+        packed.extractall(folder, inside)
     return next(folder.glob(f"*/{SOURCE}"))
 
 
