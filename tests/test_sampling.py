@@ -145,10 +145,9 @@ def expected(model: Any, place: int) -> list[int]:
     ids = list(PROMPTS[place])
     temperature, top_p, _ = SAMPLER.sampling
     for number in SAMPLER.draws(place, 12).tolist():
+        row = torch.tensor([ids], device=model.device)
         with torch.inference_mode():
-            logits = (
-                model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1].double()
-            )
+            logits = model(input_ids=row).logits[0, -1].double()
         shares = (logits / temperature).softmax(-1).tolist()
         kept: list[int] = []
         for token in sorted(range(40), key=lambda token: -shares[token]):
