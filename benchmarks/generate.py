@@ -8,7 +8,8 @@
 All get the prompts sorted by length and the same model in memory; transformers pads on the left to
 its batch's longest prompt, except in continuous batching. The first call is reported apart from the
 best of the other `--repeats`, each in turn with the others, since a machine is rarely idle. The
-first call includes what generation sets up once, but not loading. A way that fails says so.
+first call includes what generation sets up once, but not loading, whose time is printed apart. A
+way that fails says so.
 """
 
 from __future__ import annotations
@@ -168,7 +169,9 @@ def measured(path: Path, asked: argparse.Namespace) -> list[Line]:
         update={"precision": "auto", "quantization": "none", "memory_limit": None}
     )
     with Patches() as patches:
+        began = time.perf_counter()
         loaded = load_model(options, patches, asked.adapter)
+        click.echo(f"{path.stem}: loaded in {time.perf_counter() - began:.1f} s", err=True)
         prompts = prompts_of(config, loaded, asked.prompts)
         dtype = str(loaded.model.dtype).removeprefix("torch.")
         name = f"{path.stem}, {len(prompts)} prompts, {dtype}"
