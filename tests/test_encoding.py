@@ -13,6 +13,7 @@ from fmtharness.harness.engine.encoding import (
     encode_example,
     encode_prompt,
     stop_token,
+    token_ids,
 )
 from fmtharness.harness.engine.gguf import resolve
 from fmtharness.harness.errors import ModelError
@@ -66,6 +67,32 @@ def test_the_ids_before_the_first_label_are_the_prompt_of_generation(
     assert encoded.ids[-1] == stop_token(tokenizer)
     assert tokenizer.decode(encoded.ids[encoded.prompt_length : -1]) == row.completion
     assert tokenizer.decode(prompt).endswith("<|im_start|>assistant\n")
+
+
+NESTED = '{"a": {"b": ["x"]}, "c": [[1], {"d": "}]"}], "e": {"f": [{}, [2]]}, "g": [[[]]]}'
+
+
+def answer_ids(tokenizer: Any, form: str, text: str = NESTED) -> list[int]:
+    row = Example(id="0", prompt=(Message("user", "Go."),), completion=text, format=form)
+    encoded = encode_example(tokenizer, row, stop_token(tokenizer))
+    return encoded.ids[encoded.prompt_length : -1]
+
+
+def test_no_token_of_an_answer_closes_two_brackets(tokenizer: Any) -> None:
+    ids = answer_ids(tokenizer, "json")
+    assert tokenizer.decode(ids) == NESTED
+
+    def brackets(tokens: list[int]) -> list[int]:
+        return [sum(tokenizer.decode([token]).count(c) for c in "}]") for token in tokens]
+
+    assert max(brackets(ids)) == 1
+    assert max(brackets(token_ids(tokenizer, NESTED))) > 1
+
+
+def test_the_other_tokens_of_an_answer_stay(tokenizer: Any) -> None:
+    flat = '{"a": "no end, (yet)", "b": [1, {"c": "x"}, 2], "d": 3}'
+    assert answer_ids(tokenizer, "json", flat) == token_ids(tokenizer, flat)
+    assert answer_ids(tokenizer, "none") == token_ids(tokenizer, NESTED)
 
 
 def test_a_tokenizer_without_a_chat_template_is_a_clear_error(tokenizer: Any) -> None:

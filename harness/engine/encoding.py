@@ -9,7 +9,9 @@ begin with what closes them, so that the target is an answer and not a thought.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +21,7 @@ from fmtharness.harness.contracts import Loaded
 from fmtharness.harness.engine.reasoning import LONGEST, closing, opened, think_tags
 from fmtharness.harness.engine.templates import chat_text
 from fmtharness.harness.errors import ModelError
-from fmtharness.harness.records import KEEPS, Example, FinishReason, Message
+from fmtharness.harness.records import KEEPS, NO_FORMAT, Example, FinishReason, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -94,7 +96,8 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id
     """The ids of the prompt and the completion, each tokenized separately, and the stop token.
 
     For an Example without a prompt, which is plain text, they are those of the text alone, after
-    what the tokenizer begins a text with. Raises DataError for an Example without a completion.
+    what the tokenizer begins a text with. In a completion of a format no token closes two brackets.
+    Raises DataError for an Example without a completion.
     """
     keeps = bool(example.tags.get(KEEPS))
     if not example.prompt:
@@ -103,7 +106,10 @@ def encode_example(tokenizer: PreTrainedTokenizerBase, example: Example, stop_id
         return Encoded(ids, max(1, len(start)), keeps=keeps)
     prompt = encode_prompt(tokenizer, example.prompt, example.tools)
     closed, target = labelled(tokenizer, example, prompt)
-    labels = [*token_ids(tokenizer, closed), *token_ids(tokenizer, target)]
+    answer = token_ids(tokenizer, target)
+    if example.format != NO_FORMAT:
+        answer = one_bracket_a_token(tokenizer, answer)
+    labels = [*token_ids(tokenizer, closed), *answer]
     return Encoded([*prompt, *labels, stop_id], len(prompt), keeps=keeps)
 
 
@@ -183,6 +189,28 @@ def stop_tokens(loaded: Loaded) -> set[int]:
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """The text as token ids, with no token added."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def one_bracket_a_token(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[int]:
+    """Tokens of the same text, none of which closes two brackets: `"}},` becomes `"}` and `},`.
+
+    Where one token closes two objects, the depth is decided at the end of a string, before the
+    model has written the first bracket, and it learns that less well.
+    """
+    parts = _bracket_parts(tokenizer)
+    return [part for token in ids for part in parts.get(token, (token,))]
+
+
+@cache
+def _bracket_parts(tokenizer: PreTrainedTokenizerBase) -> dict[int, list[int]]:
+    """The tokens that close two brackets or more, each with the tokens that close one each."""
+    vocabulary, special = tokenizer.get_vocab(), tokenizer.added_tokens_decoder
+    found = dict[int, list[int]]()
+    for text, token in vocabulary.items():
+        parts = re.findall(r"[^}\]]*[}\]](?:[^}\]]+$)?", text)
+        if len(parts) > 1 and token not in special and all(part in vocabulary for part in parts):
+            found[token] = [vocabulary[part] for part in parts]
+    return found
 
 
 def _ends_messages(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
