@@ -66,6 +66,9 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Options of the Format for this Example only, such as the pattern of a regex."""
     sample: int = 0
     """Which of several completions of its prompt a backend is asked for, from 0."""
+    draw: int = 0
+    """The same, counted over all Examples with this prompt, so that no two share a random answer.
+    `sampled` sets it."""
     tags: dict[str, Any] = {}
     """family, shape, schema, strictness, hard_negatives and bad_outputs (lists of kinds)."""
 
@@ -105,6 +108,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """From the request to the first token, if the answer was streamed."""
     cost: float | None = None
     """What the answer costs, in the currency of the backend's prices."""
+    cached: bool = False
+    """Whether it is the answer to an earlier request; `seconds` and `cost` are those of that."""
 
 
 class BrokenRow(msgspec.Struct, frozen=True):

@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmtharness.harness.backends.server.reply import BrokenReplyError, Reply, reply_of, whole
+from fmtharness.harness.backends.server.reply import BrokenReplyError, Reply, reply_of
+from fmtharness.harness.backends.server.stream import whole
 from fmtharness.harness.cli import main
 from fmtharness.harness.config import load_config
 from fmtharness.harness.errors import ConfigError
@@ -184,7 +185,7 @@ JSON = st.recursive(
 def test_any_json_is_a_reply_or_broken(message: object, other: object) -> None:
     choices = [{"message": message, "delta": message, "finish_reason": other}]
     for data in (message, {"choices": choices, "usage": other}):
-        for read in (reply_of, lambda each: reply_of(whole([each, other]))):
+        for read in (reply_of, lambda each: reply_of(whole([each, other], ended=True))):
             try:
                 assert isinstance(read(data), Reply)
             except BrokenReplyError as error:

@@ -10,8 +10,9 @@ what they differ. The client is the package `openai`, of the extra `[servers]`.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections import defaultdict
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -45,8 +46,22 @@ REFUSED = (
     "the base_url of backend openai must be an address alone, without a user, a password or a "
     "query; name the environment variable of an API key with api_key_env"
 )
+NO_NAME = (
+    "api_key_env of backend openai must be the name of an environment variable, such as "
+    "OPENAI_API_KEY, and not the key itself"
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 OWN = frozenset({"messages", "model", "n", "stream", "stream_options", "tools"})
 """Keys of a request that `extra_body` cannot set."""
+OPTIONS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "stop": "stop",
+    "max_tokens": "max_new_tokens",
+    "max_completion_tokens": "max_new_tokens",
+}
+"""Keys that an option sets, so that `extra_body` cannot, either."""
 
 
 class OpenAI(Options):
@@ -107,12 +122,15 @@ class OpenAI(Options):
     @field_validator("base_url")
     @classmethod
     def _is_an_address(cls, url: str) -> str:
+        if any(each.isspace() or not each.isprintable() for each in url):
+            raise ValueError("it must be an address, without blanks and line breaks")
         parts = urlsplit(url)
         if "@" in parts.netloc or parts.query or parts.fragment:
             # Not a ValueError, whose sentence would show the address.
             raise PydanticCustomError(PLACED, REFUSED)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it must be an address, such as 'http://127.0.0.1:8080/v1'")
+        _ = parts.port  # raises ValueError for one that is none
         return url.rstrip("/")
 
     @field_validator("extra_body")
@@ -120,10 +138,25 @@ class OpenAI(Options):
     def _has_no_own_key(cls, extra: dict[str, Any]) -> dict[str, Any]:
         if taken := sorted(OWN & extra.keys()):
             raise ValueError(f"{taken[0]!r} is set by fmtharness, so extra_body cannot set it")
+        if taken := sorted(OPTIONS.keys() & extra.keys()):
+            raise ValueError(f"{taken[0]!r} is no key of extra_body; set {OPTIONS[taken[0]]}")
+        try:
+            json.dumps(extra, allow_nan=False)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"it is sent as JSON, which cannot hold it ({error})") from None
         return extra
 
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not _NAME(name):  # it may be a key
+            raise PydanticCustomError(PLACED, NO_NAME)
+        return name
+
     @model_validator(mode="after")
-    def _has_both_prices(self) -> OpenAI:
+    def _fits_together(self) -> OpenAI:
+        if self.response_format != "text" and "response_format" in self.extra_body:
+            raise ValueError("response_format and extra_body both set response_format; keep one")
         if (self.input_price is None) != (self.output_price is None):
             raise ValueError("input_price and output_price belong together; give both")
         return self
@@ -210,27 +243,24 @@ class _Asking:
         self.cache = RequestCache() if options.cache else None
         self.slots = asyncio.Semaphore(options.concurrency)
         self.asked = 0
-        self.samples: defaultdict[str, set[int]] = defaultdict(set)
         self.unanswered: dict[int, Completion] = {}
-        self.unknown: set[str] = set()
+        self.unknown: set[str | None] = set()
 
     async def answer(self, item: tuple[int, Example]) -> tuple[int, Completion]:
         """The Completion of one Example, from the cache or else the server."""
         index, example = item
         try:
             body = self.options.body(example)
-            request = digest([self.options.base_url, body, self.options.extra_body])
+            request = _digest(self.options, body)
         except UnicodeEncodeError:
             return self._failed(index, example, "its prompt has half of a surrogate pair")
         self.asked += 1
-        sample = example.sample
-        while sample in self.samples[request]:  # Examples may share a prompt
-            sample += 1
-        self.samples[request].add(sample)
-        if sample and self.options.seed is not None:
-            body["seed"] = self.options.seed + sample
-        key = digest([request, sample])
+        draw = max(example.draw, example.sample)  # some callers only tell the sample
+        if draw and self.options.seed is not None:
+            body["seed"] = self.options.seed + draw
+        key = digest([request, draw])
         found = self.cache.get(key) if self.cache else None
+        cached = found is not None
         if found is None:
             async with self.slots:
                 try:
@@ -239,14 +269,14 @@ class _Asking:
                     return self._failed(index, example, str(error))
             found = completion_of(reply, example)
             if reply.finish_reason not in REASONS:
-                self.unknown.add(reply.finish_reason or "")
+                self.unknown.add(reply.finish_reason)
             if found.error is not None:
                 return self._failed(index, example, found.error)
             if self.cache:
                 self.cache.put(key, found)
         cost = self.options.cost(found.prompt_tokens, found.completion_tokens)
         known = msgspec.structs.replace(
-            found, example_id=example.id, sample=example.sample, cost=cost
+            found, example_id=example.id, sample=example.sample, cost=cost, cached=cached
         )
         return index, known
 
@@ -267,10 +297,13 @@ class _Asking:
         if self.cache:
             self.cache.close()
         if self.unknown:
-            reasons = ", ".join(repr(each) for each in sorted(self.unknown))
+            named = sorted(repr(each) for each in self.unknown if each is not None)
+            known = f"the finish reason {', '.join(named)}, which is unknown" if named else ""
+            none = "no finish reason" if None in self.unknown else ""
+            ended = " or ".join(filter(None, [none, known]))
             say(
-                f"server {self.options.base_url}: answers ended with the finish reason {reasons}, "
-                f"which is unknown; they are judged as they are"
+                f"server {self.options.base_url}: answers ended with {ended}; they are judged as "
+                f"they are"
             )
         if self.unanswered:
             first = self.unanswered[min(self.unanswered)]
@@ -278,3 +311,9 @@ class _Asking:
                 f"ask: {len(self.unanswered)} of {self.asked} prompts have no answer and "
                 f"are unscored; the first is Example {first.example_id}: {first.error}"
             )
+
+
+def _digest(options: OpenAI, body: dict[str, Any]) -> str:
+    """A hash of what is sent where, in its order: that of a schema's keys may shape an answer."""
+    sent = [options.base_url, body, options.extra_body]
+    return digest(json.dumps(sent, ensure_ascii=False))

@@ -81,6 +81,7 @@ def cures_of(run: RunFolder) -> list[Cure]:
         tokens = [each.completion_tokens for each in rows if each.completion_tokens is not None]
         costs = [each.cost for each in rows if each.cost is not None]
         stage = run.known(f"completions/{arm.file}")
+        made, n = stage.get("asked", len(rows)), run.config.eval.n
         kept = retained(run.retention(arm.file)) if run.config.retention.num_prompts else None
         cures.append(
             Cure(
@@ -88,8 +89,8 @@ def cures_of(run: RunFolder) -> list[Cure]:
                 answers,
                 kept,
                 tokens=fmean(tokens) if tokens else None,
-                seconds=stage["seconds"] / max(1, stage.get("asked", len(rows))),
-                cost=1000 * fmean(costs) if costs else None,
+                seconds=n * stage["seconds"] / made if made else None,
+                cost=1000 * n * fmean(costs) if costs else None,
             )
         )
     return cures

@@ -132,7 +132,7 @@ def same(promise: str, first: Asked, other: Asked, *, again: Finding | None = No
 def strict(promise: str, asked: Asked) -> Finding:
     """Whether each answer under a guarantee that said `stop` passes the strict judge.
 
-    One that was cut off at the limit was promised nothing; the remarks count it apart.
+    One that ended otherwise, as at the limit, was promised nothing; the remarks count it apart.
     """
     if asked.refused:
         return not_shown(promise, asked.refused)
@@ -141,11 +141,15 @@ def strict(promise: str, asked: Asked) -> Finding:
     failed = {name: each for name, each in stopped.items() if not each.passed}
     cases = tuple(Case(name, ((asked.mode, each),)) for name, each in failed.items())
     remarks = [_labels(failed.values())] if failed else []
-    cut = [each for each in judged.values() if not each.stopped]
-    if cut:
-        fail = [each for each in cut if not each.passed]
+    others = [each for each in judged.values() if not each.stopped]
+    for how, ended in (
+        ("at the limit", [each for each in others if each.at_length]),
+        ("with neither `stop` nor `length`", [each for each in others if not each.at_length]),
+    ):
+        fail = [each for each in ended if not each.passed]
         labels = f" ({_labels(fail)})" if fail else ""
-        remarks.append(f"beside them {len(cut)} at the limit, of which {len(fail)} fail{labels}")
+        if ended:
+            remarks.append(f"beside them {len(ended)} {how}, of which {len(fail)} fail{labels}")
     return _found(promise, len(stopped), cases, remarks)
 
 

@@ -121,9 +121,12 @@ class _Kept:
             say(f"answers: {len(self.known):,} of the model's are known ({self.path})")
 
     def add(self, key: str, answer: Completion) -> None:
-        """Remember an answer; a cache that cannot be written costs a note and nothing else."""
+        """Remember an answer; a cache that cannot be written costs a note and nothing else.
+
+        What got no answer is not kept, so that the next command asks again.
+        """
         self.known[key] = answer
-        if self.path is None:
+        if self.path is None or answer.error is not None:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,11 +45,12 @@ OBJECT, GRAMMAR = "json_object", "grammar"
 JSON = ("json", "json_array")
 """The formats that a server can hold an answer to."""
 BATCHES = (1, 8, 64)
+RESPONSE_FORMAT = "response_format"
 PLAIN: Mapping[str, Any] = {
     "cache": False,
     "temperature": 0.0,
     "stream": False,
-    "response_format": "text",
+    RESPONSE_FORMAT: "text",
 }
 """How a server is asked where a mode says nothing else."""
 NO_GRAMMAR = "llguidance is not installed: pip install 'fmtharness[constrained]'"
@@ -143,6 +144,11 @@ class _Asking:
 def _of_server(asking: _Asking) -> Audit:
     """The findings of a server."""
     backend = asking.backend
+    if RESPONSE_FORMAT in backend.extra_body:
+        raise UserError(
+            f"audit: {backend.source}: extra_body sets {RESPONSE_FORMAT}, which the audit sets in "
+            f"each mode by itself; leave it out"
+        )
     asking.backend = backend.model_copy(update=PLAIN)
     found: list[Finding] = []
     first = asking.ask("alone", may_refuse=False, concurrency=1)
@@ -168,7 +174,7 @@ def _of_server(asking: _Asking) -> Audit:
         asking.ask(f"at most {few} tokens", max_new_tokens=few)
     schemed, notes = with_schemas(asking.examples)
     for kind, examples in ((OBJECT, asking.examples), (SCHEMA, schemed)):
-        held = backend.model_copy(update={"response_format": kind})
+        held = backend.model_copy(update={RESPONSE_FORMAT: kind})
         chosen = [each for each in examples if _kind(held.body(each)) == kind]
         found += asking.promised(kind, chosen, response_format=kind)
     found += asking.ends()
@@ -246,7 +252,7 @@ def _thinking(backend: Any, switch: bool) -> dict[str, Any]:
 
 def _kind(body: Mapping[str, Any]) -> str | None:
     """What a request holds its answer to."""
-    held = body.get("response_format")
+    held = body.get(RESPONSE_FORMAT)
     return held.get("type") if isinstance(held, Mapping) else None
 
 

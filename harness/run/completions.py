@@ -3,8 +3,8 @@
 answer(run, config.arm("base"), [Asked("", examples, data), Asked("open", ...)])
     completions/base.jsonl, completions/open/base.jsonl
 
-Only what is not up to date is asked for. Each Completion is on disk as soon as it exists, so that a
-run that was killed asks for the others alone.
+Only what is not up to date is asked for, and what a server has not answered. Each Completion is on
+disk as soon as it exists, so that a run that was killed asks for the others alone.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from fmtharness.harness.run.sources import completions_by, conditions, sampled
 
 Sample = tuple[str, int]
 """An Example's id, and which of its completions."""
+SPENT = ("seconds", "asked")
+"""What the manifest holds of a stage's cost: wall time, and how many answers were made in it."""
 UNTOLD = "parity"
 """The file of completions that is about the run itself, and not shown."""
 
@@ -71,6 +73,8 @@ class _Stage(NamedTuple):
     name: str
     asked: Asked
     inputs: dict[str, str]
+    before: Sequence[Completion] = ()
+    """The answers of an earlier run that had others missing."""
 
 
 def answer(run: RunFolder, arm: Arm, asked: Sequence[Asked]) -> None:
@@ -81,14 +85,28 @@ def answer(run: RunFolder, arm: Arm, asked: Sequence[Asked]) -> None:
     todo: list[_Stage] = []
     for each in asked:
         name = each.file(arm)
+        path, recorded = run.completions(name), f"completions/{name}"
         stage = _Stage(name, each, _inputs(run, arm, each))
-        if not run.is_current(f"completions/{name}", stage.inputs):
-            run.begin(f"completions/{name}", stage.inputs, [run.completions(name)])
+        if not run.is_current(recorded, stage.inputs):
+            run.begin(recorded, stage.inputs, [path])
             todo.append(stage)
+        elif missing := _unanswered(arm, path):
+            say(f"completions: {missing} of {path} have no answer and are asked for again")
+            there = [row for row in read_records(path, Completion) if row.error is None]
+            spent = {key: run.known(recorded)[key] for key in SPENT}
+            run.begin(recorded, stage.inputs, [path], **spent)
+            todo.append(stage._replace(before=there))
         elif name != UNTOLD:
-            say(f"completions: {run.completions(name)} is up to date")
+            say(f"completions: {path} is up to date")
     for most in dict.fromkeys(stage.asked.max_new_tokens for stage in todo):
         _together(run, arm, [each for each in todo if each.asked.max_new_tokens == most], most)
+
+
+def _unanswered(arm: Arm, path: Path) -> int:
+    """How many answers failed that may come another time: those of a server."""
+    if arm.repairs or not getattr(arm.backend, "remote", False):
+        return 0
+    return sum(each.error is not None for each in read_records(path, Completion))
 
 
 def _inputs(run: RunFolder, arm: Arm, asked: Asked) -> dict[str, str]:
@@ -125,10 +143,12 @@ def _together(run: RunFolder, arm: Arm, group: Sequence[_Stage], most: int | Non
         for example in part.asked
         if (example.id, example.sample) not in part.known
     }
+    made = 0
     for completion in _answers(run, arm, asking, most):
         part, example = asking[completion.example_id, completion.sample]
         part.add(structs.replace(completion, example_id=example.id, arm=arm.name))
-    seconds = round(time.perf_counter() - began, 2)
+        made += not completion.cached
+    seconds = time.perf_counter() - began
     for part in parts:
         path, asked = run.completions(part.stage.name), part.stage.asked
         if missing := [each.id for each in part.asked if (each.id, each.sample) not in part.known]:
@@ -138,12 +158,14 @@ def _together(run: RunFolder, arm: Arm, group: Sequence[_Stage], most: int | Non
             )
         write_records(path, [part.known[each.id, each.sample] for each in part.asked])
         part.remove()
+        recorded = f"completions/{part.stage.name}"
+        before = run.known(recorded)
         run.record(
-            f"completions/{part.stage.name}",
+            recorded,
             part.stage.inputs,
             [path],
-            seconds=seconds,
-            asked=answers,
+            seconds=round(before.get("seconds", 0) + seconds, 2),
+            asked=before.get("asked", 0) + made,
             made_with=_made_with(run, arm, asked),
         )
 
@@ -195,7 +217,9 @@ class _Part:
                 except DecodeError:
                     continue  # what a killed process left of a line
                 self.known[found.example_id, found.sample] = found
-        if self.known:
+        for completion in stage.before:
+            self.add(completion)
+        if self.known and not stage.before:
             say(f"completions: {len(self.known)} of {final} are known from before")
 
     def remove(self) -> None:

@@ -35,7 +35,7 @@ from fmtharness.harness.options import check
 from fmtharness.harness.plugins import Kind, component
 from fmtharness.harness.records import Completion, Example, decode, encode, read_records
 from fmtharness.harness.requirements import loads_models
-from fmtharness.harness.run.sources import completions_by
+from fmtharness.harness.run.sources import completions_by, sampled
 
 DEATHS = 3
 """How often a block may take its process down before its rows are asked one by one."""
@@ -206,7 +206,8 @@ class Worker:
         if shard.is_file():
             before = read_records(shard, Completion)
             known = {each.example_id: each for each in before if each.error is None}
-        examples = {each.id: each for each in rows if isinstance(each, Example)}
+        readable = sampled((each for each in rows if isinstance(each, Example)), 1)
+        examples = {each.id: each for each in readable}
         asked = [each for each in examples.values() if each.id not in known]
         if asked:
             known |= self._answers(backend, block, asked)

@@ -7,7 +7,7 @@ completions_by(backend, model, adapter, examples, arm="sft")   Completions of th
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from fmtharness.harness.files import shipped
 from fmtharness.harness.options import check
 from fmtharness.harness.plugins import component
 from fmtharness.harness.progress import say
-from fmtharness.harness.records import Completion, Example
+from fmtharness.harness.records import Completion, Example, encode
 from fmtharness.harness.requirements import loads_models
 from fmtharness.harness.schemas import Schema
 from fmtharness.harness.trained_on import TRAINED_ON, trained_on
@@ -147,7 +147,14 @@ def completions_by(
 
 def sampled(examples: Iterable[Example], n: int) -> list[Example]:
     """Each Example n times, as a backend is asked for n Completions of its prompt."""
-    return [msgspec.structs.replace(each, sample=k) for each in examples for k in range(n)]
+    draws: Counter[bytes] = Counter()
+    found = []
+    for each in examples:
+        prompt = encode((each.prompt, each.tools))
+        first = draws[prompt]
+        draws[prompt] += n
+        found += [msgspec.structs.replace(each, sample=k, draw=first + k) for k in range(n)]
+    return found
 
 
 def in_order(

@@ -11,6 +11,7 @@ of the process, before it is judged; several processes may use it at once.
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,17 @@ from fmtharness.harness.progress import say
 from fmtharness.harness.records import Completion, decode, encode
 
 _ANSWER = msgspec.json.Decoder(Completion)
+_WAYS_OUT = defaultdict(
+    lambda: "check its folder, its permissions and the space on its disk",
+    {
+        sqlite3.SQLITE_BUSY: "another process is writing to it, so start again later",
+        sqlite3.SQLITE_LOCKED: "another process is writing to it, so start again later",
+        sqlite3.SQLITE_CORRUPT: "remove the file",
+        sqlite3.SQLITE_NOTADB: "remove the file",
+        sqlite3.SQLITE_ERROR: "remove the file",
+    },
+)
+"""By SQLite's primary code; an error without a table of ours is an SQLITE_ERROR."""
 
 
 class RequestCache:
@@ -55,7 +67,7 @@ class RequestCache:
             return None
         try:
             found = decode(_ANSWER, row[0]) if row else None
-        except ValueError:  # of another version of fmtharness
+        except (ValueError, TypeError):  # of another version of fmtharness, or damaged
             return None
         self.known += found is not None
         return found
@@ -80,7 +92,8 @@ class RequestCache:
 
     def _give_up(self, error: Exception) -> None:
         why = error.strerror if isinstance(error, OSError) else error
-        say(f"{self.path}: cannot be used ({why}), so answers are not kept; remove the file")
+        kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CANTOPEN) & 0xFF
+        say(f"{self.path}: cannot be used ({why}), so answers are not kept; {_WAYS_OUT[kind]}")
         if self.file is not None:
             self.file.close()
         self.file = None

@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
@@ -22,9 +23,8 @@ from fmtharness.harness.backends.server.reply import (
     BrokenReplyError,
     Reply,
     reply_of,
-    says_something,
-    whole,
 )
+from fmtharness.harness.backends.server.stream import DONE, events_of, says_something, whole
 from fmtharness.harness.errors import ConfigError, RefusedError
 from fmtharness.harness.text import one_line
 
@@ -36,13 +36,21 @@ MOST_ASKED = 600.0
 """If a server asks to wait for more seconds than this, it is not waited for."""
 ONE_PROMPT = frozenset({"content_filter", "context_length_exceeded", "exceed_context_size_error"})
 """The codes of a refusal that concerns one prompt, not the options."""
+TOO_LONG = re.compile(
+    r"context (length|window|size)|(prompt|input|message)s?\b[^.]*\btoo long|input token count"
+    r"|longer than the model|too many (input )?tokens|`inputs`|reduce the length",
+    re.IGNORECASE,
+).search
+"""What servers without such a code say of a prompt that is too long: vLLM, SGLang, vendors."""
+CONNECT = 10.0
+"""Seconds in which a connection must stand, at most half of those of a request."""
 QUOTA = "insufficient_quota"
 SECRET, SECRET_IN_ANSWERS = 4, 16
 """Shorter keys are placeholders, such as `ollama`, which ordinary texts may hold, too."""
 WINDOW = 24
 """This many consecutive characters of a prompt are a quotation, not a coincidence."""
 
-sleep = asyncio.sleep
+sleep, now = asyncio.sleep, time.monotonic
 
 
 class UnansweredError(Exception):
@@ -80,26 +88,26 @@ class Pace:
     def __init__(self, per_minute: float | None) -> None:
         self.gap = 60 / per_minute if per_minute else 0.0
         self.next = 0.0
+        self.first = asyncio.Lock()
+        """Held by the request whose turn is next."""
 
     async def turn(self) -> None:
         """Wait for the next turn."""
-        now = time.monotonic()
-        self.next = max(self.next, now)
-        wait = self.next - now
-        self.next += self.gap
-        if wait > 0:
-            await sleep(wait)
+        async with self.first:
+            while (wait := self.next - now()) > 0:  # it may be held meanwhile
+                await sleep(wait)
+            self.next = max(self.next, now()) + self.gap
 
     def hold(self, seconds: float) -> None:
         """Let no turn begin for this many seconds."""
-        self.next = max(self.next, time.monotonic() + seconds)
+        self.next = max(self.next, now() + seconds)
 
 
 class Server:
     """The client of one server, and what its requests share."""
 
     def __init__(self, base_url: str, limits: Limits, *, key: str | None, key_env: str) -> None:
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, Timeout
 
         if key is not None and not (key.isascii() and key.isprintable()):
             raise ConfigError(
@@ -110,8 +118,9 @@ class Server:
         self.pace = Pace(limits.per_minute)
         self.reached = False
         """Whether it has ever answered."""
+        timeout = Timeout(limits.timeout, connect=min(CONNECT, limits.timeout / 2))
         self.client = AsyncOpenAI(
-            base_url=base_url, api_key=key or "none", max_retries=0, timeout=limits.timeout
+            base_url=base_url, api_key=key or "none", max_retries=0, timeout=timeout
         )
 
     async def ask(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> Reply:
@@ -165,26 +174,28 @@ class Server:
         return reply._replace(
             text=self.hidden(reply.text, least),
             reasoning=reply.reasoning and self.hidden(reply.reasoning, least),
-            calls=tuple((name, self.hidden(given, least)) for name, given in reply.calls),
+            finish_reason=reply.finish_reason and self.hidden(reply.finish_reason, least),
+            calls=tuple(
+                (self.hidden(name, least), self.hidden(given, least)) for name, given in reply.calls
+            ),
         )
 
     async def _attempt(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> Reply:
         create: Any = self.client.chat.completions
         first = None
-        began = time.monotonic()
+        began = now()
         async with asyncio.timeout(self.limits.timeout):
             if body.get("stream"):
-                chunks = []
-                async for chunk in await create.create(**body, extra_body=extra):
-                    chunks.append(chunk.to_dict() if hasattr(chunk, "to_dict") else chunk)
-                    if first is None and says_something(chunks[-1]):
-                        first = time.monotonic() - began
-                reply = reply_of(whole(chunks))
+                asked = create.with_streaming_response.create(**body, extra_body=extra)
+                async with asked as response:
+                    reply, first = await _streamed(response)
             else:
                 raw = await create.with_raw_response.create(**body, extra_body=extra)
                 reply = reply_of(json.loads(raw.content))
-        seconds = time.monotonic() - began
-        return reply._replace(seconds=seconds, first_token_seconds=first)
+        seconds = now() - began
+        return reply._replace(
+            seconds=seconds, first_token_seconds=None if first is None else first - began
+        )
 
     def _fault(self, error: Exception) -> Fault | None:
         """What a failed attempt means; None for an error that is not the server's."""
@@ -193,14 +204,14 @@ class Server:
         if isinstance(error, openai.APIStatusError):
             self.reached = True
             return self._fault_of_status(error)
+        cause = error.__cause__
+        if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
+            said = f"it cannot be reached ({cause or 'no connection came about'})"
+            way_out = "start it, or check base_url"
+            return Fault(said, stops=not self.reached, way_out=way_out)
         if isinstance(error, TimeoutError | openai.APITimeoutError):
             return Fault(f"no whole answer came within {self.limits.timeout:g} s")
         if isinstance(error, openai.APIConnectionError):
-            cause = error.__cause__
-            if type(cause).__name__ == "ConnectError":
-                way_out = "start it, or check base_url"
-                said = f"it cannot be reached ({cause})"
-                return Fault(said, stops=not self.reached, way_out=way_out)
             return Fault(f"the connection broke ({cause or error})")
         if isinstance(error, BrokenReplyError):
             return Fault(f"no chat completion came ({error})")
@@ -214,7 +225,7 @@ class Server:
     def _fault_of_status(self, error: Any) -> Fault:
         status, code, told = error.status_code, *_told(error.body)
         said = f"status {status} ({told})" if told else f"status {status}"
-        if code in ONE_PROMPT:
+        if code in ONE_PROMPT or status == 413 or (status in (400, 422) and TOO_LONG(told)):
             return Fault(said, again=False)
         if code != QUOTA and (status in AGAIN or status >= 500):
             return Fault(said, asked_wait=asked_wait(error.response.headers))
@@ -230,6 +241,32 @@ class Server:
         else:
             way_out = "check the server's options, such as model, response_format and extra_body"
         return Fault(said, stops=True, refused=status in (400, 422), way_out=way_out)
+
+
+async def _streamed(response: Any) -> tuple[Reply, float | None]:
+    """The reply of a stream, and when its first token came. A server may answer in one piece."""
+    if "json" in response.headers.get("content-type", ""):
+        return reply_of(json.loads(b"".join([part async for part in _read(response)]))), None
+    chunks, first, ended = [], None, False
+    async for event in events_of(_read(response)):
+        if event == DONE:
+            ended = True
+            break
+        chunks.append(event)
+        if first is None and says_something(event):
+            first = now()
+    return reply_of(whole(chunks, ended=ended)), first
+
+
+async def _read(response: Any) -> AsyncIterator[bytes]:
+    """The pieces of a body; what breaks in the middle raises what the client raises elsewhere."""
+    from openai import APIConnectionError
+
+    try:
+        async for part in response.iter_bytes():
+            yield part
+    except Exception as error:
+        raise APIConnectionError(request=response.http_request) from error
 
 
 def backoff(attempt: int) -> float:

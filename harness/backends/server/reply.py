@@ -1,4 +1,4 @@
-"""A server's chat completion, whole or streamed, as a Reply, and a Reply as a Completion.
+"""A server's chat completion as a Reply, and a Reply as a Completion.
 
 reply_of({"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}], "usage": {...}})
     Reply(text="{}", reasoning=None, calls=(), finish_reason="stop", prompt_tokens=12, ...)
@@ -55,67 +55,38 @@ class Reply(NamedTuple):
 
 def reply_of(data: Any) -> Reply:
     """The first choice of a chat completion. Raises BrokenReplyError."""
-    choice = _choice(data)
+    choice = min(choices_of(data), key=index_of)
     message = choice.get("message")
     if not isinstance(message, Mapping):
         raise BrokenReplyError("its answer has a choice without a message")
-    usage = _table(data.get("usage"))
+    usage = as_table(data.get("usage"))
     reason = choice.get("finish_reason")
     return Reply(
-        text=_text(message.get("content")) or _text(message.get("refusal")),
-        reasoning=next(filter(None, (_text(message.get(key)) for key in THOUGHTS)), None),
+        text=as_text(message.get("content")) or as_text(message.get("refusal")),
+        reasoning=next(filter(None, (as_text(message.get(key)) for key in THOUGHTS)), None),
         calls=tuple(_calls(message)),
         finish_reason=reason if isinstance(reason, str) else None,
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
+        prompt_tokens=as_count(usage.get("prompt_tokens")),
+        completion_tokens=as_count(usage.get("completion_tokens")),
     )
 
 
-def _choice(data: Any) -> Mapping[str, Any]:
+def choices_of(data: Any) -> list[Mapping[str, Any]]:
+    """The choices of a completion or a chunk, at least one. Raises BrokenReplyError."""
     if not isinstance(data, Mapping):
         raise BrokenReplyError("its body is no JSON object")
     if told := data.get("error"):
         message = told.get("message") if isinstance(told, Mapping) else told
         raise BrokenReplyError(f"it answered with an error: {message}")
-    choices = data.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+    choices = [each for each in as_list(data.get("choices")) if isinstance(each, Mapping)]
+    if not choices:
         raise BrokenReplyError("its answer has no choices")
-    return choices[0]
+    return choices
 
 
-def whole(chunks: Iterable[Any]) -> dict[str, Any]:
-    """The chunks of a stream as one chat completion. Raises BrokenReplyError for half of one."""
-    texts: dict[str, list[str]] = {}
-    calls: dict[int, dict[str, str]] = {}
-    reason, usage = None, None
-    for chunk in chunks:
-        usage = _table(chunk).get("usage") or usage
-        if isinstance(chunk, Mapping) and not (chunk.get("choices") or chunk.get("error")):
-            continue
-        choice = _choice(chunk)
-        reason = choice.get("finish_reason") or reason
-        delta = _table(choice.get("delta"))
-        for key in ("content", "refusal", *THOUGHTS):
-            if text := _text(delta.get(key)):
-                texts.setdefault(key, []).append(text)
-        for each in map(_table, _list(delta.get("tool_calls"))):
-            index = _count(each.get("index")) or 0
-            call = calls.setdefault(index, {"name": "", "arguments": ""})
-            for key, part in _table(each.get("function")).items():
-                if key in call and isinstance(part, str):
-                    call[key] += part
-    if reason is None:
-        raise BrokenReplyError("its stream ended in the middle")
-    message: dict[str, Any] = {key: "".join(parts) for key, parts in texts.items()}
-    message["tool_calls"] = [{"function": calls[index]} for index in sorted(calls)]
-    return {"choices": [{"message": message, "finish_reason": reason}], "usage": usage}
-
-
-def says_something(chunk: Any) -> bool:
-    """Whether a chunk of a stream has a first piece of text, of reasoning or of a call."""
-    choices = _list(_table(chunk).get("choices")) or [{}]
-    delta = _table(_table(choices[0]).get("delta"))
-    return any(delta.get(key) for key in ("content", "refusal", "tool_calls", *THOUGHTS))
+def index_of(choice: Mapping[str, Any]) -> int:
+    """The index of a choice, or of a call; 0 if it has none."""
+    return as_count(choice.get("index")) or 0
 
 
 def completion_of(reply: Reply, example: Example) -> Completion:
@@ -177,31 +148,34 @@ def _quoted(name: str) -> str:
 
 
 def _calls(message: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    given = _list(message.get("tool_calls"))
-    if old := _table(message.get("function_call")):
+    given = as_list(message.get("tool_calls"))
+    if old := as_table(message.get("function_call")):
         given = [{"function": old}]
     for each in given:
-        function = _table(_table(each).get("function"))
+        function = as_table(as_table(each).get("function"))
         arguments = function.get("arguments")
         if arguments is not None and not isinstance(arguments, str):  # as Ollama's own API does
             arguments = json.dumps(arguments, ensure_ascii=False)
         yield str(function.get("name") or ""), (arguments or "{}")
 
 
-def _text(content: Any) -> str:
+def as_text(content: Any) -> str:
     """A content's text: a string, null, or a list of parts."""
     if isinstance(content, list):
-        return "".join(_text(_table(part).get("text")) for part in content)
+        return "".join(as_text(as_table(part).get("text")) for part in content)
     return content if isinstance(content, str) else ""
 
 
-def _table(value: Any) -> Mapping[str, Any]:
+def as_table(value: Any) -> Mapping[str, Any]:
+    """The value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """The value if it is an array, else an empty one."""
     return value if isinstance(value, list) else []
 
 
-def _count(value: Any) -> int | None:
+def as_count(value: Any) -> int | None:
+    """The value if it is an integer, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
