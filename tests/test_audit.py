@@ -87,6 +87,11 @@ def test_only_what_said_stop_breaks_a_guarantee() -> None:
         "duplicate_key 1; beside them 2 at the limit, of which 1 fail (truncated 1)"
     )
     assert short(strict("strict", asked(cut))) == ("not shown", 0, 0)
+    odd = said(TWICE, None, "duplicate_key")
+    assert strict("strict", asked(odd, cut)).remarks == (
+        "beside them 1 at the limit, of which 1 fail (truncated 1); beside them 1 with neither "
+        "`stop` nor `length`, of which 1 fail (duplicate_key 1)"
+    )
 
 
 def test_stop_means_whole_only_under_a_guarantee() -> None:
@@ -312,6 +317,17 @@ def test_missing_answers(server: FakeServer) -> None:
     assert done.stdout.startswith(f"server {server.url}, model m, 4 prompts of rows.jsonl\n")
     assert "json_object: 1 of 4 answers are missing or unscored, the first because" in done.stdout
     assert "same answer streamed" in done.stdout
+
+
+@needs_client
+def test_a_mode_cannot_be_overridden(server: FakeServer) -> None:
+    Path("my.toml").write_text(
+        f'[eval.servers.one]\nbase_url = "{server.url}"\nmodel = "m"\n'
+        f'extra_body = {{ response_format = {{ type = "text" }} }}\n'
+    )
+    done = audit("my.toml", "--server", "one")
+    assert done.exit_code == 2 and not server.requests
+    assert "extra_body sets response_format, which the audit sets in each mode" in done.stderr
 
 
 @pytest.mark.parametrize(

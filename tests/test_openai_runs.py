@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import signal
@@ -125,6 +126,71 @@ def test_how_it_is_asked_makes_no_completion_old(server: FakeServer, fakes: list
     again = call("run", "run.toml", "--set", "eval.concurrency=3", "--set", "eval.cache=false")
     assert "completions/base.jsonl is up to date" in again.stderr
     assert len(server.requests) == asked
+
+
+def served(server: FakeServer, more: str = "", arms: str = "a") -> Path:
+    """A run whose arms are this server, under these names, and whose four prompts are the same."""
+    row = json.dumps({"prompt": "Name a city.", "completion": '{"city": "Riga"}'})
+    Path("rows.jsonl").write_text(f"{row}\n" * 4)
+    others = [{"prompt": f"Name {n} rivers.", "completion": '{"river": "Gauja"}'} for n in range(8)]
+    Path("train.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in others))
+    config = Path("served.toml")
+    config.write_text(
+        f"[retention]\nnum_prompts = 0\n"
+        f'[data]\ngenerator = "jsonl"\ntrain_file = "train.jsonl"\neval_file = "rows.jsonl"\n'
+        f"[eval]\narms = {[f'server:{each}' for each in arms]}\n"
+        f'evaluators = ["json_strict"]\n{more}'
+        + "".join(
+            f'[eval.servers.{each}]\nbase_url = "{server.url}"\nmodel = "{each}"\n'
+            f"max_retries = 0\ntemperature = 1.0\nconcurrency = 1\n"
+            f"input_price = 2.0\noutput_price = 10.0\n"
+            for each in arms
+        )
+    )
+    return config
+
+
+def texts(out: str) -> list[str]:
+    rows = Path(out, "completions/server-a.jsonl").read_text().splitlines()
+    return [json.loads(row)["text"] for row in rows]
+
+
+def column(table: list[str], name: str) -> str:
+    """The first arm's cell of a column of "Which cure?"."""
+    start = table[2].index(name)
+    return table[4][start : start + len(name)].strip()
+
+
+def test_a_run_asks_again_for_what_has_no_answer(server: FakeServer) -> None:
+    """And only for that; what shares a prompt with an answer gets one of its own."""
+    numbers = itertools.count()
+    server.reply = lambda _: answer(f'{{"n": {next(numbers)}}}')
+    server.script = [answer('{"n": "a"}'), status(500), answer('{"n": "b"}'), status(500)]
+    config = str(served(server))
+    done = call("run", config, "--out", "o")
+    assert done.exit_code == 3 and "2 of 4 prompts have no answer" in done.stderr, done.output
+    assert "2/2" in done.stdout
+    done = call("run", config, "--out", "o")
+    assert done.exit_code == 0, done.output
+    assert "2 of o/completions/server-a.jsonl have no answer and are asked for again" in done.stderr
+    assert texts("o") == ['{"n": "a"}', '{"n": 0}', '{"n": "b"}', '{"n": 1}']
+    assert "4/4" in done.stdout and len(server.requests) == 6
+    done = call("run", config, "--out", "o")
+    assert "server-a.jsonl is up to date" in done.stderr and len(server.requests) == 6
+
+
+def test_what_was_known_costs_no_time(server: FakeServer) -> None:
+    server.reply = lambda _: after(0.05, answer())
+    config = str(served(server, "n = 2\n", arms="ab"))
+    done = call("run", config, "--out", "o")
+    assert done.exit_code == 0, done.output
+    table = done.stdout[done.stdout.index("Which cure?") :].splitlines()
+    seconds, cost = (column(table, name) for name in ("seconds/prompt", "cost/1,000"))
+    assert float(seconds) > 0.1, "of two answers, one after the other"
+    assert float(cost) == pytest.approx(2 * 1000 * (12 * 2 + 3 * 10) / 1e6)
+    done = call("run", config, "--out", "again")
+    assert len(server.requests) == 16 and "requests: 8 answers were known" in done.stderr
+    assert "cost/1,000" in done.stdout and "seconds/prompt" not in done.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
