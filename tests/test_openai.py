@@ -247,6 +247,17 @@ def test_neither_key_nor_prompt_is_told(
         assert file.is_dir() or KEY.encode() not in file.read_bytes()
 
 
+def test_no_part_of_an_answer_holds_the_key(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    call = {"function": {"name": KEY, "arguments": json.dumps({"a": KEY})}}
+    server.script = [answer(KEY, f"end {KEY}", tool_calls=[call], reasoning=KEY)]
+    found = ask_one(backend(server))
+    told = str(found) + capsys.readouterr().err
+    assert KEY not in told and "the finish reason 'end [key]'" in told
+
+
 def test_a_short_placeholder_is_no_secret(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,7 +206,7 @@ class Server:
             return self._fault_of_status(error)
         cause = error.__cause__
         if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
-            said = f"it cannot be reached ({cause or 'no connection came about'})"
+            said = f"it cannot be reached ({str(cause) or 'it takes no connection'})"
             way_out = "start it, or check base_url"
             return Fault(said, stops=not self.reached, way_out=way_out)
         if isinstance(error, TimeoutError | openai.APITimeoutError):
