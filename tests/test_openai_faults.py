@@ -143,7 +143,9 @@ def test_a_host_that_takes_no_connection() -> None:
                 each.setblocking(False)
                 each.connect_ex(address)  # the queue of connections is full now
             asked = OpenAI(base_url=f"http://127.0.0.1:{address[1]}", model="m", timeout_seconds=1)
-            with pytest.raises(ConfigError, match=r"reached \(it takes no connection\); start it, or"):
+            with pytest.raises(
+                ConfigError, match=r"reached \(it takes no connection\); start it, or"
+            ):
                 ask_one(asked)
         finally:
             for each in full:
