@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import structs
 
 from fmtharness.harness import plugins
 from fmtharness.harness.contracts import ModelOptions, Options, TrainingRun
@@ -196,3 +197,17 @@ def fmtharness(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProces
         check=False,
         timeout=120,
     )
+
+
+def completed_in_order(
+    loaded: Any, examples: Sequence[Example], **options: Any
+) -> list[Completion]:
+    """A local model's Completions in the order of the Examples, which may share their ids."""
+    from fmtharness.harness.backends.transformers import complete_with
+
+    numbered = [structs.replace(each, id=str(place)) for place, each in enumerate(examples)]
+    found = sorted(complete_with(loaded, numbered, **options), key=lambda c: int(c.example_id))
+    return [
+        structs.replace(each, example_id=asked.id)
+        for each, asked in zip(found, examples, strict=True)
+    ]

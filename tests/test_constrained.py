@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from msgspec import structs
 
 from fmtharness.evaluators.json.format import JsonFormat
-from fmtharness.harness.backends.transformers import complete_with
 from fmtharness.harness.cli import main
 from fmtharness.harness.config import load_config
 from fmtharness.harness.contracts import Loaded, ModelOptions, Options
@@ -43,6 +42,7 @@ from fmtharness.harness.report.arms import Answers, arms_table
 from fmtharness.harness.report.comparison import Answered, rates_side_by_side
 from fmtharness.harness.report.tables import metrics_json, metrics_table
 from fmtharness.harness.requirements import needs_for_run
+from tests.fakes import completed_in_order
 from tests.schema_keywords import KEYWORDS, Keyword
 from tests.taught import taught
 from tests.tiny import CONFIG, TEMPLATE, tiny_model, tiny_tokenizer
@@ -230,8 +230,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
 
 
 def complete(loaded: Loaded, *examples: Example, tokens: int = 60) -> list[Completion]:
-    return list(
-        complete_with(loaded, examples, max_new_tokens=tokens, batch_size=4, constrained=True)
+    return completed_in_order(
+        loaded, examples, max_new_tokens=tokens, batch_size=4, constrained=True
     )
 
 
@@ -337,7 +337,7 @@ def test_greedy_answers_that_fit_are_left_as_they_are(clerk: Path) -> None:
     with Patches() as patches:
         model = load_model(ModelOptions(name=str(clerk), precision="fp32"), patches)
         examples = [asked(prompt="good"), asked(prompt="chatty")]
-        free = list(complete_with(model, examples, max_new_tokens=30, batch_size=2))
+        free = completed_in_order(model, examples, max_new_tokens=30, batch_size=2)
         good, chatty = complete(model, *examples, tokens=30)
     assert free[0].interventions is None
     assert good == structs.replace(free[0], interventions=0)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from fmtharness.harness.backends.transformers import complete_with
 from fmtharness.harness.cli import main
 from fmtharness.harness.contracts import Loaded, ModelOptions
 from fmtharness.harness.engine.context import LENGTHS, context_length
@@ -18,6 +17,7 @@ from fmtharness.harness.engine.models import load_model
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.records import Completion, Example, Message, Verdict, read_records
+from tests.fakes import completed_in_order
 from tests.tiny import CONFIG, tiny_model, tiny_tokenizer
 
 CONTEXT = 230
@@ -116,7 +116,7 @@ def test_generation_stops_where_the_context_ends(tmp_path: Path) -> None:
     model = learned_positions("gpt2", tmp_path, context=32)
     loaded = load_model(ModelOptions(name=str(model)), Patches())
     examples = [example("x" * n, str(n)) for n in (1, 28, 29, 40)]
-    found = list(complete_with(loaded, examples, max_new_tokens=64, batch_size=4))
+    found = completed_in_order(loaded, examples, max_new_tokens=64, batch_size=4)
     assert [each.prompt_tokens for each in found] == [4, 31, 32, 43]
     assert [each.finish_reason for each in found][2:] == ["error", "error"]
     assert found[3].error == "its prompt has 43 tokens, and the model's context 32"
@@ -169,18 +169,16 @@ def with_tokens(folder: Path, *added: str, **special: str) -> Loaded:
 def test_tokens_beyond_the_embedding_do_no_harm_until_one_is_needed(tmp_path: Path) -> None:
     loaded = with_tokens(tmp_path, "<extra>", pad_token="[PAD]")
     examples = [example("x", "short"), example("xxxxx", "longer")]
-    kept = list(complete_with(loaded, examples, max_new_tokens=4, batch_size=2))
+    kept = completed_in_order(loaded, examples, max_new_tokens=4, batch_size=2)
     plain = load_model(ModelOptions(name=str(tmp_path)), Patches())
-    assert kept == list(complete_with(plain, examples, max_new_tokens=4, batch_size=2))
-    said = r"has 262 tokens and its embedding 260, and the prompt of Example b needs the token '<ex"
+    assert kept == completed_in_order(plain, examples, max_new_tokens=4, batch_size=2)
+    said = r"has 262 tokens and its embedding 260, and the prompt of Example 1 needs the token '<ex"
     with pytest.raises(ModelError, match=said):
-        list(
-            complete_with(
-                loaded,
-                [example("a", "a"), example("<extra>", "b")],
-                max_new_tokens=4,
-                batch_size=2,
-            )
+        completed_in_order(
+            loaded,
+            [example("a", "a"), example("<extra>", "b")],
+            max_new_tokens=4,
+            batch_size=2,
         )
 
 
@@ -194,7 +192,7 @@ def test_a_stop_token_beyond_the_embedding_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"and the chat template needs the token '<.im_end.>' \(id"
     ):
-        list(complete_with(loaded, [example("a")], max_new_tokens=4, batch_size=2))
+        completed_in_order(loaded, [example("a")], max_new_tokens=4, batch_size=2)
 
 
 def test_an_answer_with_an_error_is_unscored_in_a_file_too(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 from msgspec import structs
 
-from fmtharness.harness.backends.transformers import complete_with
 from fmtharness.harness.cli import main
 from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.engine import templates
@@ -46,7 +45,7 @@ from fmtharness.harness.records import (
 from fmtharness.harness.report.comparison import Answered, rates_side_by_side
 from fmtharness.harness.report.tables import metrics_json, metrics_table
 from fmtharness.harness.testing.sample_values import plain_values
-from tests.fakes import example
+from tests.fakes import completed_in_order, example
 from tests.taught import taught
 from tests.tiny import TEMPLATE, tiny_config, tiny_tokenizer
 
@@ -227,7 +226,7 @@ def completed(model: Path, examples: list[Example], template: str = QWEN) -> lis
     options = ModelOptions(name=str(model), precision="fp32", chat_template=path)
     with Patches() as patches:
         loaded = load_model(options, patches)
-        return list(complete_with(loaded, examples, max_new_tokens=48, batch_size=4))
+        return completed_in_order(loaded, examples, max_new_tokens=48, batch_size=4)
 
 
 def test_a_model_that_thinks(thinker: Path) -> None:
@@ -257,7 +256,7 @@ def test_thoughts_that_are_cut_off_are_told(
 ) -> None:
     with Patches() as patches:
         loaded = load_model(ModelOptions(name=str(thinker), precision="fp32"), patches)
-        found = list(complete_with(loaded, asking("thinks"), max_new_tokens=9, batch_size=1))
+        found = completed_in_order(loaded, asking("thinks"), max_new_tokens=9, batch_size=1)
     assert (found[0].text, found[0].unclosed) == ("<think>\nS", True)
     assert found[0].finish_reason == "length"
     said = "completions are cut off inside think tags; raise max_new_tokens"

@@ -84,6 +84,28 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return found
 
 
+def test_the_budget_is_against_the_base_wherever_a_training_begins(
+    tiny: Path, tmp_path: Path
+) -> None:
+    """Also where step 0 is not evaluated, and where an adapter of the user's is there."""
+
+    def ratios(name: str, *more: str) -> dict[int, float]:
+        with RunFolder.open(tmp_path / name, load_config(tiny, overrides=more)) as run:
+            stages.run_all(run)
+        rows = read_metrics(tmp_path / name / "metrics.jsonl")
+        key = "retention/perplexity_ratio"
+        return {row["step"]: row[key] for row in rows if key in row}
+
+    first = ratios("first")
+    assert [*first] == [0, 4, 8, 12] and first[0] == 1.0 != first[12]
+    unseen = ratios("unseen", "train.eval_on_start=false")
+    assert unseen == pytest.approx({step: first[step] for step in (4, 8, 12)})
+    adapter = tmp_path / "first" / "adapter"
+    later = ratios("later", f'train.initial_adapter="{adapter}"')
+    manifest = json.loads((tmp_path / "first" / "manifest.json").read_text())
+    assert later[0] == pytest.approx(first[manifest["stages"]["train"]["best_step"]])
+
+
 def test_a_run_answers_judges_and_measures_all_sets(
     tiny: Path, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,3 +243,40 @@ def test_slices_and_parts_of_samples_add_up() -> None:
     assert repr(by_format) == repr(sums[0].metrics()["json_strict"])
     assert sums[0].own("reasoning_rate").denominator == 12
     assert width(sums[0].own("reasoning_rate")) > width(rate("", 6, 12))
+
+
+ROWS = [
+    {"id": f"e{at}", "sample": k, "text": text}
+    for at, texts in enumerate((("{}", "no", "{}"), ("no", "no", "{}"), ("{}", "{}", "{}")))
+    for k, text in enumerate(texts)
+]
+
+
+ORDERS: dict[str, Any] = {
+    "by prompt": lambda row: 0,
+    "by sample": lambda row: row["sample"],
+    "backwards": lambda row: -row["sample"],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_order_of_rows_changes_no_number(
+    order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = sorted([{"id": "e3", "sample": 0, "text": "{}"}, *ROWS], key=ORDERS[order])
+    worse = [row | {"text": "no"} if row["sample"] else row for row in rows]
+    for name, some in (("a", rows), ("b", worse)):
+        Path(f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in some))
+    arms = ["--arm", "a=a.jsonl", "--arm", "b=b.jsonl"]
+    done = CliRunner().invoke(main, ["eval", *arms, "--evaluator", "json_strict", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    found = told["arms"]["a"]["json_strict"]["metrics"]
+    assert {name: (each["numerator"], each["denominator"]) for name, each in found.items()} == {
+        "format_success_rate": (7, 10),
+        "pass@3": (3, 3),
+        "all@3": (1, 3),
+    }
+    change = told["changes"]["b"]["json_strict"]
+    assert [change[key] for key in ("pairs", "fixed", "broken")] == [4, 0, 0], "their first samples"

@@ -19,6 +19,7 @@ from fmtharness.harness.engine.models import load_model
 from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.sampling import Sampler, Sampling, choose
 from fmtharness.harness.records import Example, Message
+from fmtharness.harness.run.sources import in_order
 from tests.tiny import tiny_model
 
 SHARES = [0.5, 0.3, 0.1, 0.06, 0.04]
@@ -202,7 +203,7 @@ def asked(count: int, samples: int = 1) -> list[Example]:
 
 def texts(loaded: Loaded, examples: Sequence[Example], **options: Any) -> list[str]:
     settings: dict[str, Any] = {"max_new_tokens": 24, "batch_size": 4} | options
-    found = list(complete_with(loaded, examples, **settings))
+    found = list(in_order(examples, complete_with(loaded, examples, **settings)))
     assert [(each.example_id, each.sample) for each in found] == [
         (each.id, each.sample) for each in examples
     ]

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from fmtharness.harness.backends.transformers import complete_with
 from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.engine import templates
 from fmtharness.harness.engine.encoding import encode_example, stop_token
@@ -18,6 +17,7 @@ from fmtharness.harness.engine.patching import Patches
 from fmtharness.harness.engine.templates import chat_text, set_template
 from fmtharness.harness.errors import ParityError
 from fmtharness.harness.records import Completion, Example, Message, ids_digest
+from tests.fakes import completed_in_order
 from tests.tiny import TEMPLATE, tiny_model, tiny_tokenizer
 
 TOOL = {
@@ -137,7 +137,7 @@ def test_a_conversation_with_tools_that_is_refused_has_no_answer(tmp_path: Path)
     plain = structs.replace(EXAMPLE, id="1", prompt=TALK[:2], tools=())
     with Patches() as patches:
         loaded = load_model(ModelOptions(name=str(model)), patches)
-        first, second = complete_with(loaded, [EXAMPLE, plain], max_new_tokens=2, batch_size=2)
+        first, second = completed_in_order(loaded, [EXAMPLE, plain], max_new_tokens=2, batch_size=2)
     assert first.finish_reason == "error"
     assert first.error is not None
     assert "the chat template fails: no tools here" in first.error

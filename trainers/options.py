@@ -79,7 +79,8 @@ class LowRankOptions(Options):
     eval_steps: int = Field(default=25, ge=1)
     """Steps between two evaluations in training; the last step is always evaluated."""
     eval_on_start: bool = True
-    """Whether step 0 is evaluated, too."""
+    """Whether step 0 is evaluated, too. Else only its perplexity is known of the base, and no round
+    can go back to the adapter that it began with."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations in a row without a better checkpoint; never if unset."""
     save_steps: int = Field(default=25, ge=1)

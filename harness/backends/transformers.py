@@ -62,7 +62,7 @@ class Transformers(Options):
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterator[Completion]:
-        """Load the model and yield one Completion per Example, in the order of `examples`."""
+        """Load the model and yield one Completion per Example, as they are finished."""
         with _loaded(model, adapter) as loaded:
             yield from complete_with(
                 loaded,
@@ -168,7 +168,7 @@ def complete_with(
     top_p: float = 1.0,
     seed: int = 0,
 ) -> Iterator[Completion]:
-    """Yield the Completions of a loaded model, in the order of `examples`.
+    """Yield the Completions of a loaded model, as they are finished.
 
     A prompt that the chat template refuses, or that fills the model's context, has the
     finish_reason `error`. What stands in think tags is apart from the text. `in_step`: the model is
@@ -202,7 +202,6 @@ def complete_with(
     if temperature:
         asked = [(example.id, example.sample) for example in examples]
         sampler = Sampler(Sampling(temperature, top_p, seed), asked)
-    done: dict[int, Completion] = {}
     with progress(len(examples), "generate", unit="completion") as bar:
         tokens = TokenCount(bar)
         for index, ids, reason in generate(
@@ -219,9 +218,9 @@ def complete_with(
         ):
             row = rows[index] if rows and reason != "error" else None
             interventions = row.interventions if row else None
-            done[index] = prompts.completion(index, ids, reason, interventions=interventions)
             bar.advance()
+            yield prompts.completion(index, ids, reason, interventions=interventions)
+        tokens.end()
     if constrained:
         say_faults(rows or ())
     prompts.end()
-    yield from (done[index] for index in range(len(examples)))

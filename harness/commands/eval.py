@@ -213,10 +213,11 @@ def _summed(
 ) -> Answers:
     """The sums of all parts, which are written on the way; with an `arm`, each row carries it.
 
-    Of several answers to an Example the first that was scored counts in pairs.
+    Of several answers to an Example that of the lowest `sample` that was scored counts in pairs.
     """
     sums = Tally(evaluators, n=n)
     passed: dict[str, dict[str, bool]] = defaultdict(dict)
+    paired: dict[tuple[str, str], int] = {}
     again: set[str] = set()
     decoder = msgspec.json.Decoder(_Passed)
     carried = b'{"arm":' + msgspec.json.encode(arm) + b"," if arm is not None else b""
@@ -227,13 +228,18 @@ def _summed(
                 file.writelines(lines)
             elif file:
                 file.writelines(carried + line[1:] for line in lines)
-        for line in part.verdicts if arm is not None else ():
+        if arm is None:
+            continue
+        for line, sample in zip(part.verdicts, part.samples, strict=True):
             found = decode(decoder, line)
             if found.passed is None:
                 continue
-            if found.id in passed[found.evaluator]:
+            known = paired.get((found.evaluator, found.id))
+            if known is not None:
                 again.add(found.id)
-            passed[found.evaluator].setdefault(found.id, found.passed)
+            if known is None or sample < known:
+                paired[found.evaluator, found.id] = sample
+                passed[found.evaluator][found.id] = found.passed
     if again and n == 1:
         say(f"note: {len(again)} of {arm}'s Examples have several answers; the first is paired")
     return Answers(sums, passed)

@@ -73,6 +73,11 @@ def evaluate(
     if len(arms) != 1 or arms[0].completions:
         raise UserError("--engine ray asks one model: give one --adapter or none, and no file")
     resolved = configs_of(arms, config, overrides, model, max_new_tokens)[arms[0].name]
+    if resolved.eval.n > 1:
+        raise UserError(
+            f"--engine ray asks for one completion of a prompt, and [eval] n is {resolved.eval.n}; "
+            f"leave n out, or --engine"
+        )
     path = (data or shipped(EXAMPLES)).resolve()
     if path.is_file() and not are_json_lines(str(path)):
         raise UserError(f"{path}: --engine ray cuts JSON Lines into blocks; write the rows as such")
@@ -116,14 +121,17 @@ def _work(
     todo = sum(block.rows for block in left)
     if todo < rows:
         say(f"{job.out}: {len(blocks) - len(left)} of {len(blocks)} shards are up to date")
-    errors = 0
+    errors = unread = 0
     with progress(rows, "complete", unit="row", start=rows - todo) as bar:
         for done in on_ray(job, left, address=address, concurrency=concurrency):
             errors += done.errors
-            bar.note(errors=errors)
+            unread += done.unread
+            bar.note(errors=errors + unread)
             bar.advance(done.rows)
     if errors:
         say(f"{job.out}: {errors:,} rows have no answer; the same command asks again")
+    if unread:
+        say(f"{job.out}: {unread:,} rows cannot be read, and their Completions say why")
 
 
 def _form_in(source: Source) -> str:

@@ -9,6 +9,7 @@ the presets are found by these names outside of a checkout, too.
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import ConfigError, UserError
 from fmtharness.harness.files import shipped
 from fmtharness.harness.options import check, parse_value, why_not
-from fmtharness.harness.plugins import Kind, component
+from fmtharness.harness.plugins import Kind, component, registry
 from fmtharness.harness.text import did_you_mean
 
 QUICK = "configs/quick.toml"
@@ -61,6 +62,7 @@ def load_config(
     Unless the user `asked` for the file by its name, it can neither allow code to run nor choose a
     plugin. Raises ConfigError with one line per fault, each naming file, table and key.
     """
+    preset = path is None
     path = path or shipped(QUICK)
     if path.parent == Path("configs") and not path.exists() and shipped(str(path)).is_file():
         path = shipped(str(path))
@@ -68,7 +70,10 @@ def load_config(
     source = str(path)
     in_file = tables.get("model")
     consent = not asked and isinstance(in_file, dict) and in_file.pop("trust_remote_code", False)
+    before = copy.deepcopy(tables) if preset else {}
     faults = [fault for override in overrides if (fault := _override(tables, override))]
+    if preset:
+        _forget_replaced(tables, before)
     known = {"name", "seed", "model", "retention", "report", *(section[0] for section in _SECTIONS)}
     for key in tables.keys() - known:
         faults.append(f"{source} has no table or key {key!r}{did_you_mean(key, known)}")
@@ -187,6 +192,23 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}){near}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {why_not(error)}") from error
+
+
+def _forget_replaced(tables: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Remove a preset's options of a component where an override names another without them."""
+    for table, core, selector, kind in _SECTIONS:
+        now, then = tables.get(table), before.get(table, {})
+        if not isinstance(now, dict):
+            continue
+        named = then.get(selector, "mix" if "mix" in then else core.model_fields[selector].default)
+        old, new = (registry()[kind].get(str(each)) for each in (named, now.get(selector, named)))
+        if old is None or new is None or old is new:
+            continue
+        gone = old.component.model_fields.keys() - core.model_fields.keys()
+        gone -= new.component.model_fields.keys()
+        tables[table] = {
+            key: value for key, value in now.items() if key not in gone or value != then.get(key)
+        }
 
 
 def _override(tables: dict[str, Any], override: str) -> str | None:

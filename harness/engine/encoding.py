@@ -187,8 +187,13 @@ def stop_tokens(loaded: Loaded) -> set[int]:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The text as token ids, with no token added."""
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    """The text as token ids, with no token added. Raises ModelError for half of a character."""
+    try:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    except (TypeError, UnicodeEncodeError):
+        if re.search("[\ud800-\udfff]", text) is None:
+            raise
+        raise ModelError("its text has half of a surrogate pair") from None
 
 
 def one_bracket_a_token(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[int]:

@@ -73,6 +73,14 @@ class Divergence(NamedTuple):
     positions: int
 
 
+def base_perplexity(loaded: Loaded, pieces: Sequence[str]) -> Perplexity | None:
+    """That of a model with its adapter switched off; None where the adapter changed its base."""
+    if not _keeps_base(loaded.model):
+        return None
+    with switched_off(loaded.model):
+        return perplexity(loaded, pieces)
+
+
 def perplexity(loaded: Loaded, pieces: Sequence[str]) -> Perplexity:
     """The mean nats of each piece by itself, after what the tokenizer puts before any text.
 

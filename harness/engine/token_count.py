@@ -30,8 +30,12 @@ class TokenCount:
         now = time.monotonic()
         if now < self._next:
             return
-        rate = self._tokens / (now - self._began)
-        self._bar.note(**{"tokens": self._tokens, "tokens/s": rate})
+        self.end()
         if self._bar.bar is None:
             self._bar.line()
         self._next = now + (SHOWN_SECONDS if self._bar.bar is not None else PLAIN_SECONDS)
+
+    def end(self) -> None:
+        """Put the count so far beside the progress, as at the end."""
+        rate = self._tokens / max(time.monotonic() - self._began, 1e-9)
+        self._bar.note(**{"tokens": self._tokens, "tokens/s": rate})

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import textwrap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,15 +54,28 @@ def read_rows(path: Path) -> Iterator[Completion | BrokenRow]:
 
 
 def samples_in(path: Path) -> int:
-    """How many completions of a prompt a run's file has, counted for its first prompt."""
-    first: str | None = None
-    count = 1
-    for row in read_rows(path):
-        if isinstance(row, Completion) and row.example_id == (first := first or row.example_id):
-            count = max(count, row.sample + 1)
-        else:
-            break
-    return count
+    """How many completions of a prompt a file has, in any order: one more than its last `sample`.
+
+    Raises DataError if the file cannot be read.
+    """
+    decoder = msgspec.json.Decoder(_Sampled)
+    last = 0
+    for _, line in numbered_lines(path):
+        if b'"sample"' in line:
+            with suppress(ValueError):  # the row is broken, and told so where it is judged
+                last = max(last, sample_of(decode(decoder, line)))
+    return last + 1
+
+
+class _Sampled(msgspec.Struct):
+    """What counting needs of a row."""
+
+    sample: Any = None
+
+
+def sample_of(row: Row | _Sampled) -> int:
+    """Which of several completions of its prompt a row is; 0 if it does not say."""
+    return row.sample if type(row.sample) is int and row.sample > 0 else 0
 
 
 def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | BrokenRow]:
@@ -81,7 +95,7 @@ def completions(lines: Iterable[tuple[int, bytes]]) -> Iterator[Completion | Bro
             text=text,
             finish_reason=row.finish_reason if row.finish_reason in REASONS else None,
             error=str(row.error) if row.finish_reason == "error" and row.error else None,
-            sample=row.sample if type(row.sample) is int and row.sample > 0 else 0,
+            sample=sample_of(row),
         )
         if row.reasoning is not None or row.reasoning_content or row.unclosed:
             cut_off = row.finish_reason == "length" and not text.strip()

@@ -57,6 +57,8 @@ class Judged:
         self.last_id = ""
         self.broken: list[BrokenRow] = []
         self.verdicts: list[bytes] = []
+        self.samples: list[int] = []
+        """Which of several completions of its prompt each of the verdicts is on."""
         self.dump: list[bytes] = []
 
 
@@ -107,6 +109,7 @@ class Work:
                 done.tally.add(verdict, example, completion)
                 if self.verdicts:
                     done.verdicts.append(encode(verdict))
+                    done.samples.append(completion.sample if completion else 0)
             if self.dump and isinstance(row, Completion):
                 done.dump.append(encode(dump_row(row, example, judged)))
         return done

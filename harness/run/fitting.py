@@ -57,6 +57,7 @@ def fit(config: Config, asked: Fit, tb_logdir: Path) -> tuple[Path, Training]:
         complete=complete_with,
         initial_adapter=asked.initial_adapter,
         first=asked.first,
+        from_base=getattr(config.trainer, "initial_adapter", None) is None,
     )
     later = config.next_trainer if asked.initial_adapter else None
     try:

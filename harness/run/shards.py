@@ -1,7 +1,7 @@
 """Completions and Verdicts of any number of rows, in shards: blocks of a file's lines.
 
     cut(Path("rows.jsonl"), 500)        ([Block(0, 1, 0, 81340, 500), Block(1, ...)], "9f2c...")
-    Worker(job)(block)                  Done(number=0, rows=500, errors=0, fault="")
+    Worker(job)(block)                  Done(number=0, rows=500, errors=0, unread=0, fault="")
         completions/part-00000.jsonl    a Completion for each row of the block, in the rows' order
         verdicts/part-00000.jsonl       their Verdicts
 
@@ -93,8 +93,10 @@ class Done(NamedTuple):
     number: int
     rows: int
     errors: int
-    """How many rows have no answer."""
-    fault: str
+    """How many rows have no answer, and are asked again another time."""
+    unread: int = 0
+    """How many rows cannot be read."""
+    fault: str = ""
     """Why no block can be worked on, in one sentence; empty if all is well."""
 
 
@@ -183,9 +185,10 @@ class Worker:
         try:
             return self._finish(block)
         except HarnessError as error:
-            return Done(block.number, 0, 0, str(error))
+            return Done(block.number, 0, 0, fault=str(error))
         except OSError as error:
-            return Done(block.number, 0, 0, f"{error.filename or self.job.out}: {error.strerror}")
+            fault = f"{error.filename or self.job.out}: {error.strerror}"
+            return Done(block.number, 0, 0, fault=fault)
 
     def _build(self) -> Backend:
         if self.backend is None:
@@ -216,9 +219,9 @@ class Worker:
         write_whole(job.shard(block, "verdicts"), map(encode, judged))
         write_whole(shard, map(encode, completions))
         _Attempts(job, block).forget()
-        return Done(
-            block.number, len(rows), sum(each.error is not None for each in completions), ""
-        )
+        again = sum(each.finish_reason == "error" for each in completions)
+        failed = sum(each.error is not None for each in completions)
+        return Done(block.number, len(rows), again, failed - again)
 
     def _answers(
         self, backend: Backend, block: Block, asked: Sequence[Example]

@@ -56,6 +56,7 @@ class Training:
         complete: Callable[..., Iterable[Completion]],
         initial_adapter: Path | None = None,
         first: Path | None = None,
+        from_base: bool = True,
     ) -> None:
         self.folder = folder
         self.seed = seed
@@ -70,7 +71,10 @@ class Training:
         self.fed = fed
         self.initial_adapter = initial_adapter
         self.first = first or folder
-        """The folder of the run's first training, whose step 0 is the base."""
+        """The folder of the run's first training."""
+        self.from_base = from_base
+        """Whether step 0 of that is the base; else an adapter of the user's."""
+        self._base_perplexity: float | None = None
         self.certificate: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
         self._complete = complete
@@ -184,8 +188,8 @@ class Training:
     ) -> tuple[dict[str, float], float]:
         """Retention's numbers that are not rates, and by how much all are over the budget.
 
-        What they are compared with is the first training's model at step 0, where the adapter does
-        nothing.
+        What they are compared with is the first training's model at step 0, if the adapter does
+        nothing there. The base's perplexity is known in any case.
         """
         from fmtharness.harness.backends.transformers import measure_with
 
@@ -193,9 +197,10 @@ class Training:
             return {}, 0.0
         base: dict[str, float] = {}
         answers: list[tuple[Example, Completion]] = []
-        is_base = step == 0 and self.first == self.folder
+        is_base = step == 0 and self.first == self.folder and self.from_base
         at_first = self.first / "completions" / RETENTION / "sft-0.jsonl"
-        if not is_base and self.leads and at_first.is_file():
+        recorded = not is_base and self.from_base and at_first.is_file()
+        if recorded and self.leads:
             metrics = read_metrics(self.first / self.metrics.name)
             rows = (row for row in metrics if row["step"] == 0)
             base = {name: value for row in rows for name, value in row.items()}
@@ -205,6 +210,8 @@ class Training:
         found = measure_with(loaded, plain_texts("dev"), answers)
         perplexity = found.perplexity
         own = base.get(f"{RETENTION}/perplexity", perplexity if is_base else None)
+        if not recorded and not is_base:
+            own = self._of_base(loaded)
         measured = {
             "perplexity": perplexity,
             "perplexity_ratio": perplexity / own if perplexity and own else None,
@@ -213,6 +220,15 @@ class Training:
         found_now = {name: value for name, value in measured.items() if value is not None}
         over = over_budget(self.retention, _of_retention(rates) | found_now, _of_retention(base))
         return {f"{RETENTION}/{name}": value for name, value in found_now.items()}, over
+
+    def _of_base(self, loaded: Loaded) -> float | None:
+        """The base's perplexity, measured once; all processes of a sharded model call it."""
+        from fmtharness.harness.engine.likelihood import base_perplexity
+
+        if self._base_perplexity is None:
+            found = base_perplexity(loaded, plain_texts("dev"))
+            self._base_perplexity = found.value if found and found.tokens else None
+        return self._base_perplexity
 
     def _judge(
         self,
