@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
 
 from fmtharness.generators.families import FAMILIES
+from fmtharness.harness import plugins
 from fmtharness.harness.config import load_config
+from fmtharness.harness.contracts import Options
 from fmtharness.harness.errors import ConfigError
 from fmtharness.harness.options import build, check, parse_spec, parse_value
+from fmtharness.harness.plugins import Registered
 from tests.fakes import ROOT
 
 PRESETS = sorted((ROOT / "configs").glob("*.toml"))
@@ -272,3 +276,21 @@ def test_check_reports_each_key_once() -> None:
     found, faults = check(DataOptions, {"n_train": "x", "n_dev": 0, "n_eval": -1, "m": 1}, "here:")
     assert found is None
     assert len(faults) == 4
+
+
+def test_another_component_is_not_given_a_presets_options(fakes: list[str]) -> None:
+    """Of what the preset alone says; what a user writes must fit."""
+
+    class Bare(Options):
+        name: ClassVar[str] = "bare"
+
+        def complete(self, *_: Any) -> Iterator[Any]:
+            return iter(())
+
+    plugins.registry()["backends"]["bare"] = Registered("backends", "bare", "fmtharness", Bare)
+    assert load_config(overrides=["eval.backend=bare"]).backend.name == "bare"
+    assert load_config(overrides=["data.generator=tasks"]).generator.name == "tasks"
+    with pytest.raises(ConfigError, match=r"no key 'max_new_tokens' \(backend 'bare' knows none"):
+        load_config(overrides=["eval.backend=bare", "eval.max_new_tokens=7"])
+    with pytest.raises(ConfigError, match="'nobody'"):
+        load_config(overrides=["eval.backend=nobody"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from fmtharness.harness.backends.transformers import complete_with
 from fmtharness.harness.cli import main
 from fmtharness.harness.contracts import Loaded, ModelOptions
 from fmtharness.harness.engine.context import LENGTHS, context_length
@@ -124,6 +125,29 @@ def test_generation_stops_where_the_context_ends(tmp_path: Path) -> None:
         assert each.finish_reason == "stop" or (
             (each.prompt_tokens or 0) + (each.completion_tokens or 0) == 32
         )
+
+
+def test_an_answer_is_there_before_the_others(tmp_path: Path) -> None:
+    """So that a killed run has lost only what was not finished."""
+    model = learned_positions("gpt2", tmp_path, context=32)
+    loaded = load_model(ModelOptions(name=str(model)), Patches())
+    passes: list[int] = []
+    loaded.model.register_forward_hook(lambda *_: passes.append(1))
+    examples = [example("x", str(n)) for n in range(4)]
+    answers = complete_with(loaded, examples, max_new_tokens=8, batch_size=1)
+    next(answers)
+    first = len(passes)
+    assert len([*answers]) == 3
+    assert first * 2 < len(passes)
+
+
+def test_half_of_a_character_is_one_prompts_fault(tmp_path: Path) -> None:
+    model = learned_positions("gpt2", tmp_path, context=32)
+    loaded = load_model(ModelOptions(name=str(model)), Patches())
+    examples = [example("good", "a"), example("half \ud83d", "b"), example("fine", "c")]
+    found = completed_in_order(loaded, examples, max_new_tokens=2, batch_size=2)
+    assert [each.error for each in found] == [None, "its text has half of a surrogate pair", None]
+    assert found[1].finish_reason == "error"
 
 
 @pytest.mark.parametrize("name", LENGTHS)

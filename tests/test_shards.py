@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -150,6 +151,21 @@ def test_what_failed_is_asked_again_and_nothing_else(work: list[int]) -> None:
     ASKED.clear()
     assert call(path).exit_code == 3
     assert (work, ASKED) == ([0], [["boom"]])
+
+
+def test_what_cannot_be_read_is_told_and_not_promised_another_time(work: list[int]) -> None:
+    done = call(rows("e0", "e1", broken=[1]))
+    assert "out: 1 rows cannot be read, and their Completions say why" in done.stderr
+    assert "asks again" not in done.stderr
+    shutil.rmtree("out")
+    done = call(rows("e0", "boom", "e2", broken=[1]))
+    assert "1 rows have no answer; the same command asks again" in done.stderr
+
+
+def test_several_completions_of_a_prompt_are_refused(work: list[int]) -> None:
+    done = call(rows("e0"), "--set", "eval.n=3")
+    assert done.exit_code == 2 and work == []
+    assert "asks for one completion of a prompt, and [eval] n is 3" in done.stderr
 
 
 def test_the_first_row_may_be_broken(work: list[int]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fmtharness.harness import plugins
 from fmtharness.harness.config.arms import arms_of, with_cache
 from fmtharness.harness.config.judges import Judges, judges_of, keepers
 from fmtharness.harness.config.sections import section
@@ -36,7 +37,7 @@ from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.errors import ConfigError, UserError
 from fmtharness.harness.files import shipped
 from fmtharness.harness.options import check, parse_value, why_not
-from fmtharness.harness.plugins import Kind, component, registry
+from fmtharness.harness.plugins import Kind, component
 from fmtharness.harness.text import did_you_mean
 
 QUICK = "configs/quick.toml"
@@ -201,7 +202,9 @@ def _forget_replaced(tables: dict[str, Any], before: Mapping[str, Any]) -> None:
         if not isinstance(now, dict):
             continue
         named = then.get(selector, "mix" if "mix" in then else core.model_fields[selector].default)
-        old, new = (registry()[kind].get(str(each)) for each in (named, now.get(selector, named)))
+        old, new = (
+            plugins.registry()[kind].get(str(each)) for each in (named, now.get(selector, named))
+        )
         if old is None or new is None or old is new:
             continue
         gone = old.component.model_fields.keys() - core.model_fields.keys()
