@@ -57,7 +57,8 @@ class Transformers(Options):
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Sample from the likeliest tokens of this total probability."""
     seed: int = 0
-    """The seed of sampling; a completion depends on it and its Example's id, not on the batch."""
+    """The seed of sampling; the random numbers depend on it and the Example's id, not on the batch.
+    In bf16 a batch of another size may round a token away; with `precision = "fp32"` none."""
 
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
