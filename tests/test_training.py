@@ -322,13 +322,22 @@ def test_a_signal_saves_and_leaves(
     assert same_adapter(out, undisturbed)
 
 
-def test_a_signal_in_the_last_evaluation_leaves_it_due(
-    config: Path, tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [(0, "before its first step, so nothing is saved"), (STEPS, f"at step {STEPS} of {STEPS}")],
+)
+def test_a_signal_in_an_evaluation_leaves_it_due(
+    config: Path,
+    tmp_path: Path,
+    undisturbed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: int,
+    said: str,
 ) -> None:
     evaluate = loop._evaluate
 
     def disturbed(options: Any, run: Any, loaded: Any, step: int) -> Any:
-        if step == STEPS:
+        if step == at:
             signal.raise_signal(signal.SIGTERM)
         return evaluate(options, run, loaded, step)
 
@@ -336,7 +345,8 @@ def test_a_signal_in_the_last_evaluation_leaves_it_due(
         patched.setattr(loop, "_evaluate", disturbed)
         out = trained(config, tmp_path / "out", code=128 + signal.SIGTERM)
     assert not (out / "adapter").exists()
-    assert f"stopped at step {STEPS} of {STEPS}" in (out / "said.txt").read_text()
+    assert (out / "checkpoints").exists() == bool(at)
+    assert f"stopped {said}" in (out / "said.txt").read_text()
     trained(config, out)
     assert evaluated(out) == evaluated(undisturbed)
     assert same_adapter(out, undisturbed)

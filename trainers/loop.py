@@ -126,10 +126,10 @@ def train(
                 save(options, run, model, update, at)
                 began = time.perf_counter()
             if stopping or (done and stop.requested()):  # a signal may have come during the save
+                where = f"at step {at.step} of {steps}, which is saved"
+                told = where if at.step else "before its first step, so nothing is saved"
                 raise StoppedError(
-                    f"train: stopped at step {at.step} of {steps}, which is saved; run the same "
-                    f"command to resume from it",
-                    stop.signal,
+                    f"train: stopped {told}; run the same command to resume", stop.signal
                 )
             if done:
                 break
