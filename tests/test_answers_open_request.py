@@ -84,7 +84,7 @@ def test_a_text_that_is_not_strict_has_no_key_and_no_word() -> None:
         {"flea": "flea", "market": "market"},
         {"flea": "Flea!", "market": "the market"},
         {"post": "flea market", "offers": "two offers"},
-        {"flea": True, "market": 2},
+        {"flea": True, "market": None},
         {"fleaMarket": "market", "twoOffers": "offers"},
         {},
         {"title": "title", "offers": [{"item": "item"}, {"item": "rain 12"}]},
@@ -105,6 +105,26 @@ def test_an_echo_gets_no_credit(value: dict[str, Any]) -> None:
 )
 def test_content_is_no_echo(value: dict[str, Any]) -> None:
     assert "echo" not in judged(value).labels
+
+
+@pytest.mark.parametrize(
+    ("prompt", "value", "echo"),
+    [
+        ("Give me the width and height of a door in cm.", {"width": 80, "height": 200.5}, False),
+        ("List the first five primes.", {"primes": [2, 3, 5, 7, 11]}, False),
+        ("Draw 3 of 5, 7, 9 and 2.5.", {"drawn": [7, 9, 2.5]}, True),
+        ("Draw 3 of 5, 7, 9 and 2.5.", {"drawn": [7, 9, 3.5, 4]}, False),
+        ("Yes or no: is snow cold?", {"answer": True}, False),
+        ('Fill in {"cold": {"type": "boolean"}}.', {"cold": False}, False),
+        ("Yes or no: is snow cold?", {"answer": None}, True),
+        ("Yes or no: is snow cold?", {"snow": "snow", "cold": True}, True),
+        ("Write about snow.", {"snow": True}, True),
+    ],
+)
+def test_numbers_and_flags_are_content_unless_they_are_copied(
+    prompt: str, value: dict[str, Any], echo: bool
+) -> None:
+    assert ("echo" in judged(value, prompt=prompt).labels) == echo
 
 
 def test_values_that_repeat_each_other() -> None:

@@ -6,6 +6,9 @@
 What is demanded stands in the Example's tags: `required_keys` (paths as `sections.*.heading`, where
 `*` is each element of an array), `required_words` and `forbidden_words` (in lower case, whole words
 in the values), `lengths` (a path and how many elements it has) and `json_schema`.
+
+An echo takes all that it says from its keys or the prompt. A number counts as a word, so a new one
+is content. True or false is content where the prompt asks for it; null never is.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ _FEW_TEXTS: Final = 4
 _FEW_WORDS: Final = 30
 """From this many words on, all may come from the prompt, as where it describes what to write."""
 _WORD: Final = re.compile(r"[^\W_]+")
+_ASKS_FLAG: Final = frozenset({"bool", "boolean", "booleans", "true", "false", "yes", "whether"})
+"""A prompt with one of these words asks for true or false, as a question or in its schema."""
 _BY_SCHEMA: Final = JsonSchema()
 Fault = tuple[str, str]
 """A label and its message."""
@@ -188,10 +193,16 @@ def _echo(texts: Sequence[tuple[Sequence[str | int], str]], value: Any, example:
         return f"{echoes} of {len(texts)} texts say no more than their key"
     asked = [each.content for each in example.prompt if each.role != "assistant"]
     known = {word for text in asked for word in _words(text)}
-    for path in leaves(value):
+    flags = not known.isdisjoint(_ASKS_FLAG)
+    for path, leaf in leaves(value).items():
         known.update(word for step in path if isinstance(step, str) for word in _words(step))
+        if isinstance(leaf, bool):
+            if flags:
+                return ""
+        elif isinstance(leaf, int | float):
+            given += _words(str(leaf))
     if len(given) < _FEW_WORDS and known.issuperset(given):
-        return "no value says a word that the prompt and the keys have not"
+        return "no value says a word or a number that the prompt and the keys have not"
     return ""
 
 
