@@ -156,6 +156,15 @@ def test_what_the_prompt_names_is_there() -> None:
     assert named > 10
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_required_word_is_a_whole_word_of_a_value(seed: int) -> None:
+    judge = build("evaluators", "open_request")
+    open_writing = Tasks(families={"open_writing": 1.0})
+    for row in open_writing.generate("dev", 80, Random(seed)):  # in which "wasps" held a "wasp"
+        verdict = judge.evaluate(row, Completion(example_id=row.id, text=row.target))
+        assert verdict.passed, (verdict, row)
+
+
 def test_instances_are_valid_against_the_schema_shown() -> None:
     judge = build("evaluators", "json_schema")
     shown = [row for row, _ in of("schema_instance") if "json_schema" in row.tags]

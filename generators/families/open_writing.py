@@ -8,6 +8,8 @@ The prompt names the keys, or says what must be in the text, or leaves everythin
 
 from __future__ import annotations
 
+import re
+
 from fmtharness.generators.context import Context, Draft, Wording
 from fmtharness.generators.ownership import owner
 from fmtharness.generators.schemas import styled
@@ -26,6 +28,7 @@ from fmtharness.generators.writing.plans import (
 )
 from fmtharness.generators.writing.texts import TEXTS, Text
 from fmtharness.generators.writing.voices import draw_voice, listed, say
+from fmtharness.harness.matching import leaves
 
 ASK: Wording = {
     "train": (
@@ -175,13 +178,13 @@ def make(context: Context) -> Draft:
     topic = draw_topic(context.split, dice, dice.choice(text.topics))
     writer = Writer(context.split, dice, topic)
     writer.sentences = {"small": (1, 2), "middle": (2, 4), "large": (5, 9), "huge": (20, 55)}[size]
-    leaves = [inner for _, inner in nodes(plan)]
     words = []
-    if any(isinstance(node, Leaf) and node.kind in LONG for node in leaves):
+    if any(isinstance(node, Leaf) and node.kind in LONG for _, node in nodes(plan)):
         count = {"named": dice.below(2), "told": dice.between(1, 2), "free": 0}[mode]
         words = [writer.fill(dice.choice(("{thing}", "{food}", "{animal}"))) for _ in range(count)]
     value = realise(plan, context, writer, [*words])
-    words = [word for word in words if word in str(value)]
+    told = " ".join(str(leaf) for leaf in leaves(value).values())
+    words = [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", told)]
 
     voice = draw_voice(dice)
     asked = [say(context, voice, ASK, text=text.name, link=text.link, topic=topic.name)]
