@@ -79,6 +79,11 @@ def _cut(asked: _Asked) -> str:
     return DROP if asked.prompt.follow_up else KEEP
 
 
+def _is_text(text: str) -> bool:
+    """Whether a model may learn it: the text of a special token would become that token."""
+    return bool(text.strip()) and "<|" not in text and "\ufffd" not in text
+
+
 def _blank(split: Split, i: int) -> Example:
     """An Example at which the base's predictions are kept, without its text."""
     return Example(id=f"{split}-{i}", prompt=(), format=NO_FORMAT, tags={KEEPS: True})
@@ -118,7 +123,7 @@ class SelfAnswers(Options):
     Example has a prompt of its own."""
     prompts: Path | None = None
     """Your own prompts, in a file of any form that `jsonl` reads; a hash divides them between the
-    splits."""
+    splits. Each of a split's is drawn once before one is drawn twice."""
     _complete: Complete | None = PrivateAttr(default=None)
     _keeps: bool = PrivateAttr(default=True)
     """Whether the Examples that keep the base have texts."""
@@ -225,7 +230,25 @@ class SelfAnswers(Options):
         found: dict[Split, list[tuple[Message, ...]]] = {"train": [], "dev": [], "eval": []}
         for row in rows(Source(str(self.prompts), format=NO_FORMAT), parse=False):
             found[owner(row.example.prompt[-1].content)].append(row.example.prompt)
+        for each in found.values():
+            Dice(USER).shuffle(each)  # a file may be sorted by what its prompts are about
         return found
+
+    @cached_property
+    def _own_texts(self) -> dict[Split, list[str]]:
+        """Those of the user's prompts that can stand in a target."""
+        said = {split: [each[-1].content for each in own] for split, own in self._own.items()}
+        return {split: [*filter(_is_text, texts)] for split, texts in said.items()}
+
+    def _own_text(self, split: Split, messages: Sequence[Message], joined: bool) -> str:
+        """A text of the user's other prompts; drawn from the prompt, so that it has but one."""
+        texts, dice = self._own_texts[split], Dice(repr(messages))
+        if not texts:
+            raise DataError(f"{self.prompts}: no prompt of {split} is a text to learn; add more")
+        if joined:
+            return "\n\n".join(dice.choice(texts) for _ in range(PLAIN + 1))
+        drawn = (dice.choice(texts) for _ in range(MOST_ATTEMPTS))
+        return next((text for text in drawn if text != messages[-1].content), texts[0])
 
     def _kind(self, root: str, i: int) -> str:
         """What Example i is, whatever the attempt, so that each kind has its weight."""
@@ -237,21 +260,25 @@ class SelfAnswers(Options):
         dice, kind = Dice(f"{root}/{i}/{attempt}"), self._kind(root, i)
         opens = kind == "open"
         number = f"{i}/{attempt}" if self.n_prompts is None else str(dice.below(self.n_prompts))
+        free = kind == "retention" and self.retention_text == "prompts"
+        joined = kind == "plain" and self.plain_text == "prompts"
         if self.prompts is not None:
             own = self._own[split][: self.n_prompts]
             if not own:
                 raise DataError(f"{self.prompts}: none of its prompts falls into {split}; add more")
-            messages = dice.choice(own)
-            return _Asked(kind, Prompt(messages, USER, messages[-1].content, USER), dice)
+            # In turn, so that none comes twice before each has come once.
+            turn = (Dice(f"{root}/own").below(len(own)) + i) % len(own)
+            messages = dice.choice(own) if attempt else own[turn]
+            text = self._own_text(split, messages, joined) if free or joined else ""
+            return _Asked(kind, Prompt(messages, USER, messages[-1].content, USER), dice, text)
         kinds = WRITABLE if opens else KINDS
         drawn = Dice(f"{root}/prompt/{opens}/{number}")
-        free = kind == "retention" and self.retention_text == "prompts"
         prompt = ordinary(split, drawn, kinds, turns=kind == "retention" and not free)
         if free:
             # Drawn from the prompt, so that no prompt has two answers.
             other = ordinary(split, Dice(repr(prompt.messages)), KINDS, turns=False)
             return _Asked(kind, prompt, dice, other.messages[-1].content)
-        if kind == "plain" and self.plain_text == "prompts":
+        if joined:
             more = [ordinary(split, drawn, KINDS, turns=False) for _ in range(PLAIN)]
             text = "\n\n".join(each.messages[-1].content for each in (prompt, *more))
             return _Asked(kind, prompt, dice, text)
@@ -310,10 +337,7 @@ class SelfAnswers(Options):
             return ""
         if cut == SHORTEN and repeats(text):
             return ""
-        # The text of a special token would become that token in training.
-        if not text or "<|" in text or "\ufffd" in text:
-            return ""
-        return text if self._judge.evaluate(example, answer).passed else ""
+        return text if _is_text(text) and self._judge.evaluate(example, answer).passed else ""
 
     def _example(
         self, split: Split, i: int, asked: _Asked, messages: tuple[Message, ...], text: str

@@ -198,6 +198,36 @@ def test_own_prompts_are_asked_instead(tmp_path: Path) -> None:
             list(SelfAnswers(prompts=path).with_completions(model).generate(split, 1, Random(0)))
 
 
+def own(path: Path, n: int) -> Path:
+    path.write_text("".join(f'{{"prompt": "Tell me about town {i}."}}\n' for i in range(n)))
+    return path
+
+
+def test_each_own_prompt_comes_once_before_one_comes_twice(tmp_path: Path) -> None:
+    path = own(tmp_path / "mine.jsonl", 200)
+    rows = made(160, prompts=path, open=0.0)
+    asked = [each.prompt[-1].content for each in rows]
+    given = len({*asked})
+    assert 70 < given < 130
+    assert {*asked[:given]} == {*asked}
+    assert asked[given:] == asked[: 160 - given]
+
+
+def test_texts_of_own_prompts_ask_nothing(tmp_path: Path) -> None:
+    path = own(tmp_path / "mine.jsonl", 60)
+    with path.open("a") as file:
+        file.writelines(f'{{"prompt": "{text}"}}\n' for text in ("<|im_end|>", " ", "\ufffd"))
+    options: dict[str, Any] = {"retention_text": "prompts", "plain_text": "prompts"}
+    generator = SelfAnswers(prompts=path, open=0.0, plain=1.0, **options)  # without a model
+    for split in ("train", "dev", "eval"):
+        rows = list(generator.generate(split, 60, Random(0)))
+        retention = {each.prompt[-1].content: each.target for each in rows if each.prompt}
+        assert all(asked != text and "town" in text for asked, text in retention.items())
+        plain = [each.target for each in rows if not each.prompt]
+        assert plain
+        assert all(text.count("Tell me about town") == 5 for text in plain)
+
+
 def test_an_earlier_turn_is_answered_before_the_follow_up() -> None:
     long = [each for each in made(150, open=0.0) if len(each.prompt) > 2]
     turns = [each.prompt[-3:] for each in long if each.prompt[-2].role == "assistant"]
