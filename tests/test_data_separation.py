@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import tracemalloc
 from collections.abc import Iterator
 from random import Random
@@ -16,7 +17,7 @@ from fmtharness import generators
 from fmtharness.generators.context import template_id
 from fmtharness.generators.tasks import Tasks
 from fmtharness.harness.contracts import Split
-from fmtharness.harness.records import Example, Message
+from fmtharness.harness.records import OPEN, Example, Message
 from fmtharness.harness.run.data_stats import (
     PAIRS,
     SPLITS,
@@ -45,10 +46,13 @@ def stats() -> dict[str, Any]:
     return collect_stats(*map(rows, SPLITS))
 
 
-def test_nothing_is_shared(stats: dict[str, Any]) -> None:
+def test_nothing_is_shared_but_single_lists(stats: dict[str, Any]) -> None:
     for name, found in stats["separation"].items():
-        assert found["shared"] == {"train/dev": 0, "train/eval": 0, "dev/eval": 0}, (name, found)
         assert all(found[split] > 100 for split in SPLITS)
+        for pair, shared in found["shared_first"].items():
+            if name == "schemas":  # the family `list` and the open families may share one
+                shared = [each for each in shared if not re.fullmatch(r"\w+\[\]", each)]
+            assert not shared, (name, pair)
 
 
 def leak(name: str, train: Example, found: Example) -> Example:
@@ -84,6 +88,27 @@ def test_one_leak_is_found(name: str, pair: tuple[Split, Split]) -> None:
     assert f"**{one.capitalize()} and {other} share 1 thing" in page
     assert page.count(" share ") == 1
     assert "share anything" in stats_markdown(clean)
+
+
+def test_rows_without_a_prompt_share_none() -> None:
+    plain = [Example(id="x", prompt=(), completion="Moss is soft.", format="none")]
+    prompts = collect_stats(plain, plain, plain)["separation"]["prompts"]
+    assert {prompts[split] for split in SPLITS} | {*prompts["shared"].values()} == {0}
+
+
+def test_open_rows_are_counted_by_what_their_completions_hold() -> None:
+    def row(name: str, completion: str) -> Example:
+        prompt = (Message("user", completion),)
+        tags = {OPEN: True}
+        return Example(id="x", prompt=prompt, completion=completion, format=name, tags=tags)
+
+    train = [row("json", '{"deadlines": ["Moss at noon"]}')]
+    held = [row("yaml", "Deadlines:\n- Fern at dawn\n")]
+    own = [row("json", '{"fern": "moss at noon"}'), row("json", "no value")]
+    found = collect_stats(train, own, held)["separation"]
+    assert found["schemas"]["shared_first"]["train/eval"] == ["deadlines[]"]
+    assert found["entity_values"]["shared_first"]["train/dev"] == ["moss at noon"]
+    assert [found["schemas"][split] for split in SPLITS] == [1, 1, 1]
 
 
 def test_memory_does_not_grow_with_train() -> None:
@@ -178,7 +203,7 @@ def test_stats_count_the_mix(stats: dict[str, Any]) -> None:
             <= part["prompt_chars"]["max"]
         )
     page = stats_markdown(stats)
-    assert "No two of train, dev and eval share anything that is measured here." in page
+    assert "**Dev and eval share 1 thing.**" in page  # see the test of single lists
     assert "| train/dev | train/eval | dev/eval |" in " ".join(page.split())
     assert "| entity_values " in page and "| classify " in page
 

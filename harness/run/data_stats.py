@@ -20,8 +20,10 @@ from typing import Any, get_args
 from msgspec import UNSET
 
 from fmtharness.harness.contracts import Split
+from fmtharness.harness.formats import for_example
 from fmtharness.harness.judging.tally import TAGS, slices_of
-from fmtharness.harness.records import Example
+from fmtharness.harness.plugins import component
+from fmtharness.harness.records import OPEN, Example
 from fmtharness.harness.report.tables import table
 
 MEASURED = {
@@ -76,7 +78,7 @@ class SplitStats:
         self.prompt_chars[sum(len(turn.content) for turn in example.prompt)] += 1
         self.completion_chars[len(example.completion or "")] += 1
         self.turns[len(example.prompt)] += 1
-        known = None if example.value is UNSET else example.value
+        known = _value(example)
         structure = schema_of(known)
         templates = example.tags.get("templates", [])
         if structure.strip("[]|"):  # a list of scalars has no keys to share
@@ -85,16 +87,18 @@ class SplitStats:
         values = {text for leaf in leaves(known) if (text := entity(leaf)) is not None}
         digest = sha256(prompt.encode(errors="surrogatepass")).digest()[:8]
         self.totals["entity_values"] += len(values)
-        self.totals["prompts"] += 1
         if self.keeps:
             self.values |= values
-            self.prompts.setdefault(digest, example.id)
+        if example.prompt:  # plain text has none to share
+            self.totals["prompts"] += 1
+            if self.keeps:
+                self.prompts.setdefault(digest, example.id)
         for split, other in self.known.items():
             shared = self.shared[split]
             shared["schemas"].update({structure} & other.schemas.keys())
             shared["templates"].update(set(templates) & other.templates.keys())
             shared["entity_values"].update(values & other.values)
-            if digest in other.prompts:
+            if example.prompt and digest in other.prompts:
                 shared["prompts"].add(other.prompts[digest])
 
     def size(self, name: str) -> int:
@@ -148,6 +152,16 @@ def _separation(name: str, counted: Mapping[str, SplitStats]) -> dict[str, Any]:
         "shared_first": {pair: sorted(found)[:5] for pair, found in shared.items()},
         "measured": MEASURED[name],
     }
+
+
+def _value(example: Example) -> Any:
+    """What the target means; None if it means nothing. An open row's stands in its completion."""
+    if example.value is not UNSET:
+        return example.value
+    if not example.tags.get(OPEN) or example.completion is None:
+        return None
+    parsed = for_example(component("formats", example.format)(), example).parse(example.completion)
+    return parsed.value if parsed.ok else None
 
 
 def leaves(value: Any) -> Iterator[Any]:
