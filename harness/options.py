@@ -39,10 +39,22 @@ def check(
         # JSON mode is strict about types yet lets a TOML array fill a tuple and a string a path.
         return model.model_validate_json(json.dumps(table, default=str)), []
     except ValidationError as errors:
-        found = _of_unions(model, [dict(error) for error in errors.errors()])
+        found = _of_unions(model, _not_only_short([dict(error) for error in errors.errors()]))
         return None, [
             line for error in found for line in _sentence(model, error, where).split("\n")
         ]
+
+
+def _not_only_short(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The errors without those of arrays that are too short only as an element is wrong."""
+    places = [error["loc"] for error in errors]
+
+    def of_elements(error: dict[str, Any]) -> bool:
+        size = len(error["loc"])
+        inner = (place for place in places if len(place) > size)
+        return error["type"] == "too_short" and any(place[:size] == error["loc"] for place in inner)
+
+    return [error for error in errors if not of_elements(error)]
 
 
 def _of_unions(model: type[BaseModel], errors: list[dict[str, Any]]) -> list[dict[str, Any]]:

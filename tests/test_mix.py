@@ -174,6 +174,13 @@ def test_all_mistakes_are_told_at_once() -> None:
     ]
 
 
+def test_a_wrong_split_is_one_line() -> None:
+    message = refused(TABLES, "data.mix.own.splits=['trian']")
+    start = 'my.toml: [data.mix.own] splits.0 = "trian": '
+    assert message == f"{start}Input should be 'train', 'dev' or 'eval'"
+    assert "at least 1 item" in refused(TABLES, "data.mix.own.splits=[]")
+
+
 def test_files_of_the_sources_are_inputs() -> None:
     loaded = config(TABLES)
     before = data_inputs(loaded)
