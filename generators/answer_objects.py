@@ -203,6 +203,11 @@ def repeats(text: str) -> bool:
     return len({*parts}) < len(parts) or not all(parts)
 
 
+def learnable(text: str) -> bool:
+    """Whether a model may learn it: the text of a special token would become that token."""
+    return bool(text.strip()) and "<|" not in text and "\ufffd" not in text
+
+
 def whole_part(text: str) -> str:
     """A text that was cut off, up to its last whole sentence; empty if there is none."""
     ends = [found.end() for found in CUT_TAIL.finditer(text)]

@@ -12,23 +12,24 @@ an answer cannot be used, the next prompt of the same i is asked.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
+from msgspec.structs import replace
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from fmtharness.generators.answer_objects import put, repeats, request, whole_part
+from fmtharness.generators.answer_objects import learnable, put, repeats, request, whole_part
 from fmtharness.generators.context import Abilities, Context, abilities
 from fmtharness.generators.dice import Dice
 from fmtharness.generators.looping import with_loop
 from fmtharness.generators.ordinary import KINDS, WRITABLE, Prompt, ordinary
-from fmtharness.generators.ownership import owner
+from fmtharness.generators.own_prompts import OwnPrompts
 from fmtharness.generators.tasks import LEVELS
 from fmtharness.harness.contracts import Evaluator, Format, Options, Split
-from fmtharness.harness.dataset import Source, rows
 from fmtharness.harness.errors import DataError, PluginError, UserError
 from fmtharness.harness.formats import DEFAULT_FORMAT, for_value, options_of
 from fmtharness.harness.options import build, parse_spec
@@ -79,9 +80,19 @@ def _cut(asked: _Asked) -> str:
     return DROP if asked.prompt.follow_up else KEEP
 
 
-def _is_text(text: str) -> bool:
-    """Whether a model may learn it: the text of a special token would become that token."""
-    return bool(text.strip()) and "<|" not in text and "\ufffd" not in text
+def _given_up(errors: Sequence[str]) -> DataError:
+    """Says why many prompts in a row have no answer that can be used; some have an error."""
+    where, count = "[data] generator 'self_answers':", len(errors)
+    if count == MOST_ATTEMPTS:
+        return DataError(
+            f"{where} {count} prompts in a row got no answer, the last one since {errors[-1]}; "
+            "ask others, or leave the generator out for this model"
+        )
+    more = f" ({count} of them got none: {errors[-1]})" if errors else ""
+    return DataError(
+        f"{where} the model's answers to {MOST_ATTEMPTS} prompts in a row{more} are cut off or "
+        "repeat themselves; raise max_new_tokens, or leave the generator out for this model"
+    )
 
 
 def _blank(split: Split, i: int) -> Example:
@@ -176,6 +187,8 @@ class SelfAnswers(Options):
         ready: dict[int, Example] = {}
         waiting: dict[int, int] = {}
         """The attempts made so far for each Example that has been begun."""
+        errors: defaultdict[int, list[str]] = defaultdict(list)
+        """Why its prompts got no answer."""
         done, begun, width = 0, 0, min(n, NARROW)
         while done < n:
             while begun < n and len(waiting) < width:
@@ -188,21 +201,19 @@ class SelfAnswers(Options):
             ahead = max(1, min(4, NARROW // 4 // max(1, len(waiting))))
             drawn = [(i, made + k) for i, made in waiting.items() for k in range(ahead)]
             asked = [self._draw(split, f"{root}/{split}", i, attempt) for i, attempt in drawn]
-            for (i, attempt), each, (messages, text) in zip(
+            for (i, attempt), each, (messages, answer) in zip(
                 drawn, asked, self._answers(asked), strict=True
             ):
                 if i in ready or i not in waiting:
                     continue
                 waiting[i] = attempt + 1
+                errors[i] += [answer.error] if answer.error else []
+                text = answer.text
                 if text and (made := self._example(split, i, each, messages, text)):
                     ready[i] = made
                     del waiting[i]
                 elif attempt + 1 >= MOST_ATTEMPTS:
-                    raise DataError(
-                        f"[data] generator 'self_answers': the model's answers to {MOST_ATTEMPTS} "
-                        f"prompts in a row are cut off or repeat themselves; raise "
-                        f"max_new_tokens, or leave the generator out for this model"
-                    )
+                    raise _given_up(errors[i])
             while done in ready:
                 yield ready.pop(done)
                 done += 1
@@ -224,31 +235,9 @@ class SelfAnswers(Options):
         return judge
 
     @cached_property
-    def _own(self) -> dict[Split, list[tuple[Message, ...]]]:
-        """The user's prompts of each split."""
+    def _own(self) -> OwnPrompts:
         assert self.prompts is not None
-        found: dict[Split, list[tuple[Message, ...]]] = {"train": [], "dev": [], "eval": []}
-        for row in rows(Source(str(self.prompts), format=NO_FORMAT), parse=False):
-            found[owner(row.example.prompt[-1].content)].append(row.example.prompt)
-        for each in found.values():
-            Dice(USER).shuffle(each)  # a file may be sorted by what its prompts are about
-        return found
-
-    @cached_property
-    def _own_texts(self) -> dict[Split, list[str]]:
-        """Those of the user's prompts that can stand in a target."""
-        said = {split: [each[-1].content for each in own] for split, own in self._own.items()}
-        return {split: [*filter(_is_text, texts)] for split, texts in said.items()}
-
-    def _own_text(self, split: Split, messages: Sequence[Message], joined: bool) -> str:
-        """A text of the user's other prompts; drawn from the prompt, so that it has but one."""
-        texts, dice = self._own_texts[split], Dice(repr(messages))
-        if not texts:
-            raise DataError(f"{self.prompts}: no prompt of {split} is a text to learn; add more")
-        if joined:
-            return "\n\n".join(dice.choice(texts) for _ in range(PLAIN + 1))
-        drawn = (dice.choice(texts) for _ in range(MOST_ATTEMPTS))
-        return next((text for text in drawn if text != messages[-1].content), texts[0])
+        return OwnPrompts(self.prompts)
 
     def _kind(self, root: str, i: int) -> str:
         """What Example i is, whatever the attempt, so that each kind has its weight."""
@@ -263,13 +252,12 @@ class SelfAnswers(Options):
         free = kind == "retention" and self.retention_text == "prompts"
         joined = kind == "plain" and self.plain_text == "prompts"
         if self.prompts is not None:
-            own = self._own[split][: self.n_prompts]
-            if not own:
-                raise DataError(f"{self.prompts}: none of its prompts falls into {split}; add more")
+            own = self._own.of(split, self.n_prompts)
             # In turn, so that none comes twice before each has come once.
             turn = (Dice(f"{root}/own").below(len(own)) + i) % len(own)
             messages = dice.choice(own) if attempt else own[turn]
-            text = self._own_text(split, messages, joined) if free or joined else ""
+            count = PLAIN + 1 if joined else 1
+            text = self._own.text(split, messages, count) if free or joined else ""
             return _Asked(kind, Prompt(messages, USER, messages[-1].content, USER), dice, text)
         kinds = WRITABLE if opens else KINDS
         drawn = Dice(f"{root}/prompt/{opens}/{number}")
@@ -284,29 +272,34 @@ class SelfAnswers(Options):
             return _Asked(kind, prompt, dice, text)
         return _Asked(kind, prompt, dice)
 
-    def _answers(self, asked: Sequence[_Asked]) -> Iterator[tuple[tuple[Message, ...], str]]:
-        """The messages that were answered last, and the answer; empty if it cannot be used."""
+    def _answers(self, asked: Sequence[_Asked]) -> Iterator[tuple[tuple[Message, ...], Completion]]:
+        """The messages that were answered last, and the answer; no text if it cannot be used."""
         asking = [each for each in asked if not each.text]
         answers = iter(
             self._texts([each.prompt.messages for each in asking], [_cut(each) for each in asking])
         )
-        texts = [each.text or next(answers) for each in asked]
+        found = [
+            Completion(example_id="", text=each.text) if each.text else next(answers)
+            for each in asked
+        ]
         again = {
             at: (
                 *each.prompt.messages,
-                Message("assistant", text),
+                Message("assistant", answer.text),
                 Message("user", each.prompt.follow_up),
             )
-            for at, (each, text) in enumerate(zip(asked, texts, strict=True))
-            if text and each.prompt.follow_up
+            for at, (each, answer) in enumerate(zip(asked, found, strict=True))
+            if answer.text and each.prompt.follow_up
         }
         later = self._texts([*again.values()], [KEEP] * len(again))
         second = dict(zip(again, later, strict=True))
         for at, each in enumerate(asked):
-            yield again.get(at, each.prompt.messages), second.get(at, texts[at])
+            yield again.get(at, each.prompt.messages), second.get(at, found[at])
 
-    def _texts(self, prompts: Sequence[tuple[Message, ...]], cuts: Sequence[str]) -> list[str]:
-        """The answers, in order, each empty if it cannot be used."""
+    def _texts(
+        self, prompts: Sequence[tuple[Message, ...]], cuts: Sequence[str]
+    ) -> list[Completion]:
+        """The answers, in order, each without text if it cannot be used."""
         if not prompts:
             return []
         if self._complete is None:
@@ -320,7 +313,7 @@ class SelfAnswers(Options):
         ]
         answers = self._complete(examples, self.max_new_tokens)
         return [
-            self._usable(example, answer, cut)
+            replace(answer, text=self._usable(example, answer, cut))
             for example, answer, cut in zip(examples, answers, cuts, strict=True)
         ]
 
@@ -337,7 +330,7 @@ class SelfAnswers(Options):
             return ""
         if cut == SHORTEN and repeats(text):
             return ""
-        return text if _is_text(text) and self._judge.evaluate(example, answer).passed else ""
+        return text if learnable(text) and self._judge.evaluate(example, answer).passed else ""
 
     def _example(
         self, split: Split, i: int, asked: _Asked, messages: tuple[Message, ...], text: str

@@ -262,6 +262,26 @@ def test_a_model_that_only_loops_is_given_up() -> None:
         made(3, lambda prompt: (LOOP, "stop"))
 
 
+def test_prompts_without_an_answer_are_told_with_the_reason() -> None:
+    def complete(examples: Sequence[Example], limit: int) -> Iterator[Completion]:
+        for each in examples:
+            error = f"its prompt has {each.prompt[-1].content.count('a') * 1000} tokens"
+            if some and "e" in each.prompt[-1].content[:9]:
+                yield Completion(example_id=each.id, text=LOOP, finish_reason="stop")
+            else:
+                yield Completion(example_id=each.id, text="", finish_reason="error", error=error)
+
+    generator = SelfAnswers(open=0.0).with_completions(complete)
+    some = False
+    with pytest.raises(DataError, match=r"40 prompts in a row got no answer.*prompt has \d+000 t"):
+        next(generator.generate("train", 3, Random(0)))
+    some = True
+    with pytest.raises(
+        DataError, match=r"\(\d+ of them got none: .*has \d+000 t.*raise max_new_tokens"
+    ):
+        next(generator.generate("train", 3, Random(0)))
+
+
 def test_a_mix_asks_for_little_more_than_it_draws() -> None:
     model = Model(said)
     parts = {
