@@ -19,6 +19,7 @@ from fmtharness.harness.contracts import ModelOptions
 from fmtharness.harness.engine.sampling import seed_of
 from fmtharness.harness.errors import ConfigError, HarnessError, ModelError, UserError
 from fmtharness.harness.records import Completion, Example, Message
+from fmtharness.harness.run.sources import in_order
 from tests.tiny import tiny_model
 
 CALLS: list[SimpleNamespace] = []
@@ -144,8 +145,8 @@ def test_the_same_ids_texts_and_reasons_as_the_backend_transformers(
     monkeypatch.setattr("fmtharness.harness.backends.vllm.AT_ONCE", 2)
     examples = asked("Hi", "A longer prompt", "x" * 3000, "3")
     found = [*Vllm(max_new_tokens=9).complete(examples, options(folder), None)]
-    own = [*Transformers(max_new_tokens=9).complete(examples, options(folder), None)]
-    assert found == own
+    own = Transformers(max_new_tokens=9).complete(examples, options(folder), None)
+    assert found == [*in_order(examples, own)]
     assert [each.finish_reason for each in found][2] == "error"
     assert [len(call.prompts) for call in CALLS] == [2, 1]
     assert [{"model": str(folder), "dtype": "float32", "lora": False, "r": 16}] == STARTED

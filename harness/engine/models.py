@@ -182,7 +182,9 @@ def _is_finite(model: Any, tokenizer: Any) -> bool:
     ids = _probe(model, tokenizer)
     if not ids:
         return True
-    with torch.inference_mode():
+    with torch.inference_mode(), Patches() as patches:
+        if getattr(model, "is_loaded_in_4bit", False):
+            keep_training_layout(model, patches)  # this is not yet how it will be used
         logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
     return bool(torch.isfinite(logits).all())
 
