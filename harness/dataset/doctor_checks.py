@@ -46,7 +46,7 @@ CHECKS: Final[dict[str, Check]] = {
     "near_duplicates": _grave("nearly the same prompt is in two splits"),
     "contradictory_targets": _grave("the same prompt has different answers"),
     "rejected_is_target": _grave("the rejected answer is the target, so neither is the better"),
-    "cut_off": _grave("the row is longer than max_seq_length, so it would lose its end"),
+    "cut_off": _grave("the row is longer than max_seq_length, so training leaves it out"),
     "system_in_one_split": _grave("one split has system prompts, and another has none"),
     "damaged_text": _grave("the target has characters of a wrong decoding, which the prompt lacks"),
     "invisible_characters": _grave("the target has invisible characters, which the prompt lacks"),
