@@ -150,6 +150,62 @@ def test_a_schema_that_cannot_be_compiled_leaves_its_root() -> None:
     assert not takes(schema, "[]")
 
 
+def deep(levels: int, schema: Any = True) -> Any:
+    for _ in range(levels):
+        schema = {"items": schema}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ({"enum": [2**64]}, "18446744073709551616"),
+        ({"properties": {"a": {"const": -(2**70)}}}, "1180591620717411303424"),
+        ({"properties": {"a": {"maximum": 2**64}}}, "18446744073709551616"),
+        ({"properties": {"default": {"enum": [2**64]}}}, "18446744073709551616"),
+        ({"enum": [{"default": 2**64}]}, "18446744073709551616"),
+        ({"properties": {"a": {"const": "\ud83d"}}}, "ud83d"),
+        ({"maxProperties": float("inf")}, "null"),
+        ({"properties": {"a": deep(5000)}}, "deeper than 100"),
+        (deep(110), "deeper than 100"),
+        ({"allOf": [{"allOf": [{"required": 7}]}]}, "required"),
+    ],
+    ids=lambda case: f"{case!r:.40}" if isinstance(case, str) else "",
+)
+def test_what_the_library_does_not_take_leaves_its_root(rule: dict[str, Any], why: str) -> None:
+    schema = {"type": "object", **rule}
+    (told,) = ignored_keywords(schema)
+    assert told.startswith("all of it (")
+    assert why in told
+    assert takes(schema, '{"b": 1}')
+    assert not takes(schema, "[]")
+
+
+@pytest.mark.parametrize("data", [2**64, "\ud83d", {"properties": {"a": -(2**70)}}, [10**5000]])
+@pytest.mark.parametrize("keyword", ["default", "examples", "description", "title", "$comment"])
+def test_annotations_hold_no_rule(keyword: str, data: Any) -> None:
+    inner = {"const": 1, keyword: data}
+    schema = {"properties": {keyword: inner}, "required": [keyword], "anyOf": [{keyword: data}]}
+    assert ignored_keywords(schema) == []
+    assert takes(schema, json.dumps({keyword: 1}))
+    assert not takes(schema, json.dumps({keyword: 2}))
+    for name, value in (("$defs", "#/$defs/"), ("definitions", "#/definitions/")):
+        referred = {name: {keyword: inner}, "$ref": value + keyword}
+        assert (takes(referred, "1"), takes(referred, "2")) == (True, False)
+
+
+def test_a_pattern_that_is_no_text_is_left_out() -> None:
+    schema = {
+        "properties": {
+            "pattern": {"type": "string", "pattern": "\ud83d"},
+            "enum": {"type": "string", "pattern": "^(?=a)"},
+            "patternProperties": {"const": 1},
+        },
+    }
+    assert ignored_keywords(schema) == ["pattern"]
+    assert not takes(schema, '{"patternProperties": 2}')
+
+
 def test_blanks_between_tokens_are_bounded() -> None:
     indented = json.dumps({"a": [1, {"b": None}]}, indent=2)
     assert takes({"type": "object"}, indented)
@@ -300,6 +356,40 @@ def test_a_plugins_format_brings_its_grammar(
     said = capsys.readouterr().err
     assert "it raised RuntimeError: a bad day" in said
     assert "nowhere" in said
+
+
+@pytest.mark.parametrize(
+    "broken", ['{"type": "object"', {"enum": {1, 2}}, "start: /\ud83d/", "{1}", "", 7, [{}]]
+)
+def test_a_plugins_grammar_that_is_none_is_told(broken: Any) -> None:
+    found = compiled(broken)
+    assert not found.text
+    assert found.fault
+
+
+def test_a_plugins_schema_that_holds_itself_is_told() -> None:
+    schema: dict[str, Any] = {"type": "array"}
+    schema["items"] = schema
+    assert ignored_keywords(schema) == ["all of it (it nests deeper than 100)"]
+
+
+def test_one_odd_row_leaves_the_others_their_grammars(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = Registered("formats", "shouted", "sample", Shouted)
+    monkeypatch.setitem(registry()["formats"], "shouted", known)
+    tool = {"function": {"name": "ring", "parameters": {"properties": {"a": {"const": 2**64}}}}}
+    complete(
+        loaded,
+        asked(prompt="a", tags={"json_schema": {"type": "object", "enum": [{"a": 2**64}]}}),
+        asked("tool_call", prompt="b", tools=(tool,)),
+        asked("shouted", prompt="c", format_options={"lark": "start: /\ud83d/"}),
+        asked("shouted", prompt="d", format_options={"lark": "{"}),
+        tokens=3,
+    )
+    said = capsys.readouterr().err
+    assert "2 of 4 prompts have no grammar" in said
+    assert "all of it (Value is not JSON serializable: 18446744073709551616): 2" in said
 
 
 def test_masking_alone() -> None:

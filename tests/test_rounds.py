@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,16 +24,21 @@ from tests.fakes import FAKE_CONFIG
 SEEN: list[tuple[str, Path | None, list[Example]]] = []
 """What each training saw: its trainer's name, the adapter that it began with, its rows."""
 
+INPUTS: list[str] = []
+"""What a checkpoint of each training must share, to be resumed."""
+
 
 class Learner(Options):
     """A trainer that writes down what it got."""
 
     name: ClassVar[str] = "learner"
+    length: ClassVar[str] = "num_train_epochs"
     rate: float = 1.0
     num_train_epochs: float = 1.0
 
     def train(self, examples: Sequence[Example], run: TrainingRun) -> Path:
         SEEN.append((f"{self.name} {self.rate}", run.initial_adapter, list(examples)))
+        INPUTS.append(run.inputs)
         run.start(0, {})
         adapter = run.folder / "adapter"
         adapter.mkdir(parents=True, exist_ok=True)
@@ -52,10 +58,13 @@ class Faulty(Options):
 
     name: ClassVar[str] = "faulty"
     max_new_tokens: int = 128
+    temperature: float = 0.0
 
     def complete(
         self, examples: Sequence[Example], model: ModelOptions, adapter: Path | None
     ) -> Iterator[Completion]:
+        if adapter and "rounds" in adapter.parts:
+            assert self.temperature == 0, "a round's answers are greedy"
         for index, asked in enumerate(examples):
             text = asked.target * (1 + index % 2)
             yield Completion(example_id=asked.id, text=text, finish_reason="stop")
@@ -76,6 +85,7 @@ class Silent(Faulty):
 @pytest.fixture
 def config(tmp_path: Path, fakes: list[str]) -> Path:
     SEEN.clear()
+    INPUTS.clear()
     more: tuple[tuple[Kind, Any], ...] = (
         ("trainers", Learner),
         ("trainers", Tuner),
@@ -134,6 +144,51 @@ def test_a_later_round_that_changes_keeps_the_first(config: Path, tmp_path: Path
     run_of(config, tmp_path / "run")
     run_of(config, tmp_path / "run", "train.next_round.strength=2.0")
     assert [name for name, _, _ in SEEN] == ["learner 0.5", "tuner 0.5", "tuner 0.5"]
+
+
+def test_a_longer_training_begins_its_last_round_anew(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    run_of(config, folder)
+    before = (folder / "adapter/adapter_model.safetensors").read_text()
+    capsys.readouterr()
+    run_of(config, folder, "train.num_train_epochs=2")
+    (aside,) = (each for each in folder.glob("before-*") if (each / "adapter").exists())
+    assert (
+        f"train: runs again, since [train] num_train_epochs (1.0 -> 2.0) changed; round 2 begins "
+        f"anew, with the adapter of round 1; what it replaces is kept in {aside}\n"
+    ) in capsys.readouterr().err
+    assert (aside / "adapter/adapter_model.safetensors").read_text() == before
+    assert len({*INPUTS}) == len(INPUTS) == 4
+    assert "went_on_from" not in (folder / "manifest.json").read_text()
+
+
+def test_a_last_round_that_was_stopped_begins_anew_if_its_start_has_changed(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    run_of(config, folder)
+    shutil.rmtree(folder / "adapter")
+    shutil.rmtree(folder / "rounds")  # the fake trains to another adapter each time
+    (folder / "checkpoints").mkdir()
+    capsys.readouterr()
+    run_of(config, folder)
+    (aside,) = folder.glob("before-*")
+    assert (aside / "checkpoints").is_dir() and not (folder / "checkpoints").exists()
+    assert f"begins anew, with the adapter of round 1; what it replaces is kept in {aside}" in (
+        capsys.readouterr().err
+    )
+    assert INPUTS[1] != INPUTS[3]
+    run_of(config, folder)
+    assert len(SEEN) == 4
+
+
+def test_a_rounds_answers_are_greedy_whatever_the_evaluation_is(
+    config: Path, tmp_path: Path
+) -> None:
+    run_of(config, tmp_path / "run", "eval.temperature=0.7")
+    assert (tmp_path / "run/rounds/1/answers.jsonl").is_file()
 
 
 def test_three_rounds(config: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from fmtharness.harness.contracts import Loaded
 from fmtharness.harness.engine.context import embedded
 from fmtharness.harness.engine.encoding import text_of, think_tag_of, token_ids
 from fmtharness.harness.engine.reasoning import AFTER, LONGEST, think_tags
+from fmtharness.harness.engine.subschemas import nests_deeper, rewritten, without_annotations
 from fmtharness.harness.errors import ModelError
 from fmtharness.harness.formats import for_example
 from fmtharness.harness.plugins import registry
@@ -39,8 +40,8 @@ WHITESPACE: Final = r" |\n {0,24}"
 bound a small model can write blanks up to its limit."""
 _KEYS: Final = re.compile(r"Unimplemented keys: (\[.*\])").fullmatch
 _FORMAT: Final = re.compile(r"Unknown format: (.*)").fullmatch
-_DATA: Final = frozenset({"const", "default", "enum", "examples"})
-"""Keywords whose values are data, and hold no schema."""
+_DEEPEST: Final = 100
+"""How deep a schema may nest: llguidance refuses some deeper ones, and crashes on others."""
 _tokenizers: WeakKeyDictionary[Any, dict[tuple[int, frozenset[int]], LLTokenizer]] = (
     WeakKeyDictionary()
 )
@@ -72,64 +73,86 @@ def ignored_keywords(schema: Mapping[str, Any]) -> list[str]:
 
 
 def compiled(grammar: str | Mapping[str, Any]) -> Compiled:
-    """The grammar, checked. A schema that cannot be compiled becomes one of its root's type."""
-    return _compiled(grammar if isinstance(grammar, str) else json.dumps(grammar, sort_keys=False))
+    """The grammar, checked. A schema that cannot be compiled becomes one of its root's type.
+
+    Raises nothing: what is no grammar at all has a fault.
+    """
+    try:
+        if isinstance(grammar, str) and not grammar.startswith("{"):
+            return _of_lark(grammar)
+        schema = dict(json.loads(grammar) if isinstance(grammar, str) else grammar)
+        if nests_deeper(schema, _DEEPEST):
+            root = _attempted(_root_of(schema))
+            return root._replace(ignored=(f"all of it (it nests deeper than {_DEEPEST})",))
+        return _of_schema(json.dumps(without_annotations(schema)))
+    except Exception as error:  # a plugin's grammar may be anything, such as half of a schema
+        return Compiled("", fault=first_line(error))
 
 
 @functools.lru_cache(4096)
-def _compiled(source: str) -> Compiled:
-    """A Lark grammar; or a schema, as one line that begins with a brace."""
+def _of_lark(source: str) -> Compiled:
     from llguidance import LLMatcher
 
-    if not source.startswith("{"):
-        text = LLMatcher.grammar_from_lark(source)
-        failed, said = LLMatcher.validate_grammar_with_warnings(text)
-        if failed:
-            return Compiled("", fault=first_line(ValueError(said[0])))
-        return Compiled(text, tuple(_told(said)))
+    return _checked(LLMatcher.grammar_from_lark(source))
+
+
+@functools.lru_cache(4096)
+def _of_schema(source: str) -> Compiled:
+    """The grammar of what can be compiled: all, all but some patterns, or the root's type."""
     schema = json.loads(source)
-    first = ""
-    for attempt, dropped in _attempts(schema):
-        options: Any = {"whitespace_pattern": WHITESPACE, "lenient": True}
-        text = LLMatcher.grammar_from_json_schema(attempt, overrides=options)
-        failed, said = LLMatcher.validate_grammar_with_warnings(text)
-        if not failed:
-            all_of_it = [f"all of it ({first})"] if attempt is not schema and not dropped else []
-            return Compiled(text, tuple(dict.fromkeys([*all_of_it, *dropped, *_told(said)])))
-        first = first or said[0].splitlines()[0]
-    return Compiled("", fault=first)
+    whole = found = _attempted(schema)
+    if not found.text and (without := _without_patterns(schema)) != schema:
+        found = _attempted(without, "pattern")
+    if not found.text:
+        found = _attempted(_root_of(schema), f"all of it ({whole.fault})")
+    return found if found.text else whole
 
 
-def _attempts(schema: dict[str, Any]) -> Any:
-    """The schema; the schema without patterns that no grammar holds; only the type of its root."""
-    yield schema, []
-    without = _without_patterns(schema)
-    if without != schema:
-        yield without, ["pattern"]
-    yield ({"type": schema["type"]} if "type" in schema else {}), []
+def _root_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": schema["type"]} if "type" in schema else {}
 
 
-def _without_patterns(schema: Any) -> Any:
-    """The schema without the patterns that llguidance cannot compile, such as look-ahead."""
-    if isinstance(schema, list):
-        return [_without_patterns(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {}
-    for key, value in schema.items():
-        if key == "pattern" and isinstance(value, str) and not _holds(value):
-            continue
-        if key == "patternProperties" and isinstance(value, dict) and not all(map(_holds, value)):
-            continue
-        found[key] = value if key in _DATA else _without_patterns(value)
-    return found
-
-
-def _holds(pattern: str) -> bool:
+def _attempted(schema: dict[str, Any], *left_out: str) -> Compiled:
+    """The schema's grammar, from which the named keywords were left out before."""
     from llguidance import LLMatcher
 
-    text = LLMatcher.grammar_from_json_schema({"type": "string", "pattern": pattern})
-    return not LLMatcher.validate_grammar_with_warnings(text)[0]
+    options: Any = {"whitespace_pattern": WHITESPACE, "lenient": True}
+    try:
+        text = LLMatcher.grammar_from_json_schema(schema, overrides=options)
+    except Exception as error:  # such as an integer of more than 64 bits
+        return Compiled("", fault=first_line(error))
+    found = _checked(text)
+    return found._replace(ignored=tuple(dict.fromkeys([*left_out, *found.ignored])))
+
+
+def _checked(text: str) -> Compiled:
+    from llguidance import LLMatcher
+
+    failed, said = LLMatcher.validate_grammar_with_warnings(text)
+    if failed:
+        return Compiled("", fault=first_line(ValueError(said[0])))
+    return Compiled(text, tuple(_told(said)))
+
+
+def _without_patterns(schema: dict[str, Any]) -> Any:
+    """The schema without the patterns that llguidance cannot compile, such as look-ahead."""
+
+    def kept(schema: dict[str, Any]) -> dict[str, Any]:
+        found = dict(schema)
+        if not _holds(found.get("pattern")):
+            del found["pattern"]
+        named = found.get("patternProperties")
+        if isinstance(named, dict) and not all(map(_holds, named)):
+            del found["patternProperties"]
+        return found
+
+    return rewritten(schema, kept)
+
+
+def _holds(pattern: object) -> bool:
+    return not isinstance(pattern, str) or bool(
+        _attempted({"type": "string", "pattern": pattern}).text
+    )
 
 
 def _told(warnings: Sequence[str]) -> list[str]:

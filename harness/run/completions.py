@@ -263,6 +263,15 @@ def limited(backend: Backend, most: int | None) -> Backend:
     return limited
 
 
+def greedy(backend: Backend) -> Backend:
+    """The backend without sampling, where it has any."""
+    options: Any = backend
+    if "temperature" not in type(options).model_fields:
+        return backend
+    chosen: Backend = options.model_copy(update={"temperature": 0.0})
+    return chosen
+
+
 def incidental(backend: Any) -> frozenset[str]:
     """The backend's options that shape no Completion."""
     named: frozenset[str] = getattr(backend, "incidental", frozenset())

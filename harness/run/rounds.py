@@ -38,7 +38,7 @@ from fmtharness.harness.records import (
 from fmtharness.harness.report.tables import metrics_table, table
 from fmtharness.harness.run.adapter_folder import describe
 from fmtharness.harness.run.answering import bound_generator
-from fmtharness.harness.run.completions import free_memory, limited
+from fmtharness.harness.run.completions import free_memory, greedy, limited
 from fmtharness.harness.run.fitting import Fit, fit
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.next_rows import NextRows, next_rows
@@ -56,6 +56,17 @@ def round_folder(run: RunFolder, number: int) -> Path:
     return run.path / "rounds" / str(number)
 
 
+def start_of(run: RunFolder, number: int) -> dict[str, str]:
+    """Hashes of the adapter and the rows that a round has from the one before, if there is one."""
+    if number == 1:
+        return {}
+    before = round_folder(run, number - 1)
+    return {
+        "adapter": _weights(before / "adapter"),
+        "rows": file_digest(before / "rows.jsonl"),
+    }
+
+
 def next_round(run: RunFolder, number: int, asked: Fit, shared: Mapping[str, str]) -> Fit:
     """Carry out a round, and return the training of the next one.
 
@@ -65,8 +76,7 @@ def next_round(run: RunFolder, number: int, asked: Fit, shared: Mapping[str, str
     inputs = {name: known for name, known in shared.items() if name not in OF_LATER}
     if asked.initial_adapter is not None:
         inputs |= {name: known for name, known in shared.items() if name == OF_LATER[0]}
-        inputs["adapter"] = _weights(asked.initial_adapter)
-        inputs["rows"] = file_digest(round_folder(run, number - 1) / "rows.jsonl")
+        inputs |= start_of(run, number)
     _train(run, number, asked._replace(folder=folder, inputs=digest(inputs)), inputs)
     _answer(run, number)
     rows = list(read_records(folder / "rows.jsonl", Example))
@@ -118,7 +128,7 @@ def _answer(run: RunFolder, number: int) -> None:
         prompts = _fresh(generator, run, number)
     write_records(files["prompts.jsonl"], prompts)
     say(f"completions: {len(prompts)} fresh training prompts, round {number}")
-    backend = limited(config.backend, options.max_new_tokens)
+    backend = greedy(limited(config.backend, options.max_new_tokens))
     arm = f"round-{number}"
     answers = completions_by(backend, run.model, folder / "adapter", prompts, arm=arm)
     write_records(files["answers.jsonl"], in_order(prompts, answers))

@@ -35,7 +35,7 @@ from fmtharness.harness.run.folder import RunFolder
 from fmtharness.harness.run.judged import judge_stage
 from fmtharness.harness.run.provenance import model_inputs
 from fmtharness.harness.run.retention import measure
-from fmtharness.harness.run.rounds import next_round, round_folder
+from fmtharness.harness.run.rounds import next_round, round_folder, start_of
 from fmtharness.harness.run.sets import RETENTION, dev_sets, set_examples, write_sets
 from fmtharness.harness.run.train_inputs import begin_training, resumed_by, train_inputs
 from fmtharness.harness.run.training import dev_retention
@@ -132,7 +132,7 @@ def train(run: RunFolder) -> Path:
     began = time.perf_counter()
     asked = Fit(
         folder=run.path,
-        inputs=digest(resumed_by(config, inputs)),
+        inputs="",  # each round has its own
         model=run.model,
         examples=list(read_records(run.data("train"), Example)),
         dev=list(read_records(run.data("dev"), Example)),
@@ -143,7 +143,9 @@ def train(run: RunFolder) -> Path:
     with collectives.group():
         for number in range(1, config.train.rounds):
             asked = next_round(run, number, asked, inputs)
-        went_on_from = begin_training(run, inputs)
+        start = start_of(run, config.train.rounds)
+        asked = asked._replace(inputs=digest({**resumed_by(config, inputs), **start}))
+        began_from = begin_training(run, inputs, start)
         collectives.broadcast_object(asked)
         adapter, training = fit(config, asked, run.tb_logdir)
         collectives.broadcast_object(None)
@@ -162,7 +164,7 @@ def train(run: RunFolder) -> Path:
         seconds=_since(began),
         certificate=training.certificate,
         **training.facts,
-        **went_on_from,
+        **began_from,
     )
     free_memory()
     return adapter

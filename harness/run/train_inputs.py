@@ -4,8 +4,8 @@ begin_training(run, train_inputs(run, model))
     "train: runs again, since [train] learning_rate (0.001 -> 0.002) changed; what it replaces is
     kept in outputs/quick/before-5c1f09ab"
 
-Options that do not shape the adapter are not inputs. If a training only became longer it goes on;
-nothing of an old one is deleted.
+Options that do not shape the adapter are not inputs. If a training only became longer it goes on,
+unless it has rounds; nothing of an old one is deleted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from fmtharness.harness.config import Config
 from fmtharness.harness.contracts import CHOOSE_BY, rates_of
 from fmtharness.harness.files import digest, file_digest
+from fmtharness.harness.progress import say
 from fmtharness.harness.run.folder import RunFolder
 from fmtharness.harness.run.provenance import Maker, made_by
 from fmtharness.harness.run.sets import dev_inputs
@@ -69,35 +70,47 @@ def resumed_by(config: Config, inputs: Mapping[str, str]) -> dict[str, str]:
     return {name: held for name, held in inputs.items() if name != _length(config)}
 
 
-def begin_training(run: RunFolder, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """Begin the stage, and keep aside what it made from other inputs.
+def begin_training(
+    run: RunFolder, inputs: Mapping[str, str], start: Mapping[str, str]
+) -> dict[str, Any]:
+    """Begin the stage, and keep aside what it made from other inputs, or from another `start`.
 
-    A training of which only the length was raised goes on from its last checkpoint; the fact that
-    is returned, for the manifest, then says from where.
+    A training of which only the length was raised goes on from its last checkpoint. The last of
+    several rounds does not, since the first one is longer, too, and `start`, what it has from the
+    round before, is another. The facts that are returned, for the manifest, say what it began with.
     """
     known, length = run.known("train"), _length(run.config)
     before, went_on_from = known.get("inputs", inputs), known.get("went_on_from", [])
-    note = ""
-    if before != inputs:
+    note, rounds = "", run.config.train.rounds
+    if before != inputs or (known and known.get("start", {}) != start):
         if _is_longer(run.config, before, inputs):
             step = f", step {known['steps']}" if "steps" in known else ""
             went_on_from = [*went_on_from, f"{length} = {before[length]}{step}"]
             note, replaced = "; it goes on from its last checkpoint", [run.adapter]
         else:
             went_on_from, replaced = [], run.of_training
+        if start:
+            note = f"; round {rounds} begins anew, with the adapter of round {rounds - 1}"
         if aside := run.set_aside(replaced, digest(before)[:8]):
             note += f"; what it replaces is kept in {aside}"
-    facts = {"went_on_from": went_on_from} if went_on_from else {}
+        if before == inputs:
+            say(f"train: what round {rounds} began with has changed{note}")
+    facts: dict[str, Any] = {"went_on_from": went_on_from} if went_on_from else {}
+    facts |= {"start": dict(start)} if start else {}
     files = [run.adapter] if known else run.of_training
     run.begin("train", inputs, files, note=note, **facts)
     return facts
 
 
 def _is_longer(config: Config, before: Any, inputs: Mapping[str, str]) -> bool:
-    """Whether nothing but the training's length has changed, and that was raised."""
+    """Whether nothing but the training's length has changed, and that was raised.
+
+    A training in rounds is never longer: each of them begins with what the one before has made.
+    """
     length = _length(config)
     return (
-        isinstance(before, dict)
+        config.train.rounds == 1
+        and isinstance(before, dict)
         and length in before.keys() & inputs.keys()
         and resumed_by(config, before) == resumed_by(config, inputs)
         and float(before[length]) < float(inputs[length])
