@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import json
 import random
 import re
@@ -275,6 +276,38 @@ def test_what_the_grammars_let_through(example: Example, good: str, bad: str) ->
     assert judge.parse(good).ok
     assert takes(grammar_of(example), good)
     assert not takes(grammar_of(example), bad)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"[[a]b]",
+        r"[+--]{2}",
+        r"[\w--]+",
+        r"[*~~]+",
+        r"[a&&b]{2}",
+        r"[^[]+",
+        r"\[[^[\]]*\]",
+        r"[]a]",
+        r"[^]a]",
+        r"[a-c-]",
+        r"[\d-x]",
+        r"[[-^]",
+        r"[\[-\]]",
+        r"[^^]",
+        r"[/\n]",
+        r"[[:alpha:]]-",
+        r"[\x41-C]",
+    ],
+)
+def test_a_class_means_the_same_to_grammar_and_judge(pattern: str) -> None:
+    """Rust's regular expressions nest classes, and know `&&`, `--` and `~~` inside them."""
+    asked_for = asked("regex", format_options={"pattern": pattern})
+    judge, grammar = for_example(component("formats", "regex")(), asked_for), grammar_of(asked_for)
+    signs = "ab]-+,&~*^[\\1/ x\nBC"
+    texts = ["".join(each) for n in (1, 2) for each in itertools.product(signs, repeat=n)]
+    for text in [*texts, "[b]", "a-b", "~*~"]:
+        assert takes(grammar, text) == judge.parse(text).ok, text
 
 
 @pytest.fixture(scope="module")

@@ -293,16 +293,53 @@ def _whitespace(text: str, start: int, end: int) -> Iterator[Problem]:
             yield _problem("whitespace_around", *span)
 
 
+_ASCII: Final = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t\n\f\r "}
+_PIECE: Final = re.compile(r"\\[\s\S]|\[\^?|[\s\S]")
+_POSIX: Final = re.compile(r"\[:\^?\w+:\]")
+
+
 def _for_lark(pattern: str) -> str:
-    """The pattern between slashes: ASCII classes, as RE2 has them, and no slash or line break."""
-    classes = {"d": "0-9", "w": "0-9A-Za-z_", "s": "\\t\\n\\f\\r "}
+    """The pattern between slashes, in Rust's syntax: no slash or line break, ASCII classes as RE2
+    has them, and in a class no sign that means more than itself, as `[`, `&&` and `--` do."""
+    found, at, first = [], 0, None
+    while at < len(pattern):
+        if first is not None and (posix := _POSIX.match(pattern, at)):
+            piece, at = posix[0], posix.end()
+        else:
+            piece = _PIECE.match(pattern, at)[0]  # type: ignore[index]
+            if first is not None and piece[0] == "[":
+                piece = "["
+            at += len(piece)
+        if first is None:
+            found.append(_rust(piece))
+            first = at if piece in ("[", "[^") else None
+        elif piece == "]" and at - 1 > first:
+            found.append("]")
+            first = None
+        else:
+            found.append(_rust_in_class(piece))
+            is_range = pattern[at : at + 1] == "-" and pattern[at + 1 : at + 2] not in ("]", "")
+            if is_range and not _is_class(piece):
+                found.append("-")
+                end = _PIECE.match(pattern, at + 1)[0]  # type: ignore[index]
+                end = "[" if end[0] == "[" else end
+                found.append(_rust_in_class(end))
+                at += 1 + len(end)
+    return "".join(found)
 
-    def in_ascii(match: re.Match[str]) -> str:
-        sign = match[1]
-        if sign is None:
-            return {"/": "\\/", "\n": "\\n"}[match[0]]
-        if sign.lower() in classes:
-            return f"[{'^' if sign.isupper() else ''}{classes[sign.lower()]}]"
-        return match[0] if sign != "\n" else "\\n"
 
-    return re.sub(r"\\([\s\S])|/|\n", in_ascii, pattern)
+def _is_class(piece: str) -> bool:
+    return len(piece) > 2 or (len(piece) == 2 and piece[1].lower() in (*_ASCII, "p"))
+
+
+def _rust(piece: str) -> str:
+    """A sign, or an escape, that may stand outside of classes."""
+    if piece in ("/", "\n", "\\\n"):
+        return "\\/" if piece == "/" else "\\n"
+    if piece[0] == "\\" and piece[1].lower() in _ASCII:
+        return f"[{'^' if piece[1].isupper() else ''}{_ASCII[piece[1].lower()]}]"
+    return piece
+
+
+def _rust_in_class(piece: str) -> str:
+    return f"\\{piece}" if piece in ("[", "]", "&", "~", "-", "^") else _rust(piece)
