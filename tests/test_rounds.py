@@ -191,6 +191,22 @@ def test_a_rounds_answers_are_greedy_whatever_the_evaluation_is(
     assert (tmp_path / "run/rounds/1/answers.jsonl").is_file()
 
 
+def test_rows_of_ones_own_need_not_come_again(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `replay = 0`, or where no answer gives a row, the generator is asked for none."""
+    rows = [{"prompt": f"Object {n}.", "completion": f'{{"n": {n}}}'} for n in range(60)]
+    file = tmp_path / "own.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    text = re.sub(r"\[data\].*?(?=\[)", "", config.read_text(), flags=re.DOTALL)
+    config.write_text(f'{text}\n[data]\ngenerator = "jsonl"\nfile = "{file}"\n')
+    run_of(config, tmp_path / "run", "train.next_round.replay=0")
+    assert len(SEEN) == 2
+    with pytest.raises(UserError, match=r"none of the . answers is a row or a pair"):
+        run_of(config, tmp_path / "other", "eval.backend=silent")
+    assert (tmp_path / "other/rounds/1/table.md").is_file()
+
+
 def test_three_rounds(config: Path, tmp_path: Path) -> None:
     run_of(config, tmp_path / "run", "train.rounds=3")
     assert [name for name, _, _ in SEEN] == ["learner 0.5", "tuner 0.5", "tuner 0.5"]

@@ -194,6 +194,8 @@ def _replayed(generator: Any, config: Config, made: NextRows) -> list[Example]:
     """The first rows of the first round, with answers broken in the ways that the model's were."""
     n = round(config.next_round.replay * (len(made.passed) + len(made.pairs)))
     n = min(n, config.data.n_train or n)
+    if not n:
+        return []
     focus = getattr(generator, "focused", None)
     source = focus(made.labels) if focus else generator
     again = source.generate("train", n, Random(config.seed))
