@@ -297,3 +297,16 @@ def test_faults_of_the_table(config: Path) -> None:
         with pytest.raises(ConfigError, match=r"next_round") as error:
             load_config(config, overrides=[setting])
         assert why in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "setting", ["lora_r=8", "lora_alpha=1", 'initial_adapter="x"', 'target_modules=["q_proj"]']
+)
+def test_a_later_round_cannot_change_the_adapter(setting: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[train]\nrounds = 2\nlora_r = 16\n")
+    key = setting.partition("=")[0]
+    why = rf"mine\.toml: \[train\.next_round\] {key}: a round goes on with the adapter of the one"
+    with pytest.raises(ConfigError, match=why):
+        load_config(path, overrides=[f"train.next_round.{setting}"])
+    assert load_config(path, overrides=["train.next_round.lora_r=16"]).next_trainer

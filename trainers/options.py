@@ -28,6 +28,10 @@ class LowRankOptions(Options):
         | {"max_micro_batch_tokens", "gradient_checkpointing", "cuda_graphs"}
     )
     length: ClassVar[str] = "num_train_epochs"
+    adapter_keys: ClassVar[frozenset[str]] = frozenset(
+        {"lora_r", "lora_alpha", "target_modules", "exclude_modules", "initial_adapter"}
+    )
+    """What shapes the adapter, or says where it begins; a later round cannot change it."""
 
     max_seq_length: int = Field(default=1024, ge=8)
     """Most tokens of prompt, completion and stop token together; longer Examples are left out."""

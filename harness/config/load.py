@@ -175,7 +175,7 @@ def _next_round(
     except UserError:
         own = {}  # `section` reports that
     inherited = trainer.model_dump(mode="json", include=trainer.model_fields_set & own.keys())
-    return section(
+    options, later, faults = section(
         {**inherited, **first.next_round},
         RoundOptions,
         "trainer",
@@ -183,6 +183,13 @@ def _next_round(
         where,
         asked=asked,
     )
+    fixed = getattr(trainer, "adapter_keys", frozenset()) & first.next_round.keys()
+    faults += [
+        f"{where} {key}: a round goes on with the adapter of the one before; leave it out"
+        for key in sorted(fixed)
+        if later is not None and getattr(later, key, None) != getattr(trainer, key)
+    ]
+    return options, later, faults
 
 
 def _read(path: Path) -> dict[str, Any]:
