@@ -191,6 +191,19 @@ def test_a_rounds_answers_are_greedy_whatever_the_evaluation_is(
     assert (tmp_path / "run/rounds/1/answers.jsonl").is_file()
 
 
+def test_what_labels_the_answers_is_an_input_and_what_is_logged_is_none(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tuner, "incidental", frozenset({"rate"}), raising=False)
+    folder = tmp_path / "run"
+    run_of(config, folder)
+    assert len(SEEN) == 2
+    run_of(config, folder, "train.next_round.rate=0.3")
+    assert len(SEEN) == 2, "the option shapes no adapter"
+    run_of(config, folder, 'eval.evaluators=["json_strict", "json_match", "loops"]')
+    assert [name for name, _, _ in SEEN[2:]] == ["tuner 0.5"], "the first training stays"
+
+
 def test_rows_of_ones_own_need_not_come_again(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,11 +43,12 @@ from fmtharness.harness.run.fitting import Fit, fit
 from fmtharness.harness.run.folder import RunFolder, held
 from fmtharness.harness.run.next_rows import NextRows, next_rows
 from fmtharness.harness.run.sources import completions_by, in_order
+from fmtharness.harness.run.train_inputs import ROUND_EVALUATORS
 
 OPEN = "open_request"
 """The evaluator of answers whose content is the model's own."""
 
-OF_LATER = ("[train] next_round", "[train] rounds")
+OF_LATER = ("[train] next_round", "[train] rounds", ROUND_EVALUATORS)
 """The inputs of training that do not shape its first round; the first of them shapes later ones."""
 
 

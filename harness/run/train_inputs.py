@@ -28,6 +28,7 @@ SHAPE_ADAPTERS = (
     "fmtharness.harness.judging",
 )
 """Built-in packages whose code shapes an adapter, besides the trainer's and the evaluators'."""
+ROUND_EVALUATORS = "[eval] evaluators of rounds"
 ONLY_MEMORY = ("memory_limit", "dequantize")
 """Options of the model that change what is held in memory, and numbers by their rounding alone."""
 
@@ -47,8 +48,17 @@ def train_inputs(run: RunFolder, model: Mapping[str, str]) -> dict[str, str]:
     if config.retention.in_training:
         makers += [("evaluators", each) for each in config.keepers]
     incidental: frozenset[str] = getattr(config.trainer, "incidental", frozenset())
+    train = {k: v for k, v in tables["train"].items() if k not in incidental}
+    rounds = {}
+    if config.next_trainer is not None:
+        later: frozenset[str] = getattr(config.next_trainer, "incidental", frozenset())
+        table = {k: v for k, v in train.get("next_round", {}).items() if k not in later}
+        train |= {"next_round": table}
+        judging = [f"{each.name} {each!r}" for each in config.evaluators]
+        rounds = {ROUND_EVALUATORS: digest(judging)}
     return {
-        **{f"[train] {k}": str(v) for k, v in tables["train"].items() if k not in incidental},
+        **{f"[train] {k}": str(v) for k, v in train.items()},
+        **rounds,
         **{f"[model] {k}": str(v) for k, v in tables["model"].items() if k not in ONLY_MEMORY},
         **{name: held for name, held in model.items() if name != "[model]"},
         "[eval] evaluators": digest([f"{each.name} {each!r}" for each in choosing]),
